@@ -1,0 +1,1 @@
+//! The Forward-Forward mathematics.

@@ -1,0 +1,3 @@
+//! The doorway: parse, run, exit code.
+
+fn main() {}
