@@ -1,1 +1,25 @@
-//! The decisions.
+//! Who owns and trains what: the decisions of `ffp2p`, as a state machine without IO.
+//!
+//! A run is a grid of cells, row x chapter. What a cell computes is fixed; peers only decide
+//! *where*. Each peer runs one [`State`]: it takes one [`Input`] at a time with the time at which
+//! it happened, and returns the [`Output`]s to carry out. There is no leader: everything a peer
+//! needs to decide is in what the others say of themselves ([`Message`]), and every rule is a
+//! pure function of that.
+//!
+//! What is absent: sockets, clocks, threads, entropy, files, floating-point numbers, and any
+//! knowledge of what training is.
+
+mod config;
+mod event;
+mod id;
+mod message;
+mod plan;
+
+pub use config::{
+    Config, MAX_BATCHES_PER_HAVE, MAX_CHECKPOINTS_PER_ROW, MAX_FETCHES, MAX_MEMBERS,
+    MAX_TRAIN_IN_FLIGHT,
+};
+pub use event::{Input, Notice, Output};
+pub use id::{BlobRef, Hash, NodeId, RowId, Term, Time};
+pub use message::{Checkpoint, Heartbeat, Lease, MAX_LIST, Message, Retained, Role, Score, Span};
+pub use plan::{LayerPlan, MAX_ROWS, Plan};

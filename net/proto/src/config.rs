@@ -1,0 +1,67 @@
+//! The timers and limits of the decisions, each with its unit.
+//!
+//! Rule: nothing here changes what a cell computes; peers with different settings can be in one
+//! run.
+
+/// Activation batches in one [`Have`](crate::Message::Have).
+pub const MAX_BATCHES_PER_HAVE: usize = 64;
+
+/// Fetches in flight at once, over all peers.
+pub const MAX_FETCHES: usize = 16;
+
+/// Training steps handed to the trainer and not yet answered.
+pub const MAX_TRAIN_IN_FLIGHT: usize = 2;
+
+/// Peers remembered at once, the silent ones included.
+pub const MAX_MEMBERS: usize = 1024;
+
+/// Checkpoints remembered per row.
+pub const MAX_CHECKPOINTS_PER_ROW: usize = 8;
+
+/// Timers (milliseconds) and windows (steps) of one peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Between heartbeats, ms.
+    pub heartbeat_ms: u64,
+    /// A peer that was silent for this long is taken for gone, ms.
+    pub silent_ms: u64,
+    /// A lost connection leaves a peer this long to be heard by other ways, ms.
+    pub disconnected_ms: u64,
+    /// After its start a peer only listens for this long, ms: it may not be the first.
+    pub listen_ms: u64,
+    /// An unanswered want or fetch is repeated after this long, ms.
+    pub retry_ms: u64,
+    /// A scoring that nobody answers for this long falls to the next peer in order, ms.
+    pub score_ms: u64,
+    /// A leaving or finished peer waits at most this long for the others, ms.
+    pub linger_ms: u64,
+    /// An owner may be this many steps ahead of a reader.
+    pub window: u64,
+    /// Peers that shall hold each checkpoint, its owner included.
+    pub replicas: usize,
+    /// A row is moved only when the slowest peer's share shrinks by more than this, percent.
+    pub margin_percent: u64,
+    /// After a move for balance alone, the next one waits this long, ms.
+    pub settle_ms: u64,
+    /// Stop by itself when the run is complete everywhere.
+    pub exit_when_done: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            heartbeat_ms: 500,
+            silent_ms: 2_500,
+            disconnected_ms: 1_000,
+            listen_ms: 800,
+            retry_ms: 500,
+            score_ms: 15_000,
+            linger_ms: 15_000,
+            window: 32,
+            replicas: 2,
+            margin_percent: 20,
+            settle_ms: 5_000,
+            exit_when_done: false,
+        }
+    }
+}

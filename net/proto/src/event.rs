@@ -1,0 +1,165 @@
+//! The whole vocabulary between the decisions and the shell that carries them out.
+//!
+//! Rule: the shell answers every [`Output::Load`], [`Output::Train`], [`Output::Fetch`] and
+//! [`Output::Evaluate`] with exactly one [`Input`] that repeats its keys, and decides nothing.
+
+use crate::{BlobRef, Checkpoint, Hash, Lease, Message, NodeId, RowId, Score};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The moment named by `next_wakeup` has come (a spurious one is harmless).
+    Wakeup,
+    /// A peer of the same run can be reached.
+    Connected(NodeId),
+    /// It cannot be reached any more.
+    Disconnected(NodeId),
+    /// A peer said something; `from` is authenticated by the shell.
+    Received {
+        /// Who said it.
+        from: NodeId,
+        /// What was said.
+        message: Message,
+    },
+    /// Answer to [`Output::Load`]: the trainer has the row at the asked step, or could not read
+    /// the checkpoint.
+    Loaded {
+        /// The row.
+        row: RowId,
+        /// The load it answers.
+        load: u64,
+        /// False when the checkpoint was not usable.
+        ok: bool,
+    },
+    /// Answer to [`Output::Train`]: one step is done.
+    Trained {
+        /// The row.
+        row: RowId,
+        /// The load under which it was asked.
+        load: u64,
+        /// The step that was done.
+        step: u64,
+        /// The activation batch, when one was asked for; it is in the store.
+        batch: Option<BlobRef>,
+        /// The checkpoint at a chapter's end, with the chapter's mean loss in millionths; it is
+        /// in the store.
+        checkpoint: Option<(BlobRef, u64)>,
+    },
+    /// Answer to [`Output::Fetch`]: the blob is in the store, verified.
+    Fetched {
+        /// Its name.
+        hash: Hash,
+    },
+    /// Answer to [`Output::Fetch`]: `from` did not deliver.
+    FetchFailed {
+        /// The blob's name.
+        hash: Hash,
+        /// Who was asked.
+        from: NodeId,
+    },
+    /// Answer to [`Output::Evaluate`].
+    Evaluated(Score),
+    /// The trainer's speed, in millions of multiply-accumulates a second.
+    Speed(u64),
+    /// A checkpoint that was on disk when the node started; it is in the store.
+    Restored(Checkpoint),
+    /// The person wants this node to go: hand over, then finish.
+    Leave,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Say this to every peer of the run (gossip; may be lost).
+    Broadcast(Message),
+    /// Say this to one peer (may be lost).
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        message: Message,
+    },
+    /// Bring the row into the trainer: from a checkpoint in the store, or as it is initialised.
+    Load {
+        /// The row.
+        row: RowId,
+        /// Names this load in the answers.
+        load: u64,
+        /// Steps done at that state.
+        step: u64,
+        /// The checkpoint, or `None` for step 0.
+        checkpoint: Option<Hash>,
+    },
+    /// Do one step of a loaded row.
+    Train {
+        /// The row.
+        row: RowId,
+        /// The load it belongs to.
+        load: u64,
+        /// The step.
+        step: u64,
+        /// The activation batches to read, one per row of the layer below, in order; all are in
+        /// the store.
+        inputs: Vec<Hash>,
+        /// Whether anyone reads the outputs.
+        emit: bool,
+        /// Whether a chapter ends with this step, so that a checkpoint is due.
+        checkpoint: bool,
+    },
+    /// Forget the row in the trainer.
+    Unload {
+        /// The row.
+        row: RowId,
+    },
+    /// Fetch a blob from a peer, verify it, put it into the store.
+    Fetch {
+        /// What.
+        blob: BlobRef,
+        /// From whom.
+        from: NodeId,
+    },
+    /// The store may forget a blob.
+    Drop(Hash),
+    /// Keep this checkpoint on disk: it is the newest of its row here.
+    Keep(Checkpoint),
+    /// Score the network made of these checkpoints (one per row, in order) on the test set.
+    Evaluate {
+        /// From 1.
+        epoch: u64,
+        /// One per row; all are in the store.
+        checkpoints: Vec<Hash>,
+    },
+    /// Tell the person.
+    Notify(Notice),
+    /// All that can be done is done: the node may stop.
+    Finished,
+}
+
+/// What a person or a script is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A peer of this run is here.
+    PeerJoined(NodeId),
+    /// A peer said goodbye, or was silent for too long.
+    PeerLeft {
+        /// Who.
+        peer: NodeId,
+        /// True when it said goodbye.
+        goodbye: bool,
+    },
+    /// A row has a new owner.
+    Owner(Lease),
+    /// A chapter is done.
+    Chapter(Checkpoint),
+    /// An epoch's accuracy is known.
+    Score(Score),
+    /// This peer holds the whole trained model: one checkpoint per row, in order.
+    Complete(Vec<Checkpoint>),
+    /// A peer said something that an honest one would not.
+    Blame {
+        /// Who.
+        peer: NodeId,
+        /// What was wrong.
+        reason: &'static str,
+    },
+}

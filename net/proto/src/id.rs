@@ -1,0 +1,118 @@
+//! The names of things: peers, rows, blobs, moments.
+//!
+//! Newtypes over plain integers and bytes, ordered so that ties have one answer everywhere.
+//! Nothing here knows how a value was made: keys, hashes and clocks belong to the shell.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// 32 bytes as lower-case hexadecimal.
+fn hex(bytes: &[u8; 32], digits: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().take(digits.div_ceil(2)).try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// One process of one machine: its Ed25519 public key, fresh at every start.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NodeId(pub [u8; 32]);
+
+impl fmt::Display for NodeId {
+    /// The first eight hexadecimal digits: enough for a person to tell peers apart.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(&self.0, 8, f)
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(&self.0, 8, f)
+    }
+}
+
+impl NodeId {
+    /// All 64 hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        Hash(self.0).to_string()
+    }
+}
+
+/// A BLAKE3 hash: the name of a blob, a run or a model.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Hash(pub [u8; 32]);
+
+impl Hash {
+    /// The hash of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The first eight hexadecimal digits.
+    pub fn short(&self) -> String {
+        self.to_string()[..8].to_owned()
+    }
+
+    /// Reads 64 hexadecimal digits; `None` when `text` is anything else.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        blake3::Hash::from_hex(text).ok().map(|hash| Self(*hash.as_bytes()))
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(&self.0, 64, f)
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(&self.0, 8, f)
+    }
+}
+
+/// A row of the run: the unit that has its own weights. Numbered layer by layer, then by shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RowId(pub u16);
+
+impl fmt::Display for RowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How many times a lease on a row was given out; a higher term fences a lower one.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Term(pub u64);
+
+impl Term {
+    /// The term after this one.
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// A moment, in milliseconds since this process (or this simulation) began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// This moment plus `ms` milliseconds.
+    pub const fn after(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from `earlier` to this moment; zero when `earlier` is later.
+    pub const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// A blob by name and size: what an announcement says, before any byte is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BlobRef {
+    /// BLAKE3 of the bytes.
+    pub hash: Hash,
+    /// Length in bytes.
+    pub size: u64,
+}

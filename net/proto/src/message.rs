@@ -1,0 +1,170 @@
+//! What peers say to each other.
+//!
+//! Rule: every message is small (a few KB), may be lost, repeated or overtaken, and only ever
+//! adds knowledge: leases merge by term, checkpoints and scores are facts. Payloads never travel
+//! in a message; they are fetched by hash.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BlobRef, NodeId, RowId, Term};
+
+/// Entries that one list in a message may hold; longer ones are refused before they are used.
+pub const MAX_LIST: usize = 256;
+
+/// Whether a peer takes work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// Trains rows.
+    Worker,
+    /// Looks and exports; is never given a row.
+    Observer,
+}
+
+/// Who owns a row, under which term, and from which step on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The row.
+    pub row: RowId,
+    /// Higher terms fence lower ones.
+    pub term: Term,
+    /// The owner.
+    pub owner: NodeId,
+    /// Steps of the row that were done when the lease was given.
+    pub from: u64,
+}
+
+/// A fact: after `step` steps, `row` has exactly these bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The row.
+    pub row: RowId,
+    /// Steps done.
+    pub step: u64,
+    /// The row's canonical bytes.
+    pub blob: BlobRef,
+    /// Who trained the chapter that ends here.
+    pub by: NodeId,
+    /// Mean loss over that chapter, in millionths.
+    pub loss_micro: u64,
+}
+
+/// Activation batches of `row` for the steps `from..until` that a peer still holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retained {
+    /// The row that made them.
+    pub row: RowId,
+    /// First step held.
+    pub from: u64,
+    /// One past the last step held.
+    pub until: u64,
+}
+
+/// How well the assembled network does on the test set at the end of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Score {
+    /// From 1.
+    pub epoch: u64,
+    /// Test samples looked at.
+    pub samples: u32,
+    /// Right answers of the one-pass softmax classifier.
+    pub softmax_correct: u32,
+    /// Right answers of the goodness classifier.
+    pub goodness_correct: u32,
+}
+
+/// Everything a peer has to say about itself; sent twice a second and to every new connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Grows with every heartbeat of this peer; an overtaken one is dropped.
+    pub seq: u64,
+    /// Whether it takes work.
+    pub role: Role,
+    /// Whether it is handing its rows over in order to go.
+    pub leaving: bool,
+    /// Whether it holds every row's last checkpoint.
+    pub complete: bool,
+    /// Measured speed in millions of multiply-accumulates a second; 0 when unknown.
+    pub speed: u64,
+    /// Every lease it knows of, its own and others'.
+    pub leases: Vec<Lease>,
+    /// Steps done of each row it owns.
+    pub progress: Vec<(RowId, u64)>,
+    /// Checkpoints it holds: the latest ones of each row.
+    pub held: Vec<Checkpoint>,
+    /// Activation batches it holds.
+    pub retained: Vec<Retained>,
+    /// The latest scores it knows of.
+    pub scores: Vec<Score>,
+}
+
+/// A run of chapters of one row that one peer trained, for the export's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The row.
+    pub row: RowId,
+    /// First chapter.
+    pub first: u64,
+    /// Last chapter.
+    pub last: u64,
+    /// Who trained them.
+    pub by: NodeId,
+}
+
+/// One thing said by one peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// To all, periodically.
+    Heartbeat(Heartbeat),
+    /// To all: leases just taken or given.
+    Leases(Vec<Lease>),
+    /// To all: the sender holds these now.
+    Checkpoints(Vec<Checkpoint>),
+    /// To all: a score just found.
+    Score(Score),
+    /// To all: the sender goes now.
+    Goodbye,
+    /// To an owner: the owner of `reader` has done `from` steps and has room up to `until`.
+    Want {
+        /// Grows with every want of this peer; an overtaken one is dropped.
+        seq: u64,
+        /// The row that reads.
+        reader: RowId,
+        /// The row it reads from.
+        row: RowId,
+        /// First step it lacks.
+        from: u64,
+        /// One past the last step it has room for.
+        until: u64,
+    },
+    /// To a reader: the activation batches of `row` by step.
+    Have {
+        /// The row that made them.
+        row: RowId,
+        /// Step and blob.
+        batches: Vec<(u64, BlobRef)>,
+    },
+    /// To a new connection: who trained what so far.
+    Ledger(Vec<Span>),
+}
+
+impl Message {
+    /// Whether every list keeps its bound; a message that does not is the sender's fault.
+    pub fn is_bounded(&self) -> bool {
+        match self {
+            Self::Heartbeat(beat) => [
+                beat.leases.len(),
+                beat.progress.len(),
+                beat.held.len(),
+                beat.retained.len(),
+                beat.scores.len(),
+            ]
+            .iter()
+            .all(|&len| len <= MAX_LIST),
+            Self::Leases(list) => list.len() <= MAX_LIST,
+            Self::Checkpoints(list) => list.len() <= MAX_LIST,
+            Self::Have { batches, .. } => batches.len() <= MAX_LIST,
+            Self::Ledger(list) => list.len() <= MAX_LIST,
+            Self::Score(_) | Self::Goodbye | Self::Want { .. } => true,
+        }
+    }
+}
