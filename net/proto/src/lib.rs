@@ -9,11 +9,24 @@
 //! What is absent: sockets, clocks, threads, entropy, files, floating-point numbers, and any
 //! knowledge of what training is.
 
+mod archive;
+mod assign;
+mod blobs;
 mod config;
 mod event;
+mod finish;
+mod flow;
 mod id;
+mod keep;
+mod leases;
+mod ledger;
+mod members;
 mod message;
+mod ownership;
 mod plan;
+mod snapshot;
+mod state;
+mod work;
 
 pub use config::{
     Config, MAX_BATCHES_PER_HAVE, MAX_CHECKPOINTS_PER_ROW, MAX_FETCHES, MAX_MEMBERS,
@@ -23,3 +36,5 @@ pub use event::{Input, Notice, Output};
 pub use id::{BlobRef, Hash, NodeId, RowId, Term, Time};
 pub use message::{Checkpoint, Heartbeat, Lease, MAX_LIST, Message, Retained, Role, Score, Span};
 pub use plan::{LayerPlan, MAX_ROWS, Plan};
+pub use snapshot::{PeerView, RowView, Snapshot};
+pub use state::State;

@@ -102,6 +102,14 @@ impl Plan {
         let steps = epoch.saturating_mul(self.epoch_steps).min(self.steps);
         steps.div_ceil(self.chapter_steps).saturating_mul(self.chapter_steps).min(self.steps)
     }
+
+    /// The epochs that are over in every row exactly at `step`: at most two, because a chapter is
+    /// no longer than an epoch.
+    pub fn epochs_ending(&self, step: u64) -> impl Iterator<Item = u64> + '_ {
+        let epoch = step / self.epoch_steps;
+        (epoch..=epoch + 1)
+            .filter(move |&e| (1..=self.epochs()).contains(&e) && self.epoch_end(e) == step)
+    }
 }
 
 #[cfg(test)]
@@ -138,5 +146,8 @@ mod tests {
         assert_eq!(plan.chapter_ending(25), 2);
         assert_eq!(plan.epochs(), 3);
         assert_eq!((1..=3).map(|e| plan.epoch_end(e)).collect::<Vec<_>>(), [20, 25, 25]);
+        assert_eq!(plan.epochs_ending(20).collect::<Vec<_>>(), [1]);
+        assert_eq!(plan.epochs_ending(25).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(plan.epochs_ending(10).count(), 0);
     }
 }

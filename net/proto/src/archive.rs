@@ -1,0 +1,181 @@
+//! Which checkpoints exist, and who holds them.
+//!
+//! Rule: a checkpoint is a fact: any two honest ones of the same row and step are the same bytes,
+//! so the first one learned stands and one that differs is evidence against its bearer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{Checkpoint, MAX_CHECKPOINTS_PER_ROW, NodeId, RowId};
+
+/// A checkpoint and the peers that hold it.
+#[derive(Clone, Debug)]
+pub(crate) struct Fact {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) holders: BTreeSet<NodeId>,
+}
+
+/// What [`Archive::learn`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Learned {
+    /// The checkpoint was unknown.
+    New,
+    /// The checkpoint was known; the holder may be new.
+    Known,
+    /// Another checkpoint of the same row and step is known.
+    Conflict,
+}
+
+/// All known checkpoints by row and step.
+#[derive(Debug, Default)]
+pub(crate) struct Archive(BTreeMap<RowId, BTreeMap<u64, Fact>>);
+
+impl Archive {
+    /// `holder` holds `checkpoint`.
+    pub(crate) fn learn(&mut self, checkpoint: Checkpoint, holder: NodeId) -> Learned {
+        let row = self.0.entry(checkpoint.row).or_default();
+        match row.get_mut(&checkpoint.step) {
+            Some(fact) if fact.checkpoint.blob != checkpoint.blob => Learned::Conflict,
+            Some(fact) => {
+                fact.holders.insert(holder);
+                Learned::Known
+            }
+            None => {
+                let fact = Fact { checkpoint, holders: BTreeSet::from([holder]) };
+                row.insert(checkpoint.step, fact);
+                Learned::New
+            }
+        }
+    }
+
+    /// `holder` holds exactly these of the checkpoints that matter.
+    pub(crate) fn replace(&mut self, holder: NodeId, held: &[Checkpoint]) {
+        let stays: BTreeSet<_> = held.iter().map(|c| (c.row, c.step)).collect();
+        self.forget(|fact| {
+            if !stays.contains(&(fact.checkpoint.row, fact.checkpoint.step)) {
+                fact.holders.remove(&holder);
+            }
+        });
+    }
+
+    /// `holder` is gone, and with it what only it held.
+    pub(crate) fn forget_peer(&mut self, holder: NodeId) {
+        self.forget(|fact| {
+            fact.holders.remove(&holder);
+        });
+    }
+
+    /// `holder` does not hold that checkpoint (any more).
+    pub(crate) fn forget_copy(&mut self, row: RowId, step: u64, holder: NodeId) {
+        self.forget(|fact| {
+            if fact.checkpoint.row == row && fact.checkpoint.step == step {
+                fact.holders.remove(&holder);
+            }
+        });
+    }
+
+    /// Changes facts, then drops those that nobody holds.
+    fn forget(&mut self, mut change: impl FnMut(&mut Fact)) {
+        for row in self.0.values_mut() {
+            row.retain(|_, fact| {
+                change(fact);
+                !fact.holders.is_empty()
+            });
+        }
+    }
+
+    /// Forgets the oldest checkpoints of others beyond the bound.
+    pub(crate) fn trim(&mut self, me: NodeId) {
+        for row in self.0.values_mut() {
+            while row.len() > MAX_CHECKPOINTS_PER_ROW {
+                let oldest = row.iter().find(|(_, fact)| !fact.holders.contains(&me));
+                let Some((&step, _)) = oldest else { break };
+                row.remove(&step);
+            }
+        }
+    }
+
+    pub(crate) fn at(&self, row: RowId, step: u64) -> Option<&Fact> {
+        self.0.get(&row)?.get(&step)
+    }
+
+    /// The facts of a row, oldest first.
+    pub(crate) fn of(&self, row: RowId) -> impl DoubleEndedIterator<Item = &Fact> {
+        self.0.get(&row).into_iter().flat_map(BTreeMap::values)
+    }
+
+    pub(crate) fn latest(&self, row: RowId) -> Option<&Fact> {
+        self.of(row).next_back()
+    }
+
+    /// The furthest checkpoint of `row` at or below `limit`.
+    pub(crate) fn best(&self, row: RowId, limit: u64) -> Option<&Fact> {
+        self.of(row).rev().find(|fact| fact.checkpoint.step <= limit)
+    }
+
+    /// The furthest step of `row` whose checkpoint at least `copies` peers hold; 0 without one,
+    /// because the initial state needs no copy.
+    pub(crate) fn stable(&self, row: RowId, copies: usize) -> u64 {
+        self.of(row)
+            .rev()
+            .find(|fact| fact.holders.len() >= copies)
+            .map_or(0, |fact| fact.checkpoint.step)
+    }
+
+    /// The checkpoints that `holder` holds.
+    pub(crate) fn held_by(&self, holder: NodeId) -> impl Iterator<Item = Checkpoint> + '_ {
+        self.0
+            .values()
+            .flat_map(BTreeMap::values)
+            .filter(move |fact| fact.holders.contains(&holder))
+            .map(|fact| fact.checkpoint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BlobRef, Hash};
+
+    const A: NodeId = NodeId([1; 32]);
+    const B: NodeId = NodeId([2; 32]);
+
+    fn checkpoint(step: u64, byte: u8) -> Checkpoint {
+        let blob = BlobRef { hash: Hash([byte; 32]), size: 1 };
+        Checkpoint { row: RowId(0), step, blob, by: A, loss_micro: 0 }
+    }
+
+    #[test]
+    fn copies_make_a_checkpoint_stable_and_their_loss_unmakes_it() {
+        let mut archive = Archive::default();
+        assert_eq!(archive.learn(checkpoint(10, 1), A), Learned::New);
+        assert_eq!(archive.learn(checkpoint(10, 1), B), Learned::Known);
+        archive.learn(checkpoint(20, 2), A);
+        assert_eq!(archive.stable(RowId(0), 2), 10);
+        assert_eq!(archive.stable(RowId(0), 1), 20);
+        assert_eq!(archive.best(RowId(0), 19).map(|f| f.checkpoint.step), Some(10));
+        archive.forget_peer(A);
+        assert_eq!(archive.latest(RowId(0)).map(|f| f.checkpoint.step), Some(10));
+        archive.replace(B, &[]);
+        assert!(archive.latest(RowId(0)).is_none());
+    }
+
+    #[test]
+    fn a_second_version_of_a_fact_is_a_conflict() {
+        let mut archive = Archive::default();
+        archive.learn(checkpoint(10, 1), A);
+        assert_eq!(archive.learn(checkpoint(10, 9), B), Learned::Conflict);
+        assert_eq!(archive.at(RowId(0), 10).map(|f| f.holders.len()), Some(1));
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_keeps_what_is_ours() {
+        let mut archive = Archive::default();
+        archive.learn(checkpoint(1, 1), A);
+        for step in 2..20 {
+            archive.learn(checkpoint(step, 1), B);
+        }
+        archive.trim(A);
+        assert_eq!(archive.of(RowId(0)).count(), MAX_CHECKPOINTS_PER_ROW);
+        assert!(archive.at(RowId(0), 1).is_some() && archive.at(RowId(0), 19).is_some());
+    }
+}

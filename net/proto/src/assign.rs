@@ -1,0 +1,177 @@
+//! Which peer shall own which row: a pure function of rows, costs, speeds and present owners.
+//!
+//! Rule: a peer's rows are contiguous, the slowest peer's time per step is as small as that
+//! allows, and nothing moves for less than a stated gain. All peers that know the same compute
+//! the same.
+
+use crate::NodeId;
+
+/// One peer that can be given rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) id: NodeId,
+    /// Work per second, any unit, at least 1.
+    pub(crate) speed: u64,
+}
+
+/// Scale of predicted times, so that integer division loses little.
+const SCALE: u64 = 1_000_000;
+
+/// The peer for each row; empty when there is nobody.
+///
+/// `costs` and `owners` have one entry per row, bottom first; an owner that is not among
+/// `candidates` counts as none. Present owners stay when the slowest peer's time would shrink by
+/// no more than `margin_percent`.
+pub(crate) fn assign(
+    costs: &[u64],
+    owners: &[Option<NodeId>],
+    candidates: &[Candidate],
+    margin_percent: u64,
+) -> Vec<NodeId> {
+    if candidates.is_empty() {
+        return Vec::new();
+    }
+    let line = in_line(owners, candidates);
+    let best = partition(costs, owners, &line);
+    let present: Option<Vec<NodeId>> =
+        owners.iter().map(|owner| owner.filter(|id| line.iter().any(|c| c.id == *id))).collect();
+    match present {
+        Some(present)
+            if slowest(costs, &present, &line) * 100
+                <= slowest(costs, &best, &line) * (100 + margin_percent) =>
+        {
+            present
+        }
+        _ => best,
+    }
+}
+
+/// The candidates in the order of the lowest row each owns; newcomers come last, so that they
+/// are given upper rows and nobody else's rows shift more than needed.
+fn in_line(owners: &[Option<NodeId>], candidates: &[Candidate]) -> Vec<Candidate> {
+    let mut line = candidates.to_vec();
+    line.sort_by_key(|candidate| {
+        let first = owners.iter().position(|owner| *owner == Some(candidate.id));
+        (first.unwrap_or(usize::MAX), candidate.id)
+    });
+    line
+}
+
+/// Predicted time per step of the slowest peer, scaled.
+fn slowest(costs: &[u64], assignment: &[NodeId], line: &[Candidate]) -> u64 {
+    line.iter()
+        .map(|candidate| {
+            let own = costs.iter().zip(assignment).filter(|(_, id)| **id == candidate.id);
+            time(own.map(|(cost, _)| cost).sum(), candidate.speed)
+        })
+        .max()
+        .unwrap_or(0)
+}
+
+fn time(cost: u64, speed: u64) -> u64 {
+    cost.saturating_mul(SCALE) / speed.max(1)
+}
+
+/// The best cut of the rows into one contiguous piece per candidate, in line, by dynamic
+/// programming over (candidates so far, rows so far); among equals, the one that moves fewest
+/// rows.
+fn partition(costs: &[u64], owners: &[Option<NodeId>], line: &[Candidate]) -> Vec<NodeId> {
+    let rows = costs.len();
+    // best[r]: (slowest, moves) for the first r rows on the candidates so far.
+    let mut best = vec![(u64::MAX, usize::MAX); rows + 1];
+    best[0] = (0, 0);
+    let mut cuts = Vec::with_capacity(line.len());
+    for candidate in line {
+        let mut next = vec![(u64::MAX, usize::MAX); rows + 1];
+        let mut cut = vec![0; rows + 1];
+        for end in 0..=rows {
+            let (mut cost, mut moves) = (0u64, 0);
+            for start in (0..=end).rev() {
+                if start < end {
+                    cost = cost.saturating_add(costs[start]);
+                    moves += usize::from(owners[start] != Some(candidate.id));
+                }
+                let (before, moved) = best[start];
+                if before == u64::MAX {
+                    continue;
+                }
+                let option = (before.max(time(cost, candidate.speed)), moved + moves);
+                if option < next[end] {
+                    next[end] = option;
+                    cut[end] = start;
+                }
+            }
+        }
+        best = next;
+        cuts.push(cut);
+    }
+    let mut assignment = vec![line[0].id; rows];
+    let mut end = rows;
+    for (candidate, cut) in line.iter().zip(&cuts).rev() {
+        let start = cut[end];
+        assignment[start..end].fill(candidate.id);
+        end = start;
+    }
+    assignment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u8) -> NodeId {
+        NodeId([n; 32])
+    }
+
+    fn candidates(speeds: &[u64]) -> Vec<Candidate> {
+        let candidate = |(n, &speed)| Candidate { id: id(n as u8), speed };
+        speeds.iter().enumerate().map(candidate).collect()
+    }
+
+    fn who(assignment: &[NodeId]) -> Vec<u8> {
+        assignment.iter().map(|id| id.0[0]).collect()
+    }
+
+    #[test]
+    fn equal_peers_share_equally() {
+        let found = assign(&[1; 8], &[None; 8], &candidates(&[5, 5, 5, 5]), 20);
+        assert_eq!(who(&found), [0, 0, 1, 1, 2, 2, 3, 3]);
+        assert_eq!(who(&assign(&[3], &[None], &candidates(&[1, 1]), 20)).len(), 1);
+        assert!(assign(&[1], &[None], &[], 20).is_empty());
+    }
+
+    #[test]
+    fn faster_peers_get_more() {
+        let found = assign(&[1; 6], &[None; 6], &candidates(&[1, 2]), 20);
+        assert_eq!(who(&found), [0, 0, 1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn a_newcomer_gets_upper_rows_and_the_rest_stays() {
+        let owners = [Some(id(1)); 4];
+        let found = assign(&[1; 4], &owners, &candidates(&[1, 1]), 20);
+        assert_eq!(who(&found), [1, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_lost_owners_rows_go_to_its_neighbours() {
+        let owners = [Some(id(0)), Some(id(9)), Some(id(1))];
+        let found = assign(&[1; 3], &owners, &candidates(&[1, 1]), 20);
+        assert!(who(&found)[0] == 0 && who(&found)[2] == 1);
+    }
+
+    #[test]
+    fn nothing_moves_for_a_small_gain() {
+        let owners = [Some(id(0)), Some(id(0)), Some(id(1)), Some(id(1))];
+        let kept = assign(&[10; 4], &owners, &candidates(&[10, 11]), 20);
+        assert_eq!(who(&kept), [0, 0, 1, 1]);
+        let moved = assign(&[10; 4], &owners, &candidates(&[10, 40]), 20);
+        assert_eq!(who(&moved), [0, 1, 1, 1]);
+    }
+
+    #[test]
+    fn more_peers_than_rows_leaves_some_idle() {
+        let found = assign(&[1, 1], &[None; 2], &candidates(&[1, 9, 1, 9]), 20);
+        assert_eq!(who(&found), [1, 3]);
+    }
+}

@@ -1,0 +1,142 @@
+//! Scores, completion, and leaving.
+//!
+//! Rule: each epoch is scored by one peer, by the next in order if it does not answer. A peer
+//! stops by itself only when nothing is lost by it: its rows have new owners, its readers have
+//! their batches, and every checkpoint it holds has another holder; or when it waited long enough.
+
+use crate::{
+    Checkpoint, Hash, Message, NodeId, Notice, Output, Role, RowId, Score, Time, keep::rank,
+    state::State,
+};
+
+impl State {
+    /// Has the next epoch scored, when it is this peer's turn.
+    pub(crate) fn evaluate(&mut self, now: Time) {
+        let busy = !self.scoring.is_empty();
+        if self.role != Role::Worker || self.leaving.is_some() || busy {
+            return;
+        }
+        if self.evaluating.is_none() {
+            self.evaluating = self.due_epoch(now);
+        }
+        let Some(epoch) = self.evaluating else { return };
+        if self.scores.contains_key(&epoch) {
+            self.evaluating = None;
+            return;
+        }
+        let end = self.plan.epoch_end(epoch);
+        let checkpoints: Option<Vec<Hash>> = self
+            .plan
+            .rows()
+            .map(|row| {
+                let fact = self.archive.at(row, end)?;
+                fact.holders.contains(&self.me).then_some(fact.checkpoint.blob.hash)
+            })
+            .collect();
+        if let Some(checkpoints) = checkpoints {
+            for hash in &checkpoints {
+                self.blobs.hold(*hash);
+            }
+            self.scoring.clone_from(&checkpoints);
+            self.push(Output::Evaluate { epoch, checkpoints });
+        } else if self.plan.rows().any(|row| self.archive.at(row, end).is_none()) {
+            self.evaluating = None;
+        }
+    }
+
+    /// The first epoch without a score whose checkpoints all exist and whose turn is ours.
+    fn due_epoch(&mut self, now: Time) -> Option<u64> {
+        for epoch in 1..=self.plan.epochs() {
+            let end = self.plan.epoch_end(epoch);
+            if self.scores.contains_key(&epoch)
+                || self.plan.rows().any(|row| self.archive.at(row, end).is_none())
+            {
+                continue;
+            }
+            let since = *self.scorable.entry(epoch).or_insert(now);
+            let mut order: Vec<NodeId> = self.members.workers().map(|(id, _)| id).collect();
+            order.push(self.me);
+            order.sort_by_cached_key(|id| rank(RowId(epoch as u16), *id));
+            let turn = order.iter().position(|id| *id == self.me).unwrap_or(0) as u64;
+            if now.since(since) >= turn.saturating_mul(self.config.score_ms) {
+                return Some(epoch);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn on_evaluated(&mut self, score: Score) {
+        for hash in std::mem::take(&mut self.scoring) {
+            self.release(hash);
+        }
+        self.evaluating = None;
+        self.learn_score(score);
+        self.say(Message::Score(score));
+    }
+
+    pub(crate) fn learn_score(&mut self, score: Score) {
+        let in_plan = (1..=self.plan.epochs()).contains(&score.epoch);
+        if in_plan && !self.scores.contains_key(&score.epoch) {
+            self.scores.insert(score.epoch, score);
+            self.scorable.remove(&score.epoch);
+            self.notify(Notice::Score(score));
+        }
+    }
+
+    /// Notices completion, and stops when that is asked for and harms nobody.
+    pub(crate) fn finish(&mut self, now: Time) {
+        if self.complete.is_none() && self.model().is_some() {
+            self.complete = Some(now);
+            let beat = self.beat_now();
+            self.say(beat);
+        }
+        let scored = self.scores.contains_key(&self.plan.epochs()) || self.role == Role::Observer;
+        if self.complete.is_some()
+            && scored
+            && !self.is_told
+            && let Some(model) = self.model()
+        {
+            self.is_told = true;
+            self.notify(Notice::Complete(model));
+        }
+        let lingered = |since: Time| now.since(since) >= self.config.linger_ms;
+        let done = match (self.leaving, self.complete) {
+            (Some(since), _) => lingered(since) || self.may_leave(),
+            (None, Some(since)) if self.config.exit_when_done && self.is_told => {
+                lingered(since)
+                    || self.members.iter().all(|(_, member)| member.complete || member.leaving)
+            }
+            _ => false,
+        };
+        if done {
+            self.is_finished = true;
+            self.say(Message::Goodbye);
+            self.push(Output::Finished);
+        }
+    }
+
+    /// The last checkpoint of every row, when this peer holds them all.
+    fn model(&self) -> Option<Vec<Checkpoint>> {
+        let last = |row| {
+            let fact = self.archive.at(row, self.plan.steps)?;
+            fact.holders.contains(&self.me).then_some(fact.checkpoint)
+        };
+        self.plan.rows().map(last).collect()
+    }
+
+    /// Whether leaving now loses nothing that somebody here would miss.
+    fn may_leave(&self) -> bool {
+        if self.members.workers().next().is_none() {
+            return true;
+        }
+        let handed_over = self.owned.is_empty() && self.training == 0;
+        let drained = self.retained.iter().all(|(row, batches)| {
+            let end = batches.last_key_value().map_or(0, |(step, _)| step + 1);
+            self.plan.readers(*row).into_iter().all(|reader| self.position(reader) >= end)
+        });
+        let copied = self.plan.rows().all(|row| {
+            self.archive.latest(row).is_none_or(|fact| fact.holders.iter().any(|h| *h != self.me))
+        });
+        handed_over && drained && copied
+    }
+}

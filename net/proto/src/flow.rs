@@ -1,0 +1,244 @@
+//! Activation batches: asking for them, offering them, and not outrunning a reader.
+//!
+//! Rule: a reader says how far it is and how much room it has (`Want`); an owner never trains
+//! more than a window beyond its slowest reader, and tells a reader of each batch as it is made
+//! (`Have`). Both are repeated until they took effect, so either may be lost.
+
+use std::ops::Range;
+
+use crate::{
+    BlobRef, Hash, MAX_BATCHES_PER_HAVE, Message, NodeId, Retained, RowId, Time,
+    state::State,
+    work::{Phase, Slot},
+};
+
+/// Peers remembered as holders of one batch.
+const MAX_HOLDERS: usize = 4;
+
+/// Runs of steps told of per row.
+const MAX_RUNS: usize = 3;
+
+/// A reader's need for batches below what anyone holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hunger {
+    pub(crate) since: Time,
+}
+
+impl State {
+    /// The furthest step up to which the batches of `row` from `from` on are held by somebody.
+    pub(crate) fn covered(&self, row: RowId, from: u64) -> u64 {
+        let mut runs: Vec<Range<u64>> = self
+            .members
+            .iter()
+            .flat_map(|(_, member)| &member.retained)
+            .filter(|retained| retained.row == row)
+            .map(|retained| retained.from..retained.until)
+            .collect();
+        runs.extend(self.runs_of(row));
+        runs.sort_by_key(|run| run.start);
+        let mut end = from;
+        for run in runs {
+            if run.start <= end {
+                end = end.max(run.end);
+            }
+        }
+        end
+    }
+
+    /// The unbroken runs of batches of `row` that this peer holds.
+    fn runs_of(&self, row: RowId) -> Vec<Range<u64>> {
+        let mut runs: Vec<Range<u64>> = Vec::new();
+        for &step in self.retained.get(&row).into_iter().flat_map(|batches| batches.keys()) {
+            match runs.last_mut() {
+                Some(run) if run.end == step => run.end = step + 1,
+                _ => runs.push(step..step + 1),
+            }
+        }
+        runs
+    }
+
+    pub(crate) fn retained_runs(&self) -> Vec<Retained> {
+        let row_runs = |&row: &RowId| {
+            let runs = self.runs_of(row).into_iter().take(MAX_RUNS);
+            runs.map(move |run| Retained { row, from: run.start, until: run.end })
+        };
+        self.retained.keys().flat_map(row_runs).collect()
+    }
+
+    /// Whether `row` may do step `next`: its slowest reader is within the window, and what it
+    /// must keep for recovery is within its bound.
+    pub(crate) fn has_room(&self, row: RowId, next: u64) -> bool {
+        let slowest = self.plan.readers(row).into_iter().map(|reader| self.position(reader)).min();
+        let window = slowest.is_none_or(|step| next < step.saturating_add(self.config.window));
+        let kept = self.retained.get(&row).map_or(0, |batches| batches.len() as u64);
+        window && kept < self.config.window + 4 * self.plan.chapter_steps
+    }
+
+    /// Asks the owners below for the batches that owned rows will read.
+    pub(crate) fn ask_for_batches(&mut self, now: Time) {
+        let due: Vec<_> = self
+            .owned
+            .iter()
+            .filter(|(row, owned)| owned.phase == Phase::Ready && self.plan.layer(**row) > 0)
+            .filter(|(_, owned)| match owned.wanted {
+                None => true,
+                Some((at, from)) => {
+                    let full = owned
+                        .inputs
+                        .get(&owned.next)
+                        .is_some_and(|slots| slots.iter().all(Option::is_some));
+                    owned.next >= from + (self.config.window / 4).max(1)
+                        || (!full && now.since(at) >= self.config.retry_ms)
+                }
+            })
+            .map(|(&row, owned)| (row, owned.next))
+            .collect();
+        for (reader, from) in due {
+            if let Some(owned) = self.owned.get_mut(&reader) {
+                owned.wanted = Some((now, from));
+            }
+            self.want(reader, from);
+        }
+    }
+
+    /// Says to whoever can feed `reader` that it has done `from` steps.
+    fn want(&mut self, reader: RowId, from: u64) {
+        let until = from.saturating_add(self.config.window).min(self.plan.steps);
+        for row in self.plan.inputs(reader) {
+            let owner = self.leases.owner(row);
+            let mut feeders: Vec<NodeId> = self
+                .members
+                .iter()
+                .filter(|(_, member)| {
+                    member
+                        .retained
+                        .iter()
+                        .any(|held| held.row == row && held.from <= from && from < held.until)
+                })
+                .map(|(id, _)| id)
+                .take(MAX_HOLDERS)
+                .collect();
+            if self.retained.get(&row).is_some_and(|batches| batches.contains_key(&from)) {
+                feeders.push(self.me);
+            }
+            feeders.retain(|id| Some(*id) != owner);
+            feeders.extend(owner);
+            self.wants += 1;
+            let want = Message::Want { seq: self.wants, reader, row, from, until };
+            for feeder in feeders {
+                self.send(feeder, want.clone());
+            }
+        }
+    }
+
+    /// `row` is finished: the owners below need not wait for it.
+    pub(crate) fn tell_below(&mut self, row: RowId) {
+        self.want(row, self.plan.steps);
+    }
+
+    pub(crate) fn on_want(
+        &mut self,
+        from: NodeId,
+        seq: u64,
+        reader: RowId,
+        row: RowId,
+        steps: Range<u64>,
+        now: Time,
+    ) {
+        let is_new = from == self.me || self.members.is_new_want(from, seq);
+        if !is_new || !self.plan.inputs(reader).contains(&row) {
+            return;
+        }
+        if self.leases.owner(reader) == Some(from) {
+            self.progress.insert(reader, steps.start.min(self.plan.steps));
+            let done = self.owned.get(&row).map_or(0, |owned| owned.done);
+            if steps.start < done && self.covered(row, steps.start) < done {
+                self.hunger.entry(row).or_insert(Hunger { since: now });
+            } else {
+                self.hunger.remove(&row);
+            }
+        }
+        let batches: Vec<_> = self
+            .retained
+            .get(&row)
+            .into_iter()
+            .flat_map(|batches| batches.range(steps.start..steps.end.max(steps.start)))
+            .map(|(&step, &blob)| (step, blob))
+            .take(MAX_BATCHES_PER_HAVE)
+            .collect();
+        if !batches.is_empty() {
+            self.send(from, Message::Have { row, batches });
+        }
+    }
+
+    /// Whether a reader has gone without for so long that `row` must go back.
+    pub(crate) fn is_starving(&self, row: RowId, now: Time) -> bool {
+        let patience = 3 * self.config.retry_ms;
+        self.hunger.get(&row).is_some_and(|hunger| now.since(hunger.since) >= patience)
+    }
+
+    /// Keeps the batch just made, and tells the readers' owners.
+    pub(crate) fn offer(&mut self, row: RowId, step: u64, blob: BlobRef) {
+        let old = self.retained.entry(row).or_default().insert(step, blob);
+        if let Some(old) = old {
+            self.release(old.hash);
+        }
+        let mut readers: Vec<NodeId> = self
+            .plan
+            .readers(row)
+            .into_iter()
+            .filter_map(|reader| self.leases.owner(reader))
+            .collect();
+        readers.sort_unstable();
+        readers.dedup();
+        for reader in readers {
+            self.send(reader, Message::Have { row, batches: vec![(step, blob)] });
+        }
+    }
+
+    pub(crate) fn on_have(&mut self, from: NodeId, row: RowId, batches: &[(u64, BlobRef)]) {
+        let Self { me, plan, config, owned, blobs, .. } = self;
+        for (&reader, owned) in owned.iter_mut() {
+            let inputs = plan.inputs(reader);
+            let Some(position) = inputs.iter().position(|&input| input == row) else { continue };
+            if owned.phase != Phase::Ready {
+                continue;
+            }
+            let room = owned.next..owned.next.saturating_add(config.window).min(plan.steps);
+            for &(step, blob) in batches.iter().filter(|(step, _)| room.contains(step)) {
+                let slots = owned.inputs.entry(step).or_insert_with(|| vec![None; inputs.len()]);
+                let Some(slot) = slots.get_mut(position) else { continue };
+                let slot = slot.get_or_insert(Slot { blob, holders: Vec::new(), here: false });
+                if slot.blob != blob || slot.here {
+                    continue;
+                }
+                if blobs.contains(blob.hash) {
+                    blobs.hold(blob.hash);
+                    slot.here = true;
+                } else if from != *me
+                    && slot.holders.len() < MAX_HOLDERS
+                    && !slot.holders.contains(&from)
+                {
+                    slot.holders.push(from);
+                }
+            }
+        }
+    }
+
+    /// Forgets what `row` would have read for the steps below `until`.
+    pub(crate) fn discard_inputs(&mut self, row: RowId, until: u64) {
+        let Some(owned) = self.owned.get_mut(&row) else { return };
+        let kept = owned.inputs.split_off(&until);
+        let read = std::mem::replace(&mut owned.inputs, kept);
+        let here: Vec<Hash> = read
+            .into_values()
+            .flatten()
+            .flatten()
+            .filter(|slot| slot.here)
+            .map(|slot| slot.blob.hash)
+            .collect();
+        for hash in here {
+            self.release(hash);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Fetching what is needed, copying what must not be lost, forgetting the rest.
+//!
+//! Rule: a checkpoint is forgotten only when no row above could need it, an activation batch only
+//! when a checkpoint of every reader beyond it is held by enough peers. At most
+//! [`MAX_FETCHES`] blobs are on their way at once, batches before checkpoints.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    BlobRef, Checkpoint, Hash, MAX_FETCHES, NodeId, Output, Role, RowId,
+    state::State,
+    work::{Phase, Slot},
+};
+
+/// Blobs asked for and not answered, with the peer that was asked.
+pub(crate) type InFlight = BTreeMap<Hash, NodeId>;
+
+/// Epochs without a score whose checkpoints are kept for scoring.
+const MAX_UNSCORED: usize = 2;
+
+impl State {
+    /// This peer has just made `checkpoint`; the store has it.
+    pub(crate) fn archive_own(&mut self, checkpoint: Checkpoint) {
+        let before = self.holds(checkpoint.row, checkpoint.step);
+        self.learn(checkpoint, self.me);
+        if before || !self.holds(checkpoint.row, checkpoint.step) {
+            self.release(checkpoint.blob.hash);
+        } else {
+            self.push(Output::Keep(checkpoint));
+        }
+    }
+
+    /// Whether this peer holds that checkpoint.
+    pub(crate) fn holds(&self, row: RowId, step: u64) -> bool {
+        self.archive.at(row, step).is_some_and(|fact| fact.holders.contains(&self.me))
+    }
+
+    /// A copy of a checkpoint turned out not to be there, or not to be usable.
+    pub(crate) fn lose_copy(&mut self, row: RowId, step: u64, holder: NodeId) {
+        let hash = self.archive.at(row, step).map(|fact| fact.checkpoint.blob.hash);
+        let held = self.holds(row, step);
+        self.archive.forget_copy(row, step, holder);
+        if let (true, true, Some(hash)) = (holder == self.me, held, hash) {
+            self.release(hash);
+        }
+    }
+
+    /// Asks for the blobs that are needed and not on their way, as far as the bound allows.
+    pub(crate) fn fetch(&mut self) {
+        if self.in_flight.len() >= MAX_FETCHES {
+            return;
+        }
+        let mut wanted = self.wanted_batches();
+        wanted.extend(self.wanted_checkpoints());
+        for (blob, from) in wanted {
+            if self.in_flight.len() >= MAX_FETCHES {
+                return;
+            }
+            if self.in_flight.contains_key(&blob.hash) {
+                continue;
+            }
+            self.in_flight.insert(blob.hash, from);
+            self.push(Output::Fetch { blob, from });
+        }
+    }
+
+    /// Batches announced and not here, the earliest step first.
+    fn wanted_batches(&self) -> Vec<(BlobRef, NodeId)> {
+        let mut wanted: Vec<(u64, BlobRef, NodeId)> = self
+            .owned
+            .values()
+            .filter(|owned| owned.phase == Phase::Ready)
+            .flat_map(|owned| &owned.inputs)
+            .flat_map(|(&step, slots)| slots.iter().flatten().map(move |slot| (step, slot)))
+            .filter(|(_, slot)| !slot.here)
+            .filter_map(|(step, slot)| Some((step, slot.blob, *slot.holders.first()?)))
+            .collect();
+        wanted.sort_by_key(|(step, blob, _)| (*step, blob.hash));
+        wanted.into_iter().map(|(_, blob, from)| (blob, from)).collect()
+    }
+
+    /// Checkpoints that this peer needs, or has the duty to hold, and does not.
+    fn wanted_checkpoints(&self) -> Vec<(BlobRef, NodeId)> {
+        let starts = self.start_points();
+        let seeking = self.owned.iter().filter(|(_, owned)| owned.phase == Phase::Seeking);
+        let mut cells: Vec<(RowId, u64)> =
+            seeking.map(|(&row, _)| (row, starts[usize::from(row.0)])).collect();
+        if self.plan.rows().all(|row| self.archive.at(row, self.plan.steps).is_some()) {
+            cells.extend(self.plan.rows().map(|row| (row, self.plan.steps)));
+        }
+        if let Some(epoch) = self.evaluating {
+            let end = self.plan.epoch_end(epoch);
+            cells.extend(self.plan.rows().map(|row| (row, end)));
+        }
+        cells.extend(self.plan.rows().filter_map(|row| self.copy_duty(row)));
+        cells
+            .into_iter()
+            .filter_map(|(row, step)| self.archive.at(row, step))
+            .filter(|fact| !fact.holders.contains(&self.me))
+            .filter_map(|fact| Some((fact.checkpoint.blob, *fact.holders.first()?)))
+            .collect()
+    }
+
+    /// The checkpoint of `row` of which this peer should hold a copy: the latest, when it has too
+    /// few and this peer is among the first in the order that row and peers fix.
+    fn copy_duty(&self, row: RowId) -> Option<(RowId, u64)> {
+        if self.role != Role::Worker {
+            return None;
+        }
+        let fact = self.archive.latest(row)?;
+        let missing = self.config.replicas.saturating_sub(fact.holders.len());
+        let mut others: Vec<NodeId> = self.members.workers().map(|(id, _)| id).collect();
+        others.push(self.me);
+        others.retain(|id| !fact.holders.contains(id));
+        others.sort_by_cached_key(|id| rank(row, *id));
+        others[..missing.min(others.len())]
+            .contains(&self.me)
+            .then_some((row, fact.checkpoint.step))
+    }
+
+    pub(crate) fn on_fetched(&mut self, hash: Hash) {
+        self.in_flight.remove(&hash);
+        let is_here = |slot: &&mut Slot| slot.blob.hash == hash && !slot.here;
+        for owned in self.owned.values_mut().filter(|owned| owned.phase == Phase::Ready) {
+            for slot in owned.inputs.values_mut().flatten().flatten().filter(is_here) {
+                slot.here = true;
+                self.blobs.hold(hash);
+            }
+        }
+        let cells: Vec<Checkpoint> = self
+            .plan
+            .rows()
+            .flat_map(|row| self.archive.of(row))
+            .filter(|fact| fact.checkpoint.blob.hash == hash)
+            .filter(|fact| !fact.holders.contains(&self.me))
+            .map(|fact| fact.checkpoint)
+            .collect();
+        for checkpoint in cells {
+            self.blobs.hold(hash);
+            self.learn(checkpoint, self.me);
+            self.push(Output::Keep(checkpoint));
+            self.say(crate::Message::Checkpoints(vec![checkpoint]));
+        }
+        if !self.blobs.contains(hash) {
+            self.push(Output::Drop(hash));
+        }
+    }
+
+    pub(crate) fn on_fetch_failed(&mut self, hash: Hash, from: NodeId) {
+        if self.in_flight.get(&hash) == Some(&from) {
+            self.in_flight.remove(&hash);
+        }
+        for slots in self.owned.values_mut().flat_map(|owned| owned.inputs.values_mut()) {
+            for entry in slots {
+                let Some(slot) = entry else { continue };
+                if slot.blob.hash == hash && !slot.here {
+                    slot.holders.retain(|holder| *holder != from);
+                    if slot.holders.is_empty() {
+                        *entry = None;
+                    }
+                }
+            }
+        }
+        let cell = self
+            .plan
+            .rows()
+            .flat_map(|row| self.archive.of(row))
+            .find(|fact| fact.checkpoint.blob.hash == hash)
+            .map(|fact| (fact.checkpoint.row, fact.checkpoint.step));
+        if let Some((row, step)) = cell.filter(|_| from != self.me) {
+            self.lose_copy(row, step, from);
+        }
+    }
+
+    /// `peer` cannot deliver any more.
+    pub(crate) fn abandon_fetches(&mut self, peer: NodeId) {
+        let lost: Vec<Hash> =
+            self.in_flight.iter().filter(|(_, from)| **from == peer).map(|(h, _)| *h).collect();
+        for hash in lost {
+            self.on_fetch_failed(hash, peer);
+        }
+    }
+
+    /// Forgets the batches and checkpoints that nobody can need any more.
+    pub(crate) fn forget(&mut self) {
+        let workers = self.members.workers().count() + usize::from(self.role == Role::Worker);
+        let copies = self.config.replicas.min(workers).max(1);
+        let mut stale = Vec::new();
+        for (&row, batches) in &mut self.retained {
+            let readers = self.plan.readers(row);
+            let safe = readers.iter().map(|&r| self.archive.stable(r, copies)).min().unwrap_or(0);
+            let kept = batches.split_off(&safe);
+            stale.extend(std::mem::replace(batches, kept).into_values().map(|blob| blob.hash));
+        }
+        self.retained.retain(|_, batches| !batches.is_empty());
+        for hash in stale {
+            self.release(hash);
+        }
+        for (row, step) in self.stale_checkpoints(copies) {
+            self.lose_copy(row, step, self.me);
+        }
+    }
+
+    /// This peer's checkpoints below what their row could be taken up from, scoring aside.
+    fn stale_checkpoints(&self, copies: usize) -> Vec<(RowId, u64)> {
+        let mut floor = vec![0; self.plan.row_count()];
+        for row in self.plan.rows().rev() {
+            let above = self.plan.readers(row).into_iter().map(|r| floor[usize::from(r.0)]).min();
+            let limit = above.unwrap_or(u64::MAX).min(self.archive.stable(row, copies));
+            floor[usize::from(row.0)] =
+                self.archive.best(row, limit).map_or(0, |fact| fact.checkpoint.step);
+        }
+        let is_unscored =
+            |step: &u64| self.plan.epochs_ending(*step).any(|e| !self.scores.contains_key(&e));
+        let steps: BTreeSet<u64> = self.archive.held_by(self.me).map(|c| c.step).collect();
+        let pinned: Vec<u64> =
+            steps.into_iter().rev().filter(is_unscored).take(MAX_UNSCORED).collect();
+        self.archive
+            .held_by(self.me)
+            .map(|checkpoint| (checkpoint.row, checkpoint.step))
+            .filter(|(row, step)| *step < floor[usize::from(row.0)] && !pinned.contains(step))
+            .collect()
+    }
+}
+
+/// A peer's place in the order that `row` fixes: every row has its own, and it does not change
+/// when other peers come or go (rendezvous hashing, Thaler and Ravishankar 1998).
+pub(crate) fn rank(row: RowId, peer: NodeId) -> Hash {
+    let mut bytes = [0; 34];
+    bytes[..2].copy_from_slice(&row.0.to_le_bytes());
+    bytes[2..].copy_from_slice(&peer.0);
+    Hash::of(&bytes)
+}

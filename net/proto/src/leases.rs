@@ -1,0 +1,64 @@
+//! Who owns which row.
+//!
+//! Rule: for each row the lease with the higher term stands, at equal terms the one of the
+//! smaller peer. Merging is therefore independent of order, and a fenced owner stays fenced.
+
+use std::collections::BTreeMap;
+
+use crate::{Lease, NodeId, RowId, Term};
+
+/// The standing lease of each row.
+#[derive(Debug, Default)]
+pub(crate) struct Leases(BTreeMap<RowId, Lease>);
+
+impl Leases {
+    /// Takes in a lease. Returns whether it stands now and did not before.
+    pub(crate) fn merge(&mut self, lease: Lease) -> bool {
+        let stands = self.0.get(&lease.row).is_none_or(|old| {
+            lease.term > old.term || (lease.term == old.term && lease.owner < old.owner)
+        });
+        if stands {
+            self.0.insert(lease.row, lease);
+        }
+        stands
+    }
+
+    pub(crate) fn get(&self, row: RowId) -> Option<&Lease> {
+        self.0.get(&row)
+    }
+
+    pub(crate) fn owner(&self, row: RowId) -> Option<NodeId> {
+        self.0.get(&row).map(|lease| lease.owner)
+    }
+
+    /// The term that a new lease on `row` must have.
+    pub(crate) fn next_term(&self, row: RowId) -> Term {
+        self.0.get(&row).map_or(Term(1), |lease| lease.term.next())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Lease> {
+        self.0.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(term: u64, owner: u8) -> Lease {
+        Lease { row: RowId(0), term: Term(term), owner: NodeId([owner; 32]), from: 0 }
+    }
+
+    #[test]
+    fn merging_does_not_depend_on_the_order() {
+        let all = [lease(1, 2), lease(1, 1), lease(2, 9), lease(2, 8), lease(1, 0)];
+        for start in 0..all.len() {
+            let mut leases = Leases::default();
+            for i in 0..all.len() {
+                leases.merge(all[(start + i) % all.len()]);
+            }
+            assert_eq!(leases.get(RowId(0)), Some(&lease(2, 8)));
+            assert_eq!(leases.next_term(RowId(0)), Term(3));
+        }
+    }
+}

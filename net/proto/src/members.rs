@@ -1,0 +1,196 @@
+//! Who is here.
+//!
+//! Rule: a peer is here from its first sign of life until it says goodbye or is silent for too
+//! long. A goodbye is final, because identities are fresh at every start; silence is not.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::{Config, Heartbeat, MAX_MEMBERS, NodeId, Retained, Role, Time};
+
+/// What is known of one peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) role: Role,
+    pub(crate) leaving: bool,
+    pub(crate) complete: bool,
+    /// Millions of multiply-accumulates a second, 0 when unknown.
+    pub(crate) speed: u64,
+    pub(crate) retained: Vec<Retained>,
+    /// False while others only told of it.
+    pub(crate) heard: bool,
+    gone_at: Time,
+    beat_seq: u64,
+    want_seq: u64,
+}
+
+/// The peers, this one excluded.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    map: BTreeMap<NodeId, Member>,
+    /// The last peers that said goodbye: an overtaken heartbeat must not bring them back.
+    departed: VecDeque<NodeId>,
+}
+
+impl Members {
+    /// A sign of life of `id`. Returns it, or `None` when it departed or the table is full.
+    pub(crate) fn heard(&mut self, id: NodeId, now: Time, config: &Config) -> Option<&mut Member> {
+        if self.departed.contains(&id) {
+            return None;
+        }
+        if self.map.len() >= MAX_MEMBERS && !self.map.contains_key(&id) {
+            return None;
+        }
+        let member = self.map.entry(id).or_insert_with(|| Member {
+            role: Role::Worker,
+            leaving: false,
+            complete: false,
+            speed: 0,
+            retained: Vec::new(),
+            heard: false,
+            gone_at: now,
+            beat_seq: 0,
+            want_seq: 0,
+        });
+        member.gone_at = now.after(config.silent_ms);
+        Some(member)
+    }
+
+    /// Takes in what a peer says of itself. `None` when it is out of date; otherwise whether the
+    /// peer is new, and whether anything that the assignment rests on changed.
+    pub(crate) fn beat(
+        &mut self,
+        id: NodeId,
+        beat: &Heartbeat,
+        now: Time,
+        config: &Config,
+    ) -> Option<(bool, bool)> {
+        let member = self.heard(id, now, config)?;
+        if beat.seq <= member.beat_seq {
+            return None;
+        }
+        let is_new = !member.heard;
+        let changed = is_new
+            || member.role != beat.role
+            || member.leaving != beat.leaving
+            || member.speed != beat.speed;
+        member.beat_seq = beat.seq;
+        member.heard = true;
+        member.role = beat.role;
+        member.leaving = beat.leaving;
+        member.complete = beat.complete;
+        member.speed = beat.speed;
+        member.retained.clone_from(&beat.retained);
+        Some((is_new, changed))
+    }
+
+    /// Whether a want with this number is newer than the last one of `id`; remembers it.
+    pub(crate) fn is_new_want(&mut self, id: NodeId, seq: u64) -> bool {
+        let Some(member) = self.map.get_mut(&id) else { return false };
+        let is_new = seq > member.want_seq;
+        member.want_seq = member.want_seq.max(seq);
+        is_new
+    }
+
+    /// The connection to `id` is lost: it has a shorter time left to be heard by other ways.
+    pub(crate) fn disconnected(&mut self, id: NodeId, now: Time, config: &Config) {
+        if let Some(member) = self.map.get_mut(&id) {
+            member.gone_at = member.gone_at.min(now.after(config.disconnected_ms));
+        }
+    }
+
+    /// `id` said goodbye. Returns whether it was here.
+    pub(crate) fn depart(&mut self, id: NodeId) -> bool {
+        if self.departed.len() >= MAX_MEMBERS {
+            self.departed.pop_front();
+        }
+        self.departed.push_back(id);
+        self.map.remove(&id).is_some()
+    }
+
+    /// Removes and returns the peers that were silent for too long.
+    pub(crate) fn expire(&mut self, now: Time) -> Vec<NodeId> {
+        let gone: Vec<_> = self
+            .map
+            .iter()
+            .filter(|(_, member)| member.gone_at <= now)
+            .map(|(&id, _)| id)
+            .collect();
+        for id in &gone {
+            self.map.remove(id);
+        }
+        gone
+    }
+
+    pub(crate) fn contains(&self, id: NodeId) -> bool {
+        self.map.contains_key(&id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Member)> {
+        self.map.iter().map(|(&id, member)| (id, member))
+    }
+
+    /// The peers that can be given work.
+    pub(crate) fn workers(&self) -> impl Iterator<Item = (NodeId, &Member)> {
+        self.iter().filter(|(_, member)| member.role == Role::Worker && !member.leaving)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: NodeId = NodeId([1; 32]);
+
+    fn beat(seq: u64) -> Heartbeat {
+        Heartbeat {
+            seq,
+            role: Role::Worker,
+            leaving: false,
+            complete: false,
+            speed: 7,
+            leases: Vec::new(),
+            progress: Vec::new(),
+            held: Vec::new(),
+            retained: Vec::new(),
+            scores: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn silence_ends_membership_and_a_sign_of_life_renews_it() {
+        let config = Config::default();
+        let mut members = Members::default();
+        assert_eq!(members.beat(A, &beat(1), Time(0), &config), Some((true, true)));
+        assert_eq!(members.beat(A, &beat(2), Time(2_000), &config), Some((false, false)));
+        assert!(members.expire(Time(4_499)).is_empty());
+        assert_eq!(members.expire(Time(4_500)), [A]);
+        assert_eq!(members.beat(A, &beat(3), Time(5_000), &config), Some((true, true)));
+    }
+
+    #[test]
+    fn an_overtaken_heartbeat_is_dropped() {
+        let config = Config::default();
+        let mut members = Members::default();
+        members.beat(A, &beat(5), Time(0), &config);
+        assert_eq!(members.beat(A, &beat(4), Time(1), &config), None);
+        assert!(members.is_new_want(A, 3) && !members.is_new_want(A, 3));
+    }
+
+    #[test]
+    fn a_goodbye_is_final() {
+        let config = Config::default();
+        let mut members = Members::default();
+        members.beat(A, &beat(1), Time(0), &config);
+        assert!(members.depart(A));
+        assert_eq!(members.beat(A, &beat(2), Time(1), &config), None);
+    }
+
+    #[test]
+    fn a_lost_connection_shortens_the_patience() {
+        let config = Config::default();
+        let mut members = Members::default();
+        members.beat(A, &beat(1), Time(0), &config);
+        members.disconnected(A, Time(10), &config);
+        assert_eq!(members.expire(Time(1_010)), [A]);
+    }
+}

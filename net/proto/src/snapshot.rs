@@ -1,0 +1,87 @@
+//! What a view shows: a copy of the facts, free of any decision.
+
+use crate::{NodeId, Role, RowId, Score, Span, Term, state::State, work::Phase};
+
+/// One peer, for a view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerView {
+    /// Who.
+    pub id: NodeId,
+    /// Whether it takes work.
+    pub role: Role,
+    /// Whether it is about to go.
+    pub leaving: bool,
+    /// Millions of multiply-accumulates a second; 0 when unknown.
+    pub speed: u64,
+}
+
+/// One row, for a view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowView {
+    /// Which.
+    pub row: RowId,
+    /// Its owner and the lease's term.
+    pub owner: Option<(NodeId, Term)>,
+    /// Steps done, as far as known here.
+    pub done: u64,
+    /// The furthest checkpoint, in steps, and how many peers hold it.
+    pub checkpoint: Option<(u64, usize)>,
+    /// Whether this peer owns the row and is ready to train it.
+    pub is_ready: bool,
+}
+
+/// What one peer knows at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// This peer first, then the others.
+    pub peers: Vec<PeerView>,
+    /// Bottom first.
+    pub rows: Vec<RowView>,
+    /// By epoch.
+    pub scores: Vec<Score>,
+    /// Who trained what.
+    pub ledger: Vec<Span>,
+    /// Whether this peer holds the whole trained model.
+    pub complete: bool,
+    /// Activation batches held for readers.
+    pub retained: usize,
+    /// Blobs on their way here.
+    pub fetching: usize,
+}
+
+impl State {
+    /// What this peer knows now.
+    pub fn snapshot(&self) -> Snapshot {
+        let myself = PeerView {
+            id: self.me,
+            role: self.role,
+            leaving: self.leaving.is_some(),
+            speed: self.speed,
+        };
+        let others = self.members.iter().filter(|(_, member)| member.heard).map(|(id, member)| {
+            let &crate::members::Member { role, leaving, speed, .. } = member;
+            PeerView { id, role, leaving, speed }
+        });
+        Snapshot {
+            peers: std::iter::once(myself).chain(others).collect(),
+            rows: self.plan.rows().map(|row| self.row_view(row)).collect(),
+            scores: self.scores.values().copied().collect(),
+            ledger: self.ledger.spans(),
+            complete: self.complete.is_some(),
+            retained: self.retained.values().map(std::collections::BTreeMap::len).sum(),
+            fetching: self.in_flight.len(),
+        }
+    }
+
+    fn row_view(&self, row: RowId) -> RowView {
+        let latest = self.archive.latest(row);
+        let checkpoint = latest.map(|fact| (fact.checkpoint.step, fact.holders.len()));
+        RowView {
+            row,
+            owner: self.leases.get(row).map(|lease| (lease.owner, lease.term)),
+            done: self.position(row).max(checkpoint.map_or(0, |(step, _)| step)),
+            checkpoint,
+            is_ready: self.owned.get(&row).is_some_and(|owned| owned.phase == Phase::Ready),
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The state machine of one peer: what it knows, and the one way in.
+//!
+//! Rule: [`State::handle`] is total. Every input first changes what is known; then `settle` looks
+//! at all that is known and does whatever is due, so that no duty hangs on a particular message
+//! having arrived. The duties live in the files beside this one: `ownership` (who shall own what),
+//! `work` (bringing rows to a step and training them), `flow` (activation batches), `keep`
+//! (fetching, copying, forgetting), `finish` (scores, completion, leaving).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::{
+    Checkpoint, Config, Hash, Heartbeat, Input, Lease, MAX_LIST, Message, NodeId, Notice, Output,
+    Plan, Role, RowId, Score, Span, Time,
+    archive::{Archive, Learned},
+    blobs::Blobs,
+    flow::Hunger,
+    keep::InFlight,
+    leases::Leases,
+    ledger::Ledger,
+    members::Members,
+    work::{Batches, Owned},
+};
+
+/// Duties are looked at no less often than this, ms.
+const TICK_MS: u64 = 100;
+
+/// One peer's view of a run, and its share in it.
+#[derive(Debug)]
+pub struct State {
+    pub(crate) me: NodeId,
+    pub(crate) role: Role,
+    pub(crate) plan: Plan,
+    pub(crate) config: Config,
+    pub(crate) started: Time,
+    /// The time of the input being handled.
+    pub(crate) now: Time,
+    pub(crate) members: Members,
+    pub(crate) leases: Leases,
+    pub(crate) archive: Archive,
+    pub(crate) ledger: Ledger,
+    pub(crate) scores: BTreeMap<u64, Score>,
+    /// Steps done per row, as its owner last said.
+    pub(crate) progress: BTreeMap<RowId, u64>,
+    /// The rows this peer owns and has not finished.
+    pub(crate) owned: BTreeMap<RowId, Owned>,
+    /// The activation batches this peer made and still holds.
+    pub(crate) retained: BTreeMap<RowId, Batches>,
+    pub(crate) hunger: BTreeMap<RowId, Hunger>,
+    pub(crate) blobs: Blobs,
+    pub(crate) in_flight: InFlight,
+    /// Training steps handed out and not answered.
+    pub(crate) training: usize,
+    pub(crate) speed: u64,
+    pub(crate) leaving: Option<Time>,
+    /// Since when this peer holds the whole model.
+    pub(crate) complete: Option<Time>,
+    pub(crate) is_told: bool,
+    pub(crate) is_finished: bool,
+    /// The epoch this peer is to score, from the moment its turn comes.
+    pub(crate) evaluating: Option<u64>,
+    /// The checkpoints being scored.
+    pub(crate) scoring: Vec<Hash>,
+    /// Since when each epoch could be scored.
+    pub(crate) scorable: BTreeMap<u64, Time>,
+    /// When this peer last gave a row away for balance alone.
+    pub(crate) balanced: Option<Time>,
+    /// The assignment, until something it rests on changes.
+    pub(crate) targets: Option<Vec<NodeId>>,
+    pub(crate) loads: u64,
+    pub(crate) wants: u64,
+    beats: u64,
+    next_beat: Time,
+    next_tick: Time,
+    /// What this peer says to itself: it may own neighbouring rows.
+    inbox: VecDeque<Message>,
+    out: Vec<Output>,
+}
+
+impl State {
+    /// A peer that has just started, at `now`.
+    pub fn new(me: NodeId, role: Role, plan: Plan, config: Config, now: Time) -> Self {
+        Self {
+            me,
+            role,
+            plan,
+            config,
+            started: now,
+            now,
+            members: Members::default(),
+            leases: Leases::default(),
+            archive: Archive::default(),
+            ledger: Ledger::default(),
+            scores: BTreeMap::new(),
+            progress: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            retained: BTreeMap::new(),
+            hunger: BTreeMap::new(),
+            blobs: Blobs::default(),
+            in_flight: InFlight::default(),
+            training: 0,
+            speed: 0,
+            leaving: None,
+            complete: None,
+            is_told: false,
+            is_finished: false,
+            evaluating: None,
+            scoring: Vec::new(),
+            scorable: BTreeMap::new(),
+            balanced: None,
+            targets: None,
+            loads: 0,
+            wants: 0,
+            beats: 0,
+            next_beat: now,
+            next_tick: now,
+            inbox: VecDeque::new(),
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes one thing that happened at `now`; returns what must be done, in order.
+    ///
+    /// Never fails: what makes no sense is ignored, and blamed on its sender.
+    pub fn handle(&mut self, input: Input, now: Time) -> Vec<Output> {
+        self.now = now;
+        match input {
+            Input::Wakeup => {}
+            Input::Connected(peer) => self.on_connected(peer),
+            Input::Disconnected(peer) => {
+                self.members.disconnected(peer, now, &self.config);
+                self.abandon_fetches(peer);
+            }
+            Input::Received { from, message } => self.on_message(from, message, now),
+            Input::Loaded { row, load, ok } => self.on_loaded(row, load, ok),
+            Input::Trained { row, load, step, batch, checkpoint } => {
+                self.on_trained(row, load, step, batch, checkpoint);
+            }
+            Input::Fetched { hash } => self.on_fetched(hash),
+            Input::FetchFailed { hash, from } => self.on_fetch_failed(hash, from),
+            Input::Evaluated(score) => self.on_evaluated(score),
+            Input::Speed(speed) => self.on_speed(speed),
+            Input::Restored(checkpoint) => {
+                self.blobs.hold(checkpoint.blob.hash);
+                self.learn(checkpoint, self.me);
+            }
+            Input::Leave => {
+                self.leaving.get_or_insert(now);
+                self.targets = None;
+                self.next_beat = now;
+            }
+        }
+        self.settle(now);
+        while let Some(message) = self.inbox.pop_front() {
+            self.on_message(self.me, message, now);
+            self.settle(now);
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    /// When `handle(Input::Wakeup, …)` must be called next, at the latest.
+    pub fn next_wakeup(&self) -> Time {
+        self.next_beat.min(self.next_tick)
+    }
+
+    /// Does whatever is due.
+    fn settle(&mut self, now: Time) {
+        self.next_tick = now.after(TICK_MS);
+        if self.is_finished {
+            return;
+        }
+        for peer in self.members.expire(now) {
+            self.on_gone(peer, false);
+        }
+        if now >= self.started.after(self.config.listen_ms) && self.role == Role::Worker {
+            self.claim(now);
+        }
+        self.hand_over(now);
+        self.place_rows(now);
+        self.forget();
+        self.ask_for_batches(now);
+        self.fetch();
+        self.train();
+        self.evaluate(now);
+        self.finish(now);
+        if now >= self.next_beat && !self.is_finished {
+            self.next_beat = now.after(self.config.heartbeat_ms);
+            let beat = self.heartbeat();
+            self.say(Message::Heartbeat(beat));
+        }
+    }
+
+    fn on_connected(&mut self, peer: NodeId) {
+        let beat = self.heartbeat();
+        self.send(peer, Message::Heartbeat(beat));
+        let mut spans: Vec<Span> = self.ledger.spans();
+        spans.truncate(MAX_LIST);
+        self.send(peer, Message::Ledger(spans));
+    }
+
+    fn on_message(&mut self, from: NodeId, message: Message, now: Time) {
+        if !message.is_bounded() {
+            return self.blame(from, "a message with a list longer than any honest one");
+        }
+        if from != self.me && message != Message::Goodbye {
+            let known = self.members.contains(from);
+            if self.members.heard(from, now, &self.config).is_none() {
+                return;
+            }
+            if !known {
+                self.targets = None;
+            }
+        }
+        match message {
+            Message::Heartbeat(beat) => self.on_heartbeat(from, beat, now),
+            Message::Leases(leases) => self.merge_leases(&leases, now),
+            Message::Checkpoints(list) => {
+                for checkpoint in list {
+                    self.learn_from(checkpoint, from);
+                }
+            }
+            Message::Score(score) => self.learn_score(score),
+            Message::Goodbye => {
+                if self.members.depart(from) {
+                    self.on_gone(from, true);
+                }
+            }
+            Message::Want { seq, reader, row, from: step, until } => {
+                self.on_want(from, seq, reader, row, step..until, now);
+            }
+            Message::Have { row, batches } => self.on_have(from, row, &batches),
+            Message::Ledger(spans) => {
+                for span in spans {
+                    self.ledger.learn_span(span, &self.plan);
+                }
+            }
+        }
+    }
+
+    fn on_heartbeat(&mut self, from: NodeId, beat: Heartbeat, now: Time) {
+        let Some((is_new, changed)) = self.members.beat(from, &beat, now, &self.config) else {
+            return;
+        };
+        if changed {
+            self.targets = None;
+        }
+        if is_new {
+            self.notify(Notice::PeerJoined(from));
+            self.next_beat = now;
+        }
+        self.merge_leases(&beat.leases, now);
+        for &(row, done) in &beat.progress {
+            if self.leases.owner(row) == Some(from) {
+                self.progress.insert(row, done.min(self.plan.steps));
+            }
+        }
+        self.archive.replace(from, &beat.held);
+        for checkpoint in beat.held {
+            self.learn_from(checkpoint, from);
+        }
+        for score in beat.scores {
+            self.learn_score(score);
+        }
+    }
+
+    /// `peer` is not here any more.
+    fn on_gone(&mut self, peer: NodeId, goodbye: bool) {
+        self.archive.forget_peer(peer);
+        self.abandon_fetches(peer);
+        self.targets = None;
+        self.notify(Notice::PeerLeft { peer, goodbye });
+    }
+
+    fn learn_from(&mut self, checkpoint: Checkpoint, holder: NodeId) {
+        let Checkpoint { row, step, .. } = checkpoint;
+        let in_plan = usize::from(row.0) < self.plan.row_count() && step <= self.plan.steps;
+        if step == 0 || !in_plan || !self.plan.is_boundary(step) {
+            return self.blame(holder, "a checkpoint of a cell that the run does not have");
+        }
+        self.learn(checkpoint, holder);
+    }
+
+    /// `holder` holds `checkpoint`: a fact, whoever says it.
+    pub(crate) fn learn(&mut self, checkpoint: Checkpoint, holder: NodeId) {
+        match self.archive.learn(checkpoint, holder) {
+            Learned::New => {
+                let chapter = self.plan.chapter_ending(checkpoint.step);
+                if self.ledger.learn(checkpoint.row, chapter, checkpoint.by) {
+                    self.notify(Notice::Chapter(checkpoint));
+                }
+                self.archive.trim(self.me);
+            }
+            Learned::Known => {}
+            Learned::Conflict => self.blame(holder, "a checkpoint unlike another's"),
+        }
+    }
+
+    /// A heartbeat ahead of its time, because something that others wait for happened.
+    pub(crate) fn beat_now(&mut self) -> Message {
+        Message::Heartbeat(self.heartbeat())
+    }
+
+    fn heartbeat(&mut self) -> Heartbeat {
+        self.beats += 1;
+        let mut held: Vec<Checkpoint> = self.archive.held_by(self.me).collect();
+        held.sort_by_key(|checkpoint| std::cmp::Reverse(checkpoint.step));
+        held.truncate(MAX_LIST / 2);
+        Heartbeat {
+            seq: self.beats,
+            role: self.role,
+            leaving: self.leaving.is_some(),
+            complete: self.complete.is_some(),
+            speed: self.speed,
+            leases: self.leases.iter().copied().collect::<Vec<Lease>>(),
+            progress: self.own_progress(),
+            held,
+            retained: self.retained_runs(),
+            scores: self.scores.values().rev().take(2).copied().collect(),
+        }
+    }
+
+    pub(crate) fn blame(&mut self, peer: NodeId, reason: &'static str) {
+        self.notify(Notice::Blame { peer, reason });
+    }
+
+    pub(crate) fn notify(&mut self, notice: Notice) {
+        self.out.push(Output::Notify(notice));
+    }
+
+    pub(crate) fn push(&mut self, output: Output) {
+        self.out.push(output);
+    }
+
+    /// Says something to all others.
+    pub(crate) fn say(&mut self, message: Message) {
+        self.out.push(Output::Broadcast(message));
+    }
+
+    /// Says something to one peer, which may be this one.
+    pub(crate) fn send(&mut self, to: NodeId, message: Message) {
+        if to == self.me {
+            self.inbox.push_back(message);
+        } else {
+            self.out.push(Output::Send { to, message });
+        }
+    }
+
+    /// One reason less to hold a blob.
+    pub(crate) fn release(&mut self, hash: Hash) {
+        if self.blobs.release(hash) {
+            self.out.push(Output::Drop(hash));
+        }
+    }
+}
