@@ -45,6 +45,16 @@ pub enum Input {
         /// in the store.
         checkpoint: Option<(BlobRef, u64)>,
     },
+    /// The other answer to [`Output::Train`]: the step was not done, because its inputs were not
+    /// activation batches of this run.
+    Refused {
+        /// The row.
+        row: RowId,
+        /// The load under which it was asked.
+        load: u64,
+        /// The step that was not done.
+        step: u64,
+    },
     /// Answer to [`Output::Fetch`]: the blob is in the store, verified.
     Fetched {
         /// Its name.

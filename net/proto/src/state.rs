@@ -135,6 +135,7 @@ impl State {
             Input::Trained { row, load, step, batch, checkpoint } => {
                 self.on_trained(row, load, step, batch, checkpoint);
             }
+            Input::Refused { row, load, step } => self.on_refused(row, load, step),
             Input::Fetched { hash } => self.on_fetched(hash),
             Input::FetchFailed { hash, from } => self.on_fetch_failed(hash, from),
             Input::Evaluated(score) => self.on_evaluated(score),

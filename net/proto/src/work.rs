@@ -242,6 +242,27 @@ impl State {
         }
     }
 
+    /// The inputs of `step` were no good: whoever offered them is to blame, and they are asked for
+    /// again.
+    pub(crate) fn on_refused(&mut self, row: RowId, load: u64, step: u64) {
+        self.training = self.training.saturating_sub(1);
+        let Some(owned) = self.owned.get_mut(&row).filter(|owned| owned.load == load) else {
+            return;
+        };
+        owned.next = owned.next.min(step);
+        owned.wanted = None;
+        let slots: Vec<Slot> =
+            owned.inputs.remove(&step).into_iter().flatten().flatten().collect();
+        for slot in slots {
+            if slot.here {
+                self.release(slot.blob.hash);
+            }
+            for holder in slot.holders {
+                self.blame(holder, "an activation batch of the wrong shape");
+            }
+        }
+    }
+
     /// Stops working on `row`: it is finished, or somebody else's.
     pub(crate) fn let_go(&mut self, row: RowId) {
         if self.owned.contains_key(&row) {
