@@ -4,6 +4,7 @@
 
 mod batches;
 mod digits;
+mod idx;
 mod pen;
 mod random;
 mod strokes;

@@ -1,0 +1,269 @@
+//! The IDX format of MNIST and its kin: a header that declares counts, then plain bytes.
+//!
+//! The content comes from strangers, so the rule kept here: nothing is believed before it is
+//! checked. Memory grows with the bytes that really arrive and never beyond a fixed cap, the
+//! content ends exactly where the header says, and every refusal names the byte.
+
+use std::io::{BufRead, Read};
+
+use flate2::bufread::GzDecoder;
+
+/// The largest content accepted after the header, in bytes: five times the MNIST training images.
+pub(super) const MOST_BYTES: u64 = 256 << 20;
+
+/// The first bytes of a gzip stream.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// What a file must look like.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// What one byte of content is, in the plural.
+    noun: &'static str,
+    /// The lengths of one item along each of its axes; empty for single bytes.
+    item: &'static [u32],
+    /// Every byte must be less than this.
+    below: u16,
+}
+
+/// Grey images of 28 x 28 pixels.
+pub(super) const IMAGES: Layout = Layout { noun: "pixels", item: &[28, 28], below: 256 };
+
+/// Labels 0 to 9.
+pub(super) const LABELS: Layout = Layout { noun: "labels", item: &[], below: 10 };
+
+/// A file's content, checked against its layout.
+#[derive(Debug)]
+pub(super) struct Idx {
+    /// The bytes before the content.
+    pub(super) header: Vec<u8>,
+    /// The content: a whole number of items, at least one.
+    pub(super) body: Vec<u8>,
+}
+
+/// Where a file departs from its layout.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Flaw {
+    /// Byte position in the unpacked file.
+    pub(super) at: u64,
+    /// What should be there.
+    pub(super) expected: String,
+    /// What is there.
+    pub(super) found: String,
+}
+
+impl Flaw {
+    fn new(at: u64, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { at, expected: expected.into(), found: found.into() }
+    }
+}
+
+/// Reads one IDX file, plain or packed with gzip, which its first bytes tell.
+///
+/// # Errors
+/// A [`Flaw`] if the input cannot be read or unpacked, departs from `layout`, is longer or shorter
+/// than its header declares, or declares more than [`MOST_BYTES`].
+pub(super) fn read(mut input: impl BufRead, layout: &Layout) -> Result<Idx, Flaw> {
+    if !peek(&mut input, 0)?.starts_with(&GZIP) {
+        return read_plain(&mut input, layout);
+    }
+    let mut decoder = GzDecoder::new(input);
+    let idx = read_plain(&mut decoder, layout)?;
+    let end = (idx.header.len() + idx.body.len()) as u64;
+    if peek(&mut decoder.into_inner(), end)?.is_empty() {
+        return Ok(idx);
+    }
+    Err(Flaw::new(end, "the end of the file", "more bytes after the gzip stream"))
+}
+
+fn peek(input: &mut impl BufRead, at: u64) -> Result<&[u8], Flaw> {
+    input.fill_buf().map_err(|error| Flaw::new(at, "a readable file", format!("\"{error}\"")))
+}
+
+fn read_plain(input: &mut impl Read, layout: &Layout) -> Result<Idx, Flaw> {
+    let rank = 1 + layout.item.len();
+    let header = pull(input, 0, 4 + 4 * rank as u64, "IDX header")?;
+    let total = check_header(&header, layout)?;
+    let start = header.len() as u64;
+    let body = pull(input, start, total, layout.noun)?;
+    match input.read(&mut [0]) {
+        Ok(0) => {}
+        Ok(_) => return Err(Flaw::new(start + total, "the end of the file", "more bytes")),
+        Err(error) => {
+            let found = format!("\"{error}\"");
+            return Err(Flaw::new(start + total, "the end of the file", found));
+        }
+    }
+    match body.iter().position(|&byte| u16::from(byte) >= layout.below) {
+        None => Ok(Idx { header, body }),
+        Some(i) => Err(Flaw::new(
+            start + i as u64,
+            format!("{} from 0 to {}", layout.noun, layout.below - 1),
+            body[i].to_string(),
+        )),
+    }
+}
+
+/// Checks magic bytes and lengths; gives the number of content bytes, at most [`MOST_BYTES`].
+fn check_header(header: &[u8], layout: &Layout) -> Result<u64, Flaw> {
+    let magic = [0, 0, 8, 1 + layout.item.len() as u8];
+    if header[..4] != magic {
+        let expected = format!("the magic bytes {} of {}", hex(&magic), layout.noun);
+        return Err(Flaw::new(0, expected, hex(&header[..4])));
+    }
+    let number = |at: usize| {
+        let bytes = &header[at..at + 4];
+        bytes.iter().fold(0_u32, |sum, &byte| sum << 8 | u32::from(byte))
+    };
+    for (axis, &length) in layout.item.iter().enumerate() {
+        let at = 8 + 4 * axis;
+        if number(at) != length {
+            let expected = format!("a side of {length} pixels");
+            return Err(Flaw::new(at as u64, expected, number(at).to_string()));
+        }
+    }
+    let size: u64 = layout.item.iter().map(|&length| u64::from(length)).product();
+    let (count, most) = (u64::from(number(4)), MOST_BYTES / size);
+    if (1..=most).contains(&count) {
+        return Ok(count * size);
+    }
+    Err(Flaw::new(4, format!("a count from 1 to {most}"), count.to_string()))
+}
+
+/// Exactly `wanted` bytes of `noun`; memory grows only with the bytes that arrive.
+fn pull(input: &mut impl Read, at: u64, wanted: u64, noun: &str) -> Result<Vec<u8>, Flaw> {
+    let mut bytes = Vec::new();
+    let expected = || format!("{wanted} bytes of {noun}");
+    match input.take(wanted).read_to_end(&mut bytes) {
+        Ok(_) if bytes.len() as u64 == wanted => Ok(bytes),
+        Ok(_) => Err(Flaw::new(at, expected(), bytes.len().to_string())),
+        Err(error) => {
+            let found = format!("{} and then \"{error}\"", bytes.len());
+            Err(Flaw::new(at, expected(), found))
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    fn images(count: u32, body: usize) -> Vec<u8> {
+        let mut bytes = vec![0, 0, 8, 3];
+        for number in [count, 28, 28] {
+            bytes.extend(number.to_be_bytes());
+        }
+        bytes.extend((0..body).map(|i| (i % 251) as u8));
+        bytes
+    }
+
+    fn labels(values: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0, 0, 8, 1];
+        bytes.extend((values.len() as u32).to_be_bytes());
+        bytes.extend(values);
+        bytes
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn flaw(bytes: &[u8], layout: &Layout) -> (u64, String, String) {
+        let Flaw { at, expected, found } = read(bytes, layout).unwrap_err();
+        (at, expected, found)
+    }
+
+    fn says(at: u64, expected: &str, found: &str) -> (u64, String, String) {
+        (at, expected.to_owned(), found.to_owned())
+    }
+
+    #[test]
+    fn plain_and_packed_content_read_the_same() {
+        let plain = images(3, 3 * 784);
+        for bytes in [plain.clone(), gzip(&plain)] {
+            let idx = read(bytes.as_slice(), &IMAGES).unwrap();
+            assert_eq!([idx.header, idx.body].concat(), plain);
+        }
+        let idx = read(labels(&[0, 9, 4]).as_slice(), &LABELS).unwrap();
+        assert_eq!(idx.body, [0, 9, 4]);
+    }
+
+    #[test]
+    fn cut_files_name_what_is_missing() {
+        let cut = images(60_000, 1000);
+        assert_eq!(flaw(&cut, &IMAGES), says(16, "47040000 bytes of pixels", "1000"));
+        assert_eq!(flaw(&gzip(&cut), &IMAGES), says(16, "47040000 bytes of pixels", "1000"));
+        assert_eq!(flaw(&cut[..7], &IMAGES), says(0, "16 bytes of IDX header", "7"));
+        assert_eq!(flaw(&[], &LABELS), says(0, "8 bytes of IDX header", "0"));
+    }
+
+    #[test]
+    fn a_cut_or_damaged_gzip_stream_is_refused_wherever_it_is_cut() {
+        let packed = gzip(&images(2, 2 * 784));
+        for length in 2..packed.len() {
+            read(&packed[..length], &IMAGES).unwrap_err();
+        }
+        let mut damaged = packed.clone();
+        let checksum = packed.len() - 8;
+        damaged[checksum] ^= 1;
+        let (at, expected, found) = flaw(&damaged, &IMAGES);
+        assert_eq!((at, expected.as_str()), (16 + 2 * 784, "the end of the file"));
+        assert!(found.contains("checksum"), "{found}");
+    }
+
+    #[test]
+    fn wrong_headers_are_refused_at_their_byte() {
+        let one = images(1, 784);
+        assert_eq!(
+            flaw(&one, &LABELS),
+            says(0, "the magic bytes 00 00 08 01 of labels", "00 00 08 03")
+        );
+        let mut wide = one.clone();
+        wide[15] = 32;
+        assert_eq!(flaw(&wide, &IMAGES), says(12, "a side of 28 pixels", "32"));
+        assert_eq!(flaw(&images(0, 0), &IMAGES), says(4, "a count from 1 to 342392", "0"));
+    }
+
+    #[test]
+    fn a_huge_declared_count_is_refused_before_any_content_is_read() {
+        let huge = images(u32::MAX, 10);
+        assert_eq!(flaw(&huge, &IMAGES), says(4, "a count from 1 to 342392", "4294967295"));
+        assert_eq!(flaw(&gzip(&huge), &IMAGES).0, 4);
+        let largest = images(342_392, 10);
+        assert_eq!(flaw(&largest, &IMAGES), says(16, "268435328 bytes of pixels", "10"));
+    }
+
+    #[test]
+    fn bytes_after_the_content_are_refused() {
+        let long = images(1, 785);
+        assert_eq!(flaw(&long, &IMAGES), says(800, "the end of the file", "more bytes"));
+        assert_eq!(flaw(&gzip(&long), &IMAGES).0, 800);
+        let mut packed = gzip(&images(1, 784));
+        packed.push(0);
+        assert_eq!(
+            flaw(&packed, &IMAGES),
+            says(800, "the end of the file", "more bytes after the gzip stream")
+        );
+    }
+
+    #[test]
+    fn a_packed_flood_is_cut_at_the_declared_length() {
+        let flood = gzip(&images(1, 50_000_000));
+        assert!(flood.len() < 1_000_000);
+        assert_eq!(flaw(&flood, &IMAGES), says(800, "the end of the file", "more bytes"));
+    }
+
+    #[test]
+    fn a_label_beyond_the_classes_is_refused() {
+        assert_eq!(flaw(&labels(&[3, 10, 1]), &LABELS), says(9, "labels from 0 to 9", "10"));
+    }
+}
