@@ -1,19 +1,43 @@
 //! Data sets: what a run learns from, and what it is judged by.
 //!
-//! Pixels stay bytes; only a batch becomes floating point.
+//! A set has an id that names its content, not its place: peers whose sets have the same id see
+//! the same bytes. The rule kept here: labels are at hand once a set is open, while generated
+//! images are drawn when somebody first asks, so a peer without the input layer never pays for
+//! them. Pixels stay bytes; only a batch becomes floating point.
 
 mod batches;
 mod digits;
+mod error;
 mod idx;
+mod mnist;
 mod pen;
 mod random;
+mod source;
 mod strokes;
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use ndarray::{Array2, aview1};
 
+use digits::Digits;
+
 pub use batches::{BatchSizeError, Batches};
+pub use error::DataError;
+pub use source::{MOST_DIGITS, Source};
+
+/// The measures of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Pixels of a sample.
+    pub width: usize,
+    /// Labels run from 0 to `classes - 1`.
+    pub classes: usize,
+    /// Samples to learn from.
+    pub train: u32,
+    /// Samples to be judged by.
+    pub test: u32,
+}
 
 /// Grey images of one width, 0 (background) to 255 (ink).
 pub struct Images {
@@ -62,6 +86,99 @@ pub fn gather(images: &Images, samples: &[u32], blank: usize) -> Array2<f32> {
     batch
 }
 
+/// An open data set; clones share its content.
+#[derive(Clone)]
+pub struct Data {
+    content: Arc<Content>,
+}
+
+struct Content {
+    id: String,
+    shape: Shape,
+    train: Half,
+    test: Half,
+}
+
+impl Data {
+    fn new(id: String, shape: Shape, train: Half, test: Half) -> Self {
+        Self { content: Arc::new(Content { id, shape, train, test }) }
+    }
+
+    /// The measures of the set.
+    pub fn shape(&self) -> Shape {
+        self.content.shape
+    }
+
+    /// Names the content: equal ids on two machines mean equal bytes.
+    pub fn id(&self) -> &str {
+        &self.content.id
+    }
+
+    /// The labels to learn from, one a sample.
+    pub fn train_labels(&self) -> &[u8] {
+        self.content.train.labels()
+    }
+
+    /// The images to learn from; the first call draws generated ones on `threads` threads.
+    pub fn train(&self, threads: usize) -> &Images {
+        self.content.train.images(threads)
+    }
+
+    /// The labels to be judged by, one a sample.
+    pub fn test_labels(&self) -> &[u8] {
+        self.content.test.labels()
+    }
+
+    /// The images and labels to be judged by; the first call draws generated images on `threads`
+    /// threads.
+    pub fn test(&self, threads: usize) -> (&Images, &[u8]) {
+        (self.content.test.images(threads), self.content.test.labels())
+    }
+}
+
+impl fmt::Debug for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Data").field("id", &self.content.id).finish_non_exhaustive()
+    }
+}
+
+/// The training or the test samples of a set.
+struct Half {
+    labels: Vec<u8>,
+    pixels: Pixels,
+}
+
+enum Pixels {
+    Read(Images),
+    Drawn { digits: Digits, images: OnceLock<Images> },
+}
+
+impl Half {
+    /// Samples read from files.
+    fn read(images: Images, labels: Vec<u8>) -> Self {
+        Self { labels, pixels: Pixels::Read(images) }
+    }
+
+    /// The first `count` generated digits, whose images are drawn when they are asked for.
+    fn drawn(digits: Digits, count: u32) -> Self {
+        let pixels = Pixels::Drawn { digits, images: OnceLock::new() };
+        Self { labels: digits.labels(count), pixels }
+    }
+
+    fn labels(&self) -> &[u8] {
+        &self.labels
+    }
+
+    fn images(&self, threads: usize) -> &Images {
+        match &self.pixels {
+            Pixels::Read(images) => images,
+            Pixels::Drawn { digits, images } => {
+                images.get_or_init(|| digits.images(self.labels.len() as u32, threads))
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +192,27 @@ mod tests {
         assert_eq!(batch, expected);
         assert_eq!(gather(&images, &[1], 9).sum(), 0.0);
         assert_eq!(gather(&images, &[], 0).dim(), (0, 4));
+    }
+
+    #[test]
+    fn images_are_drawn_when_asked_for_and_shared_by_clones() {
+        let data = Source::Digits { train: 30, test: 20, seed: 3 }.open().unwrap();
+        let undrawn = |half: &Half| match &half.pixels {
+            Pixels::Drawn { images, .. } => images.get().is_none(),
+            Pixels::Read(_) => false,
+        };
+        assert_eq!((data.train_labels().len(), data.test_labels().len()), (30, 20));
+        assert!(undrawn(&data.content.train) && undrawn(&data.content.test));
+        let clone = data.clone();
+        assert_eq!(clone.train(2).count(), 30);
+        assert!(!undrawn(&data.content.train) && undrawn(&data.content.test));
+        assert!(std::ptr::eq(data.train(1), clone.train(1)));
+        assert_eq!(data.test(1).0.count(), data.test(1).1.len());
+    }
+
+    #[test]
+    fn a_set_can_be_shared_between_threads() {
+        fn shared<T: Send + Sync + Clone>() {}
+        shared::<Data>();
     }
 }

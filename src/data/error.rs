@@ -1,0 +1,82 @@
+//! What can go wrong with a data set, told so that the reader knows what to do next.
+//!
+//! The rule kept here: a message names the file and the place in it, what was expected and what
+//! was found, and ends with the way out.
+
+use std::path::PathBuf;
+
+use super::{MOST_DIGITS, Source};
+
+/// Why a data set cannot be named or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The text does not begin with a data set this program knows.
+    #[error("unknown data set `{given}`: write one of {}", Source::FORMS.join(", "))]
+    Unknown {
+        /// The text as it was written.
+        given: String,
+    },
+    /// The sizes or the seed of a generated set are not numbers, or out of bounds.
+    #[error(
+        "`{given}`: write digits:TRAIN+TEST or digits:TRAIN+TEST:SEED, both sizes from 1 to \
+         {MOST_DIGITS}, as in digits:6000+1000"
+    )]
+    Sizes {
+        /// The text as it was written.
+        given: String,
+    },
+    /// `mnist:` without a folder.
+    #[error("`mnist:` names no folder: write where its four files are, as in mnist:data/mnist")]
+    NoFolder,
+    /// A file of the set is not in the folder under any of its usual names.
+    #[error(
+        "{}: found none of {names}; put the file there under one of these names, packed or \
+         unpacked, or use `digits`, which needs no files",
+        dir.display()
+    )]
+    Missing {
+        /// The folder that was searched.
+        dir: PathBuf,
+        /// The names that were tried.
+        names: String,
+    },
+    /// The system refused to open a file.
+    #[error("{}: {source}; check that the file may be read", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file does not hold what its format demands.
+    #[error(
+        "{}: at byte {at}: expected {expected}, found {found}; replace the file with a fresh copy",
+        file.display()
+    )]
+    Malformed {
+        /// The file.
+        file: PathBuf,
+        /// Where, counted in unpacked bytes.
+        at: u64,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The images and the labels of one half differ in number.
+    #[error(
+        "{} holds {image_count} images but {} holds {label_count} labels; take both files from \
+         one copy of the data set",
+        images.display(), labels.display()
+    )]
+    Uneven {
+        /// The file of images.
+        images: PathBuf,
+        /// How many images it holds.
+        image_count: usize,
+        /// The file of labels.
+        labels: PathBuf,
+        /// How many labels it holds.
+        label_count: usize,
+    },
+}

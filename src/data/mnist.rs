@@ -1,0 +1,193 @@
+//! MNIST and data sets of its shape (Fashion-MNIST, KMNIST), read from a folder of four files.
+//!
+//! The rule kept here: a set is what its four decoded contents are. Folder, file names and packing
+//! differ between machines; the id, a hash of the contents, does not.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use super::digits::{CLASSES, PIXELS};
+use super::idx::{self, Idx, Layout};
+use super::{Data, DataError, Half, Images, Shape};
+
+/// Opens and checks the four files under `dir`.
+///
+/// # Errors
+/// The first file that is missing, unreadable or malformed, or a half whose counts differ.
+pub(super) fn open(dir: &Path) -> Result<Data, DataError> {
+    let mut hasher = blake3::Hasher::new();
+    let train = half(dir, "train", &mut hasher)?;
+    let test = half(dir, "t10k", &mut hasher)?;
+    let shape = Shape {
+        width: PIXELS,
+        classes: CLASSES,
+        train: train.labels().len() as u32,
+        test: test.labels().len() as u32,
+    };
+    Ok(Data::new(format!("mnist:{}", hasher.finalize().to_hex()), shape, train, test))
+}
+
+/// Images and labels of one half; their contents, in this order, go into `hasher`.
+fn half(dir: &Path, stem: &str, hasher: &mut blake3::Hasher) -> Result<Half, DataError> {
+    let images_file = find(dir, &format!("{stem}-images"), 3)?;
+    let labels_file = find(dir, &format!("{stem}-labels"), 1)?;
+    let images = load(&images_file, &idx::IMAGES)?;
+    let labels = load(&labels_file, &idx::LABELS)?;
+    for part in [&images.header, &images.body, &labels.header, &labels.body] {
+        hasher.update(part);
+    }
+    let images = Images { width: PIXELS, pixels: images.body };
+    if images.count() != labels.body.len() {
+        return Err(DataError::Uneven {
+            images: images_file,
+            image_count: images.count(),
+            labels: labels_file,
+            label_count: labels.body.len(),
+        });
+    }
+    Ok(Half::read(images, labels.body))
+}
+
+/// The file of the given stem and number of axes, under whichever usual name it has.
+fn find(dir: &Path, stem: &str, axes: u8) -> Result<PathBuf, DataError> {
+    let plain = [format!("{stem}-idx{axes}-ubyte"), format!("{stem}.idx{axes}-ubyte")];
+    let names: Vec<_> = plain.into_iter().flat_map(|name| [format!("{name}.gz"), name]).collect();
+    let found = names.iter().map(|name| dir.join(name)).find(|file| file.is_file());
+    found.ok_or_else(|| DataError::Missing { dir: dir.to_owned(), names: names.join(", ") })
+}
+
+fn load(file: &Path, layout: &Layout) -> Result<Idx, DataError> {
+    let input = File::open(file)
+        .map_err(|source| DataError::Unreadable { file: file.to_owned(), source })?;
+    idx::read(BufReader::new(input), layout).map_err(|flaw| DataError::Malformed {
+        file: file.to_owned(),
+        at: flaw.at,
+        expected: flaw.expected,
+        found: flaw.found,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    fn header(rank: u8, sizes: &[u32]) -> Vec<u8> {
+        let mut bytes = vec![0, 0, 8, rank];
+        sizes.iter().for_each(|size| bytes.extend(size.to_be_bytes()));
+        bytes
+    }
+
+    fn images(count: u32) -> Vec<u8> {
+        let mut bytes = header(3, &[count, 28, 28]);
+        bytes.extend((0..count as usize * PIXELS).map(|i| (i / PIXELS * 40) as u8));
+        bytes
+    }
+
+    fn labels(count: u32) -> Vec<u8> {
+        let mut bytes = header(1, &[count]);
+        bytes.extend((0..count).map(|i| (i % 10) as u8));
+        bytes
+    }
+
+    fn pack(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// A folder of a tiny set: five training samples, two to test.
+    fn folder() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, bytes: Vec<u8>| fs::write(dir.path().join(name), bytes).unwrap();
+        put("train-images-idx3-ubyte", images(5));
+        put("train-labels-idx1-ubyte", labels(5));
+        put("t10k-images-idx3-ubyte", images(2));
+        put("t10k-labels-idx1-ubyte", labels(2));
+        dir
+    }
+
+    fn message(dir: &Path) -> String {
+        open(dir).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_folder_opens_as_a_data_set() {
+        let dir = folder();
+        let data = open(dir.path()).unwrap();
+        let Shape { width, classes, train, test } = data.shape();
+        assert_eq!((width, classes, train, test), (784, 10, 5, 2));
+        assert_eq!(data.train_labels(), [0, 1, 2, 3, 4]);
+        assert_eq!(data.train(1).row(3), [120; PIXELS]);
+        let (images, labels) = data.test(1);
+        assert_eq!((images.count(), labels), (2, &[0, 1][..]));
+    }
+
+    #[test]
+    fn the_id_follows_the_contents_and_not_names_or_packing() {
+        let (plain, packed) = (folder(), tempfile::tempdir().unwrap());
+        for name in
+            ["train-images.idx3", "train-labels.idx1", "t10k-images.idx3", "t10k-labels.idx1"]
+        {
+            let from = plain.path().join(format!("{}-ubyte", name.replace('.', "-")));
+            let bytes = pack(&fs::read(from).unwrap());
+            fs::write(packed.path().join(format!("{name}-ubyte")), bytes).unwrap();
+        }
+        let id = open(plain.path()).unwrap().id().to_owned();
+        assert_eq!(id, open(packed.path()).unwrap().id());
+        assert!(id.starts_with("mnist:") && id.len() == 6 + 64, "{id}");
+        let file = plain.path().join("t10k-labels-idx1-ubyte");
+        let mut changed = fs::read(&file).unwrap();
+        changed[8] = 7;
+        fs::write(&file, changed).unwrap();
+        assert_ne!(id, open(plain.path()).unwrap().id());
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_the_names_it_could_have() {
+        let dir = folder();
+        fs::remove_file(dir.path().join("t10k-labels-idx1-ubyte")).unwrap();
+        let message = message(dir.path());
+        assert!(message.contains("t10k-labels-idx1-ubyte.gz, t10k-labels-idx1-ubyte"), "{message}");
+        assert!(open(Path::new("/nowhere/at/all")).is_err());
+    }
+
+    #[test]
+    fn a_cut_file_is_named_with_the_byte() {
+        let dir = folder();
+        let file = dir.path().join("train-images-idx3-ubyte");
+        fs::write(&file, &images(5)[..1016]).unwrap();
+        let expected =
+            "train-images-idx3-ubyte: at byte 16: expected 3920 bytes of pixels, found 1000";
+        assert!(message(dir.path()).contains(expected), "{}", message(dir.path()));
+    }
+
+    #[test]
+    fn unequal_counts_are_refused() {
+        let dir = folder();
+        fs::write(dir.path().join("train-labels-idx1-ubyte"), labels(4)).unwrap();
+        let message = message(dir.path());
+        assert!(
+            message.contains("holds 5 images") && message.contains("holds 4 labels"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn the_published_mnist_opens() {
+        let Some(dir) = std::env::var_os("FFP2P_MNIST") else {
+            println!("skipped: set FFP2P_MNIST to the folder of the four MNIST files to run this");
+            return;
+        };
+        let data = open(Path::new(&dir)).unwrap();
+        let Shape { width, classes, train, test } = data.shape();
+        assert_eq!((width, classes, train, test), (784, 10, 60_000, 10_000));
+        assert_eq!(data.train_labels()[..8], [5, 0, 4, 1, 9, 2, 1, 3]);
+        assert_eq!(data.test(1).1[..8], [7, 2, 1, 0, 4, 1, 4, 9]);
+    }
+}

@@ -1,0 +1,158 @@
+//! The names of data sets, as they are written on the command line and in a spec.
+//!
+//! The rule kept here: what a name can demand is bounded before anything is made, and a name that
+//! is not understood is answered with the ones that are.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::digits::{CLASSES, Digits, PIXELS, Split, VERSION};
+use super::{Data, DataError, Half, Shape, mnist};
+
+/// The most samples of a generated half: 500,000 images take 392 MB.
+pub const MOST_DIGITS: u32 = 500_000;
+
+/// Where samples come from.
+///
+/// Written as `digits`, `digits:TRAIN+TEST`, `digits:TRAIN+TEST:SEED` or `mnist:DIR`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Digits drawn by this program.
+    Digits {
+        /// Samples to learn from, 1 to [`MOST_DIGITS`].
+        train: u32,
+        /// Samples to be judged by, 1 to [`MOST_DIGITS`].
+        test: u32,
+        /// Another seed, other samples.
+        seed: u64,
+    },
+    /// The four files of MNIST, or of a set in its form, packed or not.
+    Mnist {
+        /// The folder they lie in.
+        dir: PathBuf,
+    },
+}
+
+impl Source {
+    /// The digits of the plain name `digits`: as many as MNIST has.
+    pub const DIGITS: Self = Self::Digits { train: 60_000, test: 10_000, seed: 0 };
+
+    /// How a source can be written.
+    pub(super) const FORMS: [&'static str; 4] =
+        ["digits", "digits:TRAIN+TEST", "digits:TRAIN+TEST:SEED", "mnist:DIR"];
+
+    /// Checks the set, reads or works out its labels, and makes it ready for use. Files are read
+    /// whole; generated images are left for [`Data::train`] and [`Data::test`].
+    ///
+    /// # Errors
+    /// [`DataError::Sizes`] for sizes out of bounds; for files whatever is wrong with the first
+    /// bad one.
+    pub fn open(&self) -> Result<Data, DataError> {
+        match self {
+            Self::Digits { train, test, seed } => {
+                if ![train, test].iter().all(|size| (1..=MOST_DIGITS).contains(*size)) {
+                    return Err(DataError::Sizes { given: self.to_string() });
+                }
+                Ok(digits(*train, *test, *seed))
+            }
+            Self::Mnist { dir } => mnist::open(dir),
+        }
+    }
+}
+
+fn digits(train: u32, test: u32, seed: u64) -> Data {
+    let half = |split, count| Half::drawn(Digits { seed, split }, count);
+    Data::new(
+        format!("digits:{VERSION}:{train}+{test}:{seed}"),
+        Shape { width: PIXELS, classes: CLASSES, train, test },
+        half(Split::Train, train),
+        half(Split::Test, test),
+    )
+}
+
+impl FromStr for Source {
+    type Err = DataError;
+
+    fn from_str(given: &str) -> Result<Self, DataError> {
+        let (kind, rest) = given.split_once(':').map_or((given, None), |(k, r)| (k, Some(r)));
+        match (kind, rest) {
+            ("digits", None) => Ok(Self::DIGITS),
+            ("digits", Some(sizes)) => {
+                parse_digits(sizes).ok_or_else(|| DataError::Sizes { given: given.to_owned() })
+            }
+            ("mnist", None | Some("")) => Err(DataError::NoFolder),
+            ("mnist", Some(dir)) => Ok(Self::Mnist { dir: PathBuf::from(dir) }),
+            _ => Err(DataError::Unknown { given: given.to_owned() }),
+        }
+    }
+}
+
+/// `TRAIN+TEST` or `TRAIN+TEST:SEED`; `None` if a number is malformed or a size out of bounds.
+fn parse_digits(text: &str) -> Option<Source> {
+    let (sizes, seed) = text.split_once(':').unwrap_or((text, "0"));
+    let (train, test) = sizes.split_once('+')?;
+    let size = |text: &str| text.parse().ok().filter(|size| (1..=MOST_DIGITS).contains(size));
+    Some(Source::Digits { train: size(train)?, test: size(test)?, seed: seed.parse().ok()? })
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Digits { train, test, seed } => write!(f, "digits:{train}+{test}:{seed}"),
+            Self::Mnist { dir } => write!(f, "mnist:{}", dir.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> String {
+        text.parse::<Source>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn names_are_understood_and_written_back() {
+        let parse = |text: &str| text.parse::<Source>().unwrap();
+        assert_eq!(parse("digits"), Source::DIGITS);
+        let few = Source::Digits { train: 6000, test: 1000, seed: 0 };
+        assert_eq!(parse("digits:6000+1000"), few);
+        let seeded = Source::Digits { train: 1, test: MOST_DIGITS, seed: 42 };
+        assert_eq!(parse("digits:1+500000:42"), seeded);
+        assert_eq!(parse("mnist:C:/data"), Source::Mnist { dir: PathBuf::from("C:/data") });
+        for source in [few, seeded, parse("mnist:some dir")] {
+            assert_eq!(parse(&source.to_string()), source);
+        }
+    }
+
+    #[test]
+    fn unknown_kinds_list_the_known_ones() {
+        for text in ["", "cats", "Digits", "mnits:dir"] {
+            let message = message(text);
+            assert!(Source::FORMS.iter().all(|form| message.contains(form)), "{message}");
+        }
+        assert!(message("mnist").contains("names no folder"));
+        assert!(message("mnist:").contains("names no folder"));
+    }
+
+    #[test]
+    fn sizes_are_bounded_however_they_are_given() {
+        let bad =
+            ["", "5", "5+", "0+5", "5+0", "500001+5", "-1+5", "5+5:", "5+5:x", "5+5:1:2", "5+9e9"];
+        for sizes in bad {
+            let message = message(&format!("digits:{sizes}"));
+            assert!(message.contains("1 to 500000"), "{message}");
+        }
+        let huge = Source::Digits { train: u32::MAX, test: 1, seed: 0 };
+        assert!(matches!(huge.open(), Err(DataError::Sizes { .. })));
+    }
+
+    #[test]
+    fn the_id_tells_version_sizes_and_seed() {
+        let data = Source::Digits { train: 12, test: 3, seed: 9 }.open().unwrap();
+        assert_eq!(data.id(), "digits:v1:12+3:9");
+        assert_eq!(data.shape(), Shape { width: 784, classes: 10, train: 12, test: 3 });
+    }
+}
