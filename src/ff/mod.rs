@@ -1,12 +1,36 @@
 //! The Forward-Forward mathematics.
 //!
 //! The rule: pure and reproducible. Nothing here reads a file, a clock or entropy, every sum has a
-//! written order, and threads are an argument that never changes a result.
+//! written order, and threads are an argument ([`Workers`]) that never changes a result.
 
+mod activations;
+mod evaluate;
+mod first;
+mod goodness;
+mod head;
+mod lanes;
+mod matrix;
 mod negatives;
+mod network;
+mod optim;
+mod product;
 mod rng;
+mod row;
 mod spec;
+mod tensors;
+#[cfg(test)]
+pub(crate) mod tests;
+mod wire;
+mod workers;
 
+pub use activations::{Activations, FirstInput, concat};
+pub use evaluate::Evaluation;
 pub use negatives::{epoch_order, negative_labels};
+pub use network::{Network, NetworkError};
+pub use optim::Parameter;
 pub use rng::{Key, Purpose, Stream};
+pub use row::{RowState, StepReport};
 pub use spec::{Negatives, NetworkSpec, Objective, Optimizer, Row, SpecError, Wire};
+pub use tensors::{Tensor, model_hash};
+pub use wire::{WireError, decode, encode, encoded_len, round};
+pub use workers::{Inline, Task, Workers};

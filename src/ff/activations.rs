@@ -1,0 +1,96 @@
+//! What a layer reads: the first one a mini-batch of images, an upper one the layer below.
+//!
+//! The rule: rows come in the order positive, negative, neutral pass, each in batch order.
+
+use ndarray::Array2;
+
+use super::matrix::columns_mut;
+
+/// What the first layer reads in one step, B samples of D pixels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FirstInput {
+    /// B x D pixels as they are (about 0 to 1, not normalised), row-major, the label slots zero.
+    pub pixels: Array2<f32>,
+    /// B right labels.
+    pub labels: Vec<u8>,
+    /// B wrong labels.
+    pub negatives: Vec<u8>,
+}
+
+impl FirstInput {
+    /// Clears the label slots (the first `classes` pixels) of a mini-batch.
+    #[must_use]
+    pub fn new(
+        mut pixels: Array2<f32>,
+        labels: Vec<u8>,
+        negatives: Vec<u8>,
+        classes: usize,
+    ) -> Self {
+        columns_mut(&mut pixels, 0..classes).fill(0.0);
+        Self { pixels, labels, negatives }
+    }
+}
+
+/// What a row, or a whole layer, hands to the next layer for one step of B samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Activations {
+    /// 3B x H outputs, row-major, none below zero; each row of each shard has mean square 1 or is
+    /// all zero.
+    pub states: Array2<f32>,
+    /// B x classes logits of the neutral pass, row-major, accumulated over the layers so far.
+    pub logits: Array2<f32>,
+}
+
+/// A layer's activations from its shards': states side by side in the order given, logits averaged.
+///
+/// # Panics
+/// If there is no shard, or the shards differ in rows or classes.
+#[must_use]
+pub fn concat(shards: &[Activations]) -> Activations {
+    let rows = shards[0].states.nrows();
+    let width = shards.iter().map(|shard| shard.states.ncols()).sum();
+    let mut states = Array2::zeros((rows, width));
+    let mut logits = Array2::zeros(shards[0].logits.dim());
+    let mut start = 0;
+    for shard in shards {
+        let end = start + shard.states.ncols();
+        columns_mut(&mut states, start..end).assign(&shard.states);
+        logits += &shard.logits;
+        start = end;
+    }
+    logits *= 1.0 / shards.len() as f32;
+    Activations { states, logits }
+}
+
+/// As [`concat`], without a copy where there is one shard.
+pub(crate) fn concat_owned(mut shards: Vec<Activations>) -> Activations {
+    if shards.len() == 1 { shards.swap_remove(0) } else { concat(&shards) }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn shards_lie_side_by_side() {
+        let a = Activations { states: array![[1.0], [2.0], [3.0]], logits: array![[1.0, 4.0]] };
+        let b = Activations {
+            states: array![[4.0, 5.0], [6.0, 7.0], [8.0, 9.0]],
+            logits: array![[3.0, 0.0]],
+        };
+        let both = concat(&[a.clone(), b]);
+        assert_eq!(both.states, array![[1.0, 4.0, 5.0], [2.0, 6.0, 7.0], [3.0, 8.0, 9.0]]);
+        assert_eq!(both.logits, array![[2.0, 2.0]]);
+        assert!(both.states.is_standard_layout());
+        assert_eq!(concat(std::slice::from_ref(&a)), a);
+        assert_eq!(concat_owned(vec![a.clone()]), a);
+    }
+
+    #[test]
+    fn a_first_input_has_empty_label_slots() {
+        let input = FirstInput::new(array![[1.0, 2.0, 3.0]], vec![0], vec![1], 2);
+        assert_eq!(input.pixels, array![[0.0, 0.0, 3.0]]);
+    }
+}

@@ -1,0 +1,126 @@
+//! The first layer's share of work: every label of an image costs one row add, not one product.
+//!
+//! The rule: an image is multiplied once. With x the image with empty label slots and s the label
+//! strength, the length r of the input is the same for every label y, so the normalised input's
+//! product is (x W + s W\[y\]) / r, and the neutral one's (x W + s/C sum of W\[c\]) / r0.
+
+use ndarray::Array2;
+
+use super::activations::FirstInput;
+use super::goodness::add_columns;
+use super::lanes::{inverse_rms, sum_squares};
+use super::matrix::{flat, flat_mut};
+use super::spec::NetworkSpec;
+use super::workers::{Workers, each, share};
+
+/// What a label adds to the product `x W` of an image.
+pub(crate) struct Labels<'a> {
+    /// classes x width: the weights of the label slots.
+    rows: &'a [f32],
+    /// The sum of the rows, in order.
+    total: Vec<f32>,
+    strength: f32,
+    neutral: f32,
+}
+
+/// One over the root mean square of an image's input, with one label and with the neutral one.
+pub(crate) struct Scales {
+    labelled: Vec<f32>,
+    neutral: Vec<f32>,
+}
+
+impl<'a> Labels<'a> {
+    pub(crate) fn new(spec: &NetworkSpec, weights: &'a Array2<f32>) -> Self {
+        let rows = &flat(weights)[..spec.classes * weights.ncols()];
+        let mut total = vec![0.0; weights.ncols()];
+        add_columns(rows, &mut total);
+        let neutral = spec.label_strength / spec.classes as f32;
+        Self { rows, total, strength: spec.label_strength, neutral }
+    }
+
+    /// The row, its factor and the image's scale for a label, or for none.
+    fn row(&self, label: Option<u8>, scales: &Scales, image: usize) -> (&[f32], f32, f32) {
+        match label {
+            None => (&self.total, self.neutral, scales.neutral[image]),
+            Some(label) => {
+                let start = usize::from(label) * self.total.len();
+                let row = &self.rows[start..start + self.total.len()];
+                (row, self.strength, scales.labelled[image])
+            }
+        }
+    }
+
+    /// `z` = (product + factor * label row) * scale for every pass and image, pass by pass, without
+    /// the bias. `label(pass, image)` says which label, None for the neutral one.
+    pub(crate) fn spread<F>(
+        &self,
+        product: &[f32],
+        scales: &Scales,
+        z: &mut [f32],
+        label: &F,
+        workers: &dyn Workers,
+    ) where
+        F: Fn(usize, usize) -> Option<u8> + Sync,
+    {
+        let (width, images) = (self.total.len(), scales.labelled.len());
+        let rows = share(z.len() / width, 1, workers);
+        let parts = z.chunks_mut(rows * width).enumerate();
+        each(workers, parts, &|(part, z): (usize, &mut [f32])| {
+            for (k, z) in z.chunks_exact_mut(width).enumerate() {
+                let k = part * rows + k;
+                let image = k % images;
+                let (row, factor, scale) = self.row(label(k / images, image), scales, image);
+                let product = &product[image * width..(image + 1) * width];
+                for ((z, p), w) in z.iter_mut().zip(product).zip(row) {
+                    *z = (p + factor * w) * scale;
+                }
+            }
+        });
+    }
+}
+
+impl Scales {
+    /// Of images (N x D) with empty label slots.
+    pub(crate) fn new(spec: &NetworkSpec, pixels: &Array2<f32>) -> Self {
+        let width = pixels.ncols();
+        let energy = spec.label_strength * spec.label_strength;
+        let squares: Vec<f32> = flat(pixels).chunks_exact(width).map(sum_squares).collect();
+        let scale = |energy: f32| {
+            squares.iter().map(|square| inverse_rms(energy + square, width)).collect()
+        };
+        Self { labelled: scale(energy), neutral: scale(energy / spec.classes as f32) }
+    }
+
+    /// The weight gradient of both passes as one product: with d+ and d- the directions (2B x
+    /// width), `shared` = (d+ + d-) / r goes with the pixels, and each label's slot gets s d / r of
+    /// the samples that wear it, in batch order, positives first.
+    pub(crate) fn gather(
+        &self,
+        directions: &[f32],
+        input: &FirstInput,
+        strength: f32,
+        shared: &mut Array2<f32>,
+        slots: &mut Array2<f32>,
+    ) {
+        let width = shared.ncols();
+        let (positive, negative) = directions.split_at(directions.len() / 2);
+        let pairs = positive.chunks_exact(width).zip(negative.chunks_exact(width));
+        let rows = flat_mut(shared).chunks_exact_mut(width);
+        for ((row, (p, n)), scale) in rows.zip(pairs).zip(&self.labelled) {
+            for ((x, p), n) in row.iter_mut().zip(p).zip(n) {
+                *x = (p + n) * scale;
+            }
+        }
+        slots.fill(0.0);
+        for (directions, labels) in [(positive, &input.labels), (negative, &input.negatives)] {
+            let rows = directions.chunks_exact(width).zip(labels).zip(&self.labelled);
+            for ((row, &label), scale) in rows {
+                let slot = usize::from(label) * width;
+                let slot = &mut flat_mut(slots)[slot..slot + width];
+                for (x, d) in slot.iter_mut().zip(row) {
+                    *x += strength * scale * d;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Goodness: what a row of neurons is trained for, and what it hands on.
+//!
+//! The rule: a row needs nothing from its siblings. Its threshold is its own width, its outputs
+//! are normalised by its own length, and its goodness is taken before that.
+//!
+//! Hinton 2022, section 2, equation 1: p = sigmoid(g - theta), g the sum of the squared outputs.
+//! The directions climb ln p for positive and ln (1 - p) for negative samples. The factor 2 of
+//! d(h^2) is dropped, as in ffnew.m, so they are half the gradient.
+
+use super::lanes::{inverse_rms, relu, sigmoid, softplus, sum, sum_squares};
+use super::workers::{Workers, each, share};
+
+/// How much of the running mean stays at each step (ffnew.m).
+const PEER_MEMORY: f32 = 0.9;
+
+/// `h = relu(z + b)` in place, and `goodness` = sum of h^2, per row of `z`.
+pub(crate) fn activate(z: &mut [f32], bias: &[f32], goodness: &mut [f32], workers: &dyn Workers) {
+    let rows = share(goodness.len(), 1, workers);
+    let parts = z.chunks_mut(rows * bias.len()).zip(goodness.chunks_mut(rows));
+    each(workers, parts, &|(z, goodness): (&mut [f32], &mut [f32])| {
+        for (row, goodness) in z.chunks_exact_mut(bias.len()).zip(goodness) {
+            for (x, b) in row.iter_mut().zip(bias) {
+                *x = relu(*x + b);
+            }
+            *goodness = sum_squares(row);
+        }
+    });
+}
+
+/// `outputs` = h / rms(h), per row.
+pub(crate) fn normalize(h: &[f32], goodness: &[f32], outputs: &mut [f32], workers: &dyn Workers) {
+    let width = h.len() / goodness.len();
+    let rows = share(goodness.len(), 1, workers);
+    let inputs = h.chunks(rows * width).zip(goodness.chunks(rows));
+    let parts = outputs.chunks_mut(rows * width).zip(inputs);
+    each(workers, parts, &|(outputs, (h, goodness)): (&mut [f32], (&[f32], &[f32]))| {
+        let rows = h.chunks_exact(width).zip(goodness);
+        for (output, (h, &goodness)) in outputs.chunks_exact_mut(width).zip(rows) {
+            let scale = inverse_rms(goodness, width);
+            for (y, x) in output.iter_mut().zip(h) {
+                *y = x * scale;
+            }
+        }
+    });
+}
+
+/// The sum of each column, row after row, added to `sums`.
+pub(crate) fn add_columns(matrix: &[f32], sums: &mut [f32]) {
+    for row in matrix.chunks_exact(sums.len()) {
+        for (sum, x) in sums.iter_mut().zip(row) {
+            *sum += x;
+        }
+    }
+}
+
+/// Peer normalisation (ffnew.m): takes the batch mean of the positive pass, `positive` = B x width,
+/// into the running mean, and returns what is added to the direction of every positive sample:
+/// lambda (mean over units - own mean). Not gated by the ReLU, so that dead units come back.
+pub(crate) fn peer_term(peers: &mut [f32], positive: &[f32], strength: f32) -> Vec<f32> {
+    let mut means = vec![0.0; peers.len()];
+    add_columns(positive, &mut means);
+    let share = (1.0 - PEER_MEMORY) * (peers.len() as f32 / positive.len() as f32);
+    for (peer, mean) in peers.iter_mut().zip(&means) {
+        *peer = PEER_MEMORY * *peer + share * mean;
+    }
+    let mean = sum(peers) / peers.len() as f32;
+    peers.iter().map(|peer| strength * (mean - peer)).collect()
+}
+
+/// Turns the outputs of the positive and the negative pass (2B x width, positives first) into
+/// ascent directions: (1 - p) h + peer term, and -p h.
+pub(crate) fn directions(h: &mut [f32], goodness: &[f32], peers: &[f32], workers: &dyn Workers) {
+    let width = peers.len();
+    let threshold = width as f32;
+    let (positive, negative) = h.split_at_mut(h.len() / 2);
+    let (good, bad) = goodness.split_at(goodness.len() / 2);
+    let rows = share(good.len(), 1, workers);
+    let samples = good.chunks(rows).zip(bad.chunks(rows));
+    let parts =
+        positive.chunks_mut(rows * width).zip(negative.chunks_mut(rows * width)).zip(samples);
+    each(workers, parts, &|((positive, negative), (good, bad)): Directed<'_>| {
+        for (row, goodness) in positive.chunks_exact_mut(width).zip(good) {
+            let factor = sigmoid(threshold - goodness);
+            for (x, peer) in row.iter_mut().zip(peers) {
+                *x = factor * *x + peer;
+            }
+        }
+        for (row, goodness) in negative.chunks_exact_mut(width).zip(bad) {
+            let factor = -sigmoid(goodness - threshold);
+            for x in row {
+                *x *= factor;
+            }
+        }
+    });
+}
+
+/// Some positive and negative samples, and their goodness.
+type Directed<'a> = ((&'a mut [f32], &'a mut [f32]), (&'a [f32], &'a [f32]));
+
+/// The mean loss of the 2B cases, -ln p and -ln (1 - p), summed in batch order.
+pub(crate) fn loss(goodness: &[f32], width: usize) -> f32 {
+    let (good, bad) = goodness.split_at(goodness.len() / 2);
+    let threshold = width as f32;
+    let good: f64 = good.iter().map(|g| f64::from(softplus(threshold - g))).sum();
+    let bad: f64 = bad.iter().map(|g| f64::from(softplus(g - threshold))).sum();
+    ((good + bad) / goodness.len() as f64) as f32
+}
+
+/// The mean of some values, summed in order.
+pub(crate) fn mean(values: &[f32]) -> f32 {
+    let total: f64 = values.iter().map(|&x| f64::from(x)).sum();
+    (total / values.len() as f64) as f32
+}

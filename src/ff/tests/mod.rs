@@ -1,0 +1,74 @@
+//! Tests of the mathematics as a whole: made-up data, and helpers the other test modules share.
+
+mod definition;
+mod runs;
+
+use ndarray::Array2;
+
+use super::{
+    FirstInput, Key, Network, NetworkSpec, Optimizer, Purpose, Task, Wire, Workers, negative_labels,
+};
+
+/// As many threads as it says, made anew for every call.
+pub(crate) struct Scoped(pub(crate) usize);
+
+impl Workers for Scoped {
+    fn count(&self) -> usize {
+        self.0
+    }
+
+    fn run<'a>(&self, tasks: Vec<Task<'a>>) {
+        std::thread::scope(|scope| {
+            for task in tasks {
+                scope.spawn(task);
+            }
+        });
+    }
+}
+
+/// A network of two layers for four classes.
+pub(crate) fn tiny(optimizer: Optimizer, wire: Wire, shards: usize) -> NetworkSpec {
+    let (lr, head_lr) = (optimizer.default_lr(), optimizer.default_head_lr());
+    NetworkSpec {
+        optimizer,
+        wire,
+        shards,
+        lr,
+        head_lr,
+        batch_size: 16,
+        steps: 30,
+        steps_per_epoch: 10,
+        seed: 42,
+        ..NetworkSpec::hinton(vec![20, 32, 32], 4)
+    }
+}
+
+/// Made-up images of a step and their labels: a class lights its own share of the pixels.
+pub(crate) fn images(spec: &NetworkSpec, step: u64) -> (Array2<f32>, Vec<u8>) {
+    let mut stream = Key { epoch: step, ..Key::new(spec.seed, Purpose::Data) }.stream();
+    let labels: Vec<u8> =
+        (0..spec.batch_size).map(|_| stream.below(spec.classes as u32) as u8).collect();
+    let shape = (spec.batch_size, spec.layers[0]);
+    let pixel = |(image, pixel): (usize, usize)| {
+        let lit = pixel % spec.classes == usize::from(labels[image]);
+        0.5 * stream.unit() + if lit { 0.4 } else { 0.0 }
+    };
+    (Array2::from_shape_fn(shape, pixel), labels)
+}
+
+/// A mini-batch of made-up images.
+pub(crate) fn batch(spec: &NetworkSpec, step: u64) -> FirstInput {
+    let (pixels, labels) = images(spec, step);
+    let samples: Vec<u32> = (0..spec.batch_size as u32).collect();
+    let negatives = negative_labels(spec, step / spec.steps_per_epoch, &samples, &labels);
+    FirstInput::new(pixels, labels, negatives, spec.classes)
+}
+
+/// The network of a spec after all its steps.
+pub(crate) fn trained(spec: &NetworkSpec, workers: &dyn Workers) -> Network {
+    let mut network = Network::init(spec.clone());
+    for step in 0..spec.steps {
+        network.train_step(&batch(spec, step), workers);
+    }
+    network
+}
