@@ -1,0 +1,253 @@
+//! A row's state as bytes and back: what a peer stores, sends and hashes.
+//!
+//! The rule: canonical and exact. Equal states give equal bytes, and bytes are taken only if every
+//! length follows from the spec, every number is finite, and nothing is left over. Whatever the
+//! bytes say, nothing is allocated that the spec does not ask for.
+//!
+//! Layout: a header (bincode, fixed-width little-endian integers), then raw little-endian f32:
+//! weights, their first and second moments, the same for bias and head, then the peer means.
+
+use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use crate::ff::{NetworkSpec, Optimizer, Parameter, Row, RowState};
+
+/// The first bytes of a checkpoint.
+const MAGIC: [u8; 8] = *b"ffp2p-cp";
+
+/// The layout of the bytes. Another layout has another number.
+const VERSION: u32 = 1;
+
+/// The most bytes a header can have.
+const HEADER_LIMIT: usize = 128;
+
+/// Little-endian, fixed width, never more than the limit.
+const CONFIG: Configuration<LittleEndian, Fixint, Limit<HEADER_LIMIT>> =
+    bincode::config::standard().with_fixed_int_encoding().with_limit::<HEADER_LIMIT>();
+
+/// What the numbers after it belong to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Header {
+    magic: [u8; 8],
+    version: u32,
+    layer: u32,
+    shard: u32,
+    inputs: u32,
+    width: u32,
+    classes: u32,
+    optimizer: Optimizer,
+    step: u64,
+}
+
+/// Why bytes are not a checkpoint of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The header is cut off or does not decode.
+    #[error("the header of the checkpoint does not decode")]
+    Header,
+    /// It belongs to another row, spec or version.
+    #[error("the checkpoint belongs to another row, spec or version")]
+    Other,
+    /// It claims more steps than the run has.
+    #[error("the checkpoint is at step {step} of a run of {steps}")]
+    Step {
+        /// What it claims.
+        step: u64,
+        /// What the run has.
+        steps: u64,
+    },
+    /// Not the length that the shapes ask for.
+    #[error("a checkpoint of {expected} bytes is {found} bytes long")]
+    Length {
+        /// What the shapes ask for.
+        expected: usize,
+        /// What there is.
+        found: usize,
+    },
+    /// A number that is infinite or none, or a second moment below zero.
+    #[error("the checkpoint holds a number that no training makes")]
+    Number,
+}
+
+/// The header of a row of a spec at a step.
+fn header(spec: &NetworkSpec, row: Row, step: u64) -> Header {
+    Header {
+        magic: MAGIC,
+        version: VERSION,
+        layer: row.layer as u32,
+        shard: row.shard as u32,
+        inputs: spec.input_width(row) as u32,
+        width: spec.width(row) as u32,
+        classes: spec.classes as u32,
+        optimizer: spec.optimizer,
+        step,
+    }
+}
+
+/// Shapes of a row's parameters, in the order of the file.
+fn shapes(spec: &NetworkSpec, row: Row) -> [(usize, usize); 3] {
+    let width = spec.width(row);
+    [(spec.input_width(row), width), (1, width), (width, spec.classes)]
+}
+
+/// The length in bytes of what follows the header.
+fn body_len(spec: &NetworkSpec, row: Row) -> usize {
+    let parameter =
+        |(rows, columns)| 2 * rows * columns + spec.optimizer.second_len(rows * columns);
+    let values: usize = shapes(spec, row).into_iter().map(parameter).sum();
+    4 * (values + spec.width(row))
+}
+
+/// The bytes of a row's state. The state has to be one of this row of this spec.
+#[must_use]
+pub fn encode(state: &RowState, spec: &NetworkSpec, row: Row) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_LIMIT + body_len(spec, row));
+    let header = header(spec, row, state.step);
+    // A header of fixed-width fields under the limit encodes into memory without fail.
+    let written = bincode::serde::encode_into_std_write(&header, &mut bytes, CONFIG);
+    debug_assert!(written.is_ok(), "the header outgrew its limit");
+    let mut put = |value: &f32| bytes.extend(value.to_le_bytes());
+    for parameter in [&state.weights, &state.bias, &state.head] {
+        parameter.value.iter().for_each(&mut put);
+        parameter.first.iter().chain(&parameter.second).for_each(&mut put);
+    }
+    state.peers.iter().for_each(&mut put);
+    bytes
+}
+
+/// The row's state in bytes that may come from anyone. The spec has to be one that passes its check.
+///
+/// # Errors
+/// If the bytes are not exactly a checkpoint of this row of this spec.
+pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<RowState, CheckpointError> {
+    let (found, read): (Header, usize) =
+        bincode::serde::decode_from_slice(bytes, CONFIG).map_err(|_| CheckpointError::Header)?;
+    if found != header(spec, row, found.step) {
+        return Err(CheckpointError::Other);
+    }
+    if found.step > spec.steps {
+        return Err(CheckpointError::Step { step: found.step, steps: spec.steps });
+    }
+    let expected = body_len(spec, row).saturating_add(read);
+    if bytes.len() != expected {
+        return Err(CheckpointError::Length { expected, found: bytes.len() });
+    }
+    let mut reader = Reader(&bytes[read..]);
+    let [weights, bias, head] = shapes(spec, row);
+    let weights = reader.parameter(spec.optimizer, weights)?;
+    let bias = reader.parameter(spec.optimizer, bias)?;
+    let head = reader.parameter(spec.optimizer, head)?;
+    let peers = reader.take(spec.width(row), f32::is_finite)?;
+    Ok(RowState::from_parts(weights, bias, head, peers, found.step))
+}
+
+/// The numbers not read yet.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take(&mut self, count: usize, good: fn(f32) -> bool) -> Result<Vec<f32>, CheckpointError> {
+        let found = self.0.len();
+        let expected = 4 * count;
+        let Some((head, tail)) = self.0.split_at_checked(expected) else {
+            return Err(CheckpointError::Length { expected, found });
+        };
+        self.0 = tail;
+        let word = |word: &[u8]| f32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+        let values: Vec<f32> = head.chunks_exact(4).map(word).collect();
+        if values.iter().all(|&x| good(x)) { Ok(values) } else { Err(CheckpointError::Number) }
+    }
+
+    fn parameter(
+        &mut self,
+        optimizer: Optimizer,
+        shape: (usize, usize),
+    ) -> Result<Parameter, CheckpointError> {
+        let size = shape.0 * shape.1;
+        let value = self.take(size, f32::is_finite)?;
+        let value = Array2::from_shape_vec(shape, value).map_err(|_| CheckpointError::Other)?;
+        let first = self.take(size, f32::is_finite)?;
+        let second = self.take(optimizer.second_len(size), |x| x.is_finite() && x >= 0.0)?;
+        Ok(Parameter { value, first, second })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ff::tests::{batch, tiny};
+    use crate::ff::{Inline, Network, Wire};
+
+    fn trained(optimizer: Optimizer, steps: u64) -> Network {
+        let mut network = Network::init(tiny(optimizer, Wire::U8, 2));
+        for step in 0..steps {
+            network.train_step(&batch(network.spec(), step), &Inline);
+        }
+        network
+    }
+
+    fn through_bytes(network: Network) -> Network {
+        let spec = network.spec().clone();
+        let back = |(row, state): (&Row, &RowState)| {
+            let bytes = encode(state, &spec, *row);
+            let state = decode(&bytes, &spec, *row).unwrap();
+            assert_eq!(encode(&state, &spec, *row), bytes);
+            state
+        };
+        let rows = spec.rows().iter().zip(network.rows()).map(back).collect();
+        Network::from_rows(spec.clone(), rows).unwrap()
+    }
+
+    #[test]
+    fn training_goes_on_as_if_nothing_had_happened() {
+        for optimizer in [Optimizer::Sgd, Optimizer::Adam] {
+            let mut stopped = through_bytes(trained(optimizer, 5));
+            for step in 5..10 {
+                stopped.train_step(&batch(stopped.spec(), step), &Inline);
+            }
+            assert_eq!(stopped, trained(optimizer, 10));
+        }
+    }
+
+    #[test]
+    fn another_row_or_spec_is_refused() {
+        let network = trained(Optimizer::Adam, 1);
+        let (spec, rows) = (network.spec(), network.spec().rows());
+        let bytes = encode(&network.rows()[0], spec, rows[0]);
+        assert_eq!(decode(&bytes, spec, rows[1]), Err(CheckpointError::Other));
+        let other = NetworkSpec { classes: 5, ..spec.clone() };
+        assert_eq!(decode(&bytes, &other, rows[0]), Err(CheckpointError::Other));
+        let other = NetworkSpec { optimizer: Optimizer::Sgd, ..spec.clone() };
+        assert_eq!(decode(&bytes, &other, rows[0]), Err(CheckpointError::Other));
+        let other = NetworkSpec { steps: 0, ..spec.clone() };
+        let late = CheckpointError::Step { step: 1, steps: 0 };
+        assert_eq!(decode(&bytes, &other, rows[0]), Err(late));
+    }
+
+    #[test]
+    fn damaged_bytes_are_refused_or_harmless() {
+        let network = trained(Optimizer::Adam, 2);
+        let (spec, row) = (network.spec(), network.spec().rows()[0]);
+        let bytes = encode(&network.rows()[0], spec, row);
+        for end in (0..bytes.len()).step_by(7).chain([bytes.len() - 1]) {
+            assert!(decode(&bytes[..end], spec, row).is_err());
+        }
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert!(matches!(decode(&longer, spec, row), Err(CheckpointError::Length { .. })));
+        for at in (0..64).chain((64..bytes.len()).step_by(13)) {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= flip;
+                if let Ok(state) = decode(&damaged, spec, row) {
+                    assert_eq!(encode(&state, spec, row), damaged);
+                }
+            }
+        }
+        let mut damaged = bytes;
+        let end = damaged.len();
+        damaged[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+        assert_eq!(decode(&damaged, spec, row), Err(CheckpointError::Number));
+    }
+}
