@@ -1,0 +1,272 @@
+//! What we say to peers and ask of them.
+//!
+//! Rule: everything sent to a peer is bounded in number and size, and every question ends in one
+//! answer or one failure.
+
+use bytes::Bytes;
+use ffp2p_proto::{BlobRef, Hash, Message, NodeId};
+use libp2p::PeerId;
+use libp2p::gossipsub::PublishError;
+use libp2p::request_response::{self, OutboundFailure, OutboundRequestId};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::codec::{Answer, Ask, Request};
+use crate::connections::is_dialable;
+use crate::event_loop::{Done, EventLoop};
+use crate::fetch::{End, Piece};
+use crate::node_id::peer_id;
+use crate::wire::{self, MAX_BROADCAST, MAX_MESSAGE};
+use crate::{Event, FetchError};
+
+/// Messages to one peer that it did not take yet; further ones are dropped.
+const MAX_UNANSWERED: usize = 64;
+
+/// Blobs up to this size are verified in the loop: it takes less time than to hand them over.
+const VERIFY_INLINE: usize = 64 * 1024;
+
+/// A run that nobody has.
+const NO_RUN: Hash = Hash([0; 32]);
+
+/// A question of ours, until it is answered.
+pub(crate) enum Pending {
+    Message(PeerId),
+    Piece(Piece),
+    Spec(oneshot::Sender<Result<Bytes, FetchError>>),
+    Peers,
+    Flush,
+}
+
+impl Pending {
+    /// Whether it has to leave before the node goes.
+    pub(crate) fn is_said(&self) -> bool {
+        matches!(self, Self::Message(_) | Self::Flush)
+    }
+}
+
+impl EventLoop {
+    pub(crate) fn broadcast(&mut self, message: &Message) {
+        let Some(topic) = self.topic.clone() else { return };
+        let bytes = match wire::encode(message, MAX_BROADCAST) {
+            Ok(bytes) => bytes,
+            Err(error) => return tracing::error!("a broadcast is dropped: {error}"),
+        };
+        let len = bytes.len();
+        match self.swarm.behaviour_mut().gossip.publish(topic, bytes) {
+            Ok(_) => self.shared.count_out(len),
+            // Nobody is there: nobody misses it.
+            Err(PublishError::NoPeersSubscribedToTopic) => {}
+            Err(error) => tracing::warn!("a broadcast is dropped: {error}"),
+        }
+    }
+
+    pub(crate) fn send(&mut self, to: NodeId, message: &Message) {
+        let Some(id) = peer_id(to) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return tracing::debug!(peer = %to, "a message is dropped: not connected");
+        };
+        if peer.unanswered >= MAX_UNANSWERED {
+            return tracing::debug!(peer = %to, "a message is dropped: the peer is behind");
+        }
+        match wire::encode(message, MAX_MESSAGE) {
+            Ok(bytes) => {
+                peer.unanswered += 1;
+                self.shared.count_out(bytes.len());
+                self.ask(id, Ask::Message(bytes.into()), Pending::Message(id));
+            }
+            Err(error) => tracing::error!(peer = %to, "a message is dropped: {error}"),
+        }
+    }
+
+    pub(crate) fn flush_all(&mut self) {
+        let members: Vec<PeerId> = self.peers.members().map(|(id, _)| *id).collect();
+        for id in members {
+            self.ask(id, Ask::Flush, Pending::Flush);
+        }
+    }
+
+    fn ask(&mut self, id: PeerId, ask: Ask, pending: Pending) {
+        let run = self.peers.own.run.unwrap_or(NO_RUN);
+        self.ask_of(id, Request { run, ask }, pending);
+    }
+
+    fn ask_of(&mut self, id: PeerId, request: Request, pending: Pending) {
+        let request = self.swarm.behaviour_mut().ask.send_request(&id, request);
+        self.pending.insert(request, pending);
+    }
+
+    pub(crate) fn ask_for_peers(&mut self, id: PeerId) {
+        self.ask(id, Ask::Peers, Pending::Peers);
+    }
+
+    /// Asks one member after the other whom it knows.
+    pub(crate) fn ask_someone_for_peers(&mut self) {
+        let members: Vec<PeerId> = self.peers.members().map(|(id, _)| *id).collect();
+        let round = usize::try_from(self.ticks).unwrap_or(0) / 2;
+        if let Some(id) = round.checked_rem(members.len()).and_then(|turn| members.get(turn)) {
+            self.ask_for_peers(*id);
+        }
+    }
+
+    pub(crate) fn fetch_spec(
+        &mut self,
+        from: NodeId,
+        run: Hash,
+        reply: oneshot::Sender<Result<Bytes, FetchError>>,
+    ) {
+        match peer_id(from).filter(|id| self.peers.contains(id)) {
+            Some(id) => self.ask_of(id, Request { run, ask: Ask::Spec }, Pending::Spec(reply)),
+            None => {
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send(Err(FetchError::Disconnected));
+            }
+        }
+    }
+
+    pub(crate) fn fetch(&mut self, blob: BlobRef, from: NodeId) {
+        let Some(id) = peer_id(from).filter(|id| self.peers.same_run(id)) else {
+            let (hash, reason) = (blob.hash, FetchError::Disconnected);
+            return self.outbox.push(Event::FetchFailed { hash, from, reason });
+        };
+        match self.fetches.start(blob, from) {
+            Some(end) => self.on_fetch_end(end),
+            None => self.ask_for_pieces(id, from),
+        }
+    }
+
+    fn ask_for_pieces(&mut self, id: PeerId, from: NodeId) {
+        for piece in self.fetches.ask(from) {
+            let ask = Ask::Blob { hash: piece.hash, offset: piece.offset, len: piece.len };
+            self.ask(id, ask, Pending::Piece(piece));
+        }
+    }
+
+    pub(crate) fn on_fetch_end(&mut self, end: End) {
+        match end {
+            End::Failed { hash, from, reason } => {
+                self.outbox.push(Event::FetchFailed { hash, from, reason });
+            }
+            End::Whole { blob, from, bytes } if bytes.len() <= VERIFY_INLINE => {
+                let good = Hash::of(&bytes) == blob.hash;
+                self.on_verified(blob, from, bytes, good);
+            }
+            End::Whole { blob, from, bytes } => {
+                self.work.spawn_blocking(move || {
+                    let good = Hash::of(&bytes) == blob.hash;
+                    Done::Verified { blob, from, bytes, good }
+                });
+            }
+        }
+    }
+
+    pub(crate) fn on_verified(&mut self, blob: BlobRef, from: NodeId, bytes: Bytes, good: bool) {
+        self.outbox.push(if good {
+            Event::Fetched { blob, bytes }
+        } else {
+            Event::FetchFailed { hash: blob.hash, from, reason: FetchError::WrongBytes }
+        });
+    }
+
+    pub(crate) fn on_ask(&mut self, event: request_response::Event<Request, Answer>) {
+        use request_response::{Event, Message};
+        match event {
+            Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                self.on_request(peer, request, channel);
+            }
+            Event::Message { message: Message::Response { request_id, response }, .. } => {
+                self.on_answer(request_id, response);
+            }
+            Event::OutboundFailure { request_id, error, .. } => self.on_failure(request_id, &error),
+            Event::InboundFailure { peer, error, .. } => {
+                tracing::debug!(%peer, "a question was not answered: {error}");
+            }
+            Event::ResponseSent { .. } => {}
+        }
+    }
+
+    fn on_answer(&mut self, request: OutboundRequestId, answer: Answer) {
+        match self.pending.remove(&request) {
+            Some(Pending::Piece(piece)) => self.on_piece(&piece, answer),
+            Some(Pending::Spec(reply)) => {
+                let _ = reply.send(if let Answer::Spec(bytes) = answer {
+                    Ok(bytes)
+                } else {
+                    Err(why(&answer))
+                });
+            }
+            Some(Pending::Peers) => self.on_peers(&answer),
+            Some(Pending::Message(id)) => self.answered(&id),
+            Some(Pending::Flush) | None => {}
+        }
+    }
+
+    fn on_failure(&mut self, request: OutboundRequestId, error: &OutboundFailure) {
+        let reason = FetchError::Transfer(error.to_string());
+        match self.pending.remove(&request) {
+            Some(Pending::Piece(piece)) => {
+                let end = self.fetches.failed(&piece, reason);
+                self.after_piece(&piece, end);
+            }
+            Some(Pending::Spec(reply)) => {
+                let _ = reply.send(Err(reason));
+            }
+            Some(Pending::Message(id)) => {
+                tracing::debug!(peer = %id, "a message is lost: {error}");
+                self.answered(&id);
+            }
+            Some(Pending::Peers | Pending::Flush) | None => {}
+        }
+    }
+
+    fn answered(&mut self, id: &PeerId) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.unanswered = peer.unanswered.saturating_sub(1);
+        }
+    }
+
+    fn on_piece(&mut self, piece: &Piece, answer: Answer) {
+        let end = if let Answer::Chunk(bytes) = answer {
+            self.shared.count_in(bytes.len());
+            self.fetches.arrived(piece, bytes)
+        } else {
+            self.fetches.failed(piece, why(&answer))
+        };
+        self.after_piece(piece, end);
+    }
+
+    fn after_piece(&mut self, piece: &Piece, end: Option<End>) {
+        if let Some(end) = end {
+            self.on_fetch_end(end);
+        }
+        if let Some(id) = peer_id(piece.from).filter(|id| self.peers.contains(id)) {
+            self.ask_for_pieces(id, piece.from);
+        }
+    }
+
+    fn on_peers(&mut self, answer: &Answer) {
+        let Answer::Peers(bytes) = answer else { return };
+        let now = Instant::now();
+        match wire::decode_peers(bytes) {
+            Ok(told) => {
+                for (node, addresses) in told {
+                    if let Some(id) = peer_id(node) {
+                        self.dialer.found(id, addresses.into_iter().filter(is_dialable), now);
+                    }
+                }
+            }
+            Err(error) => tracing::debug!("a list of peers is refused: {error}"),
+        }
+    }
+}
+
+/// What an answer without the wanted bytes means.
+fn why(answer: &Answer) -> FetchError {
+    match answer {
+        Answer::NotFound => FetchError::NotFound,
+        Answer::Busy => FetchError::Busy,
+        Answer::OtherRun => FetchError::OtherRun,
+        Answer::Ack | Answer::Chunk(_) | Answer::Spec(_) | Answer::Peers(_) => {
+            FetchError::WrongBytes
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The libp2p protocols a node speaks, with every setting that differs from the default.
+//!
+//! Rule: every table a peer can fill has a limit here. Liveness is not decided here: pings are
+//! for the transport's sake, and a silent peer is the business of whoever reads its messages.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::core::upgrade::Version;
+use libp2p::gossipsub::{
+    self, IdentTopic, IdentityTransform, MessageAuthenticity, ValidationMode,
+    WhitelistSubscriptionFilter,
+};
+use libp2p::identity::Keypair;
+use libp2p::request_response::{self, ProtocolSupport};
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{Swarm, SwarmBuilder, identify, mdns, noise, ping, tcp, yamux};
+
+use crate::StartError;
+use crate::codec::{Codec, PROTOCOL};
+use crate::greeting::{Greeting, PROTOCOL_VERSION};
+
+/// Bytes of one gossip frame: the largest broadcast and its envelope.
+const MAX_GOSSIP: usize = 16 * 1024;
+
+/// Gossip that only subscribes, and lets others subscribe, to the run's own topic.
+pub(crate) type Gossip = gossipsub::Behaviour<IdentityTransform, WhitelistSubscriptionFilter>;
+
+/// All protocols of a node.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    limits: connection_limits::Behaviour,
+    pub(crate) mdns: Toggle<mdns::tokio::Behaviour>,
+    pub(crate) gossip: Gossip,
+    pub(crate) ask: request_response::Behaviour<Codec>,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+}
+
+/// The topic on which the peers of a run talk.
+pub(crate) fn topic(greeting: &Greeting) -> Option<IdentTopic> {
+    greeting.run.map(|run| IdentTopic::new(format!("ffp2p/1/{run}")))
+}
+
+/// A swarm that listens nowhere yet, and why there is no mDNS in it if it was asked for.
+pub(crate) fn swarm(
+    key: Keypair,
+    greeting: &Greeting,
+    with_mdns: bool,
+) -> Result<(Swarm<Behaviour>, Option<String>), StartError> {
+    let setup = |error: &dyn std::fmt::Display| StartError::Setup(error.to_string());
+    let (mdns, mdns_error) = match with_mdns.then(|| multicast(&key)).transpose() {
+        Ok(mdns) => (mdns, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let behaviour = Behaviour {
+        limits: connection_limits::Behaviour::new(limits()),
+        mdns: mdns.into(),
+        gossip: gossip(&key, greeting).map_err(StartError::Setup)?,
+        ask: ask(),
+        identify: identify::Behaviour::new(
+            identify::Config::new(PROTOCOL_VERSION.to_owned(), key.public())
+                .with_agent_version(greeting.to_string())
+                .with_push_listen_addr_updates(true),
+        ),
+        ping: ping::Behaviour::new(
+            ping::Config::new()
+                .with_interval(Duration::from_secs(3))
+                .with_timeout(Duration::from_secs(3)),
+        ),
+    };
+    let swarm = SwarmBuilder::with_existing_identity(key)
+        .with_tokio()
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .map_err(|error| setup(&error))?
+        .with_behaviour(|_| behaviour)
+        .map_err(|error| setup(&error))?
+        .with_swarm_config(|config| {
+            config
+                .with_idle_connection_timeout(Duration::from_secs(3600))
+                // One round trip less for every request.
+                .with_substream_upgrade_protocol_override(Version::V1Lazy)
+        })
+        .build();
+    Ok((swarm, mdns_error))
+}
+
+fn limits() -> ConnectionLimits {
+    ConnectionLimits::default()
+        .with_max_pending_incoming(Some(32))
+        .with_max_pending_outgoing(Some(64))
+        .with_max_established(Some(64))
+        // With 1, two peers that dial each other at once would close both connections.
+        .with_max_established_per_peer(Some(2))
+}
+
+fn multicast(key: &Keypair) -> std::io::Result<mdns::tokio::Behaviour> {
+    let config = mdns::Config {
+        ttl: Duration::from_secs(10),
+        query_interval: Duration::from_secs(2),
+        enable_ipv6: false,
+    };
+    mdns::tokio::Behaviour::new(config, key.public().to_peer_id())
+}
+
+fn gossip(key: &Keypair, greeting: &Greeting) -> Result<Gossip, String> {
+    let config = gossipsub::ConfigBuilder::default()
+        .mesh_n(4)
+        .mesh_n_low(2)
+        .mesh_n_high(8)
+        .mesh_outbound_min(1)
+        .heartbeat_interval(Duration::from_millis(700))
+        .max_transmit_size(MAX_GOSSIP)
+        .validation_mode(ValidationMode::Strict)
+        .validate_messages()
+        .duplicate_cache_time(Duration::from_secs(60))
+        .flood_publish(true)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let topic = topic(greeting);
+    let allowed: HashSet<_> = topic.iter().map(IdentTopic::hash).collect();
+    let mut gossip = gossipsub::Behaviour::new_with_subscription_filter(
+        MessageAuthenticity::Signed(key.clone()),
+        config,
+        WhitelistSubscriptionFilter(allowed),
+    )
+    .map_err(str::to_owned)?;
+    if let Some(topic) = topic {
+        gossip.subscribe(&topic).map_err(|error| error.to_string())?;
+    }
+    Ok(gossip)
+}
+
+fn ask() -> request_response::Behaviour<Codec> {
+    let config = request_response::Config::default()
+        .with_request_timeout(Duration::from_secs(60))
+        .with_max_concurrent_streams(256);
+    request_response::Behaviour::with_codec(Codec, [(PROTOCOL, ProtocolSupport::Full)], config)
+}

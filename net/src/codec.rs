@@ -1,0 +1,218 @@
+//! What is asked of one peer, and answered, as frames on a stream.
+//!
+//! Rule: a length is compared with its cap before anything is allocated for it, and memory grows
+//! with what really arrives. A frame that is cut, or of an unknown kind, ends the stream.
+//!
+//! Every request names the run it belongs to, so a peer of another run is refused without
+//! knowing more of it.
+
+use std::io;
+
+use bytes::Bytes;
+use ffp2p_proto::Hash;
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use libp2p::StreamProtocol;
+use libp2p::request_response;
+
+use crate::wire::MAX_MESSAGE;
+
+/// The protocol all requests use.
+pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ffp2p/1/ask");
+
+/// Bytes of one piece of a blob.
+pub const MAX_CHUNK: usize = 1024 * 1024;
+
+/// Bytes of a run's spec.
+pub const MAX_SPEC: usize = 64 * 1024;
+
+/// One thing asked of one peer of `run`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// The run it is about; all zero from a peer that has none.
+    pub(crate) run: Hash,
+    /// What is asked.
+    pub(crate) ask: Ask,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// Take this message.
+    Message(Bytes),
+    /// Give `len` bytes of a blob from `offset` on.
+    Blob {
+        /// The blob.
+        hash: Hash,
+        /// First byte.
+        offset: u64,
+        /// Bytes.
+        len: u32,
+    },
+    /// Give the run's spec.
+    Spec,
+    /// Say whom you know.
+    Peers,
+    /// Nothing; the answer shows that what was said before has left.
+    Flush,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Taken.
+    Ack,
+    /// The bytes of a blob.
+    Chunk(Bytes),
+    /// The spec.
+    Spec(Bytes),
+    /// Whom the peer knows, encoded.
+    Peers(Bytes),
+    /// The peer does not have it.
+    NotFound,
+    /// The peer has too much to do; ask again.
+    Busy,
+    /// The peer is not of that run.
+    OtherRun,
+}
+
+/// Reads and writes the frames.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Codec;
+
+fn invalid(what: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.into())
+}
+
+async fn read_array<const N: usize, T: AsyncRead + Unpin>(io: &mut T) -> io::Result<[u8; N]> {
+    let mut array = [0; N];
+    io.read_exact(&mut array).await?;
+    Ok(array)
+}
+
+/// Reads a length and as many bytes, at most `cap`.
+async fn read_bytes<T: AsyncRead + Unpin>(io: &mut T, cap: usize) -> io::Result<Bytes> {
+    let claimed = u32::from_be_bytes(read_array(io).await?);
+    let len = usize::try_from(claimed).unwrap_or(usize::MAX);
+    if len > cap {
+        return Err(invalid(format!("{len} bytes are announced, at most {cap} are taken")));
+    }
+    let mut bytes = Vec::new();
+    io.take(u64::from(claimed)).read_to_end(&mut bytes).await?;
+    if bytes.len() < len {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(bytes.into())
+}
+
+async fn write_bytes<T: AsyncWrite + Unpin>(
+    io: &mut T,
+    bytes: &Bytes,
+    cap: usize,
+) -> io::Result<()> {
+    let len = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= cap);
+    let len = len.ok_or_else(|| invalid(format!("{} bytes do not fit a frame", bytes.len())))?;
+    io.write_all(&len.to_be_bytes()).await?;
+    io.write_all(bytes).await
+}
+
+impl request_response::Codec for Codec {
+    type Protocol = StreamProtocol;
+    type Request = Request;
+    type Response = Answer;
+
+    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Request>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        let [kind] = read_array(io).await?;
+        let run = Hash(read_array(io).await?);
+        let ask = match kind {
+            0 => Ask::Message(read_bytes(io, MAX_MESSAGE).await?),
+            1 => Ask::Blob {
+                hash: Hash(read_array(io).await?),
+                offset: u64::from_be_bytes(read_array(io).await?),
+                len: u32::from_be_bytes(read_array(io).await?),
+            },
+            2 => Ask::Spec,
+            3 => Ask::Peers,
+            4 => Ask::Flush,
+            other => return Err(invalid(format!("unknown request {other}"))),
+        };
+        Ok(Request { run, ask })
+    }
+
+    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Answer>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        let [kind] = read_array(io).await?;
+        Ok(match kind {
+            0 => Answer::Ack,
+            1 => Answer::Chunk(read_bytes(io, MAX_CHUNK).await?),
+            2 => Answer::Spec(read_bytes(io, MAX_SPEC).await?),
+            3 => Answer::Peers(read_bytes(io, MAX_MESSAGE).await?),
+            4 => Answer::NotFound,
+            5 => Answer::Busy,
+            6 => Answer::OtherRun,
+            other => return Err(invalid(format!("unknown answer {other}"))),
+        })
+    }
+
+    async fn write_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        Request { run, ask }: Request,
+    ) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        let kind = match &ask {
+            Ask::Message(_) => 0,
+            Ask::Blob { .. } => 1,
+            Ask::Spec => 2,
+            Ask::Peers => 3,
+            Ask::Flush => 4,
+        };
+        io.write_all(&[kind]).await?;
+        io.write_all(&run.0).await?;
+        match ask {
+            Ask::Message(bytes) => write_bytes(io, &bytes, MAX_MESSAGE).await,
+            Ask::Blob { hash, offset, len } => {
+                io.write_all(&hash.0).await?;
+                io.write_all(&offset.to_be_bytes()).await?;
+                io.write_all(&len.to_be_bytes()).await
+            }
+            Ask::Spec | Ask::Peers | Ask::Flush => Ok(()),
+        }
+    }
+
+    async fn write_response<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        answer: Answer,
+    ) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        let (kind, payload) = match &answer {
+            Answer::Ack => (0, None),
+            Answer::Chunk(bytes) => (1, Some((bytes, MAX_CHUNK))),
+            Answer::Spec(bytes) => (2, Some((bytes, MAX_SPEC))),
+            Answer::Peers(bytes) => (3, Some((bytes, MAX_MESSAGE))),
+            Answer::NotFound => (4, None),
+            Answer::Busy => (5, None),
+            Answer::OtherRun => (6, None),
+        };
+        io.write_all(&[kind]).await?;
+        match payload {
+            Some((bytes, cap)) => write_bytes(io, bytes, cap).await,
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

@@ -1,0 +1,110 @@
+//! Frames read back as they were, and hostile ones cost nothing.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use libp2p::request_response::Codec as _;
+
+use super::*;
+
+/// Gives a few bytes, then would wait for ever; fails the test when it is read any further.
+struct Trap<'a>(&'a [u8]);
+
+impl AsyncRead for Trap<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        assert!(!self.0.is_empty(), "the codec went on to read a refused payload");
+        let len = self.0.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&self.0[..len]);
+        self.0 = &self.0[len..];
+        Poll::Ready(Ok(len))
+    }
+}
+
+async fn request_bytes(request: Request) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    Codec.write_request(&PROTOCOL, &mut bytes, request).await?;
+    Ok(bytes)
+}
+
+async fn answer_bytes(answer: Answer) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    Codec.write_response(&PROTOCOL, &mut bytes, answer).await?;
+    Ok(bytes)
+}
+
+#[tokio::test]
+async fn requests_read_back_as_they_were() {
+    let hash = Hash([9; 32]);
+    let asks = [
+        Ask::Message(Bytes::from_static(b"hello")),
+        Ask::Blob { hash, offset: 1 << 40, len: 77 },
+        Ask::Spec,
+        Ask::Peers,
+        Ask::Flush,
+    ];
+    for ask in asks {
+        let request = Request { run: Hash([1; 32]), ask };
+        let bytes = request_bytes(request.clone()).await.unwrap();
+        let read = Codec.read_request(&PROTOCOL, &mut bytes.as_slice()).await.unwrap();
+        assert_eq!(read, request);
+    }
+}
+
+#[tokio::test]
+async fn answers_read_back_as_they_were() {
+    let bytes = Bytes::from_static(b"some bytes");
+    let answers = [
+        Answer::Ack,
+        Answer::Chunk(Bytes::from(vec![5; MAX_CHUNK])),
+        Answer::Spec(bytes.clone()),
+        Answer::Peers(bytes),
+        Answer::NotFound,
+        Answer::Busy,
+        Answer::OtherRun,
+    ];
+    for answer in answers {
+        let bytes = answer_bytes(answer.clone()).await.unwrap();
+        let read = Codec.read_response(&PROTOCOL, &mut bytes.as_slice()).await.unwrap();
+        assert_eq!(read, answer);
+    }
+}
+
+#[tokio::test]
+async fn an_oversize_message_is_refused_by_its_length() {
+    let mut frame = vec![0; 33];
+    frame.extend_from_slice(&u32::try_from(MAX_MESSAGE + 1).unwrap().to_be_bytes());
+    let error = Codec.read_request(&PROTOCOL, &mut Trap(&frame)).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+}
+
+#[tokio::test]
+async fn oversize_answers_are_refused_by_their_length() {
+    for (kind, cap) in [(1, MAX_CHUNK), (2, MAX_SPEC), (3, MAX_MESSAGE)] {
+        let mut frame = vec![kind];
+        frame.extend_from_slice(&u32::try_from(cap + 1).unwrap().to_be_bytes());
+        let error = Codec.read_response(&PROTOCOL, &mut Trap(&frame)).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+}
+
+#[tokio::test]
+async fn a_cut_or_unknown_frame_is_an_error() {
+    let whole = answer_bytes(Answer::Chunk(Bytes::from_static(b"abc"))).await.unwrap();
+    for len in 0..whole.len() {
+        assert!(Codec.read_response(&PROTOCOL, &mut &whole[..len]).await.is_err());
+    }
+    assert!(Codec.read_response(&PROTOCOL, &mut [200_u8].as_slice()).await.is_err());
+    assert!(Codec.read_request(&PROTOCOL, &mut [200_u8; 40].as_slice()).await.is_err());
+}
+
+#[tokio::test]
+async fn we_do_not_write_what_others_would_refuse() {
+    let large = Bytes::from(vec![0; MAX_CHUNK + 1]);
+    assert!(answer_bytes(Answer::Chunk(large.clone())).await.is_err());
+    let request = Request { run: Hash([0; 32]), ask: Ask::Message(large) };
+    assert!(request_bytes(request).await.is_err());
+}

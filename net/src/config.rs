@@ -1,0 +1,65 @@
+//! What a caller decides about the network, and what it must bring.
+//!
+//! Rule: nothing here is guessed. What is left empty is not tried, and the report of a lonely
+//! node says so.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use ffp2p_proto::Hash;
+use libp2p::Multiaddr;
+
+/// How a node is found, and whom it takes for its own.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The namespace: only peers that name the same one are kept.
+    pub swarm: String,
+    /// The run; `None` for a peer that looks around and does not know one yet.
+    pub run: Option<RunInfo>,
+    /// Where to listen.
+    pub listen: Vec<Multiaddr>,
+    /// Peers to dial: `HOST:PORT`, `IP:PORT`, or a multiaddr with or without `/p2p/ID`.
+    pub peers: Vec<String>,
+    /// Whether to announce and look by multicast DNS.
+    pub mdns: bool,
+    /// A folder in which the nodes of one host find each other.
+    pub rendezvous: Option<PathBuf>,
+    /// A file with the addresses of peers seen earlier.
+    pub remembered: Option<PathBuf>,
+}
+
+impl Default for Config {
+    /// Listens on every IPv4 interface with a free port, and uses multicast DNS.
+    fn default() -> Self {
+        let any = Multiaddr::empty()
+            .with(std::net::Ipv4Addr::UNSPECIFIED.into())
+            .with(libp2p::multiaddr::Protocol::Tcp(0));
+        Self {
+            swarm: "default".to_owned(),
+            run: None,
+            listen: vec![any],
+            peers: Vec::new(),
+            mdns: true,
+            rendezvous: None,
+            remembered: None,
+        }
+    }
+}
+
+/// The run a node trains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunInfo {
+    /// Its name.
+    pub id: Hash,
+    /// Its canonical spec, at most [`MAX_SPEC`](crate::MAX_SPEC) bytes, given to whoever asks.
+    pub spec: Bytes,
+}
+
+/// Where the blobs come from that peers ask for.
+///
+/// `get` is called on a thread that may block, once for each MiB of the blob: a source that reads
+/// from disk should keep what it read for a moment. What it returns is sliced, not copied.
+pub trait BlobSource: Send + Sync + 'static {
+    /// The bytes named by `hash`, when they are here.
+    fn get(&self, hash: &Hash) -> Option<Bytes>;
+}

@@ -1,0 +1,236 @@
+//! Whom to dial, and when.
+//!
+//! Rule: of two peers that find each other at the same moment, the one with the smaller id dials
+//! and the other waits a second, so that a pair has one connection. Addresses given by a person
+//! are dialed at once and for ever, with growing pauses; peers found by the way are given up
+//! after a while, because a peer that starts again has a new id.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use libp2p::{Multiaddr, PeerId};
+use tokio::time::Instant;
+
+use crate::address::Target;
+use crate::wire::MAX_ADDRESSES;
+
+/// Addresses a person may give, the remembered ones included.
+pub(crate) const MAX_FIXED: usize = 128;
+
+/// Peers found and not yet given up.
+const MAX_FOUND: usize = 256;
+
+/// Peers sent away that are not dialed again.
+const MAX_BARRED: usize = 256;
+
+/// Attempts after which a found peer is given up.
+const MAX_ATTEMPTS: u32 = 40;
+
+/// Attempts for an address that is only remembered.
+const REMEMBERED_ATTEMPTS: u32 = 3;
+
+/// The larger id gives the smaller one this long to dial.
+const TIE_BREAK: Duration = Duration::from_secs(1);
+
+/// Between attempts, at first; it doubles up to [`MAX_PAUSE`].
+const FOUND_PAUSE: Duration = Duration::from_secs(1);
+
+/// Between attempts at an address that a person gave.
+const FIXED_PAUSE: Duration = Duration::from_secs(2);
+
+/// The longest pause.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+
+/// A peer that was found by mDNS, in the rendezvous folder, or through another peer.
+#[derive(Debug)]
+struct Found {
+    addresses: Vec<Multiaddr>,
+    due: Instant,
+    attempts: u32,
+}
+
+/// What an address that was given is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Idle,
+    Dialing,
+    Reached(PeerId),
+    /// It leads to ourselves, or was remembered and is not there.
+    Over,
+}
+
+/// An address that a person gave, or that was remembered.
+#[derive(Debug)]
+pub(crate) struct Fixed {
+    pub(crate) text: String,
+    pub(crate) target: Target,
+    pub(crate) remembered: bool,
+    pub(crate) error: Option<String>,
+    progress: Progress,
+    due: Instant,
+    attempts: u32,
+}
+
+/// One thing to dial now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Dial {
+    /// A peer at one of these addresses.
+    Found(PeerId, Vec<Multiaddr>),
+    /// The address with this index.
+    Fixed(usize),
+}
+
+/// Everything that could be dialed.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    own: PeerId,
+    found: BTreeMap<PeerId, Found>,
+    pub(crate) fixed: Vec<Fixed>,
+    barred: BTreeSet<PeerId>,
+}
+
+fn pause(first: Duration, attempts: u32) -> Duration {
+    first.saturating_mul(1 << attempts.saturating_sub(1).min(4)).min(MAX_PAUSE)
+}
+
+impl Dialer {
+    pub(crate) fn new(own: PeerId) -> Self {
+        Self { own, found: BTreeMap::new(), fixed: Vec::new(), barred: BTreeSet::new() }
+    }
+
+    /// Adds an address that is dialed whoever is there.
+    pub(crate) fn add_fixed(
+        &mut self,
+        text: String,
+        target: Target,
+        remembered: bool,
+        now: Instant,
+    ) {
+        if self.fixed.len() < MAX_FIXED {
+            let (error, progress, due, attempts) = (None, Progress::Idle, now, 0);
+            self.fixed.push(Fixed { text, target, remembered, error, progress, due, attempts });
+        }
+    }
+
+    /// A peer was found, or found again.
+    pub(crate) fn found(
+        &mut self,
+        peer: PeerId,
+        addresses: impl IntoIterator<Item = Multiaddr>,
+        now: Instant,
+    ) {
+        let full = self.found.len() >= MAX_FOUND && !self.found.contains_key(&peer);
+        if peer == self.own || full || self.barred.contains(&peer) {
+            return;
+        }
+        let due = now + self.tie_break(&peer);
+        let found = self.found.entry(peer).or_insert(Found { addresses: vec![], due, attempts: 0 });
+        for address in addresses {
+            if found.addresses.len() < MAX_ADDRESSES && !found.addresses.contains(&address) {
+                found.addresses.push(address);
+            }
+        }
+    }
+
+    fn tie_break(&self, peer: &PeerId) -> Duration {
+        if self.own < *peer { Duration::ZERO } else { TIE_BREAK }
+    }
+
+    /// Everything to dial now; it counts as being dialed.
+    pub(crate) fn due(&mut self, now: Instant, connected: impl Fn(&PeerId) -> bool) -> Vec<Dial> {
+        let mut dials = Vec::new();
+        self.found.retain(|_, found| found.attempts < MAX_ATTEMPTS);
+        for (peer, found) in &mut self.found {
+            if now >= found.due && !connected(peer) && !found.addresses.is_empty() {
+                found.attempts += 1;
+                found.due = now + pause(FOUND_PAUSE, found.attempts);
+                dials.push(Dial::Found(*peer, found.addresses.clone()));
+            }
+        }
+        for (index, fixed) in self.fixed.iter_mut().enumerate() {
+            if let Progress::Reached(peer) = fixed.progress
+                && !connected(&peer)
+            {
+                fixed.progress = Progress::Idle;
+            }
+            if fixed.progress == Progress::Idle && now >= fixed.due {
+                fixed.progress = Progress::Dialing;
+                fixed.attempts = fixed.attempts.saturating_add(1);
+                dials.push(Dial::Fixed(index));
+            }
+        }
+        dials
+    }
+
+    /// Which resolved address of several this attempt is for.
+    pub(crate) fn attempt(&self, index: usize) -> usize {
+        self.fixed.get(index).map_or(0, |fixed| fixed.attempts.saturating_sub(1) as usize)
+    }
+
+    /// A connection stands; later losses start with short pauses again.
+    pub(crate) fn connected(&mut self, peer: &PeerId) {
+        if let Some(found) = self.found.get_mut(peer) {
+            found.attempts = 0;
+        }
+    }
+
+    /// The last connection with `peer` is gone.
+    pub(crate) fn lost(&mut self, peer: &PeerId, now: Instant) {
+        let due = now + self.tie_break(peer);
+        if let Some(found) = self.found.get_mut(peer) {
+            found.due = due;
+        }
+    }
+
+    /// A given address led to `peer`.
+    pub(crate) fn reached(&mut self, index: usize, peer: PeerId, now: Instant) {
+        if let Some(fixed) = self.fixed.get_mut(index) {
+            fixed.progress = Progress::Reached(peer);
+            fixed.attempts = 0;
+            fixed.error = None;
+            fixed.due = now + FIXED_PAUSE;
+        }
+    }
+
+    /// A given address led nowhere; true when the person is to be told, once per cause.
+    pub(crate) fn missed(&mut self, index: usize, error: String, now: Instant) -> bool {
+        let Some(fixed) = self.fixed.get_mut(index) else { return false };
+        let over = fixed.remembered && fixed.attempts >= REMEMBERED_ATTEMPTS;
+        fixed.progress = if over { Progress::Over } else { Progress::Idle };
+        fixed.due = now + pause(FIXED_PAUSE, fixed.attempts);
+        let news = fixed.error.as_ref() != Some(&error);
+        fixed.error = Some(error);
+        news && !fixed.remembered
+    }
+
+    /// A given address leads to ourselves.
+    pub(crate) fn is_self(&mut self, index: usize) {
+        if let Some(fixed) = self.fixed.get_mut(index) {
+            fixed.progress = Progress::Over;
+            fixed.error = Some("this is the node itself".to_owned());
+        }
+    }
+
+    /// A peer was sent away: it is not dialed again under this id.
+    pub(crate) fn bar(&mut self, peer: PeerId, why: &str, now: Instant) {
+        self.found.remove(&peer);
+        if self.barred.len() >= MAX_BARRED {
+            self.barred.pop_first();
+        }
+        self.barred.insert(peer);
+        for fixed in self.fixed.iter_mut().filter(|f| f.progress == Progress::Reached(peer)) {
+            fixed.error = Some(why.to_owned());
+            fixed.progress = if fixed.remembered { Progress::Over } else { Progress::Idle };
+            fixed.due = now + MAX_PAUSE;
+        }
+    }
+
+    /// Peers sent away so far, up to the number that is kept.
+    pub(crate) fn barred(&self) -> usize {
+        self.barred.len()
+    }
+}
+
+#[cfg(test)]
+#[path = "dial_tests.rs"]
+mod tests;

@@ -1,0 +1,245 @@
+//! The one task that owns the swarm.
+//!
+//! Rule: one `select!`, one named method per arm, and no arm waits for anything: what takes time
+//! (files, names, hashes, other people's blobs) is work beside the loop whose end is one more
+//! event. The methods live in `connections` (who is there), `asking` (our side of the talk)
+//! and `hearing` (the others').
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ffp2p_proto::BlobRef;
+use futures::StreamExt as _;
+use libp2p::gossipsub::IdentTopic;
+use libp2p::request_response::{OutboundRequestId, ResponseChannel};
+use libp2p::swarm::ConnectionId;
+use libp2p::{Multiaddr, PeerId, Swarm};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, Interval};
+
+use crate::asking::Pending;
+use crate::behaviour::Behaviour;
+use crate::codec::Answer;
+use crate::dial::Dialer;
+use crate::fetch::Fetches;
+use crate::handle::{Command, Shared};
+use crate::neighbours::Neighbours;
+use crate::outbox::Outbox;
+use crate::peers::Peers;
+use crate::rendezvous::Entry;
+use crate::search::Search;
+use crate::{BlobSource, Event, FetchError, remembered};
+
+/// Between looks at everything that only time brings.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// Ticks between questions to one peer about whom it knows.
+const ASK_PEERS_TICKS: u64 = 30;
+
+/// Ticks between looks whether there are new addresses to remember.
+const REMEMBER_TICKS: u64 = 100;
+
+/// The longest wait for what was said to leave, at the end.
+const FLUSH: Duration = Duration::from_millis(700);
+
+/// The longest wait for the connections to close, at the end.
+const CLOSE: Duration = Duration::from_millis(300);
+
+/// Work that was done beside the loop.
+pub(crate) enum Done {
+    /// Something that was asked of us was looked up.
+    Answer(ResponseChannel<Answer>, Answer),
+    /// A blob's bytes were compared with its name.
+    Verified { blob: BlobRef, from: ffp2p_proto::NodeId, bytes: Bytes, good: bool },
+    /// A host name was looked up.
+    Resolved(usize, Result<Vec<Multiaddr>, String>),
+    /// The remembered addresses were saved.
+    Saved(std::io::Result<()>),
+}
+
+/// The file of remembered addresses.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub(crate) path: PathBuf,
+    pub(crate) known: Vec<Multiaddr>,
+}
+
+pub(crate) struct EventLoop {
+    pub(crate) swarm: Swarm<Behaviour>,
+    pub(crate) topic: Option<IdentTopic>,
+    pub(crate) spec: Option<Bytes>,
+    pub(crate) blobs: Arc<dyn BlobSource>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) outbox: Outbox,
+    pub(crate) peers: Peers,
+    pub(crate) dialer: Dialer,
+    /// Which given address a connection attempt is for.
+    pub(crate) dials: HashMap<ConnectionId, usize>,
+    pub(crate) fetches: Fetches,
+    pub(crate) pending: HashMap<OutboundRequestId, Pending>,
+    pub(crate) work: JoinSet<Done>,
+    pub(crate) neighbours: Option<Neighbours>,
+    pub(crate) search: Search,
+    pub(crate) memory: Option<Memory>,
+    pub(crate) tick: Interval,
+    pub(crate) ticks: u64,
+}
+
+impl EventLoop {
+    /// Runs until it is told to stop, or nobody is left who could tell it.
+    pub(crate) async fn run(mut self) {
+        let reply = loop {
+            let open = self.outbox.has_room();
+            tokio::select! {
+                event = self.swarm.select_next_some(), if open => self.on_swarm(event),
+                command = self.commands.recv(), if open => match command {
+                    Some(Command::Shutdown(reply)) => break Some(reply),
+                    Some(command) => self.on_command(command),
+                    None => break None,
+                },
+                () = self.shared.some_lost.notified(), if open => self.on_lost_fetches(),
+                () = self.outbox.deliver(), if !self.outbox.is_empty() => {}
+                Some(done) = self.work.join_next() => self.on_done(done),
+                Some(entries) = seen(&mut self.neighbours) => self.on_neighbours(entries),
+                _ = self.tick.tick() => self.on_tick(Instant::now()),
+            }
+        };
+        self.finish().await;
+        if let Some(reply) = reply {
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(());
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Broadcast(message) => self.broadcast(&message),
+            Command::Send(to, message) => self.send(to, &message),
+            Command::Fetch(blob, from) => self.fetch(blob, from),
+            Command::FetchSpec(from, run, reply) => self.fetch_spec(from, run, reply),
+            Command::Disconnect(node) => self.disconnect(node),
+            Command::Report(reply) => {
+                let _ = reply.send(self.report());
+            }
+            // Taken by the loop itself.
+            Command::Shutdown(_) => {}
+        }
+    }
+
+    fn on_lost_fetches(&mut self) {
+        for (hash, from) in self.shared.take_lost() {
+            self.outbox.push(Event::FetchFailed { hash, from, reason: FetchError::Busy });
+        }
+    }
+
+    fn on_done(&mut self, done: Result<Done, JoinError>) {
+        match done {
+            Ok(Done::Answer(channel, answer)) => self.answer(channel, answer),
+            Ok(Done::Verified { blob, from, bytes, good }) => {
+                self.on_verified(blob, from, bytes, good);
+            }
+            Ok(Done::Resolved(index, result)) => self.on_resolved(index, result),
+            Ok(Done::Saved(Ok(()))) => {}
+            Ok(Done::Saved(Err(error))) => {
+                tracing::warn!("the addresses of peers cannot be saved: {error}");
+            }
+            // A blob source panicked: its asker sees a failed request.
+            Err(error) => tracing::error!("work beside the event loop failed: {error}"),
+        }
+    }
+
+    fn on_neighbours(&mut self, entries: Vec<Entry>) {
+        let now = Instant::now();
+        self.search.neighbours(entries.len());
+        for entry in entries {
+            if entry.swarm == self.peers.own.swarm {
+                self.dialer.found(entry.peer, entry.nearest(), now);
+            }
+        }
+        self.dial_due(now);
+    }
+
+    pub(crate) fn on_tick(&mut self, now: Instant) {
+        self.ticks += 1;
+        for id in self.peers.ids() {
+            self.announce(&id, now);
+        }
+        for id in self.peers.deaf(now) {
+            tracing::warn!(peer = %id, "its gossip subscription was lost; connecting anew");
+            self.close(id);
+        }
+        self.dial_due(now);
+        if self.ticks.is_multiple_of(ASK_PEERS_TICKS) {
+            self.ask_someone_for_peers();
+        }
+        if self.ticks.is_multiple_of(REMEMBER_TICKS) {
+            self.remember();
+        }
+        if self.search.speak_up(now) {
+            let report = self.report();
+            tracing::warn!("{report}");
+            self.outbox.push(Event::Alone(Box::new(report)));
+        }
+    }
+
+    pub(crate) fn report(&self) -> crate::Report {
+        let listening = self.swarm.listeners().cloned().collect();
+        self.search.report(&self.peers.own, listening, &self.dialer)
+    }
+
+    /// Saves where peers are, if that changed.
+    fn remember(&mut self) {
+        let Some(memory) = &mut self.memory else { return };
+        let here: Vec<_> =
+            self.peers.greeted().flat_map(|peer| peer.addresses.iter().cloned()).collect();
+        let all = remembered::merge(here, &memory.known);
+        if all != memory.known {
+            memory.known.clone_from(&all);
+            let path = memory.path.clone();
+            self.work.spawn_blocking(move || Done::Saved(remembered::save(&path, &all)));
+        }
+    }
+
+    /// Lets what was said leave, closes every connection, removes our traces.
+    async fn finish(mut self) {
+        self.remember();
+        self.flush_all();
+        let deadline = Instant::now() + FLUSH;
+        while self.pending.values().any(Pending::is_said)
+            && let Ok(event) =
+                tokio::time::timeout_at(deadline, self.swarm.select_next_some()).await
+        {
+            self.on_swarm(event);
+        }
+        let connected: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        for peer in connected {
+            // It may have closed by itself.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        let deadline = Instant::now() + CLOSE;
+        while self.swarm.connected_peers().next().is_some()
+            && tokio::time::timeout_at(deadline, self.swarm.select_next_some()).await.is_ok()
+        {
+        }
+        if let Some(neighbours) = self.neighbours.take() {
+            neighbours.stop().await;
+        }
+        let deadline = Instant::now() + CLOSE;
+        while let Ok(Some(done)) = tokio::time::timeout_at(deadline, self.work.join_next()).await {
+            self.on_done(done);
+        }
+    }
+}
+
+/// The next look at the rendezvous folder, if there is one.
+async fn seen(neighbours: &mut Option<Neighbours>) -> Option<Vec<Entry>> {
+    match neighbours {
+        Some(neighbours) => neighbours.seen().await,
+        None => None,
+    }
+}

@@ -1,0 +1,147 @@
+//! What peers say to us and ask of us.
+//!
+//! Rule: who speaks is known from its key; what does not decode within its bounds goes no
+//! further; and a question that needs a blob is answered from work beside the loop.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ffp2p_proto::{Hash, NodeId};
+use libp2p::PeerId;
+use libp2p::gossipsub::{self, MessageAcceptance};
+use libp2p::request_response::ResponseChannel;
+use tokio::time::Instant;
+
+use crate::Event;
+use crate::codec::{Answer, Ask, MAX_CHUNK, Request};
+use crate::event_loop::{Done, EventLoop};
+use crate::node_id::node_id;
+use crate::report::is_loopback;
+use crate::wire::{self, MAX_PEERS_TOLD};
+
+/// Things done beside the loop at once; further questions are answered with "busy".
+const MAX_WORK: usize = 256;
+
+impl EventLoop {
+    pub(crate) fn on_gossip(&mut self, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message { propagation_source, message_id, message } => {
+                let acceptance = self.on_broadcast(&message);
+                let gossip = &mut self.swarm.behaviour_mut().gossip;
+                gossip.report_message_validation_result(
+                    &message_id,
+                    &propagation_source,
+                    acceptance,
+                );
+            }
+            gossipsub::Event::Subscribed { peer_id, .. } => {
+                if let Some(peer) = self.peers.get_mut(&peer_id) {
+                    peer.listens = true;
+                    self.announce(&peer_id, Instant::now());
+                }
+            }
+            gossipsub::Event::Unsubscribed { .. }
+            | gossipsub::Event::GossipsubNotSupported { .. }
+            | gossipsub::Event::SlowPeer { .. } => {}
+        }
+    }
+
+    fn on_broadcast(&mut self, message: &gossipsub::Message) -> MessageAcceptance {
+        let from = message.source.as_ref().and_then(node_id);
+        match (from, wire::decode(&message.data)) {
+            (Some(from), Ok(decoded)) => {
+                self.shared.count_in(message.data.len());
+                self.outbox.push(Event::Received { from, message: decoded });
+                MessageAcceptance::Accept
+            }
+            (_, result) => {
+                tracing::debug!(?from, ?result, "a broadcast is refused");
+                MessageAcceptance::Reject
+            }
+        }
+    }
+
+    pub(crate) fn on_request(
+        &mut self,
+        id: PeerId,
+        request: Request,
+        channel: ResponseChannel<Answer>,
+    ) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        let from = peer.node;
+        let stranger = peer.greeting.as_ref().is_some_and(|said| *said != self.peers.own);
+        let ours = self.peers.own.run == Some(request.run);
+        let answer = match request.ask {
+            Ask::Spec => match self.spec.clone().filter(|_| ours) {
+                Some(spec) => Answer::Spec(spec),
+                None => Answer::NotFound,
+            },
+            _ if stranger || !ours => Answer::OtherRun,
+            Ask::Message(bytes) => self.on_message(from, &bytes),
+            Ask::Blob { hash, offset, len } => {
+                return self.on_blob_asked(hash, offset, len, channel);
+            }
+            Ask::Peers => self.whom_we_know(id),
+            Ask::Flush => Answer::Ack,
+        };
+        self.answer(channel, answer);
+    }
+
+    fn on_message(&mut self, from: NodeId, bytes: &Bytes) -> Answer {
+        match wire::decode(bytes) {
+            Ok(message) => {
+                self.shared.count_in(bytes.len());
+                self.outbox.push(Event::Received { from, message });
+            }
+            Err(error) => tracing::debug!(peer = %from, "a message is refused: {error}"),
+        }
+        Answer::Ack
+    }
+
+    fn on_blob_asked(
+        &mut self,
+        hash: Hash,
+        offset: u64,
+        len: u32,
+        channel: ResponseChannel<Answer>,
+    ) {
+        if self.work.len() >= MAX_WORK {
+            return self.answer(channel, Answer::Busy);
+        }
+        let blobs = Arc::clone(&self.blobs);
+        self.work.spawn_blocking(move || {
+            let piece = blobs.get(&hash).and_then(|blob| cut(&blob, offset, len));
+            Done::Answer(channel, piece.map_or(Answer::NotFound, Answer::Chunk))
+        });
+    }
+
+    /// Members of our run, for one of them.
+    fn whom_we_know(&self, asker: PeerId) -> Answer {
+        let local = self.peers.get(&asker).is_some_and(|peer| peer.local);
+        let others = self.peers.members().filter(|(id, _)| **id != asker);
+        let told: Vec<wire::Told> = others
+            .map(|(_, peer)| {
+                let known = peer.addresses.iter().filter(|a| local || !is_loopback(a));
+                (peer.node, known.cloned().collect())
+            })
+            .take(MAX_PEERS_TOLD)
+            .collect();
+        wire::encode_peers(&told).map_or(Answer::Busy, |bytes| Answer::Peers(bytes.into()))
+    }
+
+    pub(crate) fn answer(&mut self, channel: ResponseChannel<Answer>, answer: Answer) {
+        let len = if let Answer::Chunk(bytes) = &answer { bytes.len() } else { 0 };
+        // An error means that the asker is gone.
+        if self.swarm.behaviour_mut().ask.send_response(channel, answer).is_ok() {
+            self.shared.count_out(len);
+        }
+    }
+}
+
+/// `len` bytes of a blob; none when it is shorter.
+fn cut(blob: &Bytes, offset: u64, len: u32) -> Option<Bytes> {
+    let start = usize::try_from(offset).ok()?;
+    let len = usize::try_from(len).ok().filter(|len| *len <= MAX_CHUNK)?;
+    let end = start.checked_add(len).filter(|end| *end <= blob.len())?;
+    Some(blob.slice(start..end))
+}

@@ -1,0 +1,157 @@
+//! The task that keeps our file in the rendezvous folder and reads the others'.
+//!
+//! Rule: file systems may be slow, so nothing of this happens in the event loop; the task ends,
+//! and our file goes, when the loop lets go of it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libp2p::{Multiaddr, PeerId};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::StartError;
+use crate::greeting::Greeting;
+use crate::rendezvous::{Entry, Folder};
+
+/// Between looks while everybody starts.
+const EAGER_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long that is.
+const EAGER: Duration = Duration::from_secs(10);
+
+/// Between looks later.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Our file is written anew at least this often, so that it does not look abandoned.
+const RENEW: Duration = Duration::from_secs(3600);
+
+/// Peers that did not answer, at most this many.
+const MAX_UNREACHABLE: usize = 256;
+
+/// The longest wait for the task's end.
+const END: Duration = Duration::from_secs(1);
+
+/// What the loop tells the task.
+#[derive(Clone, Debug, Default)]
+struct View {
+    addresses: Vec<Multiaddr>,
+    unreachable: BTreeSet<PeerId>,
+}
+
+/// The loop's end of the task.
+#[derive(Debug)]
+pub(crate) struct Neighbours {
+    view: watch::Sender<View>,
+    seen: mpsc::Receiver<Vec<Entry>>,
+    task: JoinHandle<()>,
+}
+
+impl Neighbours {
+    /// Opens the folder and starts the task.
+    pub(crate) async fn start(
+        folder: &Path,
+        peer: PeerId,
+        greeting: Greeting,
+    ) -> Result<Self, StartError> {
+        let path = folder.to_owned();
+        let opened = tokio::task::spawn_blocking(move || Folder::open(&path, peer)).await;
+        let opened = opened.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        let storage = |source| StartError::Storage { path: folder.to_owned(), source };
+        let folder = Arc::new(opened.map_err(storage)?);
+        let (view, told) = watch::channel(View::default());
+        let (found, seen) = mpsc::channel(1);
+        let keeper = Keeper { folder, peer, greeting, told, found, written: None };
+        Ok(Self { view, seen, task: tokio::spawn(keeper.run()) })
+    }
+
+    /// The other nodes of this host, at each look.
+    pub(crate) async fn seen(&mut self) -> Option<Vec<Entry>> {
+        self.seen.recv().await
+    }
+
+    /// We listen here now.
+    pub(crate) fn listening(&self, addresses: Vec<Multiaddr>) {
+        self.view.send_modify(|view| view.addresses = addresses);
+    }
+
+    /// A peer did not answer; its file may go if its process did.
+    pub(crate) fn unreachable(&self, peer: PeerId) {
+        self.view.send_if_modified(|view| {
+            if view.unreachable.len() >= MAX_UNREACHABLE {
+                view.unreachable.pop_first();
+            }
+            view.unreachable.insert(peer);
+            false
+        });
+    }
+
+    /// Removes our file and waits until it is gone.
+    pub(crate) async fn stop(self) {
+        drop((self.view, self.seen));
+        if tokio::time::timeout(END, self.task).await.is_err() {
+            tracing::warn!("the rendezvous folder does not answer; our file may be left in it");
+        }
+    }
+}
+
+/// The task.
+#[derive(Debug)]
+struct Keeper {
+    folder: Arc<Folder>,
+    peer: PeerId,
+    greeting: Greeting,
+    told: watch::Receiver<View>,
+    found: mpsc::Sender<Vec<Entry>>,
+    /// When our file was written, and with which addresses.
+    written: Option<(Instant, Vec<Multiaddr>)>,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let started = Instant::now();
+        let mut warned = false;
+        loop {
+            match self.look().await {
+                Ok(entries) => {
+                    if self.found.send(entries).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) if !warned => {
+                    warned = true;
+                    tracing::warn!("the rendezvous folder cannot be used: {error}");
+                }
+                Err(_) => {}
+            }
+            let pause = if started.elapsed() < EAGER { EAGER_PAUSE } else { PAUSE };
+            tokio::select! {
+                changed = self.told.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Writes our file if it is due, and reads the others'.
+    async fn look(&mut self) -> std::io::Result<Vec<Entry>> {
+        let View { addresses, unreachable } = self.told.borrow_and_update().clone();
+        let fresh = self
+            .written
+            .as_ref()
+            .is_some_and(|(at, old)| at.elapsed() < RENEW && *old == addresses);
+        let own = (!fresh && !addresses.is_empty())
+            .then(|| Entry::own(self.peer, &self.greeting, &addresses));
+        if own.is_some() {
+            self.written = Some((Instant::now(), addresses));
+        }
+        let folder = Arc::clone(&self.folder);
+        let work = move || {
+            own.map_or(Ok(()), |own| folder.write(&own))?;
+            folder.look(&unreachable)
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(std::io::Error::other(e)))
+    }
+}

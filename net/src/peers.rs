@@ -1,0 +1,140 @@
+//! Who is connected, and what is known of each.
+//!
+//! Rule: a peer counts as a member once it said that it is of our swarm and run, and either
+//! listens to the run's gossip or had a moment to say so. The number of entries is bounded by
+//! the limit on connections.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ffp2p_proto::NodeId;
+use libp2p::{Multiaddr, PeerId};
+use tokio::time::Instant;
+
+use crate::greeting::Greeting;
+use crate::wire::MAX_ADDRESSES;
+
+/// A member that does not listen to gossip is announced after this long all the same: it can be
+/// talked to directly.
+const GOSSIP_GRACE: Duration = Duration::from_secs(1);
+
+/// A member that does not listen to gossip for this long is disconnected: the subscription was
+/// lost, and only a new connection repeats it.
+const DEAF: Duration = Duration::from_secs(10);
+
+/// A connected peer.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) node: NodeId,
+    pub(crate) since: Instant,
+    /// What it said of itself.
+    pub(crate) greeting: Option<Greeting>,
+    /// Whether it listens to the run's gossip.
+    pub(crate) listens: bool,
+    /// Whether the owner was told of it.
+    pub(crate) announced: bool,
+    /// Where it can be dialed.
+    pub(crate) addresses: Vec<Multiaddr>,
+    /// Whether it is on this host.
+    pub(crate) local: bool,
+    /// Messages sent to it and not yet taken.
+    pub(crate) unanswered: usize,
+}
+
+impl Peer {
+    pub(crate) fn new(node: NodeId, local: bool, now: Instant) -> Self {
+        Self {
+            node,
+            since: now,
+            greeting: None,
+            listens: false,
+            announced: false,
+            addresses: Vec::new(),
+            local,
+            unanswered: 0,
+        }
+    }
+
+    /// Adds where it can be dialed, within the bound.
+    pub(crate) fn learn(&mut self, addresses: impl IntoIterator<Item = Multiaddr>) {
+        for address in addresses {
+            if self.addresses.len() < MAX_ADDRESSES && !self.addresses.contains(&address) {
+                self.addresses.push(address);
+            }
+        }
+    }
+}
+
+/// All connected peers, and our own place among them.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    pub(crate) own: Greeting,
+    all: BTreeMap<PeerId, Peer>,
+}
+
+impl Peers {
+    pub(crate) fn new(own: Greeting) -> Self {
+        Self { own, all: BTreeMap::new() }
+    }
+
+    pub(crate) fn get(&self, peer: &PeerId) -> Option<&Peer> {
+        self.all.get(peer)
+    }
+
+    pub(crate) fn get_mut(&mut self, peer: &PeerId) -> Option<&mut Peer> {
+        self.all.get_mut(peer)
+    }
+
+    pub(crate) fn contains(&self, peer: &PeerId) -> bool {
+        self.all.contains_key(peer)
+    }
+
+    pub(crate) fn insert(&mut self, id: PeerId, peer: Peer) {
+        self.all.insert(id, peer);
+    }
+
+    pub(crate) fn remove(&mut self, peer: &PeerId) -> Option<Peer> {
+        self.all.remove(peer)
+    }
+
+    pub(crate) fn ids(&self) -> Vec<PeerId> {
+        self.all.keys().copied().collect()
+    }
+
+    /// Whether `peer` said that it is of our run.
+    pub(crate) fn same_run(&self, peer: &PeerId) -> bool {
+        self.own.run.is_some()
+            && self.all.get(peer).is_some_and(|peer| peer.greeting.as_ref() == Some(&self.own))
+    }
+
+    /// Peers of our run.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&PeerId, &Peer)> {
+        self.all.iter().filter(|(id, _)| self.same_run(id))
+    }
+
+    /// Peers of our swarm, of whatever run.
+    pub(crate) fn greeted(&self) -> impl Iterator<Item = &Peer> {
+        self.all.values().filter(|peer| peer.greeting.is_some())
+    }
+
+    /// Whether the owner knows of anyone.
+    pub(crate) fn any_announced(&self) -> bool {
+        self.all.values().any(|peer| peer.announced)
+    }
+
+    /// Marks `peer` as announced when it is due; true when the owner is to be told now.
+    pub(crate) fn announce(&mut self, id: &PeerId, now: Instant) -> bool {
+        let member = self.same_run(id);
+        let Some(peer) = self.all.get_mut(id) else { return false };
+        let due = peer.listens || now >= peer.since + GOSSIP_GRACE;
+        let tell = member && due && !peer.announced;
+        peer.announced |= tell;
+        tell
+    }
+
+    /// Members whose subscription must have been lost.
+    pub(crate) fn deaf(&self, now: Instant) -> Vec<PeerId> {
+        let deaf = |peer: &Peer| !peer.listens && now >= peer.since + DEAF;
+        self.members().filter(|(_, peer)| deaf(peer)).map(|(id, _)| *id).collect()
+    }
+}

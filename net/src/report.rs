@@ -1,0 +1,174 @@
+//! What a lonely node tried: never silent, and always with a next step.
+//!
+//! Rule: the text names every way that was tried and its outcome, then what the person can do.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use ffp2p_proto::Hash;
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+
+/// How multicast DNS went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MdnsReport {
+    /// It was not asked for.
+    Off,
+    /// It runs, and this many peers were heard.
+    Heard(usize),
+    /// It could not start.
+    Failed(String),
+}
+
+/// What was tried to find peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The swarm's name.
+    pub swarm: String,
+    /// The run that was looked for.
+    pub run: Option<Hash>,
+    /// Where this node listens.
+    pub listening: Vec<Multiaddr>,
+    /// How multicast DNS went.
+    pub mdns: MdnsReport,
+    /// The given addresses, each with the last thing that went wrong.
+    pub peers: Vec<(String, Option<String>)>,
+    /// The rendezvous folder and the other nodes' files in it.
+    pub rendezvous: Option<(PathBuf, usize)>,
+    /// Addresses of earlier peers that were dialed.
+    pub remembered: usize,
+    /// Runs that peers of this swarm train.
+    pub other_runs: Vec<Hash>,
+    /// Peers sent away because of their swarm's name or their version.
+    pub refused: usize,
+}
+
+impl Report {
+    fn only_loopback(&self) -> bool {
+        self.listening.iter().all(is_loopback)
+    }
+
+    /// An address another machine could dial.
+    fn reachable(&self) -> Option<&Multiaddr> {
+        self.listening.iter().find(|address| !is_loopback(address))
+    }
+
+    fn tried(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\n  listening:  ")?;
+        if self.listening.is_empty() {
+            f.write_str("nowhere")?;
+        }
+        list(f, &self.listening)?;
+        match &self.mdns {
+            MdnsReport::Off => f.write_str("\n  mDNS:       not used")?,
+            MdnsReport::Heard(heard) => write!(f, "\n  mDNS:       {heard} peers heard")?,
+            MdnsReport::Failed(why) => write!(f, "\n  mDNS:       could not start: {why}")?,
+        }
+        for (peer, error) in &self.peers {
+            let error = error.as_deref().unwrap_or("no answer yet");
+            write!(f, "\n  --peer:     {peer}: {error}")?;
+        }
+        if let Some((folder, files)) = &self.rendezvous {
+            write!(f, "\n  this host:  {files} other nodes in {}", folder.display())?;
+        }
+        if self.remembered > 0 {
+            write!(f, "\n  remembered: {} addresses of earlier peers dialed", self.remembered)?;
+        }
+        if !self.other_runs.is_empty() {
+            f.write_str("\n  other runs: ")?;
+            list(f, &self.other_runs)?;
+        }
+        if self.refused > 0 {
+            write!(f, "\n  refused:    {} peers of another swarm or version", self.refused)?;
+        }
+        Ok(())
+    }
+
+    fn advice(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\n  next:       ")?;
+        if !self.other_runs.is_empty() {
+            f.write_str("start both with the same settings, or join the run that is there")
+        } else if self.refused > 0 {
+            f.write_str("give every node the same swarm name and version")
+        } else if self.only_loopback() {
+            f.write_str("listen on /ip4/0.0.0.0/tcp/0, so that other machines can connect")
+        } else if let Some(address) = self.reachable() {
+            write!(f, "start another node with --peer {address}, and let the firewall pass TCP")?;
+            f.write_str(" (and UDP 5353 for mDNS)")
+        } else {
+            f.write_str("check that a network interface is up")
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no peer found in the swarm \"{}\"", self.swarm)?;
+        if let Some(run) = &self.run {
+            write!(f, " for run {}", run.short())?;
+        }
+        self.tried(f)?;
+        self.advice(f)
+    }
+}
+
+fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T]) -> fmt::Result {
+    items.iter().enumerate().try_for_each(|(index, item)| {
+        if index > 0 {
+            f.write_str(", ")?;
+        }
+        item.fmt(f)
+    })
+}
+
+/// Whether an address leads back to the host it is dialed from.
+pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
+    let host = address.iter().next();
+    matches!(host, Some(Protocol::Ip4(ip)) if ip.is_loopback())
+        || matches!(host, Some(Protocol::Ip6(ip)) if ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        Report {
+            swarm: "default".to_owned(),
+            run: Some(Hash([0xab; 32])),
+            listening: vec!["/ip4/10.0.0.7/tcp/4001".parse().unwrap()],
+            mdns: MdnsReport::Heard(0),
+            peers: vec![("lab:4001".to_owned(), Some("connection refused".to_owned()))],
+            rendezvous: Some(("/run/ffp2p".into(), 0)),
+            remembered: 2,
+            other_runs: Vec::new(),
+            refused: 0,
+        }
+    }
+
+    #[test]
+    fn it_names_every_way_and_a_next_step() {
+        let text = report().to_string();
+        for part in [
+            "abababab",
+            "10.0.0.7",
+            "0 peers heard",
+            "lab:4001: connection refused",
+            "/run/ffp2p",
+            "2 addresses",
+            "--peer /ip4/10.0.0.7/tcp/4001",
+        ] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_advice_follows_what_was_seen() {
+        let other = Report { other_runs: vec![Hash([1; 32])], ..report() };
+        assert!(other.to_string().contains("same settings"));
+        let refused = Report { refused: 1, ..report() };
+        assert!(refused.to_string().contains("same swarm name"));
+        let local = Report { listening: vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()], ..report() };
+        assert!(local.to_string().contains("listen on /ip4/0.0.0.0"));
+    }
+}

@@ -1,0 +1,145 @@
+//! How the search for peers goes: what was seen, and when to speak up.
+//!
+//! Rule: a node that is alone says so once, after [`ALONE_AFTER`], with all that was tried; and
+//! again only after it lost everyone it had found.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ffp2p_proto::Hash;
+use libp2p::{Multiaddr, PeerId};
+use tokio::time::Instant;
+
+use crate::dial::Dialer;
+use crate::greeting::Greeting;
+use crate::report::{MdnsReport, Report};
+
+/// A node that found nobody for this long says so.
+pub const ALONE_AFTER: Duration = Duration::from_secs(10);
+
+/// Peers heard by mDNS that are counted.
+const MAX_HEARD: usize = 256;
+
+/// Other runs that are named.
+const MAX_OTHER_RUNS: usize = 16;
+
+/// What was seen so far.
+#[derive(Debug)]
+pub(crate) struct Search {
+    /// `None` when there is no run to look for, or everything was said.
+    alone_since: Option<Instant>,
+    /// Whether mDNS runs, or why not.
+    mdns: Option<Result<(), String>>,
+    heard: BTreeSet<PeerId>,
+    rendezvous: Option<(PathBuf, usize)>,
+    other_runs: BTreeSet<Hash>,
+}
+
+impl Search {
+    pub(crate) fn new(
+        mdns: Option<Result<(), String>>,
+        rendezvous: Option<PathBuf>,
+        looks: bool,
+        now: Instant,
+    ) -> Self {
+        Self {
+            alone_since: looks.then_some(now),
+            mdns,
+            heard: BTreeSet::new(),
+            rendezvous: rendezvous.map(|folder| (folder, 0)),
+            other_runs: BTreeSet::new(),
+        }
+    }
+
+    /// A peer was heard by mDNS.
+    pub(crate) fn heard(&mut self, peer: PeerId) {
+        if self.heard.len() < MAX_HEARD {
+            self.heard.insert(peer);
+        }
+    }
+
+    /// The rendezvous folder holds this many nodes.
+    pub(crate) fn neighbours(&mut self, count: usize) {
+        if let Some((_, files)) = &mut self.rendezvous {
+            *files = count;
+        }
+    }
+
+    /// A peer trains another run.
+    pub(crate) fn other_run(&mut self, run: Hash) {
+        if self.other_runs.len() < MAX_OTHER_RUNS {
+            self.other_runs.insert(run);
+        }
+    }
+
+    /// A peer of our run is here.
+    pub(crate) fn found(&mut self) {
+        self.alone_since = None;
+    }
+
+    /// Every peer is gone.
+    pub(crate) fn lost_all(&mut self, now: Instant) {
+        self.alone_since = Some(now);
+    }
+
+    /// Whether it is time to say that nobody is here; true once.
+    pub(crate) fn speak_up(&mut self, now: Instant) -> bool {
+        let due = self.alone_since.is_some_and(|since| now >= since + ALONE_AFTER);
+        if due {
+            self.alone_since = None;
+        }
+        due
+    }
+
+    pub(crate) fn report(
+        &self,
+        own: &Greeting,
+        listening: Vec<Multiaddr>,
+        dialer: &Dialer,
+    ) -> Report {
+        let given = dialer.fixed.iter().filter(|fixed| !fixed.remembered);
+        Report {
+            swarm: own.swarm.clone(),
+            run: own.run,
+            listening,
+            mdns: match &self.mdns {
+                None => MdnsReport::Off,
+                Some(Ok(())) => MdnsReport::Heard(self.heard.len()),
+                Some(Err(why)) => MdnsReport::Failed(why.clone()),
+            },
+            peers: given.map(|fixed| (fixed.text.clone(), fixed.error.clone())).collect(),
+            rendezvous: self.rendezvous.clone(),
+            remembered: dialer.fixed.iter().filter(|fixed| fixed.remembered).count(),
+            other_runs: self.other_runs.iter().copied().collect(),
+            refused: dialer.barred(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_said_once_and_again_after_a_loss() {
+        let now = Instant::now();
+        let later = now + ALONE_AFTER;
+        let mut search = Search::new(None, None, true, now);
+        assert!(!search.speak_up(now));
+        assert!(search.speak_up(later));
+        assert!(!search.speak_up(later));
+        search.lost_all(later);
+        search.found();
+        assert!(!search.speak_up(later + ALONE_AFTER));
+        search.lost_all(later);
+        assert!(search.speak_up(later + ALONE_AFTER));
+    }
+
+    #[test]
+    fn who_looks_for_no_run_is_never_alone() {
+        let now = Instant::now();
+        let mut search = Search::new(None, None, false, now);
+        assert!(!search.speak_up(now + ALONE_AFTER));
+    }
+}

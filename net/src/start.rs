@@ -1,0 +1,195 @@
+//! From a [`Config`] to a node that can be reached.
+//!
+//! Rule: whatever the person can have got wrong is said here, before anything runs: a node that
+//! started listens on every address it was asked to.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use libp2p::core::transport::ListenerId;
+use libp2p::identity::Keypair;
+use libp2p::swarm::SwarmEvent;
+use libp2p::{Multiaddr, TransportError};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::address::{self, Target};
+use crate::dial::{Dialer, MAX_FIXED};
+use crate::event_loop::{EventLoop, Memory, TICK};
+use crate::fetch::Fetches;
+use crate::greeting::{Greeting, is_swarm_name};
+use crate::handle::{COMMAND_QUEUE, Handle, Shared};
+use crate::neighbours::Neighbours;
+use crate::outbox::{EVENT_QUEUE, Outbox};
+use crate::peers::Peers;
+use crate::remembered::{self, MAX_REMEMBERED};
+use crate::search::Search;
+use crate::{BlobSource, Config, Event, MAX_SPEC, StartError, behaviour, node_id};
+
+/// The longest wait for the system to open a listening socket.
+const LISTEN: Duration = Duration::from_secs(10);
+
+/// Starts a node: a fresh identity, listening, looking for peers.
+///
+/// The events must be read; while nobody reads them, messages are dropped first, and at last the
+/// network is not read either.
+///
+/// # Errors
+/// When something in `config` cannot be used; the error says what to do.
+pub async fn spawn(
+    config: Config,
+    blobs: Arc<dyn BlobSource>,
+) -> Result<(Handle, mpsc::Receiver<Event>), StartError> {
+    let given = check(&config)?;
+    let key = Keypair::generate_ed25519();
+    let peer = key.public().to_peer_id();
+    let id = node_id::node_id(&peer)
+        .ok_or_else(|| StartError::Setup("the new key has no node id".to_owned()))?;
+    let greeting = Greeting { swarm: config.swarm, run: config.run.as_ref().map(|run| run.id) };
+    let (swarm, mdns_error) = behaviour::swarm(key, &greeting, config.mdns)?;
+    let memory = recall(config.remembered).await?;
+    let neighbours = match &config.rendezvous {
+        Some(folder) => Some(Neighbours::start(folder, peer, greeting.clone()).await?),
+        None => None,
+    };
+    let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
+    let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
+    let shared = Arc::new(Shared::default());
+    let now = Instant::now();
+    let mdns = config.mdns.then(|| mdns_error.map_or(Ok(()), Err));
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut event_loop = EventLoop {
+        swarm,
+        topic: behaviour::topic(&greeting),
+        spec: config.run.map(|run| run.spec),
+        blobs,
+        commands,
+        shared: Arc::clone(&shared),
+        outbox: Outbox::new(event_sender),
+        search: Search::new(mdns, config.rendezvous, greeting.run.is_some(), now),
+        peers: Peers::new(greeting),
+        dialer: dialer(peer, given, memory.as_ref(), now),
+        dials: std::collections::HashMap::new(),
+        fetches: Fetches::default(),
+        pending: std::collections::HashMap::new(),
+        work: JoinSet::new(),
+        neighbours,
+        memory,
+        tick,
+        ticks: 0,
+    };
+    event_loop.listen(config.listen).await?;
+    tokio::spawn(event_loop.run());
+    Ok((Handle { id, commands: command_sender, shared }, events))
+}
+
+/// Refuses what cannot work; reads the given addresses.
+fn check(config: &Config) -> Result<Vec<(String, Target)>, StartError> {
+    if !is_swarm_name(&config.swarm) {
+        return Err(StartError::SwarmName(config.swarm.clone()));
+    }
+    if let Some(run) = config.run.as_ref().filter(|run| run.spec.len() > MAX_SPEC) {
+        return Err(StartError::SpecTooLarge(run.spec.len()));
+    }
+    if config.peers.len() > MAX_FIXED - MAX_REMEMBERED {
+        return Err(StartError::TooManyPeers(config.peers.len()));
+    }
+    let read = |text: &String| match address::parse(text) {
+        Some(target) => Ok((text.clone(), target)),
+        None => Err(StartError::PeerAddress(text.clone())),
+    };
+    config.peers.iter().map(read).collect()
+}
+
+/// The addresses remembered from earlier.
+async fn recall(path: Option<PathBuf>) -> Result<Option<Memory>, StartError> {
+    let Some(path) = path else { return Ok(None) };
+    let file = path.clone();
+    let loaded = tokio::task::spawn_blocking(move || remembered::load(&file)).await;
+    match loaded.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+        Ok(known) => Ok(Some(Memory { path, known })),
+        Err(source) => Err(StartError::Storage { path, source }),
+    }
+}
+
+fn dialer(
+    own: libp2p::PeerId,
+    given: Vec<(String, Target)>,
+    memory: Option<&Memory>,
+    now: Instant,
+) -> Dialer {
+    let mut dialer = Dialer::new(own);
+    for (text, target) in given {
+        dialer.add_fixed(text, target, false, now);
+    }
+    for address in memory.iter().flat_map(|memory| &memory.known) {
+        dialer.add_fixed(address.to_string(), Target::Address(address.clone()), true, now);
+    }
+    dialer
+}
+
+impl EventLoop {
+    /// Listens on every address, and waits until each of them is open.
+    async fn listen(&mut self, addresses: Vec<Multiaddr>) -> Result<(), StartError> {
+        let deadline = Instant::now() + LISTEN;
+        for address in addresses {
+            let listener = match self.swarm.listen_on(address.clone()) {
+                Ok(listener) => listener,
+                Err(TransportError::MultiaddrNotSupported(_)) => {
+                    let kind = std::io::ErrorKind::Unsupported;
+                    return Err(StartError::listen(address, &"not a TCP address", kind));
+                }
+                Err(TransportError::Other(error)) => return Err(failed(address, &error)),
+            };
+            match tokio::time::timeout_at(deadline, self.opened(listener)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(failed(address, &error)),
+                Err(_) => {
+                    let kind = std::io::ErrorKind::TimedOut;
+                    return Err(StartError::listen(address, &"it does not open", kind));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a listener has its first address.
+    async fn opened(&mut self, listener: ListenerId) -> std::io::Result<()> {
+        loop {
+            let event = self.swarm.select_next_some().await;
+            if let SwarmEvent::ListenerClosed { listener_id, reason, .. } = &event
+                && *listener_id == listener
+            {
+                return match reason {
+                    Ok(()) => Err(std::io::ErrorKind::NotConnected.into()),
+                    Err(error) => Err(std::io::Error::new(error.kind(), error.to_string())),
+                };
+            }
+            let open = matches!(&event,
+                SwarmEvent::NewListenAddr { listener_id, .. } if *listener_id == listener);
+            self.on_swarm(event);
+            if open {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// libp2p wraps the system's error; the innermost one says what happened.
+fn failed(address: Multiaddr, error: &std::io::Error) -> StartError {
+    let mut kind = error.kind();
+    let mut deepest: &(dyn std::error::Error + 'static) = error;
+    loop {
+        if let Some(io) = deepest.downcast_ref::<std::io::Error>() {
+            kind = io.kind();
+        }
+        match deepest.source() {
+            Some(source) => deepest = source,
+            None => return StartError::listen(address, &deepest, kind),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! A look around: which runs are being trained here?
+//!
+//! Rule: a survey takes part in nothing. It connects as a stranger without a run, asks each run
+//! it sees for its spec, and goes. Whether a spec is what its run id names, the caller checks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ffp2p_proto::{Hash, NodeId};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::{BlobSource, Config, Event, FetchError, Handle, SurveyError, spawn};
+
+/// After the first run was found, others have this long to show up.
+const FIRST_FOUND: Duration = Duration::from_millis(300);
+
+/// Runs in one result.
+const MAX_FOUND: usize = 64;
+
+/// A run that is being trained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its name, as the peer says.
+    pub run: Hash,
+    /// Its spec, as the peer says; not verified.
+    pub spec: Bytes,
+    /// Who trains it.
+    pub peer: NodeId,
+}
+
+/// Has nothing.
+struct Nothing;
+
+impl BlobSource for Nothing {
+    fn get(&self, _: &Hash) -> Option<Bytes> {
+        None
+    }
+}
+
+/// Looks around for at most `wait`, less when a run is found. `config.run` is not used.
+///
+/// # Errors
+/// When the node does not start, or nothing is found: the error says what was tried.
+pub async fn survey(config: Config, wait: Duration) -> Result<Vec<Found>, SurveyError> {
+    let deadline = Instant::now() + wait;
+    let config = Config { run: None, ..config };
+    let (handle, mut events) = spawn(config, Arc::new(Nothing)).await?;
+    let mut seen = Seen { found: Vec::new(), failed: None };
+    seen.collect(&handle, &mut events, deadline).await;
+    let report = handle.report().await;
+    handle.shutdown().await;
+    match (seen.found.is_empty(), seen.failed, report) {
+        (false, _, _) => Ok(seen.found),
+        (true, Some((peer, reason)), _) => Err(SurveyError::NoSpec { peer, reason }),
+        (true, None, Some(report)) => Err(SurveyError::Nobody(Box::new(report))),
+        (true, None, None) => {
+            Err(crate::StartError::Setup("the survey ended early".to_owned()).into())
+        }
+    }
+}
+
+struct Seen {
+    found: Vec<Found>,
+    failed: Option<(NodeId, FetchError)>,
+}
+
+impl Seen {
+    async fn collect(
+        &mut self,
+        handle: &Handle,
+        events: &mut mpsc::Receiver<Event>,
+        mut deadline: Instant,
+    ) {
+        while self.found.len() < MAX_FOUND
+            && let Ok(Some(event)) = tokio::time::timeout_at(deadline, events.recv()).await
+        {
+            let Event::OtherRun { peer, run } = event else { continue };
+            match tokio::time::timeout_at(deadline, handle.fetch_spec(peer, run)).await {
+                Ok(Ok(spec)) => {
+                    if self.found.is_empty() {
+                        deadline = deadline.min(Instant::now() + FIRST_FOUND);
+                    }
+                    if !self.found.iter().any(|old| old.run == run && old.spec == spec) {
+                        self.found.push(Found { run, spec, peer });
+                    }
+                }
+                Ok(Err(reason)) => self.failed = Some((peer, reason)),
+                Err(_) => self.failed = Some((peer, FetchError::Transfer("no answer".to_owned()))),
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The bytes of messages: pinned, bounded, and read back as they were.
+
+use ffp2p_proto::{
+    BlobRef, Checkpoint, Hash, Heartbeat, Lease, MAX_LIST, Retained, Role, RowId, Score, Span, Term,
+};
+
+use super::*;
+
+/// The encoding of [`heartbeat`]. A change here is a new version of the protocol.
+const HEARTBEAT_HEX: &str = concat!(
+    "00fb2c01000001fbe8030101030202020202020202020202020202020202020202020202020202020202",
+    "020202400101600101400707070707070707070707070707070707070707070707070707070707070707",
+    "fc701101000202020202020202020202020202020202020202020202020202020202020202fc9b930a00",
+    "01015a600101fbe803fb8403fb8e03",
+);
+
+fn blob(byte: u8) -> BlobRef {
+    BlobRef { hash: Hash([byte; 32]), size: 70_000 }
+}
+
+fn heartbeat() -> Message {
+    let owner = NodeId([2; 32]);
+    Message::Heartbeat(Heartbeat {
+        seq: 300,
+        role: Role::Worker,
+        leaving: false,
+        complete: true,
+        speed: 1_000,
+        leases: vec![Lease { row: RowId(1), term: Term(3), owner, from: 64 }],
+        progress: vec![(RowId(1), 96)],
+        held: vec![Checkpoint {
+            row: RowId(1),
+            step: 64,
+            blob: blob(7),
+            by: owner,
+            loss_micro: 693_147,
+        }],
+        retained: vec![Retained { row: RowId(1), from: 90, until: 96 }],
+        scores: vec![score()],
+    })
+}
+
+fn score() -> Score {
+    Score { epoch: 1, samples: 1_000, softmax_correct: 900, goodness_correct: 910 }
+}
+
+fn every_kind() -> Vec<Message> {
+    let lease = Lease { row: RowId(0), term: Term(1), owner: NodeId([1; 32]), from: 0 };
+    vec![
+        heartbeat(),
+        Message::Leases(vec![lease]),
+        Message::Checkpoints(Vec::new()),
+        Message::Score(score()),
+        Message::Goodbye,
+        Message::Want { seq: 1, reader: RowId(2), row: RowId(1), from: 0, until: 32 },
+        Message::Have { row: RowId(1), batches: vec![(5, blob(9))] },
+        Message::Ledger(vec![Span { row: RowId(0), first: 0, last: 4, by: NodeId([1; 32]) }]),
+    ]
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn every_message_reads_back_as_it_was() {
+    for message in every_kind() {
+        let bytes = encode(&message, MAX_BROADCAST).unwrap();
+        assert_eq!(decode(&bytes), Ok(message));
+    }
+}
+
+#[test]
+fn the_bytes_of_a_heartbeat_are_pinned() {
+    assert_eq!(hex(&encode(&heartbeat(), MAX_BROADCAST).unwrap()), HEARTBEAT_HEX);
+}
+
+#[test]
+fn a_cut_message_is_refused() {
+    let bytes = encode(&heartbeat(), MAX_BROADCAST).unwrap();
+    for len in 0..bytes.len() {
+        assert!(decode(&bytes[..len]).is_err(), "{len} of {} bytes were read", bytes.len());
+    }
+}
+
+#[test]
+fn bytes_left_over_are_refused() {
+    let mut bytes = encode(&Message::Goodbye, MAX_BROADCAST).unwrap();
+    bytes.push(0);
+    assert_eq!(decode(&bytes), Err(WireError::Trailing(1)));
+}
+
+#[test]
+fn a_list_that_claims_to_be_huge_is_refused() {
+    let leases = 1;
+    let claim = [leases, 253, 255, 255, 255, 255, 255, 255, 255, 127];
+    assert!(matches!(decode(&claim), Err(WireError::Malformed(_))));
+}
+
+#[test]
+fn a_list_beyond_its_bound_is_refused() {
+    let batches = vec![(0, blob(1)); MAX_LIST + 1];
+    let bytes = encode(&Message::Have { row: RowId(0), batches }, MAX_MESSAGE).unwrap();
+    assert_eq!(decode(&bytes), Err(WireError::Unbounded));
+}
+
+#[test]
+fn a_message_beyond_the_cap_is_not_sent() {
+    let batches = vec![(0, blob(1)); MAX_LIST];
+    let result = encode(&Message::Have { row: RowId(0), batches }, 1_024);
+    assert!(matches!(result, Err(WireError::TooLarge { max: 1_024, .. })));
+    assert!(matches!(decode(&vec![0; MAX_MESSAGE + 1]), Err(WireError::TooLarge { .. })));
+}
+
+#[test]
+fn peers_read_back_and_garbage_addresses_are_left_out() {
+    let good: Multiaddr = "/ip4/10.0.0.1/tcp/4001".parse().unwrap();
+    let told = vec![(NodeId([3; 32]), vec![good.clone()])];
+    assert_eq!(decode_peers(&encode_peers(&told).unwrap()), Ok(told));
+    let plain = vec![(NodeId([3; 32]), vec![vec![0xff; 9], good.to_vec()])];
+    let bytes = to_bytes(&plain, MAX_MESSAGE).unwrap();
+    assert_eq!(decode_peers(&bytes), Ok(vec![(NodeId([3; 32]), vec![good])]));
+    let many: Vec<Told> = vec![(NodeId([3; 32]), Vec::new()); MAX_PEERS_TOLD + 1];
+    let bytes = to_bytes(&many, MAX_MESSAGE).unwrap();
+    assert_eq!(decode_peers(&bytes), Err(WireError::Unbounded));
+}

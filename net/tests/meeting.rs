@@ -1,0 +1,199 @@
+//! Nodes find each other, keep to their own, and say why when they cannot.
+
+mod common;
+
+use std::fs;
+use std::time::Duration;
+
+use common::{Blobs, Node, PATIENCE, config, pair, run, score};
+use ffp2p_net::{Config, Event, Refusal, StartError, SurveyError, spawn, survey};
+use ffp2p_proto::Message;
+use tempfile::tempdir;
+
+#[tokio::test]
+async fn two_nodes_of_one_host_talk_both_ways() {
+    let place = tempdir().unwrap();
+    let (mut a, mut b) = pair(place.path(), Blobs::default()).await;
+    a.handle.broadcast(score(1));
+    b.is(Event::Received { from: a.id(), message: score(1) }).await;
+    b.handle.broadcast(score(2));
+    a.is(Event::Received { from: b.id(), message: score(2) }).await;
+    a.handle.send(b.id(), score(3));
+    b.is(Event::Received { from: a.id(), message: score(3) }).await;
+    b.handle.send(a.id(), score(4));
+    a.is(Event::Received { from: b.id(), message: score(4) }).await;
+    assert!(a.handle.traffic().bytes_in > 0 && a.handle.traffic().bytes_out > 0);
+}
+
+#[tokio::test]
+async fn a_goodbye_arrives_before_the_node_goes() {
+    let place = tempdir().unwrap();
+    let (mut a, b) = pair(place.path(), Blobs::default()).await;
+    let gone = b.id();
+    b.handle.broadcast(Message::Goodbye);
+    b.handle.shutdown().await;
+    a.is(Event::Received { from: gone, message: Message::Goodbye }).await;
+    a.is(Event::Disconnected(gone)).await;
+    a.handle.shutdown().await;
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_disconnected_peer_comes_back() {
+    let place = tempdir().unwrap();
+    let (mut a, mut b) = pair(place.path(), Blobs::default()).await;
+    a.handle.disconnect(b.id());
+    a.is(Event::Disconnected(b.id())).await;
+    b.is(Event::Disconnected(a.id())).await;
+    a.connected(b.id()).await;
+    b.connected(a.id()).await;
+    a.handle.broadcast(score(5));
+    b.is(Event::Received { from: a.id(), message: score(5) }).await;
+}
+
+#[tokio::test]
+async fn another_run_is_named_and_kept_apart() {
+    let place = tempdir().unwrap();
+    let (ours, theirs) = (run(b"ours"), run(b"theirs"));
+    let mut a = Node::start(config(place.path(), Some(ours.clone()))).await;
+    let mut b = Node::start(config(place.path(), Some(theirs.clone()))).await;
+    a.is(Event::OtherRun { peer: b.id(), run: theirs.id }).await;
+    b.is(Event::OtherRun { peer: a.id(), run: ours.id }).await;
+    a.handle.broadcast(score(1));
+    a.handle.send(b.id(), score(2));
+    // An answered question on the same connection: what was said before has arrived.
+    assert_eq!(a.handle.fetch_spec(b.id(), theirs.id).await.unwrap(), theirs.spec);
+    let wrong = |event: &Event| matches!(event, Event::Received { .. } | Event::Connected(_));
+    assert!(!b.so_far().iter().any(wrong));
+    assert!(!a.so_far().iter().any(wrong));
+}
+
+#[tokio::test]
+async fn another_swarm_is_sent_away() {
+    let mut a =
+        Node::start(Config { rendezvous: None, ..config("".as_ref(), Some(run(b"r"))) }).await;
+    let there = a.address().await;
+    let other = Config {
+        swarm: "elsewhere".to_owned(),
+        peers: vec![there],
+        rendezvous: None,
+        ..config("".as_ref(), Some(run(b"r")))
+    };
+    let mut b = Node::start(other).await;
+    let reason = Refusal::OtherSwarm("default".to_owned());
+    b.is(Event::Refused { peer: a.id(), reason }).await;
+    assert!(b.handle.report().await.unwrap().refused > 0);
+}
+
+#[tokio::test]
+async fn given_addresses_of_every_form_are_dialed() {
+    let alone = || Config { rendezvous: None, ..config("".as_ref(), Some(run(b"r"))) };
+    let mut a = Node::start(alone()).await;
+    let there = a.address().await;
+    let port = there.rsplit('/').next().unwrap().to_owned();
+    for peer in [there, format!("127.0.0.1:{port}"), format!("localhost:{port}")] {
+        let mut b = Node::start(Config { peers: vec![peer], ..alone() }).await;
+        b.connected(a.id()).await;
+        a.connected(b.id()).await;
+        b.handle.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn peers_of_a_peer_are_found_through_it() {
+    let alone = || Config { rendezvous: None, ..config("".as_ref(), Some(run(b"r"))) };
+    let mut hub = Node::start(alone()).await;
+    let peers = vec![hub.address().await];
+    let mut a = Node::start(Config { peers: peers.clone(), ..alone() }).await;
+    let mut b = Node::start(Config { peers, ..alone() }).await;
+    a.connected(b.id()).await;
+    b.connected(a.id()).await;
+}
+
+#[tokio::test]
+async fn remembered_addresses_are_dialed_at_the_next_start() {
+    let place = tempdir().unwrap();
+    let alone = || Config { rendezvous: None, ..config("".as_ref(), Some(run(b"r"))) };
+    let mut a = Node::start(alone()).await;
+    let remembered = Some(place.path().join("peers"));
+    let first = Config { peers: vec![a.address().await], ..alone() };
+    let mut b = Node::start(Config { remembered: remembered.clone(), ..first }).await;
+    b.connected(a.id()).await;
+    b.handle.shutdown().await;
+    let mut c = Node::start(Config { remembered, ..alone() }).await;
+    c.connected(a.id()).await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_said_with_its_address() {
+    let place = tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port());
+    let busy =
+        Config { listen: vec![address.parse().unwrap()], ..config(place.path(), Some(run(b"r"))) };
+    let error = spawn(busy, std::sync::Arc::new(Blobs::default())).await.unwrap_err();
+    assert!(matches!(error, StartError::Listen { .. }));
+    let text = error.to_string();
+    assert!(text.contains(&address) && text.contains("choose another"), "{text}");
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_refused_at_the_start() {
+    let wrong = [
+        Config { swarm: "a b".to_owned(), ..Config::default() },
+        Config { peers: vec!["nowhere".to_owned()], ..Config::default() },
+        Config { listen: vec!["/ip4/127.0.0.1/udp/0".parse().unwrap()], ..Config::default() },
+    ];
+    for config in wrong {
+        let config = Config { mdns: false, ..config };
+        assert!(spawn(config, std::sync::Arc::new(Blobs::default())).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn garbage_in_the_folder_does_not_keep_nodes_apart() {
+    let place = tempdir().unwrap();
+    fs::write(place.path().join("notes"), "hello").unwrap();
+    let stranger = "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5";
+    fs::write(place.path().join(stranger), [0xff; 50_000]).unwrap();
+    fs::create_dir(place.path().join("folder")).unwrap();
+    let (a, _b) = pair(place.path(), Blobs::default()).await;
+    assert_eq!(a.handle.report().await.unwrap().rendezvous.unwrap().1, 1);
+}
+
+#[tokio::test]
+async fn a_survey_finds_the_run_and_its_spec() {
+    let place = tempdir().unwrap();
+    let mut a = Node::start(config(place.path(), Some(run(b"the spec")))).await;
+    a.address().await;
+    let found = survey(config(place.path(), None), PATIENCE).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].run, &found[0].spec[..]), (run(b"the spec").id, &b"the spec"[..]));
+    assert_eq!(found[0].peer, a.id());
+    assert!(!a.so_far().iter().any(|event| matches!(event, Event::OtherRun { .. })));
+}
+
+#[tokio::test]
+async fn a_survey_of_nothing_says_what_it_tried() {
+    let place = tempdir().unwrap();
+    let result = survey(config(place.path(), None), Duration::from_millis(50)).await;
+    let Err(SurveyError::Nobody(report)) = result else { panic!("{result:?}") };
+    assert!(report.to_string().contains(place.path().to_str().unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lonely_node_says_so_once() {
+    let mut a = Node::start(Config {
+        rendezvous: None,
+        peers: vec!["127.0.0.1:1".to_owned()],
+        ..config("".as_ref(), Some(run(b"r")))
+    })
+    .await;
+    let report = a
+        .until(|event| match event {
+            Event::Alone(report) => Some(report.clone()),
+            _ => None,
+        })
+        .await;
+    assert!(report.to_string().contains("127.0.0.1:1: "), "{report}");
+}
