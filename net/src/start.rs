@@ -3,6 +3,7 @@
 //! Rule: whatever the person can have got wrong is said here, before anything runs: a node that
 //! started listens on every address it was asked to.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use libp2p::core::transport::ListenerId;
 use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, TransportError};
 use tokio::sync::mpsc;
@@ -179,17 +181,21 @@ impl EventLoop {
     }
 }
 
-/// libp2p wraps the system's error; the innermost one says what happened.
+/// libp2p hides what kind of error the system gave; opening the socket once more shows it.
 fn failed(address: Multiaddr, error: &std::io::Error) -> StartError {
-    let mut kind = error.kind();
-    let mut deepest: &(dyn std::error::Error + 'static) = error;
-    loop {
-        if let Some(io) = deepest.downcast_ref::<std::io::Error>() {
-            kind = io.kind();
-        }
-        match deepest.source() {
-            Some(source) => deepest = source,
-            None => return StartError::listen(address, &deepest, kind),
-        }
+    let again = socket_address(&address).map(std::net::TcpListener::bind);
+    let kind = match again {
+        Some(Err(again)) => again.kind(),
+        Some(Ok(_)) | None => error.kind(),
+    };
+    StartError::listen(address, error, kind)
+}
+
+fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
+    let mut parts = address.iter();
+    match (parts.next()?, parts.next()?) {
+        (Protocol::Ip4(ip), Protocol::Tcp(port)) => Some((ip, port).into()),
+        (Protocol::Ip6(ip), Protocol::Tcp(port)) => Some((ip, port).into()),
+        _ => None,
     }
 }

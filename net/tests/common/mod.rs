@@ -4,6 +4,8 @@
 
 // Each test file uses its own part of this.
 #![allow(dead_code, reason = "shared by several test programs")]
+#![allow(unreachable_pub, missing_debug_implementations, reason = "no one else can reach it")]
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -112,9 +114,8 @@ impl Node {
     }
 
     pub async fn address(&mut self) -> String {
-        self.until(|event| match event {
-            Event::Listening(address) => Some(address.to_string()),
-            _ => None,
+        self.until(|event| {
+            if let Event::Listening(address) = event { Some(address.to_string()) } else { None }
         })
         .await
     }
