@@ -24,6 +24,8 @@ mod members;
 mod message;
 mod ownership;
 mod plan;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod snapshot;
 mod state;
 mod work;

@@ -1,0 +1,292 @@
+//! The rules that hold after every event, whoever crashed and whatever got lost.
+//!
+//! Rule: a check knows the sequential run and what this one node was told; nothing that is
+//! announced, trained, fetched or forgotten gets past it unseen.
+
+use std::collections::BTreeMap;
+
+use super::stand_in::Reference;
+use super::trainer::Store;
+use crate::{
+    Checkpoint, Config, Hash, Heartbeat, Input, MAX_CHECKPOINTS_PER_ROW, MAX_FETCHES,
+    MAX_TRAIN_IN_FLIGHT, Message, NodeId, Notice, Output, Plan, Role, RowId, Score, Snapshot, Term,
+};
+
+/// What is true of the run, whoever looks.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) plan: Plan,
+    pub(super) reference: Reference,
+    /// Blobs that one node may hold at once.
+    max_blobs: usize,
+}
+
+impl Facts {
+    pub(super) fn new(plan: Plan, config: &Config) -> Self {
+        let reference = Reference::of(&plan);
+        let max_blobs = max_blobs(&plan, config);
+        Self { plan, reference, max_blobs }
+    }
+
+    fn checkpoint(&self, found: &Checkpoint) -> Result<(), String> {
+        let right = self.reference.checkpoint(found.row, found.step);
+        if right != Some((found.blob, found.loss_micro)) {
+            return Err(format!("{found:?} is not what the sequential run has"));
+        }
+        ensure(self.plan.is_boundary(found.step), || format!("{found:?} is no chapter's end"))
+    }
+
+    fn score(&self, found: &Score) -> Result<(), String> {
+        let right = self.reference.score(found.epoch);
+        ensure(right == Some(*found), || format!("{found:?}, but the sequential run has {right:?}"))
+    }
+}
+
+/// Blobs that one node may hold: for every row, a window and three chapters of its inputs and of
+/// its outputs, and its checkpoints; and what is being fetched.
+fn max_blobs(plan: &Plan, config: &Config) -> usize {
+    let batches = 2 * (config.window + 3 * plan.chapter_steps) as usize;
+    plan.row_count() * (batches + MAX_CHECKPOINTS_PER_ROW) + MAX_FETCHES
+}
+
+fn ensure(holds: bool, rule: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(rule()) }
+}
+
+/// A load that was asked for.
+#[derive(Debug)]
+struct Load {
+    load: u64,
+    next: u64,
+    ready: bool,
+}
+
+/// What one node has asked for and was told.
+#[derive(Debug)]
+pub(super) struct Watch {
+    me: NodeId,
+    role: Role,
+    loads: BTreeMap<RowId, Load>,
+    last_load: Option<u64>,
+    training: usize,
+    evaluating: bool,
+    /// Fetches not answered and not given up, with the peer that was asked.
+    fetching: BTreeMap<Hash, NodeId>,
+    terms: BTreeMap<RowId, Term>,
+}
+
+impl Watch {
+    pub(super) fn new(me: NodeId, role: Role) -> Self {
+        Self {
+            me,
+            role,
+            loads: BTreeMap::new(),
+            last_load: None,
+            training: 0,
+            evaluating: false,
+            fetching: BTreeMap::new(),
+            terms: BTreeMap::new(),
+        }
+    }
+
+    /// Before the decisions hear something.
+    pub(super) fn input(&mut self, input: &Input) {
+        match input {
+            Input::Loaded { row, load, ok } => {
+                if let Some(found) = self.loads.get_mut(row).filter(|found| found.load == *load) {
+                    found.ready = *ok;
+                }
+            }
+            Input::Trained { .. } => self.training -= 1,
+            Input::Evaluated(_) => self.evaluating = false,
+            Input::Fetched { hash } => {
+                self.fetching.remove(hash);
+            }
+            Input::FetchFailed { hash, from } if self.fetching.get(hash) == Some(from) => {
+                self.fetching.remove(hash);
+            }
+            Input::Disconnected(peer) => self.fetching.retain(|_, from| from != peer),
+            Input::Wakeup
+            | Input::Connected(_)
+            | Input::Received { .. }
+            | Input::FetchFailed { .. }
+            | Input::Speed(_)
+            | Input::Restored(_)
+            | Input::Leave => {}
+        }
+    }
+
+    /// One thing that the decisions want, before it is carried out.
+    pub(super) fn output(
+        &mut self,
+        facts: &Facts,
+        store: &Store,
+        output: &Output,
+    ) -> Result<(), String> {
+        match output {
+            Output::Broadcast(message) => self.message(facts, store, message),
+            Output::Send { to, message } => {
+                ensure(*to != self.me, || "it talks to itself".to_owned())?;
+                self.message(facts, store, message)
+            }
+            Output::Load { .. } => self.load(facts, store, output),
+            Output::Train { .. } => self.train(facts, store, output),
+            Output::Unload { row } => {
+                self.loads.remove(row);
+                Ok(())
+            }
+            Output::Fetch { blob, from } => {
+                ensure(*from != self.me, || "it fetches from itself".to_owned())?;
+                ensure(!store.contains_key(&blob.hash), || "it fetches what it has".to_owned())?;
+                let twice = self.fetching.insert(blob.hash, *from);
+                ensure(twice.is_none(), || format!("{:?} is being fetched twice", blob.hash))?;
+                ensure(self.fetching.len() <= MAX_FETCHES, || "too many fetches".to_owned())
+            }
+            Output::Drop(_) | Output::Finished => Ok(()),
+            Output::Keep(checkpoint) => {
+                facts.checkpoint(checkpoint)?;
+                stored(store, &checkpoint.blob.hash)
+            }
+            Output::Evaluate { epoch, checkpoints } => {
+                ensure(!self.evaluating, || "it scores twice at once".to_owned())?;
+                self.evaluating = true;
+                evaluate(facts, store, *epoch, checkpoints)
+            }
+            Output::Notify(notice) => {
+                if let Notice::PeerLeft { peer, .. } = notice {
+                    self.fetching.retain(|_, from| from != peer);
+                }
+                notify(facts, notice)
+            }
+        }
+    }
+
+    fn load(&mut self, facts: &Facts, store: &Store, output: &Output) -> Result<(), String> {
+        let Output::Load { row, load, step, checkpoint } = output else { return Ok(()) };
+        ensure(self.role == Role::Worker, || "an observer loads a row".to_owned())?;
+        ensure(self.last_load < Some(*load), || format!("load {load} was there before"))?;
+        if let Some(hash) = checkpoint {
+            stored(store, hash)?;
+        }
+        let right = facts.reference.checkpoint(*row, *step).map(|(blob, _)| blob.hash);
+        let fits = checkpoint.map_or(*step == 0, |hash| right == Some(hash));
+        ensure(fits, || format!("row {row} is loaded at {step} from {checkpoint:?}"))?;
+        self.last_load = Some(*load);
+        self.loads.insert(*row, Load { load: *load, next: *step, ready: false });
+        Ok(())
+    }
+
+    fn train(&mut self, facts: &Facts, store: &Store, output: &Output) -> Result<(), String> {
+        let Output::Train { row, load, step, inputs, checkpoint, .. } = output else {
+            return Ok(());
+        };
+        ensure(self.role == Role::Worker, || "an observer trains".to_owned())?;
+        let loaded = self.loads.get_mut(row).filter(|found| found.load == *load && found.ready);
+        let loaded = loaded.ok_or_else(|| format!("row {row} is not loaded by {load}"))?;
+        ensure(loaded.next == *step, || format!("row {row}: {step} does not follow"))?;
+        loaded.next += 1;
+        self.training += 1;
+        ensure(self.training <= MAX_TRAIN_IN_FLIGHT, || "too many steps in flight".to_owned())?;
+        ensure(*step < facts.plan.steps, || format!("step {step} is beyond the end"))?;
+        let due = facts.plan.is_boundary(step + 1);
+        ensure(due == *checkpoint, || format!("row {row} step {step}: checkpoint {checkpoint}"))?;
+        inputs.iter().try_for_each(|hash| stored(store, hash))?;
+        let right = facts.plan.inputs(*row).into_iter();
+        let right = right.map(|source| facts.reference.batch(source, *step).map(|blob| blob.hash));
+        let fits = right.eq(inputs.iter().copied().map(Some));
+        ensure(fits, || format!("row {row} step {step} reads other batches"))
+    }
+
+    /// Says nothing false, and claims to hold only what it holds.
+    fn message(&self, facts: &Facts, store: &Store, message: &Message) -> Result<(), String> {
+        ensure(message.is_bounded(), || "a list is too long".to_owned())?;
+        match message {
+            Message::Heartbeat(beat) => heartbeat(facts, store, beat),
+            Message::Checkpoints(list) => list.iter().try_for_each(|it| held(facts, store, it)),
+            Message::Score(score) => facts.score(score),
+            Message::Have { row, batches } => batches.iter().try_for_each(|(step, blob)| {
+                let right = facts.reference.batch(*row, *step);
+                ensure(right == Some(*blob), || format!("row {row} step {step}: a wrong batch"))?;
+                stored(store, &blob.hash)
+            }),
+            Message::Want { from, until, .. } => {
+                ensure(from <= until && *until <= facts.plan.steps, || {
+                    format!("a want from {from} until {until}")
+                })
+            }
+            Message::Ledger(spans) => spans.iter().try_for_each(|span| {
+                let end = facts.plan.chapter_ending(facts.plan.steps);
+                ensure(span.first <= span.last && span.last <= end, || format!("{span:?}"))
+            }),
+            Message::Leases(_) | Message::Goodbye => Ok(()),
+        }
+    }
+
+    /// After everything was carried out.
+    pub(super) fn after(
+        &mut self,
+        facts: &Facts,
+        store: &Store,
+        snapshot: &Snapshot,
+    ) -> Result<(), String> {
+        ensure(store.len() <= facts.max_blobs, || {
+            format!("{} blobs in the store, {} allowed", store.len(), facts.max_blobs)
+        })?;
+        for view in &snapshot.rows {
+            let (row, Some((owner, term))) = (view.row, view.owner) else { continue };
+            let known = self.terms.entry(row).or_default();
+            ensure(*known <= term, || format!("row {row}: term {term:?} after {known:?}"))?;
+            *known = term;
+            let allowed = self.role == Role::Worker || owner != self.me;
+            ensure(allowed, || format!("an observer owns row {row}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn stored(store: &Store, hash: &Hash) -> Result<(), String> {
+    ensure(store.contains_key(hash), || format!("{hash:?} is not in the store"))
+}
+
+fn held(facts: &Facts, store: &Store, checkpoint: &Checkpoint) -> Result<(), String> {
+    facts.checkpoint(checkpoint)?;
+    stored(store, &checkpoint.blob.hash)
+}
+
+fn heartbeat(facts: &Facts, store: &Store, beat: &Heartbeat) -> Result<(), String> {
+    beat.held.iter().try_for_each(|it| held(facts, store, it))?;
+    beat.scores.iter().try_for_each(|score| facts.score(score))?;
+    for (row, step) in &beat.progress {
+        ensure(*step <= facts.plan.steps, || format!("row {row} has done {step} steps"))?;
+    }
+    beat.retained.iter().try_for_each(|kept| {
+        (kept.from..kept.until).try_for_each(|step| {
+            let batch = facts.reference.batch(kept.row, step);
+            let batch = batch.ok_or_else(|| format!("{kept:?} is beyond the end"))?;
+            stored(store, &batch.hash)
+        })
+    })
+}
+
+fn evaluate(facts: &Facts, store: &Store, epoch: u64, found: &[Hash]) -> Result<(), String> {
+    let step = facts.plan.epoch_end(epoch);
+    let rows = facts.plan.rows();
+    let right = rows.map(|row| facts.reference.checkpoint(row, step).map(|(blob, _)| blob.hash));
+    let fits = right.eq(found.iter().copied().map(Some));
+    ensure(fits, || format!("epoch {epoch} is scored with other checkpoints"))?;
+    found.iter().try_for_each(|hash| stored(store, hash))
+}
+
+fn notify(facts: &Facts, notice: &Notice) -> Result<(), String> {
+    match notice {
+        Notice::Complete(list) => {
+            let right = facts.reference.finals();
+            let fits = list.iter().map(|it| it.blob.hash).eq(right);
+            ensure(fits, || "complete with another model than the sequential run".to_owned())
+        }
+        Notice::Chapter(checkpoint) => facts.checkpoint(checkpoint),
+        Notice::Score(score) => facts.score(score),
+        Notice::Blame { peer, reason } => Err(format!("honest {peer} is blamed: {reason}")),
+        Notice::PeerJoined(_) | Notice::PeerLeft { .. } | Notice::Owner(_) => Ok(()),
+    }
+}

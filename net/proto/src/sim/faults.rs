@@ -1,0 +1,162 @@
+//! What happens to whom and when: machines, faults and their schedule.
+//!
+//! Rule: a schedule is a list that is gone through in order; each entry waits for its moment,
+//! which is a time or a part of the work done. So a fault "in mid-run" is in mid-run for every
+//! plan, and a seed alone names a whole scenario.
+
+use super::chance::Chance;
+use super::network::Weather;
+use crate::{Config, Hash, LayerPlan, Plan, Role};
+
+/// One machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Whether its nodes take work.
+    pub role: Role,
+    /// Millions of multiply-accumulates a second.
+    pub speed: u64,
+}
+
+/// When a fault happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// This many milliseconds after the begin.
+    At(u64),
+    /// This many milliseconds after the fault before it in the schedule.
+    After(u64),
+    /// When this part of all cells' steps was done by anyone, per mille.
+    Done(u64),
+}
+
+/// One thing that happens to a machine or to the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A node starts, with a fresh key; nothing when one is running.
+    Start {
+        /// On which machine.
+        machine: usize,
+        /// Whether it finds what an earlier node of the machine kept on disk.
+        disk: bool,
+    },
+    /// The person wants the node to go.
+    Leave(usize),
+    /// The node ends without a goodbye.
+    Crash(usize),
+    /// The node does nothing for this long (a closed laptop), ms.
+    Stall(usize, u64),
+    /// Nothing passes from these machines to those.
+    Cut(Vec<usize>, Vec<usize>),
+    /// Cuts end.
+    Heal,
+    /// The network gets better or worse.
+    Weather(Weather),
+}
+
+/// A whole simulated run, as data.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Names every draw.
+    pub seed: u64,
+    /// What is trained.
+    pub plan: Plan,
+    /// Timers and windows, the same for all.
+    pub config: Config,
+    /// The network until it heals.
+    pub weather: Weather,
+    /// The network from then on.
+    pub calm: Weather,
+    /// Who takes part.
+    pub machines: Vec<Machine>,
+    /// What happens, in this order; when it is through, the network heals.
+    pub schedule: Vec<(When, Fault)>,
+}
+
+impl Scenario {
+    /// A quiet run: workers of equal speed that start together, and nothing happens.
+    pub fn quiet(seed: u64, plan: Plan, workers: usize) -> Self {
+        let machine = Machine { role: Role::Worker, speed: 100 };
+        let start = |machine| (When::At(0), Fault::Start { machine, disk: false });
+        Self {
+            seed,
+            plan,
+            config: Config::default(),
+            weather: Weather::CALM,
+            calm: Weather::CALM,
+            machines: vec![machine; workers],
+            schedule: (0..workers).map(start).collect(),
+        }
+    }
+
+    /// A run drawn from `seed`: plan, speeds and weather; `workers` nodes start one by one.
+    pub fn drawn(seed: u64, workers: usize) -> Self {
+        let chance = &mut Chance::new(seed, "scenario");
+        let plan = draw_plan(chance);
+        let mut scenario = Self::quiet(seed, plan, workers);
+        for machine in &mut scenario.machines {
+            machine.speed = chance.between(60, 240);
+            if chance.hit(100) {
+                machine.speed /= 10;
+            }
+        }
+        scenario.weather = draw_weather(chance);
+        for (when, _) in &mut scenario.schedule {
+            *when = When::After(if chance.hit(500) { 0 } else { chance.below(1_500) });
+        }
+        scenario
+    }
+
+    /// Adds to the schedule.
+    #[must_use]
+    pub fn then(mut self, when: When, fault: Fault) -> Self {
+        self.schedule.push((when, fault));
+        self
+    }
+
+    /// Adds a machine without starting a node on it; returns its number.
+    pub fn add(&mut self, role: Role, speed: u64) -> usize {
+        self.machines.push(Machine { role, speed });
+        self.machines.len() - 1
+    }
+
+    /// The virtual time within which a run without faults must be complete, ms, counted from the
+    /// moment at which the last fault is over.
+    pub fn patience_ms(&self) -> u64 {
+        let slowest = self.machines.iter().filter(|machine| machine.role == Role::Worker);
+        let slowest = slowest.map(|machine| machine.speed).min().unwrap_or(1).max(1);
+        let step: u64 = self.plan.rows().map(|row| self.plan.cost(row)).sum();
+        let alone = step.saturating_mul(self.plan.steps) / slowest;
+        let trips = self.plan.steps * 4 * (self.calm.latency.1 + self.calm.jitter);
+        let scores = self.plan.epochs() * self.config.score_ms;
+        let timers = 4 * (self.config.silent_ms + self.config.settle_ms) + self.config.listen_ms;
+        20_000 + timers + scores + 3 * (alone + trips)
+    }
+}
+
+/// A plan of 1 to 4 layers, 1 to 3 rows each, whose steps take some 5 to 30 ms.
+pub fn draw_plan(chance: &mut Chance) -> Plan {
+    let layers = chance.between(1, 4);
+    let mut layer =
+        || LayerPlan { shards: chance.between(1, 3) as u16, step_cost: chance.between(500, 3_000) };
+    let layers = (0..layers).map(|_| layer()).collect();
+    let chapter_steps = chance.between(3, 10);
+    let steps = chance.between(30, 120);
+    Plan {
+        run: Hash::of(&chance.any().to_le_bytes()),
+        layers,
+        steps,
+        epoch_steps: chance.between(chapter_steps, steps),
+        chapter_steps,
+    }
+}
+
+/// Weather between a good LAN and a bad one: up to a fifth lost, up to a tenth repeated.
+pub fn draw_weather(chance: &mut Chance) -> Weather {
+    let slow = chance.between(1, 40);
+    Weather {
+        loss: if chance.hit(300) { 0 } else { chance.below(200) },
+        repeats: chance.below(100),
+        latency: (1, slow),
+        jitter: chance.below(60),
+        bytes_per_ms: if chance.hit(700) { 0 } else { chance.between(5, 40) },
+    }
+}

@@ -1,0 +1,193 @@
+//! The network between machines: late, lossy, repeating, overtaking, and cut at times.
+//!
+//! Rule: it is never kinder than a real one. A cut takes effect at once, but the ends hear of it
+//! late; each copy of a message has a fate of its own; what is under way when a link is cut is
+//! lost. Machines are numbered; which process runs on one is not known here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::chance::Chance;
+use crate::Time;
+
+/// How bad the network is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weather {
+    /// Copies lost, per mille.
+    pub loss: u64,
+    /// Messages that arrive twice, per mille.
+    pub repeats: u64,
+    /// Every link has a latency of its own between these, ms.
+    pub latency: (u64, u64),
+    /// Every copy is late by up to this much more, ms: so copies overtake each other.
+    pub jitter: u64,
+    /// Bytes that a link carries in a millisecond, one blob after the other; 0 for any number.
+    pub bytes_per_ms: u64,
+}
+
+impl Weather {
+    /// A good LAN.
+    pub const CALM: Self =
+        Self { loss: 0, repeats: 0, latency: (1, 3), jitter: 2, bytes_per_ms: 0 };
+}
+
+/// How long a machine takes to notice that another one came, ms.
+const DISCOVERY_MS: (u64, u64) = (30, 1_200);
+
+/// How long it takes to notice that a connection was reset, ms.
+const RESET_MS: (u64, u64) = (1, 60);
+
+/// How long it takes to notice that nothing answers any more, ms.
+const TIMEOUT_MS: (u64, u64) = (500, 8_000);
+
+/// Why the ends of a link will hear something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// It can be used (again).
+    Found,
+    /// One end closed it.
+    Closed,
+    /// It went dead.
+    Dead,
+}
+
+/// All links between machines.
+#[derive(Debug)]
+pub(super) struct Network {
+    weather: Weather,
+    chance: Chance,
+    /// Latency in ms by (lower machine, higher machine).
+    latency: BTreeMap<(usize, usize), u64>,
+    /// Directions in which nothing passes.
+    cuts: BTreeSet<(usize, usize)>,
+    /// Until when a direction is busy with blobs.
+    busy: BTreeMap<(usize, usize), Time>,
+}
+
+impl Network {
+    pub(super) fn new(seed: u64, weather: Weather) -> Self {
+        Self {
+            weather,
+            chance: Chance::new(seed, "network"),
+            latency: BTreeMap::new(),
+            cuts: BTreeSet::new(),
+            busy: BTreeMap::new(),
+        }
+    }
+
+    /// The weather changes; latencies of links already in use stay.
+    pub(super) fn set_weather(&mut self, weather: Weather) {
+        self.weather = weather;
+    }
+
+    /// Nothing passes from any of `from` to any of `to` any more.
+    pub(super) fn cut(&mut self, from: &[usize], to: &[usize]) {
+        self.cuts.extend(from.iter().flat_map(|&a| to.iter().map(move |&b| (a, b))));
+    }
+
+    /// Everything passes again.
+    pub(super) fn heal(&mut self) {
+        self.cuts.clear();
+    }
+
+    /// Whether something passes in this direction.
+    pub(super) fn open(&self, from: usize, to: usize) -> bool {
+        !self.cuts.contains(&(from, to))
+    }
+
+    /// Whether a connection can live between two machines: it needs both directions.
+    pub(super) fn connectable(&self, a: usize, b: usize) -> bool {
+        self.open(a, b) && self.open(b, a)
+    }
+
+    /// How long one copy takes in this direction, ms.
+    pub(super) fn delay(&mut self, from: usize, to: usize) -> u64 {
+        let (low, high) = self.weather.latency;
+        let (chance, jitter) = (&mut self.chance, self.weather.jitter);
+        let link = (from.min(to), from.max(to));
+        let base = *self.latency.entry(link).or_insert_with(|| chance.between(low, high));
+        base + self.chance.between(0, jitter)
+    }
+
+    /// Whether this copy is lost.
+    pub(super) fn loses(&mut self) -> bool {
+        self.chance.hit(self.weather.loss)
+    }
+
+    /// Whether a failure shows at once (a reset) and not by a timeout only.
+    pub(super) fn resets(&mut self) -> bool {
+        self.chance.hit(500)
+    }
+
+    /// The delays of the copies of one message along `path`: none when it is lost, two when it
+    /// is repeated.
+    pub(super) fn copies(&mut self, path: &[usize]) -> Vec<u64> {
+        let mut delays = Vec::new();
+        let count = if self.chance.hit(self.weather.repeats) { 2 } else { 1 };
+        for _ in 0..count {
+            let mut delay = 0;
+            let arrives = path.windows(2).all(|hop| {
+                delay += self.delay(hop[0], hop[1]);
+                !self.loses()
+            });
+            if arrives {
+                delays.push(delay);
+            }
+        }
+        delays
+    }
+
+    /// When a blob of `size` bytes that is sent now has arrived.
+    pub(super) fn transfer(&mut self, from: usize, to: usize, size: u64, now: Time) -> Time {
+        let delay = self.delay(from, to);
+        if self.weather.bytes_per_ms == 0 {
+            return now.after(delay);
+        }
+        let busy = self.busy.entry((from, to)).or_default();
+        *busy = (*busy).max(now).after(size / self.weather.bytes_per_ms);
+        busy.after(delay)
+    }
+
+    /// How long an end of a link takes to hear of what happened to it, ms.
+    pub(super) fn notice(&mut self, cause: Cause) -> u64 {
+        let (low, high) = match cause {
+            Cause::Found => DISCOVERY_MS,
+            Cause::Closed => RESET_MS,
+            Cause::Dead => TIMEOUT_MS,
+        };
+        self.chance.between(low, high)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_may_have_one_direction_and_heals() {
+        let mut network = Network::new(1, Weather::CALM);
+        network.cut(&[0], &[1, 2]);
+        assert!(!network.open(0, 1) && network.open(1, 0) && !network.connectable(1, 0));
+        assert!(network.connectable(1, 2));
+        network.heal();
+        assert!(network.open(0, 1));
+    }
+
+    #[test]
+    fn copies_are_lost_and_repeated_about_as_often_as_asked() {
+        let weather = Weather { loss: 300, repeats: 100, ..Weather::CALM };
+        let mut network = Network::new(2, weather);
+        let fates: Vec<usize> = (0..1000).map(|_| network.copies(&[0, 1]).len()).collect();
+        let lost = fates.iter().filter(|&&copies| copies == 0).count();
+        let twice = fates.iter().filter(|&&copies| copies == 2).count();
+        assert!((200..400).contains(&lost) && (20..100).contains(&twice), "{lost} {twice}");
+    }
+
+    #[test]
+    fn a_narrow_link_carries_one_blob_after_the_other() {
+        let weather = Weather { bytes_per_ms: 10, jitter: 0, ..Weather::CALM };
+        let mut network = Network::new(3, weather);
+        let first = network.transfer(0, 1, 100, Time(0));
+        let second = network.transfer(0, 1, 100, Time(0));
+        assert_eq!(second, first.after(10));
+    }
+}

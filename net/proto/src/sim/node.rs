@@ -1,0 +1,153 @@
+//! One simulated node: the decisions and a shell of maps and queues around them.
+//!
+//! Rule: like a real shell it answers everything exactly once and decides nothing; and its clock
+//! agrees with nobody else's.
+
+use std::collections::BTreeMap;
+
+use super::chance::Chance;
+use super::check::{Facts, Watch};
+use super::faults::Machine;
+use super::stand_in;
+use super::trainer::{Store, Trainer};
+use crate::{
+    BlobRef, Checkpoint, Config, Hash, Input, NodeId, Notice, Output, RowId, Score, State, Time,
+};
+
+/// What survives a crash: per row, the checkpoint that was last to be kept.
+pub(super) type Disk = BTreeMap<RowId, (Checkpoint, Vec<u8>)>;
+
+/// A fetch that was asked for and not yet answered.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) blob: BlobRef,
+    pub(super) from: NodeId,
+}
+
+/// One process.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) id: NodeId,
+    pub(super) machine: usize,
+    pub(super) state: State,
+    pub(super) alive: bool,
+    /// Until then it does nothing.
+    pub(super) stalled: Time,
+    /// Its own time at the simulation's beginning.
+    clock: u64,
+    pub(super) store: Store,
+    pub(super) disk: Disk,
+    pub(super) trainer: Trainer,
+    pub(super) fetches: BTreeMap<u64, Pending>,
+    next_fetch: u64,
+    /// When it will be woken.
+    pub(super) wake: Option<Time>,
+    watch: Watch,
+    /// When it was asked to go.
+    pub(super) leaving: Option<Time>,
+    /// Whether it ended by itself, and not because it was asked to.
+    pub(super) is_done: bool,
+    /// The whole model, once it has it.
+    pub(super) complete: Option<Vec<Hash>>,
+    /// The scores it was told of, by epoch.
+    pub(super) scores: BTreeMap<u64, Score>,
+}
+
+impl Node {
+    /// A process that starts now on a machine with `disk`.
+    pub(super) fn new(
+        seed: u64,
+        (number, machine): (usize, usize),
+        (what, config): (&Machine, &Config),
+        facts: &Facts,
+        disk: Disk,
+        now: Time,
+    ) -> Self {
+        let mut chance = Chance::new(seed, &format!("node {number}"));
+        let mut key = [0; 32];
+        for part in key.chunks_mut(8) {
+            part.copy_from_slice(&chance.any().to_le_bytes());
+        }
+        let (id, clock) = (NodeId(key), chance.below(1_000_000));
+        let plan = facts.plan.clone();
+        let state = State::new(id, what.role, plan, config.clone(), now.after(clock));
+        let store = disk.values().map(|(it, bytes)| (it.blob.hash, bytes.clone())).collect();
+        Self {
+            id,
+            machine,
+            state,
+            alive: true,
+            stalled: Time(0),
+            clock,
+            store,
+            disk,
+            trainer: Trainer::new(what.speed, chance),
+            fetches: BTreeMap::new(),
+            next_fetch: 0,
+            wake: None,
+            watch: Watch::new(id, what.role),
+            leaving: None,
+            is_done: false,
+            complete: None,
+            scores: BTreeMap::new(),
+        }
+    }
+
+    /// When its decisions want to be woken, on the simulation's clock.
+    pub(super) fn next_wakeup(&self) -> Time {
+        Time(self.state.next_wakeup().0.saturating_sub(self.clock))
+    }
+
+    /// The decisions hear something; what they want is checked but not yet carried out.
+    pub(super) fn handle(&mut self, input: Input, now: Time) -> Vec<Output> {
+        self.watch.input(&input);
+        self.state.handle(input, now.after(self.clock))
+    }
+
+    /// Checks one output and carries it out as far as it concerns this node alone.
+    pub(super) fn carry_out(&mut self, facts: &Facts, output: &Output) -> Result<(), String> {
+        self.watch.output(facts, &self.store, output)?;
+        if let Output::Drop(hash) = output {
+            self.store.remove(hash);
+        } else if let Output::Keep(checkpoint) = output
+            && let Some(bytes) = self.store.get(&checkpoint.blob.hash)
+        {
+            self.disk.insert(checkpoint.row, (*checkpoint, bytes.clone()));
+        } else if let Output::Notify(Notice::Complete(list)) = output {
+            self.complete = Some(list.iter().map(|it| it.blob.hash).collect());
+        } else if let Output::Notify(Notice::Score(score)) = output {
+            self.scores.insert(score.epoch, *score);
+        }
+        Ok(())
+    }
+
+    /// Checks what holds between two events.
+    pub(super) fn after(&mut self, facts: &Facts) -> Result<(), String> {
+        self.watch.after(facts, &self.store, &self.state.snapshot())
+    }
+
+    /// Notes a fetch; its number names it until it is answered.
+    pub(super) fn begin_fetch(&mut self, blob: BlobRef, from: NodeId) -> u64 {
+        self.next_fetch += 1;
+        self.fetches.insert(self.next_fetch, Pending { blob, from });
+        self.next_fetch
+    }
+
+    /// Answers a fetch with what arrived; `None` when it was answered before.
+    pub(super) fn end_fetch(&mut self, token: u64, bytes: Option<Vec<u8>>) -> Option<Input> {
+        let Pending { blob, from } = self.fetches.remove(&token)?;
+        match bytes {
+            Some(bytes) if stand_in::blob(&bytes) == blob => {
+                self.store.insert(blob.hash, bytes);
+                Some(Input::Fetched { hash: blob.hash })
+            }
+            _ => Some(Input::FetchFailed { hash: blob.hash, from }),
+        }
+    }
+
+    /// The numbers of the fetches that `peer` was asked for.
+    pub(super) fn fetches_from(&self, peer: NodeId) -> Vec<u64> {
+        let from = self.fetches.iter().filter(|(_, pending)| pending.from == peer);
+        from.map(|(&token, _)| token).collect()
+    }
+}

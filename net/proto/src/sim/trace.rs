@@ -1,0 +1,57 @@
+//! What happened, as lines for a person and as one hash for a comparison.
+//!
+//! Rule: nothing is written while nobody asks; a run that failed is simply run again with the
+//! trace on, because the same seed gives the same run.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use crate::{Hash, NodeId, Time};
+
+/// Lines kept for a person.
+const LINES: usize = 120;
+
+/// Characters of a line shown to a person.
+const WIDTH: usize = 260;
+
+/// The record of a run, when asked for.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    written: Option<Written>,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    hasher: blake3::Hasher,
+    last: VecDeque<String>,
+}
+
+impl Trace {
+    pub(super) fn new(on: bool) -> Self {
+        Self { written: on.then(Written::default) }
+    }
+
+    /// Writes one line; `what` is only made into text when the trace is on.
+    pub(super) fn line(&mut self, now: Time, node: Option<(usize, NodeId)>, what: fmt::Arguments) {
+        let Some(written) = &mut self.written else { return };
+        let line = match node {
+            Some((machine, id)) => format!("{:>7} m{machine} {id} {what}", now.0),
+            None => format!("{:>7} {what}", now.0),
+        };
+        written.hasher.update(line.as_bytes());
+        written.last.push_back(line.chars().take(WIDTH).collect());
+        if written.last.len() > LINES {
+            written.last.pop_front();
+        }
+    }
+
+    /// The hash of every line there was; `None` when the trace is off.
+    pub(super) fn hash(&self) -> Option<Hash> {
+        self.written.as_ref().map(|written| Hash(*written.hasher.finalize().as_bytes()))
+    }
+
+    /// The last lines.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.written.iter().flat_map(|written| written.last.iter().cloned()).collect()
+    }
+}

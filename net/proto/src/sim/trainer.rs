@@ -1,0 +1,145 @@
+//! A trainer with one thread: it carries out what it is told, in order, and takes its time.
+//!
+//! Rule: it believes nothing. A batch that is not in the store when its step begins, or a step
+//! that does not follow the last one, is an error of the decisions and ends the run.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::chance::Chance;
+use super::stand_in;
+use crate::{Hash, Input, Output, Plan, RowId};
+
+/// The blobs of a node.
+pub(super) type Store = BTreeMap<Hash, Vec<u8>>;
+
+/// Steps' worth of work that scoring costs, over all rows.
+const EVALUATE_STEPS: u64 = 10;
+
+/// A row that is in the trainer.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    load: u64,
+    step: u64,
+    state: Hash,
+}
+
+/// One thread with its queue.
+#[derive(Debug)]
+pub(super) struct Trainer {
+    speed: u64,
+    chance: Chance,
+    rows: BTreeMap<RowId, Row>,
+    jobs: VecDeque<Output>,
+}
+
+/// What a finished job has made.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    /// The answer to the decisions.
+    pub(super) answer: Option<Input>,
+    /// The cell that was trained.
+    pub(super) cell: Option<(RowId, u64)>,
+}
+
+impl Trainer {
+    /// A trainer of `speed` millions of multiply-accumulates a second.
+    pub(super) fn new(speed: u64, chance: Chance) -> Self {
+        Self { speed: speed.max(1), chance, rows: BTreeMap::new(), jobs: VecDeque::new() }
+    }
+
+    /// Takes a job; true when it is the only one, so that its end is to be waited for.
+    pub(super) fn push(&mut self, job: Output) -> bool {
+        self.jobs.push_back(job);
+        self.jobs.len() == 1
+    }
+
+    /// How long the job in hand takes, ms: up to a fifth more or less than it should.
+    pub(super) fn duration(&mut self, plan: &Plan) -> Option<u64> {
+        let cost = if let Output::Train { row, .. } = self.jobs.front()? {
+            plan.cost(*row)
+        } else if let Some(Output::Evaluate { .. }) = self.jobs.front() {
+            EVALUATE_STEPS * plan.rows().map(|row| plan.cost(row)).sum::<u64>()
+        } else {
+            0
+        };
+        Some((cost * self.chance.between(800, 1_200) / 1_000 / self.speed).max(1))
+    }
+
+    /// Ends the job in hand.
+    pub(super) fn finish(&mut self, store: &mut Store) -> Result<Made, String> {
+        match self.jobs.pop_front() {
+            Some(Output::Load { row, load, step, checkpoint }) => {
+                self.load(store, row, load, step, checkpoint)
+            }
+            Some(Output::Train { row, load, step, inputs, emit, checkpoint }) => {
+                let made = self.train(store, (row, load, step), &inputs, emit, checkpoint)?;
+                Ok(Made { answer: Some(made), cell: Some((row, step)) })
+            }
+            Some(Output::Unload { row }) => {
+                self.rows.remove(&row);
+                Ok(Made::default())
+            }
+            Some(Output::Evaluate { epoch, checkpoints }) => {
+                let bytes = read(store, &checkpoints)?;
+                let score = stand_in::score(epoch, &bytes);
+                Ok(Made { answer: Some(Input::Evaluated(score)), cell: None })
+            }
+            _ => Ok(Made::default()),
+        }
+    }
+
+    fn load(
+        &mut self,
+        store: &Store,
+        row: RowId,
+        load: u64,
+        step: u64,
+        checkpoint: Option<Hash>,
+    ) -> Result<Made, String> {
+        let state = match checkpoint {
+            None if step == 0 => stand_in::initial(row),
+            None => return Err(format!("row {row} is to be loaded at step {step} from nothing")),
+            Some(hash) => match read(store, &[hash])?.first().and_then(|it| stand_in::decode(it)) {
+                Some((of, at, state)) if (of, at) == (row, step) => state,
+                found => return Err(format!("row {row} step {step}: checkpoint is {found:?}")),
+            },
+        };
+        self.rows.insert(row, Row { load, step, state });
+        Ok(Made { answer: Some(Input::Loaded { row, load, ok: true }), cell: None })
+    }
+
+    fn train(
+        &mut self,
+        store: &mut Store,
+        (row, load, step): (RowId, u64, u64),
+        inputs: &[Hash],
+        emit: bool,
+        checkpoint: bool,
+    ) -> Result<Input, String> {
+        let loaded = self.rows.get_mut(&row).filter(|loaded| loaded.load == load);
+        let loaded = loaded.ok_or_else(|| format!("row {row} is not there by load {load}"))?;
+        if loaded.step != step {
+            return Err(format!("row {row} is at step {}, not {step}", loaded.step));
+        }
+        let (state, bytes) = stand_in::train(row, step, &loaded.state, &read(store, inputs)?);
+        (loaded.step, loaded.state) = (step + 1, state);
+        let mut keep = |bytes: Vec<u8>| {
+            let blob = stand_in::blob(&bytes);
+            store.insert(blob.hash, bytes);
+            blob
+        };
+        let batch = emit.then(|| keep(bytes));
+        let checkpoint = checkpoint
+            .then(|| (keep(stand_in::encode(row, step + 1, &state)), stand_in::loss_micro(&state)));
+        Ok(Input::Trained { row, load, step, batch, checkpoint })
+    }
+}
+
+/// The bytes of these blobs.
+fn read<'a>(store: &'a Store, hashes: &[Hash]) -> Result<Vec<&'a [u8]>, String> {
+    let get = |hash: &Hash| match store.get(hash) {
+        Some(bytes) => Ok(bytes.as_slice()),
+        None => Err(format!("the trainer needs {hash:?}, which is not in the store")),
+    };
+    hashes.iter().map(get).collect()
+}

@@ -1,0 +1,73 @@
+//! Whether a healed world has done what it was there for.
+//!
+//! Rule: nobody who stays is left without the model, and the model is the sequential run's.
+
+use std::fmt::Write;
+
+use super::World;
+use super::node::Node;
+
+impl World {
+    /// Whether everybody who was asked to go is gone and everybody else has all there is to have.
+    pub(super) fn is_settled(&self) -> bool {
+        let goes = self.scenario.config.exit_when_done;
+        self.living().all(|node| !goes && node.leaving.is_none() && self.has_all(node))
+    }
+
+    fn living(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| node.alive)
+    }
+
+    /// Whether a node has the model and the last epoch's score.
+    fn has_all(&self, node: &Node) -> bool {
+        node.complete.is_some() && node.scores.contains_key(&self.scenario.plan.epochs())
+    }
+
+    /// Whether the nodes that are left, and those that ended by themselves, have the right model.
+    pub(super) fn verdict(&self) -> Result<(), String> {
+        let right = self.facts.reference.finals();
+        for node in &self.nodes {
+            let must = (node.alive && node.leaving.is_none()) || node.is_done;
+            if must && node.complete.as_ref() != Some(&right) {
+                return Err(format!("{} does not have the model", node.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Epochs of which anybody ever knew the score.
+    pub(super) fn scored(&self) -> u64 {
+        let epochs = 1..=self.scenario.plan.epochs();
+        let known = |epoch: &u64| self.nodes.iter().any(|node| node.scores.contains_key(epoch));
+        epochs.filter(known).count() as u64
+    }
+
+    /// Who is where, for the message of a failure.
+    pub(super) fn situation(&self) -> String {
+        let mut text = format!(
+            "{} of {} steps done, {} of {} epochs scored",
+            self.cells.len(),
+            self.all_steps(),
+            self.scored(),
+            self.scenario.plan.epochs()
+        );
+        for node in self.living() {
+            let snapshot = node.state.snapshot();
+            let rows: Vec<String> = snapshot.rows.iter().map(|row| row.done.to_string()).collect();
+            let own = snapshot.rows.iter().filter(|row| row.owner.is_some_and(|o| o.0 == node.id));
+            let own: Vec<String> = own.map(|row| row.row.to_string()).collect();
+            // Writing to a string cannot fail.
+            let _ = write!(
+                text,
+                "; m{} {}{}: done {}, owns {}, complete {}",
+                node.machine,
+                node.id,
+                if node.leaving.is_some() { " leaving" } else { "" },
+                rows.join(" "),
+                own.join(" "),
+                node.complete.is_some(),
+            );
+        }
+        text
+    }
+}
