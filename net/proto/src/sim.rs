@@ -100,7 +100,6 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         write!(f, "seed {}, at {} ms: {}", self.seed, self.at.0, self.rule)
     }
 }
@@ -160,8 +159,9 @@ pub struct World {
 }
 
 impl World {
-    /// The world of `scenario`, before anything happened.
-    pub fn new(scenario: Scenario, trace: bool) -> Self {
+    /// The world of `scenario`, before anything happened; with `trace`, it writes down what
+    /// happens and keeps that many lines.
+    pub fn new(scenario: Scenario, trace: Option<usize>) -> Self {
         Self {
             facts: Facts::new(scenario.plan.clone(), &scenario.config),
             now: Time(0),

@@ -112,7 +112,7 @@ impl World {
         }
         self.nodes[node].wake = None;
         self.tell(node, Input::Wakeup)?;
-        if self.nodes[node].next_wakeup() <= self.now {
+        if self.nodes[node].alive && self.nodes[node].next_wakeup() <= self.now {
             return Err(format!("{} wants to be woken at once, again", self.nodes[node].id));
         }
         Ok(())

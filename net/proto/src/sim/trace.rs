@@ -8,12 +8,6 @@ use std::fmt;
 
 use crate::{Hash, NodeId, Time};
 
-/// Lines kept for a person.
-const LINES: usize = 120;
-
-/// Characters of a line shown to a person.
-const WIDTH: usize = 260;
-
 /// The record of a run, when asked for.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
@@ -23,12 +17,15 @@ pub(super) struct Trace {
 #[derive(Debug, Default)]
 struct Written {
     hasher: blake3::Hasher,
+    /// Lines to keep.
+    keep: usize,
     last: VecDeque<String>,
 }
 
 impl Trace {
-    pub(super) fn new(on: bool) -> Self {
-        Self { written: on.then(Written::default) }
+    /// A trace that keeps so many lines; `None` is no trace at all.
+    pub(super) fn new(keep: Option<usize>) -> Self {
+        Self { written: keep.map(|keep| Written { keep, ..Written::default() }) }
     }
 
     /// Writes one line; `what` is only made into text when the trace is on.
@@ -39,8 +36,8 @@ impl Trace {
             None => format!("{:>7} {what}", now.0),
         };
         written.hasher.update(line.as_bytes());
-        written.last.push_back(line.chars().take(WIDTH).collect());
-        if written.last.len() > LINES {
+        written.last.push_back(line);
+        if written.last.len() > written.keep {
             written.last.pop_front();
         }
     }
