@@ -59,6 +59,10 @@ impl State {
             if self.in_flight.contains_key(&blob.hash) {
                 continue;
             }
+            if self.blobs.contains(blob.hash) {
+                self.on_fetched(blob.hash);
+                continue;
+            }
             self.in_flight.insert(blob.hash, from);
             self.push(Output::Fetch { blob, from });
         }
@@ -88,7 +92,7 @@ impl State {
         if self.plan.rows().all(|row| self.archive.at(row, self.plan.steps).is_some()) {
             cells.extend(self.plan.rows().map(|row| (row, self.plan.steps)));
         }
-        if let Some(epoch) = self.evaluating {
+        if let Some(epoch) = self.evaluating.filter(|_| self.scoring.is_empty()) {
             let end = self.plan.epoch_end(epoch);
             cells.extend(self.plan.rows().map(|row| (row, end)));
         }
