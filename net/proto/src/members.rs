@@ -129,9 +129,10 @@ impl Members {
         self.map.iter().map(|(&id, member)| (id, member))
     }
 
-    /// The peers that can be given work.
+    /// The peers that can be given work: those that said of themselves that they take it.
     pub(crate) fn workers(&self) -> impl Iterator<Item = (NodeId, &Member)> {
-        self.iter().filter(|(_, member)| member.role == Role::Worker && !member.leaving)
+        self.iter()
+            .filter(|(_, member)| member.heard && member.role == Role::Worker && !member.leaving)
     }
 }
 
