@@ -129,7 +129,7 @@ impl State {
         if self.members.workers().next().is_none() {
             return true;
         }
-        let handed_over = self.owned.is_empty() && self.training == 0;
+        let handed_over = self.owned.is_empty() && self.training.is_empty();
         let drained = self.retained.iter().all(|(row, batches)| {
             let end = batches.last_key_value().map_or(0, |(step, _)| step + 1);
             self.plan.readers(*row).into_iter().all(|reader| self.position(reader) >= end)

@@ -48,8 +48,11 @@ pub struct State {
     pub(crate) hunger: BTreeMap<RowId, Hunger>,
     pub(crate) blobs: Blobs,
     pub(crate) in_flight: InFlight,
-    /// Training steps handed out and not answered.
-    pub(crate) training: usize,
+    /// Training steps handed out and not answered, by load and step, with the batches that each
+    /// reads: the trainer may not have begun.
+    pub(crate) training: BTreeMap<(u64, u64), Vec<Hash>>,
+    /// Loads handed out and not answered, with the checkpoint that each reads.
+    pub(crate) loading: BTreeMap<u64, Hash>,
     pub(crate) speed: u64,
     pub(crate) leaving: Option<Time>,
     /// Since when this peer holds the whole model.
@@ -97,7 +100,8 @@ impl State {
             hunger: BTreeMap::new(),
             blobs: Blobs::default(),
             in_flight: InFlight::default(),
-            training: 0,
+            training: BTreeMap::new(),
+            loading: BTreeMap::new(),
             speed: 0,
             leaving: None,
             complete: None,

@@ -152,7 +152,7 @@ impl State {
         owned.wanted = None;
         let checkpoint = if start > 0 { hash } else { None };
         self.discard_inputs(row, start);
-        self.push(Output::Load { row, load: self.loads, step: start, checkpoint });
+        self.push(Output::Load { row, load, step: start, checkpoint });
     }
 
     pub(crate) fn on_loaded(&mut self, row: RowId, load: u64, ok: bool) {
@@ -170,7 +170,7 @@ impl State {
 
     /// Hands steps to the trainer: the row that is furthest behind first, the lower one of two.
     pub(crate) fn train(&mut self) {
-        while self.training < MAX_TRAIN_IN_FLIGHT {
+        while self.training.len() < MAX_TRAIN_IN_FLIGHT {
             let ready = self.owned.iter().filter(|(row, owned)| self.can_train(**row, owned));
             let Some((next, row)) = ready.map(|(&row, owned)| (owned.next, row)).min() else {
                 return;
@@ -182,15 +182,26 @@ impl State {
             let inputs: Vec<Hash> = slots.iter().flatten().map(|slot| slot.blob.hash).collect();
             owned.next = next + 1;
             let load = owned.load;
-            self.training += 1;
+            for hash in &inputs {
+                self.blobs.hold(*hash);
+            }
+            self.training.insert((load, next), inputs.clone());
             self.push(Output::Train { row, load, step: next, inputs, emit, checkpoint });
         }
+        let load = self.loads;
     }
+        if let Some(hash) = checkpoint {
+            self.blobs.hold(hash);
+            self.loading.insert(load, hash);
+        }
 
     /// Whether the next step of `row` has its inputs, room for its outputs, and no reason to wait.
     fn can_train(&self, row: RowId, owned: &Owned) -> bool {
         if owned.phase != Phase::Ready || owned.next >= self.plan.steps {
             return false;
+        }
+        if let Some(hash) = self.loading.remove(&load) {
+            self.release(hash);
         }
         let below = self.plan.inputs(row).len();
         let fed = below == 0
@@ -213,7 +224,9 @@ impl State {
         batch: Option<BlobRef>,
         checkpoint: Option<(BlobRef, u64)>,
     ) {
-        self.training = self.training.saturating_sub(1);
+        for hash in self.training.remove(&(load, step)).unwrap_or_default() {
+            self.release(hash);
+        }
         let fresh = [batch, checkpoint.map(|(blob, _)| blob)];
         for blob in fresh.into_iter().flatten() {
             self.blobs.hold(blob.hash);
