@@ -4,6 +4,7 @@
 //! more than a window beyond its slowest reader, and tells a reader of each batch as it is made
 //! (`Have`). Both are repeated until they took effect, so either may be lost.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::{
@@ -18,11 +19,8 @@ const MAX_HOLDERS: usize = 4;
 /// Runs of steps told of per row.
 const MAX_RUNS: usize = 3;
 
-/// A reader's need for batches below what anyone holds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Hunger {
-    pub(crate) since: Time,
-}
+/// Since when a reader (second) has lacked batches of a row (first) that nobody holds.
+pub(crate) type Hunger = BTreeMap<(RowId, RowId), Time>;
 
 impl State {
     /// The furthest step up to which the batches of `row` from `from` on are held by somebody.
@@ -70,7 +68,7 @@ impl State {
     pub(crate) fn has_room(&self, row: RowId, next: u64) -> bool {
         let slowest = self.plan.readers(row).into_iter().map(|reader| self.position(reader)).min();
         let window = slowest.is_none_or(|step| next < step.saturating_add(self.config.window));
-        let kept = self.retained.get(&row).map_or(0, |batches| batches.len() as u64);
+        let kept = self.retained.get(&row).map_or(0, |it| it.range(..next).count() as u64);
         window && kept < self.config.window + 4 * self.plan.chapter_steps
     }
 
@@ -151,11 +149,15 @@ impl State {
         }
         if self.leases.owner(reader) == Some(from) {
             self.progress.insert(reader, steps.start.min(self.plan.steps));
-            let done = self.owned.get(&row).map_or(0, |owned| owned.done);
+            let done = match self.owned.get(&row) {
+                Some(owned) => owned.done,
+                None if self.leases.owner(row) == Some(self.me) => self.plan.steps,
+                None => 0,
+            };
             if steps.start < done && self.covered(row, steps.start) < done {
-                self.hunger.entry(row).or_insert(Hunger { since: now });
+                self.hunger.entry((row, reader)).or_insert(now);
             } else {
-                self.hunger.remove(&row);
+                self.hunger.remove(&(row, reader));
             }
         }
         let batches: Vec<_> = self
@@ -174,7 +176,18 @@ impl State {
     /// Whether a reader has gone without for so long that `row` must go back.
     pub(crate) fn is_starving(&self, row: RowId, now: Time) -> bool {
         let patience = 3 * self.config.retry_ms;
-        self.hunger.get(&row).is_some_and(|hunger| now.since(hunger.since) >= patience)
+        let readers = self.hunger.iter().filter(|((starved, _), _)| *starved == row);
+        readers.into_iter().any(|(_, &since)| now.since(since) >= patience)
+    }
+
+    /// The readers of `row` will be fed again.
+    pub(crate) fn forget_hunger(&mut self, row: RowId) {
+        self.hunger.retain(|(starved, _), _| *starved != row);
+    }
+
+    /// Whether `row` cannot do step `next` because nobody holds what it would read.
+    pub(crate) fn is_unfed(&self, row: RowId, next: u64) -> bool {
+        self.plan.inputs(row).into_iter().any(|input| self.covered(input, next) <= next)
     }
 
     /// Keeps the batch just made, and tells the readers' owners.

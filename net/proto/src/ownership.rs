@@ -35,19 +35,26 @@ impl State {
         }
     }
 
-    /// Whether nobody living holds a lease on `row` though it still needs training.
-    fn is_vacant(&self, row: RowId) -> bool {
-        let owned = match self.leases.owner(row) {
-            Some(owner) if owner == self.me => self.owned.contains_key(&row),
-            Some(owner) => self.members.contains(owner),
-            None => false,
+    /// Notes the rows that nobody living owns though they still need training: to their end, or
+    /// again, because a reader lacks batches that nobody holds.
+    pub(crate) fn find_vacant(&mut self, starts: &[u64]) {
+        let is_vacant = |row: &RowId| match self.leases.owner(*row) {
+            Some(owner) if owner == self.me => {
+                !self.owned.contains_key(row) && self.archive.at(*row, self.plan.steps).is_none()
+            }
+            Some(owner) if self.members.contains(owner) => false,
+            _ => starts[usize::from(row.0)] < self.plan.steps,
         };
-        !owned && self.archive.at(row, self.plan.steps).is_none()
+        self.vacant = self.plan.rows().filter(is_vacant).collect();
     }
 
     /// Claims the vacant rows that the assignment gives to this peer.
     pub(crate) fn claim(&mut self, now: Time) {
-        if self.leaving.is_some() || !self.plan.rows().any(|row| self.is_vacant(row)) {
+        let starts = self.start_points();
+        self.find_vacant(&starts);
+        let listens = now < self.started.after(self.config.listen_ms);
+        if self.vacant.is_empty() || listens || self.role != Role::Worker || self.leaving.is_some()
+        {
             return;
         }
         let starts = self.start_points();
@@ -56,7 +63,7 @@ impl State {
             .plan
             .rows()
             .zip(&targets)
-            .filter(|(row, target)| **target == self.me && self.is_vacant(*row))
+            .filter(|(row, target)| **target == self.me && self.vacant.contains(row))
             .map(|(row, _)| Lease {
                 row,
                 term: self.leases.next_term(row),
@@ -65,6 +72,7 @@ impl State {
             })
             .collect();
         if !mine.is_empty() {
+            self.find_vacant(&starts);
             self.merge_leases(&mine, now);
             self.say(Message::Leases(mine));
         }
@@ -113,10 +121,15 @@ impl State {
         }
     }
 
-    /// Whether giving a row to `target` is worth it now: always to an idle peer or when leaving,
-    /// otherwise no oftener than the settling time.
+    /// Whether giving a row to `target` is worth it now: always when leaving; never while a row
+    /// is vacant, because then the assignment is about to change; to an idle peer at once, to
+    /// others no oftener than the settling time. The last row is only given to a faster peer, so
+    /// that two peers without other work do not pass one row to and fro.
     pub(crate) fn should_give(&self, target: NodeId, now: Time) -> bool {
-        if target == self.me {
+        if target == self.me || self.leaving.is_some() {
+            return target != self.me;
+        }
+        if !self.vacant.is_empty() {
             return false;
         }
         let is_idle = !self.leases.iter().any(|lease| lease.owner == target);

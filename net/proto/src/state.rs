@@ -6,7 +6,7 @@
 //! `work` (bringing rows to a step and training them), `flow` (activation batches), `keep`
 //! (fetching, copying, forgetting), `finish` (scores, completion, leaving).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
     Checkpoint, Config, Hash, Heartbeat, Input, Lease, MAX_LIST, Message, NodeId, Notice, Output,
@@ -43,9 +43,11 @@ pub struct State {
     pub(crate) progress: BTreeMap<RowId, u64>,
     /// The rows this peer owns and has not finished.
     pub(crate) owned: BTreeMap<RowId, Owned>,
+    /// The rows that need an owner, as of the last look.
+    pub(crate) vacant: BTreeSet<RowId>,
     /// The activation batches this peer made and still holds.
     pub(crate) retained: BTreeMap<RowId, Batches>,
-    pub(crate) hunger: BTreeMap<RowId, Hunger>,
+    pub(crate) hunger: Hunger,
     pub(crate) blobs: Blobs,
     pub(crate) in_flight: InFlight,
     /// Training steps handed out and not answered, by load and step, with the batches that each
@@ -96,8 +98,9 @@ impl State {
             scores: BTreeMap::new(),
             progress: BTreeMap::new(),
             owned: BTreeMap::new(),
+            vacant: BTreeSet::new(),
             retained: BTreeMap::new(),
-            hunger: BTreeMap::new(),
+            hunger: Hunger::new(),
             blobs: Blobs::default(),
             in_flight: InFlight::default(),
             training: BTreeMap::new(),
@@ -176,9 +179,7 @@ impl State {
         for peer in self.members.expire(now) {
             self.on_gone(peer, false);
         }
-        if now >= self.started.after(self.config.listen_ms) && self.role == Role::Worker {
-            self.claim(now);
-        }
+        self.claim(now);
         self.hand_over(now);
         self.place_rows(now);
         self.forget();

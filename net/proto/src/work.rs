@@ -96,16 +96,17 @@ impl State {
         starts
     }
 
-    /// The first step whose batches `reader` needs.
+    /// The first step whose batches `reader` needs: where it is, or the checkpoint beyond that
+    /// to which it goes when it is not fed.
     fn need(&self, reader: RowId, starts: &[u64]) -> u64 {
         let start = starts[usize::from(reader.0)];
         match self.leases.owner(reader) {
             Some(owner) if owner == self.me => match self.owned.get(&reader) {
-                Some(owned) if owned.phase == Phase::Ready => owned.done,
+                Some(owned) if owned.phase == Phase::Ready => owned.done.max(start),
                 Some(_) => start,
                 None => self.plan.steps,
             },
-            Some(owner) if self.members.contains(owner) => self.position(reader),
+            Some(owner) if self.members.contains(owner) => self.position(reader).max(start),
             _ => start,
         }
     }
@@ -119,20 +120,54 @@ impl State {
     /// Moves every owned row towards where it should be.
     pub(crate) fn place_rows(&mut self, now: Time) {
         let starts = self.start_points();
+        for row in self.plan.rows() {
+            if self.must_reopen(row, &starts, now) {
+                self.owned.insert(row, Owned::new());
+            }
+        }
         let rows: Vec<_> = self.owned.keys().copied().collect();
         for row in rows {
             let start = starts[usize::from(row.0)];
             let starving = self.is_starving(row, now);
-            let Some(owned) = self.owned.get_mut(&row) else { continue };
+            let Some(owned) = self.owned.get(&row) else { continue };
             let idle = owned.next == owned.done;
-            let behind = start >= owned.done.saturating_add(self.plan.chapter_steps);
+            let behind = start >= owned.done.saturating_add(self.plan.chapter_steps)
+                || (start > owned.done && self.is_unfed(row, owned.done));
             let ahead = starving && start < owned.done;
             if owned.phase == Phase::Ready && idle && (behind || ahead) {
-                owned.phase = Phase::Seeking;
-                self.hunger.remove(&row);
+                self.forget_hunger(row);
+                if let Some(owned) = self.owned.get_mut(&row) {
+                    owned.phase = Phase::Seeking;
+                }
             }
-            self.seek(row, start);
+            if start == self.plan.steps {
+                self.end_row(row);
+            } else {
+                self.seek(row, start);
+            }
         }
+    }
+
+    /// Whether a row that this peer has finished must be taken up again, because a reader lacks
+    /// batches that nobody holds.
+    fn must_reopen(&self, row: RowId, starts: &[u64], now: Time) -> bool {
+        self.leases.owner(row) == Some(self.me)
+            && !self.owned.contains_key(&row)
+            && starts[usize::from(row.0)] < self.plan.steps
+            && self.is_starving(row, now)
+    }
+
+    /// Others have finished `row`, and nobody needs its batches.
+    fn end_row(&mut self, row: RowId) {
+        if self.owned.get(&row).is_some_and(|owned| owned.phase == Phase::Seeking) {
+            self.close_row(row);
+        }
+    }
+
+    fn close_row(&mut self, row: RowId) {
+        self.progress.insert(row, self.plan.steps);
+        self.let_go(row);
+        self.tell_below(row);
     }
 
     /// Loads the checkpoint at `start` once it is here; `fetch` sees to it that it comes.
@@ -150,13 +185,21 @@ impl State {
         owned.done = start;
         owned.next = start;
         owned.wanted = None;
+        let load = self.loads;
         let checkpoint = if start > 0 { hash } else { None };
+        if let Some(hash) = checkpoint {
+            self.blobs.hold(hash);
+            self.loading.insert(load, hash);
+        }
         self.discard_inputs(row, start);
         self.push(Output::Load { row, load, step: start, checkpoint });
     }
 
     pub(crate) fn on_loaded(&mut self, row: RowId, load: u64, ok: bool) {
         let me = self.me;
+        if let Some(hash) = self.loading.remove(&load) {
+            self.release(hash);
+        }
         let Some(owned) = self.owned.get_mut(&row) else { return };
         let Phase::Loading(step) = owned.phase else { return };
         if owned.load != load {
@@ -188,20 +231,12 @@ impl State {
             self.training.insert((load, next), inputs.clone());
             self.push(Output::Train { row, load, step: next, inputs, emit, checkpoint });
         }
-        let load = self.loads;
     }
-        if let Some(hash) = checkpoint {
-            self.blobs.hold(hash);
-            self.loading.insert(load, hash);
-        }
 
     /// Whether the next step of `row` has its inputs, room for its outputs, and no reason to wait.
     fn can_train(&self, row: RowId, owned: &Owned) -> bool {
         if owned.phase != Phase::Ready || owned.next >= self.plan.steps {
             return false;
-        }
-        if let Some(hash) = self.loading.remove(&load) {
-            self.release(hash);
         }
         let below = self.plan.inputs(row).len();
         let fed = below == 0
@@ -249,9 +284,7 @@ impl State {
             self.say(Message::Checkpoints(vec![checkpoint]));
         }
         if step + 1 == self.plan.steps {
-            self.progress.insert(row, self.plan.steps);
-            self.let_go(row);
-            self.tell_below(row);
+            self.close_row(row);
         }
     }
 
@@ -281,7 +314,7 @@ impl State {
         if self.owned.contains_key(&row) {
             self.discard_inputs(row, u64::MAX);
             self.owned.remove(&row);
-            self.hunger.remove(&row);
+            self.forget_hunger(row);
             self.push(Output::Unload { row });
         }
     }
