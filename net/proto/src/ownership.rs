@@ -5,7 +5,7 @@
 //! owner that sees a standing lease of somebody else lets go at once.
 
 use crate::{
-    Lease, Message, NodeId, Notice, RowId, Time,
+    Lease, Message, NodeId, Notice, Role, RowId, Time,
     assign::{Candidate, assign},
     state::State,
     work::{Owned, Phase},
@@ -57,7 +57,6 @@ impl State {
         {
             return;
         }
-        let starts = self.start_points();
         let targets = self.targets();
         let mine: Vec<_> = self
             .plan
@@ -72,8 +71,8 @@ impl State {
             })
             .collect();
         if !mine.is_empty() {
-            self.find_vacant(&starts);
             self.merge_leases(&mine, now);
+            self.find_vacant(&starts);
             self.say(Message::Leases(mine));
         }
     }
@@ -85,7 +84,7 @@ impl State {
             return;
         }
         let targets = self.targets();
-        let given: Vec<_> = self
+        let mut given: Vec<_> = self
             .owned
             .iter()
             .filter(|(row, owned)| self.may_give(**row, owned))
@@ -99,6 +98,8 @@ impl State {
         if given.is_empty() {
             return;
         }
+        let spare = if self.leaving.is_some() { usize::MAX } else { self.owned.len().max(2) - 1 };
+        given.truncate(spare);
         if self.leaving.is_none() {
             self.balanced = Some(now);
         }
@@ -132,9 +133,10 @@ impl State {
         if !self.vacant.is_empty() {
             return false;
         }
+        let is_faster = self.members.iter().any(|(id, it)| id == target && it.speed > self.speed);
         let is_idle = !self.leases.iter().any(|lease| lease.owner == target);
         let settled = self.balanced.is_none_or(|at| now.since(at) >= self.config.settle_ms);
-        self.leaving.is_some() || is_idle || settled
+        (self.owned.len() > 1 || is_faster) && (is_idle || settled)
     }
 
     /// The assignment by what is known now; empty when nobody can be given work.
@@ -147,7 +149,7 @@ impl State {
             .workers()
             .map(|(id, member)| Candidate { id, speed: member.speed })
             .collect();
-        if self.role == crate::Role::Worker && self.leaving.is_none() {
+        if self.role == Role::Worker && self.leaving.is_none() {
             candidates.push(Candidate { id: self.me, speed: self.speed });
         }
         let known: Vec<u64> = candidates.iter().map(|c| c.speed).filter(|&s| s > 0).collect();
