@@ -83,13 +83,15 @@ impl Archive {
         }
     }
 
-    /// Forgets the oldest checkpoints of others beyond the bound.
+    /// Forgets the oldest checkpoints that only others hold, beyond the bound; what this peer
+    /// holds does not count, or it could crowd out the news.
     pub(crate) fn trim(&mut self, me: NodeId) {
         for row in self.0.values_mut() {
-            while row.len() > MAX_CHECKPOINTS_PER_ROW {
-                let oldest = row.iter().find(|(_, fact)| !fact.holders.contains(&me));
-                let Some((&step, _)) = oldest else { break };
-                row.remove(&step);
+            let others = row.iter().filter(|(_, fact)| !fact.holders.contains(&me));
+            let steps: Vec<u64> = others.map(|(&step, _)| step).collect();
+            let excess = steps.len().saturating_sub(MAX_CHECKPOINTS_PER_ROW);
+            for step in &steps[..excess] {
+                row.remove(step);
             }
         }
     }
@@ -170,12 +172,14 @@ mod tests {
     #[test]
     fn the_table_is_bounded_and_keeps_what_is_ours() {
         let mut archive = Archive::default();
-        archive.learn(checkpoint(1, 1), A);
-        for step in 2..20 {
+        for step in 1..10 {
+            archive.learn(checkpoint(step, 1), A);
+        }
+        for step in 10..30 {
             archive.learn(checkpoint(step, 1), B);
         }
         archive.trim(A);
-        assert_eq!(archive.of(RowId(0)).count(), MAX_CHECKPOINTS_PER_ROW);
-        assert!(archive.at(RowId(0), 1).is_some() && archive.at(RowId(0), 19).is_some());
+        assert_eq!(archive.of(RowId(0)).count(), 9 + MAX_CHECKPOINTS_PER_ROW);
+        assert!(archive.at(RowId(0), 1).is_some() && archive.at(RowId(0), 29).is_some());
     }
 }
