@@ -100,9 +100,9 @@ impl EventLoop {
     }
 
     /// Asks one member after the other whom it knows.
-    pub(crate) fn ask_someone_for_peers(&mut self) {
+    pub(crate) fn ask_someone_for_peers(&mut self, round: u64) {
         let members: Vec<PeerId> = self.peers.members().map(|(id, _)| *id).collect();
-        let round = usize::try_from(self.ticks).unwrap_or(0) / 2;
+        let round = usize::try_from(round).unwrap_or(0);
         if let Some(id) = round.checked_rem(members.len()).and_then(|turn| members.get(turn)) {
             self.ask_for_peers(*id);
         }

@@ -150,9 +150,10 @@ impl EventLoop {
 
     fn refuse(&mut self, id: PeerId, reason: Refusal) {
         let Some(node) = self.peers.get(&id).map(|peer| peer.node) else { return };
-        tracing::info!(peer = %node, "sent away: {reason}");
-        self.dialer.bar(id, &reason.to_string(), Instant::now());
-        self.outbox.push(Event::Refused { peer: node, reason });
+        if self.dialer.bar(id, &reason.to_string(), Instant::now()) {
+            tracing::info!(peer = %node, "sent away: {reason}");
+            self.outbox.push(Event::Refused { peer: node, reason });
+        }
         self.close(id);
     }
 

@@ -71,6 +71,9 @@ pub(crate) struct Fixed {
     attempts: u32,
 }
 
+/// Between attempts at an address whose peer was sent away: another may be there later.
+const BARRED_PAUSE: Duration = Duration::from_secs(60);
+
 /// One thing to dial now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Dial {
@@ -211,18 +214,19 @@ impl Dialer {
         }
     }
 
-    /// A peer was sent away: it is not dialed again under this id.
-    pub(crate) fn bar(&mut self, peer: PeerId, why: &str, now: Instant) {
+    /// A peer was sent away: it is not dialed again under this id. True for the first time.
+    pub(crate) fn bar(&mut self, peer: PeerId, why: &str, now: Instant) -> bool {
         self.found.remove(&peer);
         if self.barred.len() >= MAX_BARRED {
             self.barred.pop_first();
         }
-        self.barred.insert(peer);
+        let first = self.barred.insert(peer);
         for fixed in self.fixed.iter_mut().filter(|f| f.progress == Progress::Reached(peer)) {
             fixed.error = Some(why.to_owned());
             fixed.progress = if fixed.remembered { Progress::Over } else { Progress::Idle };
-            fixed.due = now + MAX_PAUSE;
+            fixed.due = now + BARRED_PAUSE;
         }
+        first
     }
 
     /// Peers sent away so far, up to the number that is kept.

@@ -17,7 +17,7 @@ use libp2p::gossipsub::IdentTopic;
 use libp2p::request_response::{OutboundRequestId, ResponseChannel};
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, Swarm};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval};
 
@@ -74,6 +74,8 @@ pub(crate) struct EventLoop {
     pub(crate) spec: Option<Bytes>,
     pub(crate) blobs: Arc<dyn BlobSource>,
     pub(crate) commands: mpsc::Receiver<Command>,
+    /// Apart from the commands, so that a node whose events nobody reads still ends.
+    pub(crate) stops: mpsc::Receiver<oneshot::Sender<()>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) outbox: Outbox,
     pub(crate) peers: Peers,
@@ -97,11 +99,8 @@ impl EventLoop {
             let open = self.outbox.has_room();
             tokio::select! {
                 event = self.swarm.select_next_some(), if open => self.on_swarm(event),
-                command = self.commands.recv(), if open => match command {
-                    Some(Command::Shutdown(reply)) => break Some(reply),
-                    Some(command) => self.on_command(command),
-                    None => break None,
-                },
+                Some(command) = self.commands.recv(), if open => self.on_command(command),
+                stop = self.stops.recv() => break stop,
                 () = self.shared.some_lost.notified(), if open => self.on_lost_fetches(),
                 () = self.outbox.deliver(), if !self.outbox.is_empty() => {}
                 Some(done) = self.work.join_next() => self.on_done(done),
@@ -109,6 +108,10 @@ impl EventLoop {
                 _ = self.tick.tick() => self.on_tick(Instant::now()),
             }
         };
+        // What was said before the end was asked for is still in the queue.
+        while let Ok(command) = self.commands.try_recv() {
+            self.on_command(command);
+        }
         self.finish().await;
         if let Some(reply) = reply {
             // Whoever asked may have stopped waiting.
@@ -126,8 +129,6 @@ impl EventLoop {
             Command::Report(reply) => {
                 let _ = reply.send(self.report());
             }
-            // Taken by the loop itself.
-            Command::Shutdown(_) => {}
         }
     }
 
@@ -175,7 +176,7 @@ impl EventLoop {
         }
         self.dial_due(now);
         if self.ticks.is_multiple_of(ASK_PEERS_TICKS) {
-            self.ask_someone_for_peers();
+            self.ask_someone_for_peers(self.ticks / ASK_PEERS_TICKS);
         }
         if self.ticks.is_multiple_of(REMEMBER_TICKS) {
             self.remember();

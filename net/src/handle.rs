@@ -28,7 +28,6 @@ pub(crate) enum Command {
     FetchSpec(NodeId, Hash, oneshot::Sender<Result<Bytes, FetchError>>),
     Disconnect(NodeId),
     Report(oneshot::Sender<Report>),
-    Shutdown(oneshot::Sender<()>),
 }
 
 /// Payload bytes since the start, both ways, without the transport's own.
@@ -82,6 +81,7 @@ impl Shared {
 pub struct Handle {
     pub(crate) id: NodeId,
     pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) stops: mpsc::Sender<oneshot::Sender<()>>,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -143,7 +143,7 @@ impl Handle {
     /// the rendezvous folder. Takes about a second at most.
     pub async fn shutdown(self) {
         let (reply, done) = oneshot::channel();
-        if self.commands.send(Command::Shutdown(reply)).await.is_ok() {
+        if self.stops.send(reply).await.is_ok() {
             // An error means that the loop is gone, which is what was asked for.
             let _ = done.await;
         }

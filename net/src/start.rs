@@ -3,22 +3,25 @@
 //! Rule: whatever the person can have got wrong is said here, before anything runs: a node that
 //! started listens on every address it was asked to.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ffp2p_proto::NodeId;
 use futures::StreamExt as _;
 use libp2p::core::transport::ListenerId;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::SwarmEvent;
-use libp2p::{Multiaddr, TransportError};
+use libp2p::{Multiaddr, Swarm, TransportError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::address::{self, Target};
+use crate::behaviour::Behaviour;
 use crate::dial::{Dialer, MAX_FIXED};
 use crate::event_loop::{EventLoop, Memory, TICK};
 use crate::fetch::Fetches;
@@ -29,7 +32,7 @@ use crate::outbox::{EVENT_QUEUE, Outbox};
 use crate::peers::Peers;
 use crate::remembered::{self, MAX_REMEMBERED};
 use crate::search::Search;
-use crate::{BlobSource, Config, Event, MAX_SPEC, StartError, behaviour, node_id};
+use crate::{BlobSource, Config, Event, MAX_SPEC, RunInfo, StartError, behaviour, node_id};
 
 /// The longest wait for the system to open a listening socket.
 const LISTEN: Duration = Duration::from_secs(10);
@@ -50,43 +53,75 @@ pub async fn spawn(
     let peer = key.public().to_peer_id();
     let id = node_id::node_id(&peer)
         .ok_or_else(|| StartError::Setup("the new key has no node id".to_owned()))?;
-    let greeting = Greeting { swarm: config.swarm, run: config.run.as_ref().map(|run| run.id) };
+    let run = config.run.as_ref().map(|run| run.id);
+    let greeting = Greeting { swarm: config.swarm.clone(), run };
     let (swarm, mdns_error) = behaviour::swarm(key, &greeting, config.mdns)?;
-    let memory = recall(config.remembered).await?;
+    let memory = recall(config.remembered.clone()).await?;
     let neighbours = match &config.rendezvous {
         Some(folder) => Some(Neighbours::start(folder, peer, greeting.clone()).await?),
         None => None,
     };
-    let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
-    let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
-    let shared = Arc::new(Shared::default());
     let now = Instant::now();
     let mdns = config.mdns.then(|| mdns_error.map_or(Ok(()), Err));
+    let parts = Parts {
+        dialer: dialer(peer, given, memory.as_ref(), now),
+        search: Search::new(mdns, config.rendezvous.clone(), run.is_some(), now),
+        swarm,
+        greeting,
+        memory,
+        neighbours,
+    };
+    let (handle, mut event_loop, events) = assemble(id, parts, config.run, blobs);
+    event_loop.listen(config.listen).await?;
+    tokio::spawn(event_loop.run());
+    Ok((handle, events))
+}
+
+/// What is made of a [`Config`] before anything runs.
+struct Parts {
+    swarm: Swarm<Behaviour>,
+    greeting: Greeting,
+    dialer: Dialer,
+    search: Search,
+    memory: Option<Memory>,
+    neighbours: Option<Neighbours>,
+}
+
+/// Puts the event loop together with its queues.
+fn assemble(
+    id: NodeId,
+    parts: Parts,
+    run: Option<RunInfo>,
+    blobs: Arc<dyn BlobSource>,
+) -> (Handle, EventLoop, mpsc::Receiver<Event>) {
+    let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
+    let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
+    let (stop_sender, stops) = mpsc::channel(1);
+    let shared = Arc::new(Shared::default());
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut event_loop = EventLoop {
-        swarm,
-        topic: behaviour::topic(&greeting),
-        spec: config.run.map(|run| run.spec),
+    let event_loop = EventLoop {
+        swarm: parts.swarm,
+        topic: behaviour::topic(&parts.greeting),
+        spec: run.map(|run| run.spec),
         blobs,
         commands,
+        stops,
         shared: Arc::clone(&shared),
         outbox: Outbox::new(event_sender),
-        search: Search::new(mdns, config.rendezvous, greeting.run.is_some(), now),
-        peers: Peers::new(greeting),
-        dialer: dialer(peer, given, memory.as_ref(), now),
-        dials: std::collections::HashMap::new(),
+        search: parts.search,
+        peers: Peers::new(parts.greeting),
+        dialer: parts.dialer,
+        dials: HashMap::new(),
         fetches: Fetches::default(),
-        pending: std::collections::HashMap::new(),
+        pending: HashMap::new(),
         work: JoinSet::new(),
-        neighbours,
-        memory,
+        neighbours: parts.neighbours,
+        memory: parts.memory,
         tick,
         ticks: 0,
     };
-    event_loop.listen(config.listen).await?;
-    tokio::spawn(event_loop.run());
-    Ok((Handle { id, commands: command_sender, shared }, events))
+    (Handle { id, commands: command_sender, stops: stop_sender, shared }, event_loop, events)
 }
 
 /// Refuses what cannot work; reads the given addresses.

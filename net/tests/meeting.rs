@@ -199,3 +199,17 @@ async fn a_lonely_node_says_so_once() {
         .await;
     assert!(report.to_string().contains("127.0.0.1:1: "), "{report}");
 }
+
+#[tokio::test]
+async fn a_node_whose_events_nobody_reads_still_ends() {
+    let place = tempdir().unwrap();
+    let (a, b) = pair(place.path(), Blobs::default()).await;
+    let nobody = ffp2p_proto::NodeId([0; 32]);
+    let blob = common::name(&common::content(1));
+    for _ in 0..20_000 {
+        a.handle.fetch(blob, nobody);
+        tokio::task::yield_now().await;
+    }
+    tokio::time::timeout(PATIENCE, a.handle.shutdown()).await.unwrap();
+    drop((a.events, b));
+}
