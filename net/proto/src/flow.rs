@@ -219,6 +219,10 @@ impl State {
             }
             let room = owned.next..owned.next.saturating_add(config.window).min(plan.steps);
             for &(step, blob) in batches.iter().filter(|(step, _)| room.contains(step)) {
+                // What this peer told itself of may be forgotten by now.
+                if from == *me && !blobs.contains(blob.hash) {
+                    continue;
+                }
                 let slots = owned.inputs.entry(step).or_insert_with(|| vec![None; inputs.len()]);
                 let Some(slot) = slots.get_mut(position) else { continue };
                 let slot = slot.get_or_insert(Slot { blob, holders: Vec::new(), here: false });
