@@ -189,10 +189,11 @@ impl State {
     pub(crate) fn forget(&mut self) {
         let workers = self.members.workers().count() + usize::from(self.role == Role::Worker);
         let copies = self.config.replicas.min(workers).max(1);
+        let needed = self.needed_steps(copies);
         let mut stale = Vec::new();
         for (&row, batches) in &mut self.retained {
             let readers = self.plan.readers(row);
-            let safe = readers.iter().map(|&r| self.archive.stable(r, copies)).min().unwrap_or(0);
+            let safe = readers.iter().map(|r| needed[usize::from(r.0)]).min().unwrap_or(0);
             let kept = batches.split_off(&safe);
             stale.extend(std::mem::replace(batches, kept).into_values().map(|blob| blob.hash));
         }
@@ -200,17 +201,25 @@ impl State {
         for hash in stale {
             self.release(hash);
         }
-        for (row, step) in self.stale_checkpoints(copies) {
+        for (row, step) in self.stale_checkpoints(&needed) {
             self.lose_copy(row, step, self.me);
         }
     }
 
+    /// For each row, the step before which nothing that concerns it is needed: it has gone beyond
+    /// it, and enough peers hold a checkpoint at or beyond it. A row that went back lowers it.
+    fn needed_steps(&self, copies: usize) -> Vec<u64> {
+        let starts = self.start_points();
+        let needed = |row| self.archive.stable(row, copies).min(self.need(row, &starts));
+        self.plan.rows().map(needed).collect()
+    }
+
     /// This peer's checkpoints below what their row could be taken up from, scoring aside.
-    fn stale_checkpoints(&self, copies: usize) -> Vec<(RowId, u64)> {
+    fn stale_checkpoints(&self, needed: &[u64]) -> Vec<(RowId, u64)> {
         let mut floor = vec![0; self.plan.row_count()];
         for row in self.plan.rows().rev() {
             let above = self.plan.readers(row).into_iter().map(|r| floor[usize::from(r.0)]).min();
-            let limit = above.unwrap_or(u64::MAX).min(self.archive.stable(row, copies));
+            let limit = above.unwrap_or(u64::MAX).min(needed[usize::from(row.0)]);
             floor[usize::from(row.0)] =
                 self.archive.best(row, limit).map_or(0, |fact| fact.checkpoint.step);
         }

@@ -98,7 +98,7 @@ impl State {
 
     /// The first step whose batches `reader` needs: where it is, or the checkpoint beyond that
     /// to which it goes when it is not fed.
-    fn need(&self, reader: RowId, starts: &[u64]) -> u64 {
+    pub(crate) fn need(&self, reader: RowId, starts: &[u64]) -> u64 {
         let start = starts[usize::from(reader.0)];
         match self.leases.owner(reader) {
             Some(owner) if owner == self.me => match self.owned.get(&reader) {
