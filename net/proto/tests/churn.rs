@@ -1,0 +1,183 @@
+//! Runs with everything that happens to a run: late joins, leaves, losses, cuts, crashes.
+//!
+//! Rule: every run ends with the sequential run's model. A failing seed says how to replay it;
+//! `SEED=n` runs one seed alone and shows its last events
+//! (`LINES=n` of them, `WIDTH=n` characters of each).
+
+use ffp2p_proto::Role;
+use ffp2p_proto::sim::{Chance, Failure, Fault, Report, Scenario, When, World};
+
+/// Lines of the trace of a failed run to show.
+const LINES: usize = 100;
+
+/// Characters of each of them to show.
+const WIDTH: usize = 240;
+
+/// Runs the seeds of a test, or the one that the environment names.
+fn each(name: &str, seeds: u64, scenario: impl Fn(u64) -> Scenario) -> Vec<Report> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let only = number("SEED");
+    let lines = only.map(|_| number("LINES").map_or(LINES, |lines| lines as usize));
+    let run = |seed| World::new(scenario(seed), lines).run();
+    let runs = only.map_or(0..seeds, |seed| seed..seed + 1).map(run);
+    let (good, bad): (Vec<_>, Vec<_>) = runs.partition(Result::is_ok);
+    let bad: Vec<Failure> = bad.into_iter().filter_map(Result::err).collect();
+    if let Some(first) = bad.first() {
+        let width = number("WIDTH").map_or(WIDTH, |width| width as usize);
+        for line in &first.lines {
+            println!("{}", line.chars().take(width).collect::<String>());
+        }
+        let seeds: Vec<u64> = bad.iter().map(|failure| failure.seed).collect();
+        panic!(
+            "{first}\n{} failed: {seeds:?}\nreplay: SEED={} cargo test -p ffp2p-proto \
+             --test churn {name}",
+            seeds.len(),
+            first.seed
+        );
+    }
+    good.into_iter().filter_map(Result::ok).collect()
+}
+
+/// Draws for a test's own part of a scenario.
+fn draws(seed: u64) -> Chance {
+    Chance::new(seed, "test")
+}
+
+/// A worker on a new machine that starts once this share of the work is done, per mille.
+fn late(scenario: Scenario, share: u64, speed: u64) -> Scenario {
+    let mut scenario = scenario;
+    let machine = scenario.add(Role::Worker, speed);
+    scenario.then(When::Done(share), Fault::Start { machine, disk: false })
+}
+
+#[test]
+fn one_node_alone_finishes() {
+    for report in each("one_node_alone", 50, |seed| Scenario::drawn(seed, 1)) {
+        assert_eq!((report.trained, report.scored > 0), (report.steps, true));
+    }
+}
+
+#[test]
+fn four_start_together() {
+    let quiet = |seed| {
+        let plan = Scenario::drawn(seed, 1).plan;
+        Scenario::quiet(seed, plan, 4)
+    };
+    each("four_start_together", 100, quiet);
+}
+
+#[test]
+fn all_stop_when_done() {
+    each("all_stop_when_done", 100, |seed| {
+        let mut scenario = Scenario::drawn(seed, 1 + (seed % 4) as usize);
+        scenario.config.exit_when_done = true;
+        scenario
+    });
+}
+
+#[test]
+fn late_joins() {
+    each("late_joins", 100, |seed| {
+        let chance = &mut draws(seed);
+        let first = chance.between(1, 2) as usize;
+        let scenario = Scenario::drawn(seed, first);
+        let shares = (0..chance.between(1, 4)).map(|part| part * 200 + chance.below(200));
+        let shares: Vec<u64> = shares.collect();
+        shares.into_iter().fold(scenario, |scenario, share| {
+            let speed = chance.between(60, 240);
+            late(scenario, share, speed)
+        })
+    });
+}
+
+#[test]
+fn one_joins_and_one_leaves() {
+    each("one_joins_and_one_leaves", 200, |seed| {
+        let chance = &mut draws(seed);
+        let workers = chance.between(2, 5);
+        let leaver = chance.below(workers) as usize;
+        let scenario = Scenario::drawn(seed, workers as usize);
+        let (join, leave) = (chance.between(50, 600), chance.between(50, 600));
+        if join < leave {
+            late(scenario, join, 150).then(When::Done(leave), Fault::Leave(leaver))
+        } else {
+            late(scenario.then(When::Done(leave), Fault::Leave(leaver)), join, 150)
+        }
+    });
+}
+
+#[test]
+fn a_cut_network_heals() {
+    each("a_cut_network_heals", 100, |seed| {
+        let chance = &mut draws(seed);
+        let workers = chance.between(2, 6) as usize;
+        let mut scenario = Scenario::drawn(seed, workers);
+        for _ in 0..chance.between(1, 3) {
+            let cut = chance.between(1, workers as u64 - 1) as usize;
+            let (one, other): (Vec<_>, Vec<_>) = ((0..cut).collect(), (cut..workers).collect());
+            let begin = When::Done(chance.between(50, 900));
+            scenario = scenario.then(begin, Fault::Cut(one.clone(), other.clone()));
+            if chance.hit(700) {
+                scenario = scenario.then(When::After(0), Fault::Cut(other, one));
+            }
+            scenario = scenario.then(When::After(chance.between(200, 12_000)), Fault::Heal);
+        }
+        scenario
+    });
+}
+
+#[test]
+fn a_stalled_node_comes_back() {
+    each("a_stalled_node_comes_back", 100, |seed| {
+        let chance = &mut draws(seed);
+        let workers = chance.between(2, 5);
+        let mut scenario = Scenario::drawn(seed, workers as usize);
+        for _ in 0..chance.between(1, 3) {
+            let who = chance.below(workers) as usize;
+            let stall = Fault::Stall(who, chance.between(100, 9_000));
+            scenario = scenario.then(When::Done(chance.between(50, 900)), stall);
+        }
+        scenario.then(When::After(9_000), Fault::Heal)
+    });
+}
+
+#[test]
+fn crashes() {
+    each("crashes", 100, |seed| {
+        let chance = &mut draws(seed);
+        let workers = chance.between(1, 6);
+        let mut scenario = Scenario::drawn(seed, workers as usize);
+        for _ in 0..chance.between(1, 3) {
+            let machine = chance.below(workers) as usize;
+            let (at, back) = (chance.between(20, 900), chance.between(0, 8_000));
+            let start = Fault::Start { machine, disk: chance.hit(500) };
+            scenario =
+                scenario.then(When::Done(at), Fault::Crash(machine)).then(When::After(back), start);
+        }
+        scenario
+    });
+}
+
+#[test]
+fn observers_get_the_model() {
+    each("observers_get_the_model", 100, |seed| {
+        let chance = &mut draws(seed);
+        let mut scenario = Scenario::drawn(seed, chance.between(1, 3) as usize);
+        for share in [chance.below(900), 1_000] {
+            let machine = scenario.add(Role::Observer, 100);
+            let start = Fault::Start { machine, disk: false };
+            scenario = scenario.then(When::Done(share), start);
+        }
+        scenario
+    });
+}
+
+#[test]
+fn heavy_loss_delays_but_does_not_stop() {
+    each("heavy_loss", 30, |seed| {
+        let mut scenario = Scenario::drawn(seed, 4);
+        scenario.weather.loss = 300;
+        scenario.calm = scenario.weather.clone();
+        scenario
+    });
+}
