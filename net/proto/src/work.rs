@@ -259,9 +259,7 @@ impl State {
         batch: Option<BlobRef>,
         checkpoint: Option<(BlobRef, u64)>,
     ) {
-        for hash in self.training.remove(&(load, step)).unwrap_or_default() {
-            self.release(hash);
-        }
+        self.end_step(load, step);
         let fresh = [batch, checkpoint.map(|(blob, _)| blob)];
         for blob in fresh.into_iter().flatten() {
             self.blobs.hold(blob.hash);
@@ -289,16 +287,18 @@ impl State {
     }
 
     /// The inputs of `step` were no good: whoever offered them is to blame, and they are asked for
-    /// again.
+    /// again. Steps in flight behind it are refused because of it, whatever they read.
     pub(crate) fn on_refused(&mut self, row: RowId, load: u64, step: u64) {
-        self.training = self.training.saturating_sub(1);
+        self.end_step(load, step);
         let Some(owned) = self.owned.get_mut(&row).filter(|owned| owned.load == load) else {
             return;
         };
         owned.next = owned.next.min(step);
+        if step != owned.done {
+            return;
+        }
         owned.wanted = None;
-        let slots: Vec<Slot> =
-            owned.inputs.remove(&step).into_iter().flatten().flatten().collect();
+        let slots: Vec<Slot> = owned.inputs.remove(&step).into_iter().flatten().flatten().collect();
         for slot in slots {
             if slot.here {
                 self.release(slot.blob.hash);
@@ -306,6 +306,13 @@ impl State {
             for holder in slot.holders {
                 self.blame(holder, "an activation batch of the wrong shape");
             }
+        }
+    }
+
+    /// The trainer has answered a step; what it read is not needed for that any more.
+    fn end_step(&mut self, load: u64, step: u64) {
+        for hash in self.training.remove(&(load, step)).unwrap_or_default() {
+            self.release(hash);
         }
     }
 

@@ -97,7 +97,7 @@ impl Watch {
                     found.ready = *ok;
                 }
             }
-            Input::Trained { .. } => self.training -= 1,
+            Input::Trained { .. } | Input::Refused { .. } => self.training -= 1,
             Input::Evaluated(_) => self.evaluating = false,
             Input::Fetched { hash } => {
                 self.fetching.remove(hash);
