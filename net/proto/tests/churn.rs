@@ -24,12 +24,11 @@ fn each(name: &str, seeds: u64, scenario: impl Fn(u64) -> Scenario) -> Vec<Repor
     let bad: Vec<Failure> = bad.into_iter().filter_map(Result::err).collect();
     if let Some(first) = bad.first() {
         let width = number("WIDTH").map_or(WIDTH, |width| width as usize);
-        for line in &first.lines {
-            println!("{}", line.chars().take(width).collect::<String>());
-        }
+        let lines = first.lines.iter().map(|line| line.chars().take(width).chain(['\n']));
+        let lines: String = lines.flatten().collect();
         let seeds: Vec<u64> = bad.iter().map(|failure| failure.seed).collect();
         panic!(
-            "{first}\n{} failed: {seeds:?}\nreplay: SEED={} cargo test -p ffp2p-proto \
+            "{lines}{first}\n{} failed: {seeds:?}\nreplay: SEED={} cargo test -p ffp2p-proto \
              --test churn {name}",
             seeds.len(),
             first.seed
