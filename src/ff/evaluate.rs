@@ -18,7 +18,7 @@ use super::workers::Workers;
 const BLOCK: usize = 128;
 
 /// How many images were classified right.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evaluation {
     /// Images.
     pub samples: u32,
@@ -28,6 +28,19 @@ pub struct Evaluation {
     pub goodness_correct: u32,
     /// By the largest logit accumulated up to each layer; the first layer speaks for itself.
     pub layers_correct: Vec<u32>,
+}
+
+impl Evaluation {
+    /// The counts over these images and other ones of the same network.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        self.samples += other.samples;
+        self.softmax_correct += other.softmax_correct;
+        self.goodness_correct += other.goodness_correct;
+        self.layers_correct.resize(other.layers_correct.len(), 0);
+        self.layers_correct.iter_mut().zip(&other.layers_correct).for_each(|(a, b)| *a += b);
+        self
+    }
 }
 
 /// What a block of N images gives.

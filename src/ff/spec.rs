@@ -16,6 +16,7 @@ const MAX_CLASSES: usize = 256;
 
 /// What a layer is trained for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Objective {
     /// High goodness for right labels, low for wrong ones (Hinton 2022, section 2, equation 1).
     Goodness,
@@ -23,6 +24,7 @@ pub enum Objective {
 
 /// Where the wrong labels of the negative pass come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Negatives {
     /// One wrong label per sample for the whole run (the paper's FixedNEG).
     Fixed,
@@ -32,6 +34,7 @@ pub enum Negatives {
 
 /// How gradients become weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Optimizer {
     /// Smoothed gradient (Hinton's ffnew.m): g <- 0.9 g + 0.1 gradient, w += lr (g - wd w).
     Sgd,
@@ -41,6 +44,7 @@ pub enum Optimizer {
 
 /// How activations are rounded on their way to the next layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Wire {
     /// As they are: 4 bytes a value.
     F32,

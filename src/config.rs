@@ -1,0 +1,507 @@
+//! From what a person asks for to a checked spec.
+//!
+//! Rule: [`SpecArgs::check`] is the only door. Behind it every number is in range, the data set
+//! exists and fits the layers, and equal specs have equal canonical bytes, hence equal run ids.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use ffp2p_proto::{Hash, LayerPlan, MAX_ROWS, Plan};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    data::{Data, DataError, Source},
+    ff::{Negatives, NetworkSpec, Objective, Optimizer, SpecError, Wire},
+};
+
+/// Grows when the same spec would give other bytes.
+const SPEC_FORMAT: u32 = 1;
+
+/// A canonical spec is at most this long, bytes.
+pub const MAX_SPEC_BYTES: usize = 64 * 1024;
+
+/// Without `--chapter-steps`, a chapter has at most this many steps: short enough that a newcomer
+/// is given its first row within a second or two, long enough that checkpoints cost little.
+const USUAL_CHAPTER_STEPS: u64 = 60;
+
+/// Weights of one run, at most: a stranger's spec must not take all memory.
+const MAX_WEIGHTS: usize = 1 << 30;
+
+/// The most epochs of one run.
+const MAX_EPOCHS: u64 = 100_000;
+
+/// The widths of the default run.
+const USUAL_LAYERS: [usize; 5] = [784, 500, 500, 500, 500];
+
+/// The epochs of the default run.
+const USUAL_EPOCHS: u64 = 8;
+
+/// By which rule cells go to peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// An owner holds a row and streams activation batches to the rows above (the paper, 4.1).
+    SingleLayer,
+}
+
+/// Which activations a row hands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HandedOn {
+    /// Those of the training pass itself (Hinton 2022).
+    Online,
+}
+
+/// Whose answer is shown first, and given by `predict`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Classifier {
+    /// Every label hypothesis, the one with the largest goodness.
+    Goodness,
+    /// One neutral pass through the heads.
+    Softmax,
+}
+
+/// Everything that determines a run. Its canonical bytes are its JSON in this order of fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Version of the mathematics.
+    pub format: u32,
+    /// The data set's content id.
+    pub data: String,
+    /// By which rule cells go to peers.
+    pub placement: Placement,
+    /// Which activations are handed on.
+    pub activations: HandedOn,
+    /// Whose answer leads.
+    pub classifier: Classifier,
+    /// Passes over the training set.
+    pub epochs: u64,
+    /// Steps of a chapter.
+    pub chapter_steps: u64,
+    /// The mathematics.
+    pub network: NetworkSpec,
+}
+
+/// Why a spec was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecArgsError {
+    /// The data set cannot be opened.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The network cannot be trained.
+    #[error("{0}")]
+    Network(#[from] SpecError),
+    /// A value that a flag does not have.
+    #[error("--{flag} {value}: {reason}")]
+    Value {
+        /// The flag, without dashes.
+        flag: &'static str,
+        /// What was given.
+        value: String,
+        /// What is possible.
+        reason: String,
+    },
+    /// The spec file cannot be used.
+    #[error("{path}: {reason}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The spec as flags or as a TOML file, unchecked. What is not given takes its default.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[command(next_help_heading = "Spec (equal specs are the same run)")]
+pub struct SpecArgs {
+    /// Read the spec from a TOML file; flags override it
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub spec: Option<PathBuf>,
+    /// Data set: digits, digits:TRAIN+TEST or mnist:DIR [default: digits]
+    #[arg(long, value_name = "SET")]
+    pub data: Option<String>,
+    /// Widths, the input's first [default: 784,500,500,500,500]
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    pub layers: Option<Vec<usize>>,
+    /// Passes over the training set [default: 8]
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
+    /// Samples of a step [default: 100]
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<usize>,
+    /// Steps between checkpoints [default: the largest divisor of an epoch up to 60]
+    #[arg(long, value_name = "N")]
+    pub chapter_steps: Option<u64>,
+    /// How cells go to peers: single-layer
+    #[arg(long, value_name = "RULE")]
+    pub placement: Option<String>,
+    /// What a layer is trained for: goodness
+    #[arg(long, value_name = "NAME")]
+    pub objective: Option<String>,
+    /// Wrong labels: random or fixed [default: random]
+    #[arg(long, value_name = "NAME")]
+    pub negatives: Option<String>,
+    /// Whose answer leads: softmax or goodness [default: softmax]
+    #[arg(long, value_name = "NAME")]
+    pub classifier: Option<String>,
+    /// What is handed on: online
+    #[arg(long, value_name = "NAME")]
+    pub activations: Option<String>,
+    /// Activations between layers: u8 or f32 [default: u8]
+    #[arg(long, value_name = "TYPE")]
+    pub wire: Option<String>,
+    /// sgd (smoothed gradient) or adam [default: sgd]
+    #[arg(long, value_name = "NAME")]
+    pub optimizer: Option<String>,
+    /// Learning rate of the layers [default: 0.01 with sgd, 0.0005 with adam]
+    #[arg(long, value_name = "X")]
+    pub lr: Option<f32>,
+    /// Learning rate of the heads [default: 0.1 with sgd, 0.0005 with adam]
+    #[arg(long, value_name = "X")]
+    pub head_lr: Option<f32>,
+    /// Weight decay of the layers [default: 0.001]
+    #[arg(long, value_name = "X")]
+    pub weight_decay: Option<f32>,
+    /// Weight decay of the heads [default: 0.003]
+    #[arg(long, value_name = "X")]
+    pub head_weight_decay: Option<f32>,
+    /// Strength of peer normalisation [default: 0.03]
+    #[arg(long, value_name = "X")]
+    pub peer_normalization: Option<f32>,
+    /// Value of a label's slot, in units of a pixel [default: 1]
+    #[arg(long, value_name = "X")]
+    pub label_strength: Option<f32>,
+    /// Rows per layer, each with its own goodness [default: 1]
+    #[arg(long, value_name = "N")]
+    pub shards: Option<usize>,
+    /// The seed of every random number [default: 1]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// A checked spec with its open data set.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What determines the run.
+    pub spec: Spec,
+    /// Where its samples come from.
+    pub data: Data,
+}
+
+impl SpecArgs {
+    /// Opens the data set, fills in the defaults, and checks everything.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with what would be right.
+    pub fn check(self) -> Result<Checked, SpecArgsError> {
+        let args = self.with_file()?;
+        let source: Source = args.data.as_deref().unwrap_or("digits").parse()?;
+        let data = source.open()?;
+        let spec = args.spec_for(&data)?;
+        Ok(Checked { spec, data })
+    }
+
+    /// The flags over what the spec file says.
+    ///
+    /// # Errors
+    /// If the file cannot be read or says something unknown.
+    pub fn with_file(mut self) -> Result<Self, SpecArgsError> {
+        let Some(path) = self.spec.take() else { return Ok(self) };
+        let file = read_toml(&path)?;
+        macro_rules! over {
+            ($($field:ident),*) => { Self { spec: None, $($field: self.$field.or(file.$field)),* } };
+        }
+        Ok(over!(
+            data,
+            layers,
+            epochs,
+            batch_size,
+            chapter_steps,
+            placement,
+            objective,
+            negatives,
+            classifier,
+            activations,
+            wire,
+            optimizer,
+            lr,
+            head_lr,
+            weight_decay,
+            head_weight_decay,
+            peer_normalization,
+            label_strength,
+            shards,
+            seed
+        ))
+    }
+
+    /// The same spec as flags for another process.
+    pub fn to_flags(&self) -> Vec<String> {
+        let Ok(serde_json::Value::Object(flags)) = serde_json::to_value(self) else {
+            return Vec::new();
+        };
+        let text = |value: &serde_json::Value| {
+            value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+        };
+        let mut words = Vec::new();
+        for (flag, value) in flags.iter().filter(|(_, value)| !value.is_null()) {
+            let list = value.as_array().map(|list| list.iter().map(text).collect::<Vec<_>>());
+            words.push(format!("--{flag}"));
+            words.push(list.map_or_else(|| text(value), |list| list.join(",")));
+        }
+        words
+    }
+
+    fn spec_for(&self, data: &Data) -> Result<Spec, SpecArgsError> {
+        let shape = data.shape();
+        let layers = self.layers.clone().unwrap_or_else(|| USUAL_LAYERS.to_vec());
+        let epochs = self.epochs.unwrap_or(USUAL_EPOCHS);
+        if !(1..=MAX_EPOCHS).contains(&epochs) {
+            return Err(value("epochs", epochs, format!("choose 1 to {MAX_EPOCHS}")));
+        }
+        let batch_size = self.batch_size.unwrap_or(100);
+        let steps_per_epoch = u64::from(shape.train) / (batch_size as u64).max(1);
+        if batch_size == 0 || steps_per_epoch == 0 {
+            let reason = format!("choose 1 to {}, the training samples there are", shape.train);
+            return Err(value("batch-size", batch_size, reason));
+        }
+        let chapter_steps = self.chapter_steps.unwrap_or_else(|| usual_chapter(steps_per_epoch));
+        if !(1..=steps_per_epoch).contains(&chapter_steps) {
+            let reason = format!("choose 1 to {steps_per_epoch}, the steps of an epoch");
+            return Err(value("chapter-steps", chapter_steps, reason));
+        }
+        let optimizer: Optimizer = named("optimizer", &self.optimizer, "sgd")?;
+        let usual = NetworkSpec::hinton(layers, shape.classes);
+        let network = NetworkSpec {
+            shards: self.shards.unwrap_or(1),
+            objective: named::<Objective>("objective", &self.objective, "goodness")?,
+            negatives: named::<Negatives>("negatives", &self.negatives, "random")?,
+            label_strength: self.label_strength.unwrap_or(usual.label_strength),
+            optimizer,
+            lr: self.lr.unwrap_or(optimizer.default_lr()),
+            head_lr: self.head_lr.unwrap_or(optimizer.default_head_lr()),
+            weight_decay: self.weight_decay.unwrap_or(usual.weight_decay),
+            head_weight_decay: self.head_weight_decay.unwrap_or(usual.head_weight_decay),
+            peer_normalization: self.peer_normalization.unwrap_or(usual.peer_normalization),
+            wire: named::<Wire>("wire", &self.wire, "u8")?,
+            batch_size,
+            steps: epochs.saturating_mul(steps_per_epoch),
+            steps_per_epoch,
+            seed: self.seed.unwrap_or(1),
+            ..usual
+        };
+        check_layers(&network, data)?;
+        Ok(Spec {
+            format: SPEC_FORMAT,
+            data: data.id().to_owned(),
+            placement: named("placement", &self.placement, "single-layer")?,
+            activations: named("activations", &self.activations, "online")?,
+            classifier: named("classifier", &self.classifier, "softmax")?,
+            epochs,
+            chapter_steps,
+            network,
+        })
+    }
+}
+
+/// The network itself, its input width, and the number of its rows.
+fn check_layers(network: &NetworkSpec, data: &Data) -> Result<(), SpecArgsError> {
+    let text = network.layers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let width = data.shape().width;
+    if network.layers.first().is_some_and(|&input| input != width) {
+        let reason = format!("the first width must be {width}, the pixels of {}", data.id());
+        return Err(value("layers", text, reason));
+    }
+    network.check()?;
+    let rows = network.rows().len();
+    if rows > MAX_ROWS {
+        let reason = format!("{rows} rows (layers times shards) are more than {MAX_ROWS}");
+        return Err(value("layers", text, reason));
+    }
+    if weights(network) > MAX_WEIGHTS {
+        return Err(value("layers", text, format!("more than {MAX_WEIGHTS} weights")));
+    }
+    Ok(())
+}
+
+fn weights(network: &NetworkSpec) -> usize {
+    network.layers.windows(2).map(|pair| pair[0].saturating_mul(pair[1])).sum()
+}
+
+fn value(flag: &'static str, value: impl ToString, reason: String) -> SpecArgsError {
+    SpecArgsError::Value { flag, value: value.to_string(), reason }
+}
+
+/// The value that `text` names, or what could have been named.
+fn named<T: DeserializeOwned>(
+    flag: &'static str,
+    text: &Option<String>,
+    usual: &str,
+) -> Result<T, SpecArgsError> {
+    let text = text.as_deref().unwrap_or(usual);
+    let json = serde_json::Value::String(text.to_owned());
+    serde_json::from_value(json).map_err(|error| value(flag, text, error.to_string()))
+}
+
+/// The largest divisor of an epoch that makes a short chapter.
+fn usual_chapter(steps_per_epoch: u64) -> u64 {
+    (1..=USUAL_CHAPTER_STEPS.min(steps_per_epoch))
+        .rev()
+        .find(|steps| steps_per_epoch.is_multiple_of(*steps))
+        .filter(|&steps| steps * 3 >= USUAL_CHAPTER_STEPS.min(steps_per_epoch))
+        .unwrap_or(USUAL_CHAPTER_STEPS.min(steps_per_epoch))
+}
+
+fn read_toml(path: &Path) -> Result<SpecArgs, SpecArgsError> {
+    let error = |reason: String| SpecArgsError::File { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
+    toml::from_str(&text).map_err(|e| error(e.to_string().trim().replace('\n', " ")))
+}
+
+/// Why bytes are not a spec that this program can run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForeignSpecError {
+    /// Not a spec at all.
+    #[error("this is not a spec of this version of ffp2p: {0}")]
+    Syntax(String),
+    /// Another version of the mathematics.
+    #[error("the spec has format {0}, this program knows {SPEC_FORMAT}; use the same version")]
+    Format(u32),
+    /// A network that cannot be trained.
+    #[error(transparent)]
+    Network(#[from] SpecError),
+    /// Numbers that do not fit together.
+    #[error("the spec's epochs, chapters, rows or weights are out of range")]
+    Range,
+}
+
+impl Spec {
+    /// The bytes that name the run.
+    pub fn canonical(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// A spec from somebody else's canonical bytes.
+    ///
+    /// # Errors
+    /// If they are not such, or what they say is out of range.
+    pub fn from_canonical(bytes: &[u8]) -> Result<Self, ForeignSpecError> {
+        if bytes.len() > MAX_SPEC_BYTES {
+            return Err(ForeignSpecError::Range);
+        }
+        let spec: Self = serde_json::from_slice(bytes)
+            .map_err(|error| ForeignSpecError::Syntax(error.to_string()))?;
+        if spec.format != SPEC_FORMAT {
+            return Err(ForeignSpecError::Format(spec.format));
+        }
+        spec.network.check()?;
+        let network = &spec.network;
+        let in_range = (1..=MAX_EPOCHS).contains(&spec.epochs)
+            && (1..=network.steps_per_epoch).contains(&spec.chapter_steps)
+            && network.steps == spec.epochs.saturating_mul(network.steps_per_epoch)
+            && network.rows().len() <= MAX_ROWS
+            && weights(network) <= MAX_WEIGHTS;
+        if in_range { Ok(spec) } else { Err(ForeignSpecError::Range) }
+    }
+
+    /// The run's name: BLAKE3 of the canonical bytes.
+    pub fn run_id(&self) -> Hash {
+        Hash::of(&self.canonical())
+    }
+
+    /// The run as the decisions see it.
+    pub fn plan(&self) -> Plan {
+        let network = &self.network;
+        let rows = network.rows();
+        let layers = rows.iter().filter(|row| row.shard == 0).map(|&row| LayerPlan {
+            shards: network.shards as u16,
+            step_cost: (network.step_macs(row) / 1000).max(1),
+        });
+        Plan {
+            run: self.run_id(),
+            layers: layers.collect(),
+            steps: network.steps,
+            epoch_steps: network.steps_per_epoch,
+            chapter_steps: self.chapter_steps,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> SpecArgs {
+        SpecArgs { data: Some("digits:400+50".to_owned()), ..SpecArgs::default() }
+    }
+
+    #[test]
+    fn equal_specs_are_the_same_run_and_others_are_not() {
+        let spec = small().check().unwrap().spec;
+        assert_eq!(spec.run_id(), small().check().unwrap().spec.run_id());
+        let other = SpecArgs { seed: Some(2), ..small() }.check().unwrap().spec;
+        assert_ne!(spec.run_id(), other.run_id());
+        assert_eq!(Spec::from_canonical(&spec.canonical()).unwrap(), spec);
+    }
+
+    #[test]
+    fn a_wrong_value_names_the_flag_and_what_is_possible() {
+        let text = |args: SpecArgs| args.check().unwrap_err().to_string();
+        let wire = text(SpecArgs { wire: Some("u7".to_owned()), ..small() });
+        assert!(
+            wire.contains("--wire u7") && wire.contains("f32") && wire.contains("u8"),
+            "{wire}"
+        );
+        let layers = text(SpecArgs { layers: Some(vec![700, 10]), ..small() });
+        assert!(layers.contains("--layers 700,10") && layers.contains("784"), "{layers}");
+        let batch = text(SpecArgs { batch_size: Some(401), ..small() });
+        assert!(batch.contains("--batch-size 401") && batch.contains("400"), "{batch}");
+        for args in [
+            SpecArgs { epochs: Some(0), ..small() },
+            SpecArgs { batch_size: Some(0), ..small() },
+            SpecArgs { chapter_steps: Some(5), ..small() },
+            SpecArgs { shards: Some(3), ..small() },
+            SpecArgs { shards: Some(50), ..small() },
+            SpecArgs { layers: Some(vec![784]), ..small() },
+            SpecArgs { lr: Some(f32::NAN), ..small() },
+        ] {
+            assert!(args.clone().check().is_err(), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn flags_override_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.toml");
+        std::fs::write(&path, "data = \"digits:400+50\"\nepochs = 3\nbatch-size = 50\n").unwrap();
+        let args = SpecArgs { spec: Some(path.clone()), epochs: Some(2), ..SpecArgs::default() };
+        let spec = args.check().unwrap().spec;
+        assert_eq!((spec.epochs, spec.network.batch_size), (2, 50));
+        std::fs::write(&path, "epoch = 3\n").unwrap();
+        let args = SpecArgs { spec: Some(path), ..SpecArgs::default() };
+        assert!(args.check().unwrap_err().to_string().contains("epoch"));
+    }
+
+    #[test]
+    fn chapters_divide_an_epoch_where_they_can() {
+        assert_eq!(usual_chapter(600), 60);
+        assert_eq!(usual_chapter(4), 4);
+        assert_eq!(usual_chapter(500), 50);
+        assert_eq!(usual_chapter(601), 60);
+    }
+
+    #[test]
+    fn a_strangers_spec_is_checked() {
+        let mut spec = small().check().unwrap().spec;
+        spec.chapter_steps = 0;
+        assert!(Spec::from_canonical(&spec.canonical()).is_err());
+        assert!(Spec::from_canonical(b"{}").is_err());
+    }
+}
