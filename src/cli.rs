@@ -1,0 +1,169 @@
+//! The command line: names, flags, help. Definitions only; what a command does lives elsewhere.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::SpecArgs;
+
+/// Train Forward-Forward networks on the machines people already have.
+#[derive(Debug, Parser)]
+#[command(name = "ffp2p", version, about, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or input, \
+                          3 nothing to export yet, 130 interrupted before the run was done.";
+
+/// What a person can ask for.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a node: find peers, take rows, train until the run is complete
+    Join(JoinArgs),
+    /// Start several nodes on this host and watch them in one terminal
+    Up(UpArgs),
+    /// Train the same spec alone, in one process, without a network (the reference)
+    Train(TrainArgs),
+    /// Write the trained model, from any peer or from a node's store
+    Export(ExportArgs),
+    /// Accuracy of an exported model, by both classifiers
+    Eval(EvalArgs),
+}
+
+/// How a command speaks.
+#[derive(Args, Clone, Debug, Default)]
+pub struct OutputArgs {
+    /// One JSON object a line on stdout instead of a view for people
+    #[arg(long)]
+    pub json: bool,
+    /// Write the trained model to this file when the run is complete
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// How a node finds others.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Network")]
+pub struct NetworkArgs {
+    /// Address to listen on [default: /ip4/0.0.0.0/tcp/0, any free port]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Vec<String>,
+    /// A peer to connect to: HOST:PORT or a multiaddress
+    #[arg(long, value_name = "ADDR")]
+    pub peer: Vec<String>,
+    /// Only nodes with the same swarm name meet
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub swarm: String,
+    /// Do not look for peers by multicast DNS
+    #[arg(long)]
+    pub no_mdns: bool,
+    /// Folder by which nodes of one host find each other [default: one per user]
+    #[arg(long, value_name = "DIR")]
+    pub rendezvous: Option<PathBuf>,
+}
+
+/// `ffp2p join`
+#[derive(Args, Clone, Debug)]
+pub struct JoinArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub spec: SpecArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub network: NetworkArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+    /// Keep checkpoints in this folder; one node at a time
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Threads to train with [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Stop when the run is complete and every peer has the model
+    #[arg(long)]
+    pub exit_when_done: bool,
+    /// Leave when standard input closes: for programs that start nodes
+    #[arg(long, hide = true)]
+    pub leave_on_eof: bool,
+}
+
+/// `ffp2p up`
+#[derive(Args, Clone, Debug)]
+pub struct UpArgs {
+    /// Nodes to start
+    #[arg(short, long, value_name = "N", default_value_t = 4)]
+    pub nodes: usize,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub spec: SpecArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub network: NetworkArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+    /// Folder above the nodes' stores
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Threads to train with, per node [default: the cores, shared out]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+/// `ffp2p train`
+#[derive(Args, Clone, Debug)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub spec: SpecArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+    /// Threads to train with [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+/// `ffp2p export`
+#[derive(Args, Clone, Debug)]
+pub struct ExportArgs {
+    /// Where to write the model
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// One JSON object a line on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// Read a node's store instead of asking the LAN
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Which run, by the first digits of its id, when there are several
+    #[arg(long, value_name = "ID")]
+    pub run: Option<String>,
+    /// Wait for the run to be complete
+    #[arg(long)]
+    pub wait: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub network: NetworkArgs,
+}
+
+/// `ffp2p eval`
+#[derive(Args, Clone, Debug)]
+pub struct EvalArgs {
+    /// The exported model
+    #[arg(value_name = "FILE")]
+    pub model: PathBuf,
+    /// Data set whose test half is used: digits, digits:TRAIN+TEST or mnist:DIR
+    #[arg(long, value_name = "SET")]
+    pub data: String,
+    /// One JSON object a line on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// Threads to compute with [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}

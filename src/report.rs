@@ -1,0 +1,133 @@
+//! What a run tells people and scripts: one enum, one JSON object a line.
+//!
+//! Rule: names and meanings here are a promise to scripts; fields may be added, none changes.
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that happened, as `--json` prints it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The node is up (or the training alone begins).
+    Ready {
+        /// The node, by the first digits of its key; empty without a network.
+        peer: String,
+        /// The run id.
+        run: String,
+        /// Where it listens.
+        listen: Vec<String>,
+        /// Layers and shards of the rows, bottom first.
+        rows: Vec<(usize, usize)>,
+        /// Steps of the run.
+        steps: u64,
+        /// Steps of a chapter.
+        chapter_steps: u64,
+    },
+    /// A peer joined, left (said goodbye) or fell silent.
+    Peer {
+        /// The peer.
+        peer: String,
+        /// `joined`, `left` or `silent`.
+        state: String,
+    },
+    /// A row has a new owner.
+    Owner {
+        /// The row.
+        row: u16,
+        /// Its owner.
+        peer: String,
+        /// The lease's term.
+        term: u64,
+    },
+    /// The node did its first training step.
+    Training {
+        /// The row.
+        row: u16,
+        /// The step.
+        step: u64,
+        /// Since the node started.
+        seconds: f64,
+    },
+    /// A chapter of a row is done.
+    Chapter {
+        /// The row.
+        row: u16,
+        /// From 0.
+        chapter: u64,
+        /// Mean loss per case.
+        loss: f64,
+        /// Who trained it.
+        peer: String,
+    },
+    /// How far the run is; about once a second.
+    Progress {
+        /// Steps done, per row.
+        rows: Vec<u64>,
+        /// Owners, per row; empty where there is none.
+        owners: Vec<String>,
+        /// Peers here, this one included.
+        peers: usize,
+        /// Steps of the slowest row per second.
+        steps_per_second: f64,
+    },
+    /// The accuracy at the end of an epoch, on the test set.
+    Eval {
+        /// From 1.
+        epoch: u64,
+        /// Test samples looked at.
+        samples: u32,
+        /// Fraction right by the heads, in one pass.
+        softmax_accuracy: f64,
+        /// Fraction right by the goodness of every label.
+        goodness_accuracy: f64,
+    },
+    /// Something a person should know.
+    Note {
+        /// In words.
+        message: String,
+    },
+    /// The model was written.
+    Saved {
+        /// The file.
+        file: String,
+        /// The model's hash.
+        model: String,
+    },
+    /// The run is complete.
+    Done {
+        /// BLAKE3 of the model's tensors.
+        model: String,
+        /// Since the start.
+        seconds: f64,
+        /// Payload received.
+        bytes_in: u64,
+        /// Payload sent.
+        bytes_out: u64,
+    },
+}
+
+impl Event {
+    /// The event as one line of JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_that_scripts_rely_on() {
+        let owner = Event::Owner { row: 1, peer: "ab".into(), term: 2 };
+        assert_eq!(owner.to_json(), r#"{"event":"owner","row":1,"peer":"ab","term":2}"#);
+        let eval =
+            Event::Eval { epoch: 1, samples: 10, softmax_accuracy: 0.98, goodness_accuracy: 0.97 };
+        let text = r#"{"event":"eval","epoch":1,"samples":10,"softmax_accuracy":0.98,"goodness_accuracy":0.97}"#;
+        assert_eq!(eval.to_json(), text);
+        let done = Event::Done { model: "00".into(), seconds: 1.5, bytes_in: 3, bytes_out: 4 };
+        let text = r#"{"event":"done","model":"00","seconds":1.5,"bytes_in":3,"bytes_out":4}"#;
+        assert_eq!(done.to_json(), text);
+        assert_eq!(serde_json::from_str::<Event>(text).unwrap(), done);
+    }
+}

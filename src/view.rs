@@ -1,0 +1,166 @@
+//! How a run looks: JSON lines for scripts, bars for a terminal, plain lines for anything else.
+//!
+//! Rule: a view renders events and nothing else; it decides nothing and keeps only what it shows.
+
+use std::io::{IsTerminal, Write};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::report::Event;
+
+/// Renders events on stdout.
+#[derive(Debug)]
+pub struct View {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Json,
+    Lines,
+    Bars(Bars),
+}
+
+/// One bar per row, and a line above them for what happened.
+#[derive(Debug)]
+struct Bars {
+    all: MultiProgress,
+    rows: Vec<ProgressBar>,
+    foot: ProgressBar,
+}
+
+impl View {
+    /// The view for this process: JSON when asked for, bars when stdout is a terminal.
+    pub fn new(json: bool) -> Self {
+        let kind = if json {
+            Kind::Json
+        } else if std::io::stdout().is_terminal() {
+            let all = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
+            let foot = ProgressBar::new(0).with_style(style("{msg}"));
+            Kind::Bars(Bars { foot: all.add(foot), all, rows: Vec::new() })
+        } else {
+            Kind::Lines
+        };
+        Self { kind }
+    }
+
+    /// Shows one event.
+    pub fn show(&mut self, event: &Event) {
+        match &mut self.kind {
+            Kind::Json => line(&event.to_json()),
+            Kind::Lines => {
+                if let Some(text) = in_words(event) {
+                    line(&text);
+                }
+            }
+            Kind::Bars(bars) => bars.show(event),
+        }
+    }
+}
+
+/// Prints a line; a reader that went away is no reason to stop training.
+fn line(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+impl Bars {
+    fn show(&mut self, event: &Event) {
+        match event {
+            Event::Ready { rows, steps, .. } => self.open(rows, *steps),
+            Event::Progress { rows, owners, peers, steps_per_second } => {
+                for ((bar, done), owner) in self.rows.iter().zip(rows).zip(owners) {
+                    bar.set_position(*done);
+                    bar.set_message(owner.clone());
+                }
+                let peers = if *peers == 1 { "1 peer".into() } else { format!("{peers} peers") };
+                self.foot.set_message(format!("{peers}, {steps_per_second:.0} steps/s"));
+            }
+            Event::Owner { row, peer, .. } => {
+                if let Some(bar) = self.rows.get(usize::from(*row)) {
+                    bar.set_message(peer.clone());
+                }
+            }
+            Event::Chapter { row, loss, .. } => {
+                if let Some(bar) = self.rows.get(usize::from(*row)) {
+                    bar.set_prefix(format!("{} loss {loss:7.3}", label(bar)));
+                }
+            }
+            Event::Done { .. } => {
+                for bar in self.rows.iter().chain([&self.foot]) {
+                    bar.finish_and_clear();
+                }
+                self.say(event);
+            }
+            Event::Peer { .. }
+            | Event::Training { .. }
+            | Event::Eval { .. }
+            | Event::Note { .. }
+            | Event::Saved { .. } => self.say(event),
+        }
+    }
+
+    fn say(&self, event: &Event) {
+        if let Some(text) = in_words(event) {
+            // Nothing to do when the terminal is gone.
+            let _ = self.all.println(text);
+        }
+    }
+
+    fn open(&mut self, rows: &[(usize, usize)], steps: u64) {
+        if !self.rows.is_empty() {
+            return;
+        }
+        let sharded = rows.iter().any(|(_, shard)| *shard > 0);
+        for (layer, shard) in rows {
+            let name =
+                if sharded { format!("layer {layer}.{shard}") } else { format!("layer {layer}") };
+            let template = "{prefix:24} [{bar:30}] {pos}/{len} {msg}";
+            let bar = ProgressBar::new(steps).with_style(style(template)).with_prefix(name);
+            self.rows.push(self.all.insert_before(&self.foot, bar));
+        }
+    }
+}
+
+/// The first two words of a bar's prefix: the row.
+fn label(bar: &ProgressBar) -> String {
+    bar.prefix().split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// The event as a sentence, or nothing when it is too small to tell.
+fn in_words(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Ready { peer, run, listen, .. } if !peer.is_empty() => {
+            format!(
+                "node {peer} of run {} listens on {}",
+                &run[..run.len().min(8)],
+                listen.join(", ")
+            )
+        }
+        Event::Ready { run, .. } => format!("run {} alone", &run[..run.len().min(8)]),
+        Event::Peer { peer, state } => match state.as_str() {
+            "silent" => format!("peer {peer} fell silent"),
+            state => format!("peer {peer} {state}"),
+        },
+        Event::Owner { row, peer, term } => format!("row {row}: {peer} (term {term})"),
+        Event::Eval { epoch, samples, softmax_accuracy, goodness_accuracy } => format!(
+            "epoch {epoch}: softmax {:.2} %, goodness {:.2} % of {samples} test samples",
+            softmax_accuracy * 100.0,
+            goodness_accuracy * 100.0,
+        ),
+        Event::Note { message } => message.clone(),
+        Event::Saved { file, .. } => format!("model written to {file}"),
+        Event::Done { model, seconds, bytes_in, bytes_out } => format!(
+            "done in {seconds:.1} s, {:.1} MB in, {:.1} MB out\nmodel {model}",
+            *bytes_in as f64 / 1e6,
+            *bytes_out as f64 / 1e6,
+        ),
+        Event::Training { .. } | Event::Chapter { .. } | Event::Progress { .. } => return None,
+    })
+}
