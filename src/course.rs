@@ -1,0 +1,73 @@
+//! What is trained in which step: the spec's order over the data set's samples.
+//!
+//! Rule: a step's samples, labels and negatives follow from the spec and the step number alone,
+//! so every peer that has the data set sees the same, wherever it starts.
+
+use crate::{
+    config::{Checked, Spec},
+    data::{Batches, Data, gather},
+    ff::{FirstInput, NetworkSpec, epoch_order, negative_labels},
+};
+
+/// The order of an epoch's samples.
+type Order = Box<dyn Fn(u64) -> Vec<u32> + Send>;
+
+/// A spec with its data set, step by step.
+pub struct Course {
+    spec: Spec,
+    data: Data,
+    batches: Batches<Order>,
+    threads: usize,
+}
+
+impl std::fmt::Debug for Course {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Course").field("data", &self.data).finish_non_exhaustive()
+    }
+}
+
+impl Course {
+    /// The course of a checked spec; generated images are drawn on `threads` threads.
+    ///
+    /// # Errors
+    /// If the batch size does not fit the data set, which a checked spec's does.
+    pub fn new(checked: &Checked, threads: usize) -> Result<Self, crate::data::BatchSizeError> {
+        let (seed, n) = (checked.spec.network.seed, checked.data.shape().train);
+        let order: Order = Box::new(move |epoch| epoch_order(seed, epoch, n));
+        let batch_size = checked.spec.network.batch_size as u32;
+        let batches = Batches::new(n, batch_size, order)?;
+        Ok(Self { spec: checked.spec.clone(), data: checked.data.clone(), batches, threads })
+    }
+
+    /// The mathematics.
+    pub fn network(&self) -> &NetworkSpec {
+        &self.spec.network
+    }
+
+    /// Makes the training images ready, which takes seconds for generated ones.
+    pub fn draw(&self, threads: usize) {
+        self.data.train(threads);
+    }
+
+    /// The right labels of a step.
+    pub fn labels(&mut self, step: u64) -> Vec<u8> {
+        let samples = self.batches.samples(step);
+        labels_of(&self.data, &samples)
+    }
+
+    /// What the first layer reads in a step.
+    pub fn first_input(&mut self, step: u64) -> FirstInput {
+        let samples = self.batches.samples(step);
+        let network = &self.spec.network;
+        let labels = labels_of(&self.data, &samples);
+        let epoch = step / network.steps_per_epoch;
+        let negatives = negative_labels(network, epoch, &samples, &labels);
+        let pixels = gather(self.data.train(self.threads), &samples, network.classes);
+        FirstInput { pixels, labels, negatives }
+    }
+}
+
+fn labels_of(data: &Data, samples: &[u32]) -> Vec<u8> {
+    let labels = data.train_labels();
+    samples.iter().map(|&sample| labels[sample as usize]).collect()
+}

@@ -1,0 +1,243 @@
+//! The trained network as one thing: assembled from rows, scored, written, read.
+//!
+//! Rule: a model is complete or it is an error that names the row that is missing; its hash is
+//! that of its tensors, wherever it is computed.
+
+use std::{collections::HashMap, fs, io::Write, path::Path};
+
+use ::safetensors::SafeTensors;
+use bytes::Bytes;
+use ffp2p_proto::{Hash, RowId, Span};
+use serde::Serialize;
+
+use crate::{
+    checkpoint,
+    config::{ForeignSpecError, Spec},
+    data::{Data, gather},
+    ff::{Evaluation, Network, NetworkError, Workers, model_hash},
+};
+
+mod safetensors;
+
+use self::safetensors::{from_safetensors, to_safetensors};
+
+/// Test samples looked at after an epoch; the last epoch looks at all of them.
+pub const PROGRESS_SAMPLES: usize = 2_000;
+
+/// Test samples in memory as floating point at once.
+const BLOCK: usize = 1_000;
+
+/// The largest model file that is read, bytes.
+const MAX_MODEL_BYTES: u64 = 8 << 30;
+
+/// Why there is no model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// A row's last checkpoint is not there.
+    #[error(
+        "row {row} (layer {layer}, shard {shard}) is missing: its last chapter is not trained yet \
+         or nobody here holds it; let the run finish, or try again with --wait"
+    )]
+    Missing {
+        /// The row.
+        row: u16,
+        /// Its layer.
+        layer: usize,
+        /// Its shard.
+        shard: usize,
+    },
+    /// A row's bytes are not what the spec asks for.
+    #[error("row {row}: {reason}")]
+    Row {
+        /// The row.
+        row: u16,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The rows do not make a network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The file cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not a model of this program.
+    #[error("{path}: not a model written by ffp2p: {reason}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file's spec is not one that this program runs.
+    #[error(transparent)]
+    Spec(#[from] ForeignSpecError),
+    /// The file says it has another hash than it has.
+    #[error("{path}: the tensors have hash {found}, the file says {said}; it is damaged")]
+    Hash {
+        /// The file.
+        path: String,
+        /// Computed.
+        found: String,
+        /// In the metadata.
+        said: String,
+    },
+}
+
+/// A trained network with its spec.
+#[derive(Debug)]
+pub struct Model {
+    /// What it was trained by.
+    pub spec: Spec,
+    /// What answers.
+    pub network: Network,
+    /// Who trained which chapters.
+    pub ledger: Vec<Span>,
+}
+
+/// One line of the record of who trained what, as the file carries it.
+#[derive(Serialize)]
+struct Trained {
+    row: u16,
+    first_chapter: u64,
+    last_chapter: u64,
+    peer: String,
+}
+
+impl Model {
+    /// Assembles the rows' last checkpoints; `get` gives each row's bytes.
+    ///
+    /// # Errors
+    /// If a row is missing or is not what the spec asks for.
+    pub fn assemble(
+        spec: &Spec,
+        ledger: Vec<Span>,
+        mut get: impl FnMut(RowId) -> Option<Bytes>,
+    ) -> Result<Self, ModelError> {
+        let mut rows = Vec::new();
+        for (row, place) in spec.network.rows().into_iter().enumerate() {
+            let row = row as u16;
+            let (layer, shard) = (place.layer, place.shard);
+            let bytes = get(RowId(row)).ok_or(ModelError::Missing { row, layer, shard })?;
+            let state = checkpoint::decode(&bytes, &spec.network, place)
+                .map_err(|error| ModelError::Row { row, reason: error.to_string() })?;
+            rows.push(state);
+        }
+        let network = Network::from_rows(spec.network.clone(), rows)?;
+        Ok(Self { spec: spec.clone(), network, ledger })
+    }
+
+    /// BLAKE3 of the tensors.
+    pub fn hash(&self) -> Hash {
+        Hash(*model_hash(&self.network.tensors()).as_bytes())
+    }
+
+    /// Scores both classifiers on the first `samples` test samples.
+    pub fn evaluate(&self, data: &Data, samples: usize, workers: &dyn Workers) -> Evaluation {
+        evaluate(&self.network, data, samples, workers)
+    }
+
+    /// Writes the model as a safetensors file, whole or not at all.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), ModelError> {
+        let tensors = self.network.tensors();
+        let hash = model_hash(&tensors);
+        let bytes = to_safetensors(&tensors, self.metadata(&hash.to_string()))
+            .map_err(|reason| ModelError::File { path: path.display().to_string(), reason })?;
+        write(path, &bytes)
+            .map_err(|source| ModelError::Io { path: path.display().to_string(), source })
+    }
+
+    fn metadata(&self, hash: &str) -> HashMap<String, String> {
+        let trained: Vec<Trained> = self
+            .ledger
+            .iter()
+            .map(|span| Trained {
+                row: span.row.0,
+                first_chapter: span.first,
+                last_chapter: span.last,
+                peer: span.by.to_hex(),
+            })
+            .collect();
+        let spec = String::from_utf8_lossy(&self.spec.canonical()).into_owned();
+        HashMap::from([
+            ("format".to_owned(), "pt".to_owned()),
+            ("ffp2p.spec".to_owned(), spec),
+            ("ffp2p.run".to_owned(), self.spec.run_id().to_string()),
+            ("ffp2p.model".to_owned(), hash.to_owned()),
+            (
+                "ffp2p.trained_by".to_owned(),
+                serde_json::to_string(&trained).unwrap_or_else(|_| "[]".to_owned()),
+            ),
+        ])
+    }
+
+    /// Reads a model that [`Model::save`] wrote, and checks its hash.
+    ///
+    /// # Errors
+    /// If the file is not such a model, or is damaged.
+    pub fn load(path: &Path) -> Result<Self, ModelError> {
+        let name = path.display().to_string();
+        let io = |source| ModelError::Io { path: name.clone(), source };
+        let wrong = |reason: String| ModelError::File { path: name.clone(), reason };
+        let length = fs::metadata(path).map_err(io)?.len();
+        if length > MAX_MODEL_BYTES {
+            return Err(wrong(format!("{length} bytes are more than {MAX_MODEL_BYTES}")));
+        }
+        let bytes =
+            fs::read(path).map_err(|source| ModelError::Io { path: name.clone(), source })?;
+        let (_, header) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| wrong(error.to_string()))?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        let entry = |key: &str| {
+            metadata.get(key).ok_or_else(|| wrong(format!("its metadata have no {key}")))
+        };
+        let spec = Spec::from_canonical(entry("ffp2p.spec")?.as_bytes())?;
+        let said = entry("ffp2p.model")?.clone();
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| wrong(error.to_string()))?;
+        let tensors = from_safetensors(&file).map_err(wrong)?;
+        let found = model_hash(&tensors).to_string();
+        if found != said {
+            return Err(ModelError::Hash { path: name, found, said });
+        }
+        let network = Network::from_tensors(spec.network.clone(), &tensors)?;
+        Ok(Self { spec, network, ledger: Vec::new() })
+    }
+}
+
+/// Scores a network on the first `samples` test samples of `data`.
+pub fn evaluate(
+    network: &Network,
+    data: &Data,
+    samples: usize,
+    workers: &dyn Workers,
+) -> Evaluation {
+    let (images, labels) = data.test(workers.count());
+    let count = samples.min(labels.len());
+    let mut total = Evaluation::default();
+    for start in (0..count).step_by(BLOCK) {
+        let end = (start + BLOCK).min(count);
+        let samples: Vec<u32> = (start as u32..end as u32).collect();
+        let pixels = gather(images, &samples, network.spec().classes);
+        total = total.and(&network.evaluate(&pixels, &labels[start..end], workers));
+    }
+    total
+}
+
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    // Several processes may write the same model to the same place.
+    name.push(format!(".{}.part", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let mut file = fs::File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
+}
