@@ -1,0 +1,337 @@
+//! One loop: network, trainer, timers and the person go into the state machine; what it asks for
+//! goes out.
+//!
+//! Rule: every arm of the loop ends in [`State::handle`], and every output is carried out at
+//! once and in order. Work that takes long (training, scoring, disk) runs elsewhere.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ffp2p_net::{BlobSource, Handle};
+use ffp2p_proto::{BlobRef, Hash, Input, Output, Role, Score, State, Time};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    disk::Disk,
+    store::Store,
+    trainer::{Command, Done, Trainer},
+    workers::Pool,
+};
+use crate::{
+    config::{Checked, Spec},
+    course::Course,
+    data::Data,
+    export::ModelError,
+    report::Event,
+    view::View,
+};
+
+/// Answers of the trainer that can wait.
+const ANSWERS: usize = 64;
+
+/// Results of scoring and of assembling the model that can wait.
+const RESULTS: usize = 8;
+
+/// Between two progress reports.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// How a node is set up, the network aside.
+#[derive(Debug)]
+pub struct Settings {
+    /// Training threads.
+    pub threads: usize,
+    /// Decisions' timers and limits.
+    pub config: ffp2p_proto::Config,
+    /// Where the model goes when the run is complete.
+    pub out: Option<PathBuf>,
+}
+
+/// Why a node shall stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// A person pressed Ctrl-C: the first time to leave cleanly, the second to go at once.
+    Asked,
+    /// The program that started the node is gone: leave cleanly.
+    Abandoned,
+}
+
+/// How a node ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The run is complete.
+    Done,
+    /// The person stopped it before that.
+    Interrupted,
+}
+
+/// Why a node failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The network cannot be used.
+    #[error(transparent)]
+    Network(#[from] ffp2p_net::StartError),
+    /// The data set and the spec do not fit.
+    #[error(transparent)]
+    Course(#[from] crate::data::BatchSizeError),
+    /// The trained model cannot be assembled or written.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A part of the node stopped working.
+    #[error("the {0} stopped; start the node again")]
+    Stopped(&'static str),
+}
+
+/// What work beside the loop found.
+#[derive(Debug)]
+pub(super) enum Found {
+    Score(Score),
+    Model(Result<Hash, ModelError>),
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    pub(super) spec: Spec,
+    pub(super) data: Data,
+    pub(super) settings: Settings,
+    pub(super) state: State,
+    pub(super) net: Handle,
+    events: mpsc::Receiver<ffp2p_net::Event>,
+    trainer: Trainer,
+    answers: mpsc::Receiver<Done>,
+    pub(super) results: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
+    pub(super) store: Arc<Store>,
+    pub(super) view: View,
+    /// The addresses it can be reached at.
+    pub(super) listen: Vec<String>,
+    started: Instant,
+    /// Steps of the slowest row at the last report, and when.
+    pub(super) pace: (u64, Instant),
+    trained: bool,
+    pub(super) model: Option<Hash>,
+    /// Whether the model is being put together.
+    pub(super) assembling: bool,
+    finished: bool,
+}
+
+impl Node {
+    /// Starts a node: the network, the trainer, and what its folder still has.
+    ///
+    /// # Errors
+    /// If the network cannot be used.
+    pub async fn start(
+        checked: Checked,
+        network: ffp2p_net::Config,
+        settings: Settings,
+        disk: Option<Disk>,
+        view: View,
+    ) -> Result<Self, NodeError> {
+        let plan = checked.spec.plan();
+        let restored = disk.as_ref().map(Disk::checkpoints).and_then(Result::ok);
+        let store = Arc::new(Store::new(disk));
+        let blobs: Arc<dyn BlobSource> = Arc::clone(&store) as Arc<dyn BlobSource>;
+        let (net, events) = ffp2p_net::spawn(network, blobs).await?;
+        let (sender, answers) = mpsc::channel(ANSWERS);
+        let course = Course::new(&checked, settings.threads)?;
+        let trainer = Trainer::start(course, Pool::new(settings.threads), sender);
+        let state = State::new(net.id(), Role::Worker, plan, settings.config.clone(), Time(0));
+        let now = Instant::now();
+        let mut node = Self {
+            spec: checked.spec,
+            data: checked.data,
+            settings,
+            state,
+            net,
+            events,
+            trainer,
+            answers,
+            results: mpsc::channel(RESULTS),
+            store,
+            view,
+            listen: Vec::new(),
+            started: now,
+            pace: (0, now),
+            trained: false,
+            model: None,
+            assembling: false,
+            finished: false,
+        };
+        for (checkpoint, bytes) in restored.into_iter().flatten() {
+            node.store.insert(checkpoint.blob.hash, bytes);
+            node.handle(Input::Restored(checkpoint))?;
+        }
+        Ok(node)
+    }
+
+    /// Runs until the run is complete or `stop` says so.
+    ///
+    /// # Errors
+    /// If a part of the node stops working, or the model cannot be written.
+    pub async fn run(mut self, mut stop: mpsc::Receiver<Stop>) -> Result<Ending, NodeError> {
+        let mut progress = tokio::time::interval(PROGRESS);
+        progress.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut asked = 0;
+        while !self.finished || self.assembling {
+            let wakeup = self.started + Duration::from_millis(self.state.next_wakeup().0);
+            tokio::select! {
+                Some(stop) = stop.recv() => {
+                    asked += u32::from(stop == Stop::Asked);
+                    if asked > 1 {
+                        break;
+                    }
+                    self.note("leaving: handing over rows; press Ctrl-C again to go at once");
+                    self.handle(Input::Leave)?;
+                }
+                answer = self.answers.recv() => {
+                    let answer = answer.ok_or(NodeError::Stopped("trainer"))?;
+                    self.on_trainer(answer)?;
+                }
+                event = self.events.recv() => {
+                    let event = event.ok_or(NodeError::Stopped("network"))?;
+                    self.on_network(event)?;
+                }
+                Some(found) = self.results.1.recv() => self.on_found(found)?,
+                () = tokio::time::sleep_until(wakeup) => self.handle(Input::Wakeup)?,
+                _ = progress.tick() => self.report_progress(),
+            }
+        }
+        self.report_progress();
+        let ending = if self.model.is_some() { Ending::Done } else { Ending::Interrupted };
+        self.net.shutdown().await;
+        if let Some(store) = Arc::get_mut(&mut self.store) {
+            store.close();
+        }
+        Ok(ending)
+    }
+
+    /// The time as the decisions see it.
+    fn now(&self) -> Time {
+        Time(self.started.elapsed().as_millis() as u64)
+    }
+
+    fn handle(&mut self, input: Input) -> Result<(), NodeError> {
+        let now = self.now();
+        for output in self.state.handle(input, now) {
+            self.carry_out(output)?;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, output: Output) -> Result<(), NodeError> {
+        match output {
+            Output::Broadcast(message) => self.net.broadcast(message),
+            Output::Send { to, message } => self.net.send(to, message),
+            Output::Load { row, load, checkpoint, .. } => {
+                let checkpoint = checkpoint.map(|hash| self.blob(hash));
+                self.command(Command::Load { row, load, checkpoint })?;
+            }
+            Output::Train { row, load, step, inputs, emit, checkpoint } => {
+                let inputs = inputs.into_iter().map(|hash| self.blob(hash)).collect();
+                self.command(Command::Train { row, load, step, inputs, emit, checkpoint })?;
+            }
+            Output::Unload { row } => self.command(Command::Unload { row })?,
+            Output::Fetch { blob, from } => self.net.fetch(blob, from),
+            Output::Drop(hash) => self.store.remove(hash),
+            Output::Keep(checkpoint) => self.store.keep(checkpoint),
+            Output::Evaluate { epoch, checkpoints } => self.score(epoch, checkpoints),
+            Output::Notify(notice) => self.tell(notice),
+            Output::Finished => self.finished = true,
+        }
+        Ok(())
+    }
+
+    /// A blob that the decisions hold. An empty one stands for what should not happen, and is
+    /// refused where it is read.
+    fn blob(&self, hash: Hash) -> Bytes {
+        self.store.get(&hash).unwrap_or_else(|| {
+            tracing::error!(%hash, "a blob that is needed is not in the store");
+            Bytes::new()
+        })
+    }
+
+    fn command(&self, command: Command) -> Result<(), NodeError> {
+        if self.trainer.command(command) { Ok(()) } else { Err(NodeError::Stopped("trainer")) }
+    }
+
+    fn on_trainer(&mut self, answer: Done) -> Result<(), NodeError> {
+        let input = match answer {
+            Done::Loaded { row, load, ok } => Input::Loaded { row, load, ok },
+            Done::Refused { row, load, step } => Input::Refused { row, load, step },
+            Done::Speed(speed) => Input::Speed(speed),
+            Done::Trained { row, load, step, batch, checkpoint } => {
+                if !self.trained {
+                    self.trained = true;
+                    let seconds = self.started.elapsed().as_secs_f64();
+                    self.view.show(&Event::Training { row: row.0, step, seconds });
+                }
+                let put = |(blob, bytes): (BlobRef, Bytes)| {
+                    self.store.insert(blob.hash, bytes);
+                    blob
+                };
+                let batch = batch.map(put);
+                let checkpoint = checkpoint.map(|(made, loss)| (put(made), loss));
+                Input::Trained { row, load, step, batch, checkpoint }
+            }
+        };
+        self.handle(input)
+    }
+
+    fn on_network(&mut self, event: ffp2p_net::Event) -> Result<(), NodeError> {
+        match heard(event, &self.store) {
+            Ok(input) => self.handle(input),
+            Err(event) => {
+                self.tell_network(*event);
+                Ok(())
+            }
+        }
+    }
+
+    fn on_found(&mut self, found: Found) -> Result<(), NodeError> {
+        match found {
+            Found::Score(score) => self.handle(Input::Evaluated(score)),
+            Found::Model(model) => {
+                let model = model?;
+                self.assembling = false;
+                self.model = Some(model);
+                if let Some(path) = &self.settings.out {
+                    let file = path.display().to_string();
+                    self.view.show(&Event::Saved { file, model: model.to_string() });
+                }
+                let traffic = self.net.traffic();
+                self.view.show(&Event::Done {
+                    model: model.to_string(),
+                    seconds: self.started.elapsed().as_secs_f64(),
+                    bytes_in: traffic.bytes_in,
+                    bytes_out: traffic.bytes_out,
+                });
+                self.handle(Input::Wakeup)
+            }
+        }
+    }
+}
+
+/// What the decisions hear of the network; the other events come back. A blob that was fetched is
+/// in the store then.
+///
+/// # Errors
+/// The event, when it is none of the decisions' business.
+pub(crate) fn heard(
+    event: ffp2p_net::Event,
+    store: &Store,
+) -> Result<Input, Box<ffp2p_net::Event>> {
+    use ffp2p_net::Event;
+    Ok(match event {
+        Event::Connected(peer) => Input::Connected(peer),
+        Event::Disconnected(peer) => Input::Disconnected(peer),
+        Event::Received { from, message } => Input::Received { from, message },
+        Event::Fetched { blob, bytes } => {
+            store.insert(blob.hash, bytes);
+            Input::Fetched { hash: blob.hash }
+        }
+        Event::FetchFailed { hash, from, .. } => Input::FetchFailed { hash, from },
+        Event::Listening(_) | Event::OtherRun { .. } | Event::Refused { .. } | Event::Alone(_) => {
+            return Err(Box::new(event));
+        }
+    })
+}

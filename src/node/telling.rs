@@ -1,0 +1,181 @@
+//! What a node tells, and the work it does beside the loop: scoring and assembling the model.
+//!
+//! Rule: nothing here changes what is decided; results come back as inputs of the loop.
+
+use ffp2p_net::BlobSource;
+use ffp2p_proto::{Checkpoint, Hash, Notice, Score};
+use tokio::time::Instant;
+
+use super::driver::{Found, Node};
+use crate::{
+    checkpoint,
+    export::{Model, PROGRESS_SAMPLES, evaluate},
+    ff::{Inline, Network},
+    report::Event,
+};
+
+impl Node {
+    /// A sentence for the person.
+    pub(super) fn note(&mut self, message: impl Into<String>) {
+        self.view.show(&Event::Note { message: message.into() });
+    }
+
+    /// Tells that the node is up, and where.
+    fn report_ready(&mut self) {
+        let rows = self.spec.network.rows();
+        self.view.show(&Event::Ready {
+            peer: self.net.id().to_string(),
+            run: self.spec.run_id().to_string(),
+            listen: self.listen.clone(),
+            rows: rows.iter().map(|row| (row.layer, row.shard)).collect(),
+            steps: self.spec.network.steps,
+            chapter_steps: self.spec.chapter_steps,
+        });
+    }
+
+    /// Tells what happens on the network beside the run.
+    pub(super) fn tell_network(&mut self, event: ffp2p_net::Event) {
+        match event {
+            ffp2p_net::Event::Listening(address) => self.on_listening(address.to_string()),
+            ffp2p_net::Event::OtherRun { peer, run } => self.note(format!(
+                "peer {peer} trains another run ({}); equal specs are the same run",
+                run.short()
+            )),
+            ffp2p_net::Event::Refused { peer, reason } => {
+                self.note(format!("peer {peer} was sent away: {reason}"));
+            }
+            ffp2p_net::Event::Alone(report) => self.note(report.to_string()),
+            ffp2p_net::Event::Connected(_)
+            | ffp2p_net::Event::Disconnected(_)
+            | ffp2p_net::Event::Received { .. }
+            | ffp2p_net::Event::Fetched { .. }
+            | ffp2p_net::Event::FetchFailed { .. } => {}
+        }
+    }
+
+    /// The first address makes the node ready; others are told as they come.
+    fn on_listening(&mut self, address: String) {
+        self.listen.push(address.clone());
+        if self.listen.len() == 1 {
+            self.report_ready();
+        } else {
+            tracing::info!(address, "also listening");
+        }
+    }
+
+    /// Tells what the decisions want told.
+    pub(super) fn tell(&mut self, notice: Notice) {
+        let event = match notice {
+            Notice::PeerJoined(peer) => {
+                Event::Peer { peer: peer.to_string(), state: "joined".to_owned() }
+            }
+            Notice::PeerLeft { peer, goodbye } => {
+                let state = if goodbye { "left" } else { "silent" };
+                Event::Peer { peer: peer.to_string(), state: state.to_owned() }
+            }
+            Notice::Owner(lease) => {
+                Event::Owner { row: lease.row.0, peer: lease.owner.to_string(), term: lease.term.0 }
+            }
+            Notice::Chapter(checkpoint) => Event::Chapter {
+                row: checkpoint.row.0,
+                chapter: self.spec.plan().chapter_ending(checkpoint.step),
+                loss: checkpoint.loss_micro as f64 / 1e6,
+                peer: checkpoint.by.to_string(),
+            },
+            Notice::Score(score) => eval_event(&score),
+            Notice::Blame { peer, reason } => {
+                Event::Note { message: format!("peer {peer} sent {reason}; ignored") }
+            }
+            Notice::Complete(checkpoints) => return self.assemble(checkpoints),
+        };
+        self.view.show(&event);
+    }
+
+    /// Tells how far the run is.
+    pub(super) fn report_progress(&mut self) {
+        if self.model.is_some() {
+            return;
+        }
+        let snapshot = self.state.snapshot();
+        let slowest = snapshot.rows.iter().map(|row| row.done).min().unwrap_or(0);
+        let (before, at) = std::mem::replace(&mut self.pace, (slowest, Instant::now()));
+        let seconds = at.elapsed().as_secs_f64().max(1e-3);
+        let owner = |owner: Option<_>| {
+            owner.map_or_else(String::new, |(id, _): (ffp2p_proto::NodeId, _)| id.to_string())
+        };
+        self.view.show(&Event::Progress {
+            rows: snapshot.rows.iter().map(|row| row.done).collect(),
+            owners: snapshot.rows.iter().map(|row| owner(row.owner)).collect(),
+            peers: snapshot.peers.len(),
+            steps_per_second: slowest.saturating_sub(before) as f64 / seconds,
+        });
+    }
+
+    /// Scores the network made of these checkpoints; the result comes back to the loop.
+    pub(super) fn score(&self, epoch: u64, checkpoints: Vec<Hash>) {
+        let (spec, data, store) = (self.spec.clone(), self.data.clone(), self.store.clone());
+        let results = self.results.0.clone();
+        let is_last = epoch == spec.epochs;
+        tokio::task::spawn_blocking(move || {
+            let places = spec.network.rows();
+            let rows = places.iter().zip(&checkpoints).map(|(place, hash)| {
+                let bytes = store.get(hash).unwrap_or_default();
+                checkpoint::decode(&bytes, &spec.network, *place)
+            });
+            let network = rows
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| error.to_string())
+                .and_then(|rows| {
+                    Network::from_rows(spec.network.clone(), rows).map_err(|e| e.to_string())
+                });
+            let score = match network {
+                Ok(network) => {
+                    let samples = if is_last { usize::MAX } else { PROGRESS_SAMPLES };
+                    let found = evaluate(&network, &data, samples, &Inline);
+                    Score {
+                        epoch,
+                        samples: found.samples,
+                        softmax_correct: found.softmax_correct,
+                        goodness_correct: found.goodness_correct,
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, epoch, "an epoch could not be scored");
+                    Score { epoch, samples: 0, softmax_correct: 0, goodness_correct: 0 }
+                }
+            };
+            // The loop is gone when the node stops; then nobody wants the score.
+            let _ = results.blocking_send(Found::Score(score));
+        });
+    }
+
+    /// Puts the trained model together, and writes it where that was asked for.
+    fn assemble(&mut self, checkpoints: Vec<Checkpoint>) {
+        self.assembling = true;
+        let (spec, store, out) = (self.spec.clone(), self.store.clone(), self.settings.out.clone());
+        let ledger = self.state.snapshot().ledger;
+        let results = self.results.0.clone();
+        tokio::task::spawn_blocking(move || {
+            let get = |row: ffp2p_proto::RowId| {
+                let checkpoint = checkpoints.get(usize::from(row.0))?;
+                store.get(&checkpoint.blob.hash)
+            };
+            let model = Model::assemble(&spec, ledger, get).and_then(|model| {
+                out.as_deref().map_or(Ok(()), |path| model.save(path))?;
+                Ok(model.hash())
+            });
+            let _ = results.blocking_send(Found::Model(model));
+        });
+    }
+}
+
+/// A score as scripts see it.
+pub(crate) fn eval_event(score: &Score) -> Event {
+    let fraction = |correct: u32| f64::from(correct) / f64::from(score.samples.max(1));
+    Event::Eval {
+        epoch: score.epoch,
+        samples: score.samples,
+        softmax_accuracy: fraction(score.softmax_correct),
+        goodness_accuracy: fraction(score.goodness_correct),
+    }
+}
