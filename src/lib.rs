@@ -1,8 +1,23 @@
-//! `ffp2p` trains Forward-Forward networks on whatever machines share a LAN.
+//! `ffp2p` trains Forward-Forward networks (Hinton 2022) on whatever machines share a LAN, after
+//! the Pipeline Forward-Forward of Aktemur et al. (2024), without a coordinator.
 //!
 //! A run is a grid of cells, layer x chapter. What a cell computes is fixed by the run's spec and
-//! by nothing else, so the model of a run is the same bytes whether one peer trained it or eight.
+//! by nothing else, so the model of a run is the same bytes whether one peer trained it or eight,
+//! and whether or not some of them left meanwhile. Peers only decide where cells are computed.
+//!
+//! - [`ff`] is the mathematics, [`data`] the samples, [`course`] which sample is when.
+//! - [`config`] turns flags into a checked spec, [`checkpoint`] a row into bytes.
+//! - [`node`] carries out what `ffp2p_proto` decides, over `ffp2p_net`.
+//! - [`export`] makes one model of the rows; [`report`] and [`view`] tell of it all.
 
 pub mod checkpoint;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod course;
 pub mod data;
+pub mod export;
 pub mod ff;
+pub mod node;
+pub mod report;
+pub mod view;

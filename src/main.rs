@@ -1,3 +1,22 @@
-//! The doorway: parse, run, exit code.
+//! The doorway: parse, log, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use ffp2p::{cli::Cli, commands};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("FFP2P_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match commands::run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !error.to_string().is_empty() {
+                eprintln!("ffp2p: {error}");
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `ffp2p join`: one node, until the run is complete or the person stops it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use tokio::sync::mpsc;
+
+use super::{CommandError, check_out, run_info, runtime, threads};
+use crate::{
+    cli::{JoinArgs, NetworkArgs},
+    node::{Disk, Ending, Node, Pool, Settings, Stop},
+    view::View,
+};
+
+/// Requests to stop that can wait: the second is already the last.
+const STOPS: usize = 4;
+
+pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
+    let threads = threads(args.threads, Pool::usual_threads(1))?;
+    check_out(args.output.out.as_deref())?;
+    let mut network = network(&args.network, args.store.as_deref())?;
+    let checked = args.spec.check()?;
+    let disk = args.store.as_deref().map(|dir| Disk::open(dir, &checked.spec)).transpose()?;
+    network.run = Some(run_info(&checked));
+    let config = ffp2p_proto::Config { exit_when_done: args.exit_when_done, ..Default::default() };
+    let settings = Settings { threads, config, out: args.output.out };
+    let view = View::new(args.output.json);
+    let runtime = runtime()?;
+    let ending = runtime.block_on(async {
+        let node = Node::start(checked, network, settings, disk, view).await?;
+        let (stop, stops) = mpsc::channel(STOPS);
+        tokio::spawn(watch_signals(stop.clone()));
+        if args.leave_on_eof {
+            std::thread::spawn(move || wait_for_eof(&stop));
+        }
+        node.run(stops).await
+    })?;
+    // The thread that reads standard input may still wait for it.
+    runtime.shutdown_background();
+    match ending {
+        Ending::Done => Ok(()),
+        Ending::Interrupted => Err(CommandError::Interrupted),
+    }
+}
+
+/// Each Ctrl-C (and on Unix each SIGTERM) is one request to stop.
+async fn watch_signals(stop: mpsc::Sender<Stop>) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                pressed = tokio::signal::ctrl_c() => if pressed.is_err() { return },
+            }
+            if stop.send(Stop::Asked).await.is_err() {
+                return;
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    while tokio::signal::ctrl_c().await.is_ok() && stop.send(Stop::Asked).await.is_ok() {}
+}
+
+/// The program that started this node is gone when standard input ends.
+fn wait_for_eof(stop: &mpsc::Sender<Stop>) {
+    let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    let _ = stop.blocking_send(Stop::Abandoned);
+}
+
+/// The network's settings from flags; `store` remembers peers.
+pub(super) fn network(
+    args: &NetworkArgs,
+    store: Option<&Path>,
+) -> Result<ffp2p_net::Config, CommandError> {
+    let listen = args
+        .listen
+        .iter()
+        .map(|addr| {
+            let text = match addr.parse::<SocketAddr>() {
+                Ok(SocketAddr::V4(v4)) => format!("/ip4/{}/tcp/{}", v4.ip(), v4.port()),
+                Ok(SocketAddr::V6(v6)) => format!("/ip6/{}/tcp/{}", v6.ip(), v6.port()),
+                Err(_) => addr.clone(),
+            };
+            text.parse().map_err(|error| {
+                CommandError::Usage(format!(
+                    "--listen {addr}: {error}; write IP:PORT or /ip4/IP/tcp/PORT"
+                ))
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let usual = ffp2p_net::Config::default();
+    Ok(ffp2p_net::Config {
+        swarm: args.swarm.clone(),
+        run: None,
+        listen: if listen.is_empty() { usual.listen } else { listen },
+        peers: args.peer.clone(),
+        mdns: !args.no_mdns,
+        rendezvous: Some(args.rendezvous.clone().unwrap_or_else(usual_rendezvous)),
+        remembered: store.map(|store| store.join("peers")),
+    })
+}
+
+/// Where the nodes of one user on one host meet.
+fn usual_rendezvous() -> PathBuf {
+    let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_dir());
+    match own {
+        Some(dir) => dir.join("ffp2p"),
+        None => {
+            let user = std::env::var("USER").or_else(|_| std::env::var("USERNAME"));
+            std::env::temp_dir().join(format!("ffp2p-{}", user.unwrap_or_default()))
+        }
+    }
+}

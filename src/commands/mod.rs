@@ -1,0 +1,116 @@
+//! What each command does, and how it ends.
+//!
+//! Rule: every failure is one line that says what to do, and an exit code that `docs/CLI.md` lists.
+
+mod eval;
+mod export;
+mod join;
+mod train;
+mod up;
+
+use crate::{
+    cli::Command,
+    config::{Checked, SpecArgsError},
+    data::DataError,
+    export::ModelError,
+    node::{NodeError, StoreError},
+};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The spec is wrong.
+    #[error(transparent)]
+    Spec(#[from] SpecArgsError),
+    /// The data set is wrong.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A flag is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// The store folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The node failed.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The model cannot be read, written or put together.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// There is nothing to export yet.
+    #[error("{0}")]
+    NothingYet(String),
+    /// Something else failed.
+    #[error("{0}")]
+    Failed(String),
+    /// The person stopped it before it was done.
+    #[error("stopped before the run was complete")]
+    Interrupted,
+}
+
+impl CommandError {
+    /// 2 for wrong usage or input, 3 for nothing to export yet, 130 when interrupted, 1 otherwise.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Spec(_) | Self::Data(_) | Self::Usage(_) | Self::Store(_) => 2,
+            Self::Model(ModelError::Missing { .. }) | Self::NothingYet(_) => 3,
+            Self::Interrupted => 130,
+            Self::Node(NodeError::Network(_)) => 2,
+            Self::Node(_) | Self::Model(_) | Self::Failed(_) => 1,
+        }
+    }
+}
+
+/// Does what a person asked for.
+///
+/// # Errors
+/// Whatever kept it from being done.
+pub fn run(command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::Join(args) => join::run(args),
+        Command::Up(args) => up::run(args),
+        Command::Train(args) => train::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Eval(args) => eval::run(args),
+    }
+}
+
+/// Checks a number of threads.
+fn threads(asked: Option<usize>, usual: usize) -> Result<usize, CommandError> {
+    match asked {
+        None => Ok(usual),
+        Some(threads) if (1..=MAX_THREADS).contains(&threads) => Ok(threads),
+        Some(threads) => {
+            Err(CommandError::Usage(format!("--threads {threads}: choose 1 to {MAX_THREADS}")))
+        }
+    }
+}
+
+/// Threads of one node, at most.
+const MAX_THREADS: usize = 1024;
+
+/// Refuses to train for hours and then not be able to write.
+fn check_out(out: Option<&std::path::Path>) -> Result<(), CommandError> {
+    let Some(path) = out else { return Ok(()) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if path.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
+        let text = format!("--out {}: name a file in a folder that exists", path.display());
+        return Err(CommandError::Usage(text));
+    }
+    Ok(())
+}
+
+/// The runtime that a node's network runs on.
+fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::Failed(format!("no async runtime: {error}")))
+}
+
+/// What a node tells others about its run.
+fn run_info(checked: &Checked) -> ffp2p_net::RunInfo {
+    ffp2p_net::RunInfo { id: checked.spec.run_id(), spec: checked.spec.canonical().into() }
+}

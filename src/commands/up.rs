@@ -1,0 +1,226 @@
+//! `ffp2p up`: several nodes on this host, each a process like `ffp2p join`, in one view.
+//!
+//! Rule: the nodes are ordinary ones and share nothing but the host; this process only starts
+//! them, merges what they tell, and lets them leave when it goes.
+
+use std::{
+    collections::BTreeSet,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    sync::mpsc,
+};
+
+use super::{CommandError, check_out, runtime, threads};
+use crate::{cli::UpArgs, node::Pool, report::Event, view::View};
+
+/// Nodes on one host, at most.
+const MAX_NODES: usize = 64;
+
+/// Lines of the nodes that wait to be shown.
+const LINES: usize = 1024;
+
+/// The model's file when none is named.
+const USUAL_OUT: &str = "model.safetensors";
+
+/// What a node's output stream gave.
+enum Said {
+    Event(Box<Event>),
+    Ended,
+}
+
+pub(super) fn run(mut args: UpArgs) -> Result<(), CommandError> {
+    if !(1..=MAX_NODES).contains(&args.nodes) {
+        let text = format!("--nodes {}: choose 1 to {MAX_NODES}", args.nodes);
+        return Err(CommandError::Usage(text));
+    }
+    args.threads = Some(threads(args.threads, Pool::usual_threads(args.nodes))?);
+    args.output.out.get_or_insert_with(|| USUAL_OUT.into());
+    check_out(args.output.out.as_deref())?;
+    args.spec = args.spec.with_file()?;
+    super::join::network(&args.network, None)?;
+    // A wrong spec is told once, here, not by every node.
+    args.spec.clone().check()?;
+    let runtime = runtime()?;
+    runtime.block_on(watch(&args))
+}
+
+/// Starts the nodes and shows what they say until the last one has ended.
+async fn watch(args: &UpArgs) -> Result<(), CommandError> {
+    let (say, mut said) = mpsc::channel(LINES);
+    let mut nodes = Vec::new();
+    for number in 0..args.nodes {
+        nodes.push(start(args, number, say.clone())?);
+    }
+    drop(say);
+    let mut merged = Merged::new(View::new(args.output.json));
+    let (mut running, mut asked) = (nodes.len(), 0);
+    while running > 0 {
+        tokio::select! {
+            Some(said) = said.recv() => match said {
+                Said::Event(event) => merged.show(*event),
+                Said::Ended => running -= 1,
+            },
+            Ok(()) = tokio::signal::ctrl_c() => {
+                asked += 1;
+                for node in &mut nodes {
+                    // A node leaves when its standard input closes.
+                    drop(node.stdin.take());
+                    if asked > 1 {
+                        let _ = node.start_kill();
+                    }
+                }
+            }
+        }
+    }
+    let mut failed = None;
+    for node in &mut nodes {
+        match node.wait().await {
+            Ok(status) if status.success() => {}
+            Ok(status) => failed = failed.or(status.code()).or(Some(1)),
+            Err(error) => return Err(CommandError::Failed(format!("a node was lost: {error}"))),
+        }
+    }
+    match (merged.finish()?, asked, failed) {
+        (true, _, _) => Ok(()),
+        (false, 1.., _) | (false, _, Some(130)) => Err(CommandError::Interrupted),
+        (false, _, code) => Err(CommandError::Failed(match code {
+            Some(code) => format!("the nodes stopped before the run was complete (code {code})"),
+            None => "the nodes stopped before the run was complete".to_owned(),
+        })),
+    }
+}
+
+/// Starts one node and a task that reads its events.
+fn start(args: &UpArgs, number: usize, say: mpsc::Sender<Said>) -> Result<Child, CommandError> {
+    let cannot = |error| CommandError::Failed(format!("cannot start a node: {error}"));
+    let program = std::env::current_exe().map_err(cannot)?;
+    let mut command = Command::new(program);
+    command.args(["join", "--json", "--exit-when-done", "--leave-on-eof"]);
+    command.args(args.spec.to_flags());
+    command.arg("--threads").arg(args.threads.unwrap_or(1).to_string());
+    command.arg("--swarm").arg(&args.network.swarm);
+    for peer in &args.network.peer {
+        command.arg("--peer").arg(peer);
+    }
+    // One port serves one node.
+    for listen in args.network.listen.iter().filter(|_| number == 0) {
+        command.arg("--listen").arg(listen);
+    }
+    if args.network.no_mdns {
+        command.arg("--no-mdns");
+    }
+    if let Some(dir) = &args.network.rendezvous {
+        command.arg("--rendezvous").arg(dir);
+    }
+    if let Some(dir) = &args.store {
+        command.arg("--store").arg(dir.join(format!("node-{number}")));
+    }
+    if let Some(out) = &args.output.out {
+        command.arg("--out").arg(out);
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut node = command.spawn().map_err(cannot)?;
+    let stdout = node.stdout.take();
+    tokio::spawn(async move {
+        if let Some(stdout) = stdout {
+            let mut lines = BufReader::new(stdout).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let Ok(event) = serde_json::from_str(&line) else { continue };
+                if say.send(Said::Event(Box::new(event))).await.is_err() {
+                    return;
+                }
+            }
+        }
+        let _ = say.send(Said::Ended).await;
+    });
+    Ok(node)
+}
+
+/// What all nodes said, each thing once.
+struct Merged {
+    view: View,
+    shown: BTreeSet<String>,
+    started: Instant,
+    rows: Vec<u64>,
+    /// Steps of the slowest row when progress was last shown, and when.
+    pace: (u64, Instant),
+    models: BTreeSet<String>,
+    traffic: (u64, u64),
+}
+
+impl Merged {
+    fn new(view: View) -> Self {
+        let now = Instant::now();
+        Self {
+            view,
+            shown: BTreeSet::new(),
+            started: now,
+            rows: Vec::new(),
+            pace: (0, now),
+            models: BTreeSet::new(),
+            traffic: (0, 0),
+        }
+    }
+
+    fn show(&mut self, event: Event) {
+        let key = match &event {
+            Event::Progress { rows, owners, peers, .. } => {
+                return self.progress(rows, owners, *peers);
+            }
+            Event::Done { model, bytes_in, bytes_out, .. } => {
+                self.models.insert(model.clone());
+                self.traffic.0 += bytes_in;
+                self.traffic.1 += bytes_out;
+                return;
+            }
+            // Each node does its own first step.
+            Event::Training { .. } | Event::Ready { .. } => None,
+            Event::Chapter { row, chapter, .. } => Some(format!("chapter {row} {chapter}")),
+            Event::Eval { epoch, .. } => Some(format!("eval {epoch}")),
+            Event::Peer { .. } | Event::Owner { .. } | Event::Note { .. } | Event::Saved { .. } => {
+                Some(event.to_json())
+            }
+        };
+        if key.is_none_or(|key| self.shown.insert(key)) {
+            self.view.show(&event);
+        }
+    }
+
+    /// A row is as far as the best informed node says.
+    fn progress(&mut self, rows: &[u64], owners: &[String], peers: usize) {
+        self.rows.resize(rows.len(), 0);
+        for (known, &said) in self.rows.iter_mut().zip(rows) {
+            *known = said.max(*known);
+        }
+        let elapsed = self.pace.1.elapsed();
+        if elapsed < Duration::from_millis(900) {
+            return;
+        }
+        let slowest = self.rows.iter().copied().min().unwrap_or(0);
+        let (before, _) = std::mem::replace(&mut self.pace, (slowest, Instant::now()));
+        self.view.show(&Event::Progress {
+            rows: self.rows.clone(),
+            owners: owners.to_vec(),
+            peers,
+            steps_per_second: slowest.saturating_sub(before) as f64 / elapsed.as_secs_f64(),
+        });
+    }
+
+    /// Tells the end. False when no node completed the run.
+    fn finish(mut self) -> Result<bool, CommandError> {
+        let Some(model) = self.models.pop_first() else { return Ok(false) };
+        if let Some(other) = self.models.pop_first() {
+            let text = format!("the nodes disagree on the model: {model} and {other}");
+            return Err(CommandError::Failed(text));
+        }
+        let (bytes_in, bytes_out) = self.traffic;
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.view.show(&Event::Done { model, seconds, bytes_in, bytes_out });
+        Ok(true)
+    }
+}
