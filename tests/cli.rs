@@ -1,0 +1,158 @@
+//! The binary as a script meets it: events, exit codes, and one clear line for wrong input.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use serde_json::Value;
+use support::{Node, run};
+
+const TINY: &[&str] =
+    &["--data=digits:200+50", "--layers=784,32,32", "--epochs=2", "--batch-size=20"];
+
+fn events(out: &str) -> Vec<Value> {
+    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// One line, no panic, code 2.
+#[track_caller]
+fn refused(args: &[&str], says: &[&str]) {
+    let (code, out, err) = run(args);
+    assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {err}");
+    assert!(!err.contains("panicked"), "{err}");
+    for word in says {
+        assert!(err.contains(word), "{args:?} should say {word}: {err}");
+    }
+}
+
+#[test]
+fn train_export_eval_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.safetensors");
+    let file = file.to_str().unwrap();
+    let (code, out, _) = run(&[&["train", "--json", "--out", file], TINY].concat());
+    assert_eq!(code, 0);
+    let events = events(&out);
+    let named = |name: &str| events.iter().filter(|e| e["event"] == name).collect::<Vec<_>>();
+    assert_eq!(named("ready").len(), 1);
+    assert_eq!(named("eval").len(), 2);
+    assert_eq!(named("chapter").len(), 2 * 2);
+    let done = named("done")[0];
+    let (code, out, _) = run(&["eval", file, "--data=digits:200+50", "--json"]);
+    assert_eq!(code, 0);
+    let eval: Value = serde_json::from_str(out.trim()).unwrap();
+    assert_eq!(eval["model"], done["model"]);
+    assert_eq!(eval["softmax_accuracy"], named("eval")[1]["softmax_accuracy"]);
+    assert_eq!(eval["goodness_accuracy"], named("eval")[1]["goodness_accuracy"]);
+}
+
+#[test]
+fn a_node_keeps_its_model_and_an_observer_gets_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (store, meet) = (path("store"), path("meet"));
+    let network = ["--no-mdns", "--rendezvous", &meet];
+    let mut node = Node::join(&[&network[..], &["--store", &store], TINY].concat());
+    let model = node.wait("done")["model"].clone();
+    // From the network, while the node stays.
+    let lan = path("lan.safetensors");
+    let (code, out, err) = run(&[&["export", "--json", "--out", &lan], &network[..]].concat());
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains(model.as_str().unwrap()));
+    // A second node on the same store is told so.
+    refused(&[&["join", "--store", &store][..], &network, TINY].concat(), &["in use", "--store"]);
+    // From the folder, after it went.
+    node.signal("-INT");
+    assert_eq!(node.end(), 0);
+    let disk = path("disk.safetensors");
+    let (code, out, err) = run(&["export", "--json", "--out", &disk, "--store", &store]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains(model.as_str().unwrap()));
+}
+
+#[test]
+fn an_unfinished_run_is_not_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (meet, out) = (path("meet"), path("m"));
+    let network = ["--no-mdns", "--rendezvous", &meet];
+    let long = ["--data=digits:2000+50", "--layers=784,256,256", "--epochs=1000"];
+    let mut node = Node::join(&[&network[..], &long].concat());
+    node.wait("training");
+    let (code, _, err) = run(&[&["export", "--out", &out], &network[..]].concat());
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("row 0 is at step") && err.contains("--wait"), "{err}");
+    assert!(!std::path::Path::new(&out).exists());
+}
+
+#[test]
+fn nothing_to_export_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (meet, out) = (path("meet"), path("m"));
+    let (code, _, err) = run(&["export", "--out", &out, "--no-mdns", "--rendezvous", &meet]);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("ffp2p join"), "{err}");
+}
+
+#[test]
+fn a_lonely_node_says_what_it_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let meet = folder.path().join("meet");
+    let long = ["--data=digits:2000+50", "--layers=784,256,256", "--epochs=1000"];
+    let meet = meet.to_str().unwrap();
+    let mut node = Node::join(&[&["--no-mdns", "--rendezvous", meet], &long[..]].concat());
+    let note = node.wait("note");
+    let message = note["message"].as_str().unwrap();
+    assert!(message.contains(meet), "{message}");
+}
+
+#[test]
+fn wrong_values_are_refused_in_one_line() {
+    refused(&["train", "--wire=u7"], &["--wire u7", "f32", "u8"]);
+    refused(&["train", "--layers=700,10"], &["--layers 700,10", "784"]);
+    refused(&["train", "--layers=784,10", "--shards=3"], &["3 equal shards"]);
+    refused(&["train", "--data=mnist:/no/such/folder"], &["/no/such/folder"]);
+    refused(&["train", "--data=cats"], &["cats", "digits"]);
+    refused(&["train", "--epochs=0"], &["--epochs 0"]);
+    refused(&["train", "--threads=0"], &["--threads 0"]);
+    refused(&["train", "--out=/no/such/folder/m"], &["--out"]);
+    refused(&["up", "-n", "0"], &["--nodes 0"]);
+    refused(&["up", "--negatives=none"], &["--negatives none", "random", "fixed"]);
+    refused(&["join", "--listen=nowhere"], &["--listen nowhere", "IP:PORT"]);
+    refused(&["join", "--no-such-flag"], &["--no-such-flag"]);
+    refused(&["export", "--out=x", "--store=/no/such/folder"], &["/no/such/folder"]);
+}
+
+#[test]
+fn a_cut_data_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("train-images-idx3-ubyte");
+    std::fs::write(&file, [0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 28, 0, 0, 0, 28, 1, 2, 3]).unwrap();
+    for name in ["train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
+        std::fs::write(folder.path().join(name), []).unwrap();
+    }
+    let data = format!("--data=mnist:{}", folder.path().display());
+    refused(&["train", &data], &["train-images-idx3-ubyte", "16"]);
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let listen = format!("--listen={address}");
+    let port = taken.local_addr().unwrap().port().to_string();
+    refused(&[&["join", "--no-mdns", &listen], TINY].concat(), &[&port]);
+}
+
+#[test]
+fn a_file_that_is_no_model_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m");
+    for bytes in [&b""[..], b"hello", &[255; 64]] {
+        std::fs::write(&file, bytes).unwrap();
+        let (code, _, err) = run(&["eval", file.to_str().unwrap(), "--data=digits:200+50"]);
+        assert_eq!(code, 1, "{err}");
+        assert!(err.contains("not a model") && !err.contains("panicked"), "{err}");
+    }
+}
