@@ -6,83 +6,24 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ffp2p_proto::{Hash, LayerPlan, MAX_ROWS, Plan};
+use ffp2p_proto::MAX_ROWS;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     data::{Data, DataError, Source},
     ff::{Negatives, NetworkSpec, Objective, Optimizer, SpecError, Wire},
+    spec::{MAX_EPOCHS, MAX_WEIGHTS, SPEC_FORMAT, Spec, weights},
 };
-
-/// Grows when the same spec would give other bytes.
-const SPEC_FORMAT: u32 = 1;
-
-/// A canonical spec is at most this long, bytes.
-pub const MAX_SPEC_BYTES: usize = 64 * 1024;
 
 /// Without `--chapter-steps`, a chapter has at most this many steps: short enough that a newcomer
 /// is given its first row within a second or two, long enough that checkpoints cost little.
 const USUAL_CHAPTER_STEPS: u64 = 60;
-
-/// Weights of one run, at most: a stranger's spec must not take all memory.
-const MAX_WEIGHTS: usize = 1 << 30;
-
-/// The most epochs of one run.
-const MAX_EPOCHS: u64 = 100_000;
 
 /// The widths of the default run.
 const USUAL_LAYERS: [usize; 5] = [784, 500, 500, 500, 500];
 
 /// The epochs of the default run.
 const USUAL_EPOCHS: u64 = 8;
-
-/// By which rule cells go to peers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Placement {
-    /// An owner holds a row and streams activation batches to the rows above (the paper, 4.1).
-    SingleLayer,
-}
-
-/// Which activations a row hands on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HandedOn {
-    /// Those of the training pass itself (Hinton 2022).
-    Online,
-}
-
-/// Whose answer is shown first, and given by `predict`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Classifier {
-    /// Every label hypothesis, the one with the largest goodness.
-    Goodness,
-    /// One neutral pass through the heads.
-    Softmax,
-}
-
-/// Everything that determines a run. Its canonical bytes are its JSON in this order of fields.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Spec {
-    /// Version of the mathematics.
-    pub format: u32,
-    /// The data set's content id.
-    pub data: String,
-    /// By which rule cells go to peers.
-    pub placement: Placement,
-    /// Which activations are handed on.
-    pub activations: HandedOn,
-    /// Whose answer leads.
-    pub classifier: Classifier,
-    /// Passes over the training set.
-    pub epochs: u64,
-    /// Steps of a chapter.
-    pub chapter_steps: u64,
-    /// The mathematics.
-    pub network: NetworkSpec,
-}
 
 /// Why a spec was refused.
 #[derive(Debug, thiserror::Error)]
@@ -330,10 +271,6 @@ fn check_layers(network: &NetworkSpec, data: &Data) -> Result<(), SpecArgsError>
     Ok(())
 }
 
-fn weights(network: &NetworkSpec) -> usize {
-    network.layers.windows(2).map(|pair| pair[0].saturating_mul(pair[1])).sum()
-}
-
 fn value(flag: &'static str, value: impl ToString, reason: String) -> SpecArgsError {
     SpecArgsError::Value { flag, value: value.to_string(), reason }
 }
@@ -362,76 +299,6 @@ fn read_toml(path: &Path) -> Result<SpecArgs, SpecArgsError> {
     let error = |reason: String| SpecArgsError::File { path: path.to_owned(), reason };
     let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
     toml::from_str(&text).map_err(|e| error(e.to_string().trim().replace('\n', " ")))
-}
-
-/// Why bytes are not a spec that this program can run.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ForeignSpecError {
-    /// Not a spec at all.
-    #[error("this is not a spec of this version of ffp2p: {0}")]
-    Syntax(String),
-    /// Another version of the mathematics.
-    #[error("the spec has format {0}, this program knows {SPEC_FORMAT}; use the same version")]
-    Format(u32),
-    /// A network that cannot be trained.
-    #[error(transparent)]
-    Network(#[from] SpecError),
-    /// Numbers that do not fit together.
-    #[error("the spec's epochs, chapters, rows or weights are out of range")]
-    Range,
-}
-
-impl Spec {
-    /// The bytes that name the run.
-    pub fn canonical(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
-    }
-
-    /// A spec from somebody else's canonical bytes.
-    ///
-    /// # Errors
-    /// If they are not such, or what they say is out of range.
-    pub fn from_canonical(bytes: &[u8]) -> Result<Self, ForeignSpecError> {
-        if bytes.len() > MAX_SPEC_BYTES {
-            return Err(ForeignSpecError::Range);
-        }
-        let spec: Self = serde_json::from_slice(bytes)
-            .map_err(|error| ForeignSpecError::Syntax(error.to_string()))?;
-        if spec.format != SPEC_FORMAT {
-            return Err(ForeignSpecError::Format(spec.format));
-        }
-        spec.network.check()?;
-        let network = &spec.network;
-        let in_range = (1..=MAX_EPOCHS).contains(&spec.epochs)
-            && (1..=network.steps_per_epoch).contains(&spec.chapter_steps)
-            && network.steps == spec.epochs.saturating_mul(network.steps_per_epoch)
-            && network.rows().len() <= MAX_ROWS
-            && weights(network) <= MAX_WEIGHTS;
-        if in_range { Ok(spec) } else { Err(ForeignSpecError::Range) }
-    }
-
-    /// The run's name: BLAKE3 of the canonical bytes.
-    pub fn run_id(&self) -> Hash {
-        Hash::of(&self.canonical())
-    }
-
-    /// The run as the decisions see it.
-    pub fn plan(&self) -> Plan {
-        let network = &self.network;
-        let rows = network.rows();
-        let layers = rows.iter().filter(|row| row.shard == 0).map(|&row| LayerPlan {
-            shards: network.shards as u16,
-            step_cost: (network.step_macs(row) / 1000).max(1),
-        });
-        Plan {
-            run: self.run_id(),
-            layers: layers.collect(),
-            steps: network.steps,
-            epoch_steps: network.steps_per_epoch,
-            chapter_steps: self.chapter_steps,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 //! so every peer that has the data set sees the same, wherever it starts.
 
 use crate::{
-    config::{Checked, Spec},
+    config::Checked,
     data::{Batches, Data, gather},
     ff::{FirstInput, NetworkSpec, epoch_order, negative_labels},
+    spec::Spec,
 };
 
 /// The order of an epoch's samples.

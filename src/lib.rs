@@ -6,7 +6,7 @@
 //! and whether or not some of them left meanwhile. Peers only decide where cells are computed.
 //!
 //! - [`ff`] is the mathematics, [`data`] the samples, [`course`] which sample is when.
-//! - [`config`] turns flags into a checked spec, [`checkpoint`] a row into bytes.
+//! - [`config`] turns flags into a checked [`spec`], [`checkpoint`] a row into bytes.
 //! - [`node`] carries out what `ffp2p_proto` decides, over `ffp2p_net`.
 //! - [`export`] makes one model of the rows; [`report`] and [`view`] tell of it all.
 
@@ -20,4 +20,5 @@ pub mod export;
 pub mod ff;
 pub mod node;
 pub mod report;
+pub mod spec;
 pub mod view;

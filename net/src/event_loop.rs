@@ -183,7 +183,6 @@ impl EventLoop {
         }
         if self.search.speak_up(now) {
             let report = self.report();
-            tracing::warn!("{report}");
             self.outbox.push(Event::Alone(Box::new(report)));
         }
     }

@@ -1,7 +1,7 @@
 //! `ffp2p eval`: how well an exported model does, by both classifiers.
 
 use super::{CommandError, threads};
-use crate::{cli::EvalArgs, config::Classifier, data::Source, export::Model, node::Pool};
+use crate::{cli::EvalArgs, data::Source, export::Model, node::Pool, spec::Classifier};
 
 pub(super) fn run(args: EvalArgs) -> Result<(), CommandError> {
     let pool = Pool::new(threads(args.threads, Pool::usual_threads(1))?);

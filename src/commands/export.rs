@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use super::{CommandError, check_out, runtime};
 use crate::{
     cli::ExportArgs,
-    config::Spec,
     export::Model,
     node::{Disk, NodeError, Store, StoredRun, heard},
     report::Event,
+    spec::Spec,
     view::View,
 };
 

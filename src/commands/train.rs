@@ -58,7 +58,7 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn ready(spec: &crate::config::Spec, rows: &[Row]) -> Event {
+fn ready(spec: &crate::spec::Spec, rows: &[Row]) -> Event {
     Event::Ready {
         peer: String::new(),
         run: spec.run_id().to_string(),

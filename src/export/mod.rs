@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use crate::{
     checkpoint,
-    config::{ForeignSpecError, Spec},
     data::{Data, gather},
     ff::{Evaluation, Network, NetworkError, Workers, model_hash},
+    spec::{ForeignSpecError, Spec},
 };
 
 mod safetensors;

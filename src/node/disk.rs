@@ -14,7 +14,7 @@ use bytes::Bytes;
 use ffp2p_proto::{Checkpoint, Hash};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-use crate::config::{MAX_SPEC_BYTES, Spec};
+use crate::spec::{MAX_SPEC_BYTES, Spec};
 
 /// Grows when the folder's layout changes.
 const FORMAT: &str = "ffp2p store 1";

@@ -18,11 +18,7 @@ use super::{
     workers::Pool,
 };
 use crate::{
-    config::{Checked, Spec},
-    course::Course,
-    data::Data,
-    export::ModelError,
-    report::Event,
+    config::Checked, course::Course, data::Data, export::ModelError, report::Event, spec::Spec,
     view::View,
 };
 

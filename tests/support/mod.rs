@@ -23,26 +23,26 @@ const BOUND: Duration = Duration::from_secs(120);
 const KEPT: usize = 40;
 
 /// The binary with these arguments.
-pub fn ffp2p(args: &[&str]) -> Command {
+pub(crate) fn ffp2p(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ffp2p"));
     command.args(args).stdin(Stdio::null());
     command
 }
 
 /// Runs to the end; exit code, standard output and standard error.
-pub fn run(args: &[&str]) -> (i32, String, String) {
+pub(crate) fn run(args: &[&str]) -> (i32, String, String) {
     let output = ffp2p(args).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
 
 /// Runs to the end, which must be good, and returns the model's hash from the last `done` event.
-pub fn model_of(args: &[&str]) -> String {
+pub(crate) fn model_of(args: &[&str]) -> String {
     let (code, out, err) = run(args);
     assert_eq!(code, 0, "{args:?}\n{out}\n{err}");
     assert!(!err.contains("ERROR"), "an error was logged by {args:?}:\n{err}");
-    let done = out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let done = done.filter(|event| event["event"] == "done").next_back();
+    let mut done = out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let done = done.rfind(|event| event["event"] == "done");
     done.unwrap_or_else(|| panic!("no done event from {args:?}:\n{out}"))["model"]
         .as_str()
         .unwrap()
@@ -50,15 +50,15 @@ pub fn model_of(args: &[&str]) -> String {
 }
 
 /// A running node.
-pub struct Node {
-    pub child: Child,
+pub(crate) struct Node {
+    pub(crate) child: Child,
     lines: Receiver<String>,
     seen: VecDeque<String>,
 }
 
 impl Node {
     /// Starts `ffp2p join --json` with these arguments more.
-    pub fn join(args: &[&str]) -> Self {
+    pub(crate) fn join(args: &[&str]) -> Self {
         let mut command = ffp2p(&["join", "--json"]);
         command.args(args).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().unwrap();
@@ -75,7 +75,7 @@ impl Node {
     }
 
     /// Waits for an event that `is_it`; everything before it is gone.
-    pub fn wait_for(&mut self, what: &str, mut is_it: impl FnMut(&Value) -> bool) -> Value {
+    pub(crate) fn wait_for(&mut self, what: &str, mut is_it: impl FnMut(&Value) -> bool) -> Value {
         let until = Instant::now() + BOUND;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -95,18 +95,18 @@ impl Node {
     }
 
     /// Waits for an event of this name.
-    pub fn wait(&mut self, name: &str) -> Value {
+    pub(crate) fn wait(&mut self, name: &str) -> Value {
         self.wait_for(name, |event| event["event"] == name)
     }
 
     /// Sends a signal, as `kill` does.
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// Waits for the end; the exit code.
-    pub fn end(mut self) -> i32 {
+    pub(crate) fn end(mut self) -> i32 {
         while self.lines.recv_timeout(BOUND).is_ok() {}
         self.child.wait().unwrap().code().unwrap_or(-1)
     }
