@@ -22,25 +22,26 @@ const MAX_RUNS: usize = 3;
 /// Since when a reader (second) has lacked batches of a row (first) that nobody holds.
 pub(crate) type Hunger = BTreeMap<(RowId, RowId), Time>;
 
+/// Where an unbroken cover by `runs`, in order, ends that begins at `from`.
+pub(crate) fn end_of_cover(runs: &[Range<u64>], from: u64) -> u64 {
+    runs.iter().fold(from, |end, run| if run.start <= end { end.max(run.end) } else { end })
+}
+
 impl State {
     /// The furthest step up to which the batches of `row` from `from` on are held by somebody.
     pub(crate) fn covered(&self, row: RowId, from: u64) -> u64 {
-        let mut runs: Vec<Range<u64>> = self
-            .members
-            .iter()
-            .flat_map(|(_, member)| &member.retained)
-            .filter(|retained| retained.row == row)
-            .map(|retained| retained.from..retained.until)
-            .collect();
+        end_of_cover(&self.runs(row), from)
+    }
+
+    /// The runs of batches of `row` that anybody holds, by their first step.
+    pub(crate) fn runs(&self, row: RowId) -> Vec<Range<u64>> {
+        let held = self.members.iter().flat_map(|(_, member)| &member.retained);
+        let held = held.filter(|retained| retained.row == row);
+        let mut runs: Vec<Range<u64>> =
+            held.map(|retained| retained.from..retained.until).collect();
         runs.extend(self.runs_of(row));
         runs.sort_by_key(|run| run.start);
-        let mut end = from;
-        for run in runs {
-            if run.start <= end {
-                end = end.max(run.end);
-            }
-        }
-        end
+        runs
     }
 
     /// The unbroken runs of batches of `row` that this peer holds.

@@ -85,10 +85,9 @@ impl State {
 
     /// Checkpoints that this peer needs, or has the duty to hold, and does not.
     fn wanted_checkpoints(&self) -> Vec<(BlobRef, NodeId)> {
-        let starts = self.start_points();
         let seeking = self.owned.iter().filter(|(_, owned)| owned.phase == Phase::Seeking);
         let mut cells: Vec<(RowId, u64)> =
-            seeking.map(|(&row, _)| (row, starts[usize::from(row.0)])).collect();
+            seeking.map(|(&row, _)| (row, self.starts[usize::from(row.0)])).collect();
         if self.plan.rows().all(|row| self.archive.at(row, self.plan.steps).is_some()) {
             cells.extend(self.plan.rows().map(|row| (row, self.plan.steps)));
         }
@@ -209,8 +208,7 @@ impl State {
     /// For each row, the step before which nothing that concerns it is needed: it has gone beyond
     /// it, and enough peers hold a checkpoint at or beyond it. A row that went back lowers it.
     fn needed_steps(&self, copies: usize) -> Vec<u64> {
-        let starts = self.start_points();
-        let needed = |row| self.archive.stable(row, copies).min(self.need(row, &starts));
+        let needed = |row| self.archive.stable(row, copies).min(self.need(row, &self.starts));
         self.plan.rows().map(needed).collect()
     }
 

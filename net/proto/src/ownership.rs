@@ -37,21 +37,20 @@ impl State {
 
     /// Notes the rows that nobody living owns though they still need training: to their end, or
     /// again, because a reader lacks batches that nobody holds.
-    pub(crate) fn find_vacant(&mut self, starts: &[u64]) {
+    pub(crate) fn find_vacant(&mut self) {
         let is_vacant = |row: &RowId| match self.leases.owner(*row) {
             Some(owner) if owner == self.me => {
                 !self.owned.contains_key(row) && self.archive.at(*row, self.plan.steps).is_none()
             }
             Some(owner) if self.members.contains(owner) => false,
-            _ => starts[usize::from(row.0)] < self.plan.steps,
+            _ => self.starts[usize::from(row.0)] < self.plan.steps,
         };
         self.vacant = self.plan.rows().filter(is_vacant).collect();
     }
 
     /// Claims the vacant rows that the assignment gives to this peer.
     pub(crate) fn claim(&mut self, now: Time) {
-        let starts = self.start_points();
-        self.find_vacant(&starts);
+        self.find_vacant();
         let listens = now < self.started.after(self.config.listen_ms);
         if self.vacant.is_empty() || listens || self.role != Role::Worker || self.leaving.is_some()
         {
@@ -67,12 +66,12 @@ impl State {
                 row,
                 term: self.leases.next_term(row),
                 owner: self.me,
-                from: starts[usize::from(row.0)],
+                from: self.starts[usize::from(row.0)],
             })
             .collect();
         if !mine.is_empty() {
             self.merge_leases(&mine, now);
-            self.find_vacant(&starts);
+            self.find_vacant();
             self.say(Message::Leases(mine));
         }
     }

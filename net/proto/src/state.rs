@@ -43,6 +43,8 @@ pub struct State {
     pub(crate) progress: BTreeMap<RowId, u64>,
     /// The rows this peer owns and has not finished.
     pub(crate) owned: BTreeMap<RowId, Owned>,
+    /// For each row, the step at which it would be taken up, as of the last look.
+    pub(crate) starts: Vec<u64>,
     /// The rows that need an owner, as of the last look.
     pub(crate) vacant: BTreeSet<RowId>,
     /// The activation batches this peer made and still holds.
@@ -98,6 +100,7 @@ impl State {
             scores: BTreeMap::new(),
             progress: BTreeMap::new(),
             owned: BTreeMap::new(),
+            starts: Vec::new(),
             vacant: BTreeSet::new(),
             retained: BTreeMap::new(),
             hunger: Hunger::new(),
@@ -179,6 +182,7 @@ impl State {
         for peer in self.members.expire(now) {
             self.on_gone(peer, false);
         }
+        self.starts = self.start_points();
         self.claim(now);
         self.hand_over(now);
         self.place_rows(now);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     BlobRef, Checkpoint, Hash, MAX_TRAIN_IN_FLIGHT, Message, NodeId, Output, RowId, Time,
-    state::State,
+    flow::end_of_cover, state::State,
 };
 
 /// Activation batches by step.
@@ -114,20 +114,24 @@ impl State {
     /// The furthest step at which `row` may start without leaving a reader short of batches.
     fn limit(&self, row: RowId, need: impl Fn(RowId) -> u64) -> u64 {
         let readers = self.plan.readers(row);
-        readers.into_iter().map(|reader| self.covered(row, need(reader))).min().unwrap_or(u64::MAX)
+        if readers.is_empty() {
+            return u64::MAX;
+        }
+        let runs = self.runs(row);
+        let limits = readers.into_iter().map(|reader| end_of_cover(&runs, need(reader)));
+        limits.min().unwrap_or(u64::MAX)
     }
 
     /// Moves every owned row towards where it should be.
     pub(crate) fn place_rows(&mut self, now: Time) {
-        let starts = self.start_points();
         for row in self.plan.rows() {
-            if self.must_reopen(row, &starts, now) {
+            if self.must_reopen(row, now) {
                 self.owned.insert(row, Owned::new());
             }
         }
         let rows: Vec<_> = self.owned.keys().copied().collect();
         for row in rows {
-            let start = starts[usize::from(row.0)];
+            let start = self.starts[usize::from(row.0)];
             let starving = self.is_starving(row, now);
             let Some(owned) = self.owned.get(&row) else { continue };
             let idle = owned.next == owned.done;
@@ -150,10 +154,10 @@ impl State {
 
     /// Whether a row that this peer has finished must be taken up again, because a reader lacks
     /// batches that nobody holds.
-    fn must_reopen(&self, row: RowId, starts: &[u64], now: Time) -> bool {
+    fn must_reopen(&self, row: RowId, now: Time) -> bool {
         self.leases.owner(row) == Some(self.me)
             && !self.owned.contains_key(&row)
-            && starts[usize::from(row.0)] < self.plan.steps
+            && self.starts[usize::from(row.0)] < self.plan.steps
             && self.is_starving(row, now)
     }
 
