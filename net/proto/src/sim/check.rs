@@ -227,12 +227,12 @@ impl Watch {
         &mut self,
         facts: &Facts,
         store: &Store,
-        snapshot: &Snapshot,
+        snapshot: Option<&Snapshot>,
     ) -> Result<(), String> {
         ensure(store.len() <= facts.max_blobs, || {
             format!("{} blobs in the store, {} allowed", store.len(), facts.max_blobs)
         })?;
-        for view in &snapshot.rows {
+        for view in snapshot.iter().flat_map(|snapshot| &snapshot.rows) {
             let (row, Some((owner, term))) = (view.row, view.owner) else { continue };
             let known = self.terms.entry(row).or_default();
             ensure(*known <= term, || format!("row {row}: term {term:?} after {known:?}"))?;

@@ -121,9 +121,10 @@ impl Node {
         Ok(())
     }
 
-    /// Checks what holds between two events.
-    pub(super) fn after(&mut self, facts: &Facts) -> Result<(), String> {
-        self.watch.after(facts, &self.store, &self.state.snapshot())
+    /// Checks what holds between two events; `looks` for what a view shows, too.
+    pub(super) fn after(&mut self, facts: &Facts, looks: bool) -> Result<(), String> {
+        let snapshot = looks.then(|| self.state.snapshot());
+        self.watch.after(facts, &self.store, snapshot.as_ref())
     }
 
     /// Notes a fetch; its number names it until it is answered.

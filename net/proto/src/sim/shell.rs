@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::network::Cause;
 use super::node::Node;
 use super::{Event, World};
-use crate::{BlobRef, Hash, Input, Message, NodeId, Output, Time};
+use crate::{BlobRef, Hash, Input, Message, NodeId, Notice, Output, Time};
 
 /// A fetch that got no answer fails after this long, ms.
 const FETCH_TIMEOUT_MS: u64 = 2_000;
@@ -122,7 +122,10 @@ impl World {
     pub(super) fn tell(&mut self, node: usize, input: Input) -> Result<(), String> {
         let name = (self.nodes[node].machine, self.nodes[node].id);
         self.trace.line(self.now, Some(name), format_args!("<- {input:?}"));
+        // A view costs more than an event, and owners change with a notice only.
+        let mut looks = input == Input::Wakeup;
         for output in self.nodes[node].handle(input, self.now) {
+            looks |= matches!(output, Output::Notify(Notice::Owner(_)));
             self.trace.line(self.now, Some(name), format_args!("-> {output:?}"));
             if !self.nodes[node].alive {
                 return Err(format!("{} goes on after it has finished", name.1));
@@ -131,7 +134,7 @@ impl World {
             checked.map_err(|rule| format!("{}: {rule}", name.1))?;
             self.carry_out(node, output)?;
         }
-        let after = self.nodes[node].after(&self.facts);
+        let after = self.nodes[node].after(&self.facts, looks);
         after.map_err(|rule| format!("{}: {rule}", name.1))?;
         self.plan_wake(node);
         Ok(())
