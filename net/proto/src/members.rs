@@ -55,6 +55,14 @@ impl Members {
         Some(member)
     }
 
+    /// Others tell of `id`: unless it is known already, it gets the time to be heard. What is
+    /// said of a peer is no sign of its life.
+    pub(crate) fn told_of(&mut self, id: NodeId, now: Time, config: &Config) {
+        if !self.contains(id) {
+            self.heard(id, now, config);
+        }
+    }
+
     /// Takes in what a peer says of itself. `None` when it is out of date; otherwise whether the
     /// peer is new, and whether anything that the assignment rests on changed.
     pub(crate) fn beat(
@@ -184,6 +192,16 @@ mod tests {
         members.beat(A, &beat(1), Time(0), &config);
         assert!(members.depart(A));
         assert_eq!(members.beat(A, &beat(2), Time(1), &config), None);
+    }
+
+    #[test]
+    fn hearsay_keeps_nobody_alive() {
+        let config = Config::default();
+        let mut members = Members::default();
+        members.told_of(A, Time(0), &config);
+        assert!(members.contains(A) && members.workers().next().is_none());
+        members.told_of(A, Time(2_000), &config);
+        assert_eq!(members.expire(Time(2_500)), [A]);
     }
 
     #[test]

@@ -29,8 +29,7 @@ impl State {
         if lease.owner == self.me {
             self.owned.entry(lease.row).or_insert_with(Owned::new);
         } else {
-            // Its owner may be known only through others: it gets the time to be heard.
-            self.members.heard(lease.owner, now, &self.config);
+            self.members.told_of(lease.owner, now, &self.config);
             self.let_go(lease.row);
         }
     }
