@@ -67,7 +67,8 @@ impl State {
     /// Whether `row` may do step `next`: its slowest reader is within the window, and what it
     /// must keep for recovery is within its bound.
     pub(crate) fn has_room(&self, row: RowId, next: u64) -> bool {
-        let slowest = self.plan.readers(row).into_iter().map(|reader| self.position(reader)).min();
+        let readers = self.plan.readers(row).into_iter();
+        let slowest = readers.map(|reader| self.need(reader, &self.starts)).min();
         let window = slowest.is_none_or(|step| next < step.saturating_add(self.config.window));
         let kept = self.retained.get(&row).map_or(0, |it| it.range(..next).count() as u64);
         window && kept < self.config.window + 4 * self.plan.chapter_steps
