@@ -62,7 +62,7 @@ pub fn concat(shards: &[Activations]) -> Activations {
     Activations { states, logits }
 }
 
-/// As [`concat`], without a copy where there is one shard.
+/// As [`concat()`], without a copy where there is one shard.
 pub(crate) fn concat_owned(mut shards: Vec<Activations>) -> Activations {
     if shards.len() == 1 { shards.swap_remove(0) } else { concat(&shards) }
 }
