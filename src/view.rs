@@ -25,8 +25,25 @@ enum Kind {
 #[derive(Debug)]
 struct Bars {
     all: MultiProgress,
-    rows: Vec<ProgressBar>,
+    rows: Vec<RowBar>,
     foot: ProgressBar,
+    steps: u64,
+}
+
+/// A row's bar, with what stands behind it.
+#[derive(Debug)]
+struct RowBar {
+    bar: ProgressBar,
+    owner: String,
+    loss: Option<f64>,
+}
+
+impl RowBar {
+    fn describe(&self) {
+        let owner = if self.owner.is_empty() { "        " } else { &self.owner };
+        let loss = self.loss.map_or_else(String::new, |loss| format!("  loss {loss:.3}"));
+        self.bar.set_message(format!("{owner}{loss}"));
+    }
 }
 
 impl View {
@@ -37,7 +54,7 @@ impl View {
         } else if std::io::stdout().is_terminal() {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
             let foot = ProgressBar::new(0).with_style(style("{msg}"));
-            Kind::Bars(Bars { foot: all.add(foot), all, rows: Vec::new() })
+            Kind::Bars(Bars { foot: all.add(foot), all, rows: Vec::new(), steps: 0 })
         } else {
             Kind::Lines
         };
@@ -75,25 +92,32 @@ impl Bars {
         match event {
             Event::Ready { rows, steps, .. } => self.open(rows, *steps),
             Event::Progress { rows, owners, peers, steps_per_second } => {
-                for ((bar, done), owner) in self.rows.iter().zip(rows).zip(owners) {
-                    bar.set_position(*done);
-                    bar.set_message(owner.clone());
+                for ((row, done), owner) in self.rows.iter_mut().zip(rows).zip(owners) {
+                    row.bar.set_position(*done);
+                    row.owner.clone_from(owner);
+                    row.describe();
                 }
-                let peers = if *peers == 1 { "1 peer".into() } else { format!("{peers} peers") };
-                self.foot.set_message(format!("{peers}, {steps_per_second:.0} steps/s"));
+                let slowest = rows.iter().copied().min().unwrap_or(0);
+                self.foot.set_message(pace(
+                    *peers,
+                    *steps_per_second,
+                    self.steps.saturating_sub(slowest),
+                ));
             }
             Event::Owner { row, peer, .. } => {
-                if let Some(bar) = self.rows.get(usize::from(*row)) {
-                    bar.set_message(peer.clone());
+                if let Some(row) = self.rows.get_mut(usize::from(*row)) {
+                    row.owner.clone_from(peer);
+                    row.describe();
                 }
             }
             Event::Chapter { row, loss, .. } => {
-                if let Some(bar) = self.rows.get(usize::from(*row)) {
-                    bar.set_prefix(format!("{} loss {loss:7.3}", label(bar)));
+                if let Some(row) = self.rows.get_mut(usize::from(*row)) {
+                    row.loss = Some(*loss);
+                    row.describe();
                 }
             }
             Event::Done { .. } => {
-                for bar in self.rows.iter().chain([&self.foot]) {
+                for bar in self.rows.iter().map(|row| &row.bar).chain([&self.foot]) {
                     bar.finish_and_clear();
                 }
                 self.say(event);
@@ -117,20 +141,28 @@ impl Bars {
         if !self.rows.is_empty() {
             return;
         }
+        self.steps = steps;
         let sharded = rows.iter().any(|(_, shard)| *shard > 0);
         for (layer, shard) in rows {
             let name =
                 if sharded { format!("layer {layer}.{shard}") } else { format!("layer {layer}") };
-            let template = "{prefix:24} [{bar:30}] {pos}/{len} {msg}";
+            let template = "{prefix:9} [{bar:30}] {percent:>3} % {pos:>6}/{len}  {msg}";
             let bar = ProgressBar::new(steps).with_style(style(template)).with_prefix(name);
-            self.rows.push(self.all.insert_before(&self.foot, bar));
+            let bar = self.all.insert_before(&self.foot, bar);
+            self.rows.push(RowBar { bar, owner: String::new(), loss: None });
         }
     }
 }
 
-/// The first two words of a bar's prefix: the row.
-fn label(bar: &ProgressBar) -> String {
-    bar.prefix().split(' ').take(2).collect::<Vec<_>>().join(" ")
+/// The line below the bars.
+fn pace(peers: usize, steps_per_second: f64, left: u64) -> String {
+    let peers = if peers == 1 { "1 peer".to_owned() } else { format!("{peers} peers") };
+    if steps_per_second < 1.0 {
+        return format!("{peers}, waiting for the first steps");
+    }
+    let seconds = (left as f64 / steps_per_second) as u64;
+    let left = if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) };
+    format!("{peers}, {steps_per_second:.0} steps/s, about {left} left")
 }
 
 /// The event as a sentence, or nothing when it is too small to tell.
