@@ -27,6 +27,9 @@ const QUEUE: usize = 8 * MAX_ROWS;
 /// Steps between two reports of the speed.
 const SPEED_STEPS: u32 = 32;
 
+/// Share of the newest measurement in the reported speed: one busy second moves no row.
+const SPEED_SHARE: f64 = 0.2;
+
 /// What the trainer is to do.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -105,12 +108,14 @@ struct Worker {
     rows: BTreeMap<RowId, Loaded>,
     /// Steps, work and seconds since the last report of the speed.
     pace: (u32, u64, f64),
+    /// Multiply-accumulates a second, smoothed; 0 before the first measurement.
+    smoothed: f64,
 }
 
 impl Worker {
     fn new(course: Course, pool: Pool) -> Self {
         let places = course.network().rows();
-        Self { course, pool, places, rows: BTreeMap::new(), pace: (0, 0, 0.0) }
+        Self { course, pool, places, rows: BTreeMap::new(), pace: (0, 0, 0.0), smoothed: 0.0 }
     }
 
     /// Works until the other side is gone.
@@ -227,7 +232,13 @@ impl Worker {
             return None;
         }
         self.pace = (0, 0, 0.0);
-        Some(Done::Speed((work as f64 / seconds / 1e6) as u64))
+        let measured = work as f64 / seconds;
+        self.smoothed = if self.smoothed > 0.0 {
+            self.smoothed + SPEED_SHARE * (measured - self.smoothed)
+        } else {
+            measured
+        };
+        Some(Done::Speed((self.smoothed / 1e6) as u64))
     }
 }
 
