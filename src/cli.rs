@@ -31,6 +31,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Accuracy of an exported model, by both classifiers
     Eval(EvalArgs),
+    /// What the peers of a run know: who is here, who owns what, how far it is
+    Status(StatusArgs),
 }
 
 /// How a command speaks.
@@ -166,4 +168,18 @@ pub struct EvalArgs {
     /// Threads to compute with [default: all cores]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+}
+
+/// `ffp2p status`
+#[derive(Args, Clone, Debug)]
+pub struct StatusArgs {
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// Which run, by the first digits of its id, when there are several
+    #[arg(long, value_name = "ID")]
+    pub run: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub network: NetworkArgs,
 }

@@ -79,6 +79,11 @@ fn an_unfinished_run_is_not_exported() {
     let long = ["--data=digits:2000+50", "--layers=784,256,256", "--epochs=1000"];
     let mut node = Node::join(&[&network[..], &long].concat());
     node.wait("training");
+    let (code, status, err) = run(&[&["status", "--json"], &network[..]].concat());
+    assert_eq!(code, 0, "{err}");
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["rows"].as_array().unwrap().len(), 2);
+    assert_eq!(status["rows"][0]["peer"], status["peers"][0]["peer"]);
     let (code, _, err) = run(&[&["export", "--out", &out], &network[..]].concat());
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("row 0 is at step") && err.contains("--wait"), "{err}");

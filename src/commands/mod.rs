@@ -5,6 +5,8 @@
 mod eval;
 mod export;
 mod join;
+mod observer;
+mod status;
 mod train;
 mod up;
 
@@ -73,6 +75,7 @@ pub fn run(command: Command) -> Result<(), CommandError> {
         Command::Train(args) => train::run(args),
         Command::Export(args) => export::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Status(args) => status::run(args),
     }
 }
 

@@ -1,0 +1,107 @@
+//! `ffp2p status`: what the peers of a run know: who is here, who owns what, how far it is.
+
+use std::time::Duration;
+
+use ffp2p_proto::{Role, Snapshot};
+
+use super::{
+    CommandError,
+    observer::{Observer, find},
+    runtime,
+};
+use crate::{cli::StatusArgs, spec::Spec};
+
+/// How long peers get to say how they are: three heartbeats.
+const LISTEN: Duration = Duration::from_millis(1_600);
+
+pub(super) fn run(args: StatusArgs) -> Result<(), CommandError> {
+    let (spec, snapshot) = runtime()?.block_on(async {
+        let network = super::join::network(&args.network, None)?;
+        let spec = find(&network, args.run.as_deref()).await?;
+        let mut observer = Observer::join(&spec, network).await?;
+        while observer.elapsed() < LISTEN {
+            observer.step().await?;
+        }
+        let snapshot = observer.snapshot();
+        observer.leave().await;
+        Ok::<_, CommandError>((spec, snapshot))
+    })?;
+    let text = if args.json { as_json(&spec, &snapshot) } else { as_table(&spec, &snapshot) };
+    #[expect(clippy::print_stdout, reason = "the answer of the command")]
+    {
+        println!("{text}");
+    }
+    Ok(())
+}
+
+fn as_json(spec: &Spec, snapshot: &Snapshot) -> String {
+    let peers: Vec<_> = snapshot
+        .peers
+        .iter()
+        .skip(1)
+        .map(|peer| {
+            serde_json::json!({
+                "peer": peer.id.to_string(),
+                "role": if peer.role == Role::Worker { "worker" } else { "observer" },
+                "leaving": peer.leaving,
+                "mmacs_per_second": peer.speed,
+            })
+        })
+        .collect();
+    let rows: Vec<_> = snapshot
+        .rows
+        .iter()
+        .map(|row| {
+            serde_json::json!({
+                "row": row.row.0,
+                "peer": row.owner.map(|(peer, _)| peer.to_string()),
+                "term": row.owner.map(|(_, term)| term.0),
+                "step": row.done,
+                "checkpoint": row.checkpoint.map(|(step, _)| step),
+                "copies": row.checkpoint.map(|(_, copies)| copies),
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "event": "status",
+        "run": spec.run_id().to_string(),
+        "steps": spec.network.steps,
+        "peers": peers,
+        "rows": rows,
+    })
+    .to_string()
+}
+
+fn as_table(spec: &Spec, snapshot: &Snapshot) -> String {
+    let mut lines = vec![format!("run {} on {}", spec.run_id().short(), spec.data)];
+    for peer in snapshot.peers.iter().skip(1) {
+        let role = match (peer.role, peer.leaving) {
+            (_, true) => "leaving",
+            (Role::Worker, _) => "worker",
+            (Role::Observer, _) => "observer",
+        };
+        let speed = peer.speed as f64 / 500.0;
+        lines.push(format!("peer {}  {role:8}  {speed:6.1} GFLOP/s", peer.id));
+    }
+    for row in &snapshot.rows {
+        let owner = row.owner.map_or_else(|| "nobody  ".to_owned(), |(peer, _)| peer.to_string());
+        let checkpoint = row.checkpoint.map_or_else(
+            || "no checkpoint yet".to_owned(),
+            |(step, copies)| format!("checkpoint at {step}, {copies} copies"),
+        );
+        let steps = spec.network.steps;
+        lines.push(format!(
+            "row {:3}  {owner}  step {:>6}/{steps}  {checkpoint}",
+            row.row, row.done
+        ));
+    }
+    if let Some(score) = snapshot.scores.last() {
+        let percent = |right: u32| 100.0 * f64::from(right) / f64::from(score.samples.max(1));
+        let (softmax, goodness) = (percent(score.softmax_correct), percent(score.goodness_correct));
+        lines.push(format!(
+            "epoch {}: softmax {softmax:.2} %, goodness {goodness:.2} %",
+            score.epoch
+        ));
+    }
+    lines.join("\n")
+}
