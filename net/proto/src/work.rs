@@ -96,17 +96,17 @@ impl State {
         starts
     }
 
-    /// The first step whose batches `reader` needs: where it is, or the checkpoint beyond that
-    /// to which it goes when it is not fed.
+    /// The first step whose batches `reader` needs. An owner that is alive says where it is; if
+    /// it knows a checkpoint beyond that and is not fed, it goes there by itself.
     pub(crate) fn need(&self, reader: RowId, starts: &[u64]) -> u64 {
         let start = starts[usize::from(reader.0)];
         match self.leases.owner(reader) {
             Some(owner) if owner == self.me => match self.owned.get(&reader) {
-                Some(owned) if owned.phase == Phase::Ready => owned.done.max(start),
+                Some(owned) if owned.phase == Phase::Ready => owned.done,
                 Some(_) => start,
                 None => self.plan.steps,
             },
-            Some(owner) if self.members.contains(owner) => self.position(reader).max(start),
+            Some(owner) if self.members.contains(owner) => self.position(reader),
             _ => start,
         }
     }
@@ -137,7 +137,7 @@ impl State {
             let idle = owned.next == owned.done;
             let behind = start >= owned.done.saturating_add(self.plan.chapter_steps)
                 || (start > owned.done && self.is_unfed(row, owned.done));
-            let ahead = starving && start < owned.done;
+            let ahead = starving && start < owned.done && !self.feeds_from(row, owned.done);
             if owned.phase == Phase::Ready && idle && (behind || ahead) {
                 self.forget_hunger(row);
                 if let Some(owned) = self.owned.get_mut(&row) {
@@ -150,6 +150,11 @@ impl State {
                 self.seek(row, start);
             }
         }
+    }
+
+    /// Whether every reader of `row` finds its batches with somebody, up to those from `done` on.
+    fn feeds_from(&self, row: RowId, done: u64) -> bool {
+        self.limit(row, |reader| self.need(reader, &self.starts)) >= done
     }
 
     /// Whether a row that this peer has finished must be taken up again, because a reader lacks
