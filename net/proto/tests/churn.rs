@@ -2,7 +2,7 @@
 //!
 //! Rule: every run ends with the sequential run's model. A failing seed says how to replay it;
 //! `SEED=n` runs one seed alone and shows its last events
-//! (`LINES=n` of them, `WIDTH=n` characters of each).
+//! (`LINES=n` of them, `WIDTH=n` characters of each); `SEEDS=n` runs another number of seeds.
 
 use ffp2p_proto::Role;
 use ffp2p_proto::sim::{Chance, Failure, Fault, Report, Scenario, When, World};
@@ -19,6 +19,7 @@ fn each(name: &str, seeds: u64, scenario: impl Fn(u64) -> Scenario) -> Vec<Repor
     let only = number("SEED");
     let lines = only.map(|_| number("LINES").map_or(LINES, |lines| lines as usize));
     let run = |seed| World::new(scenario(seed), lines).run();
+    let seeds = number("SEEDS").unwrap_or(seeds);
     let runs = only.map_or(0..seeds, |seed| seed..seed + 1).map(run);
     let (good, bad): (Vec<_>, Vec<_>) = runs.partition(Result::is_ok);
     let bad: Vec<Failure> = bad.into_iter().filter_map(Result::err).collect();
@@ -179,4 +180,65 @@ fn heavy_loss_delays_but_does_not_stop() {
         scenario.calm = scenario.weather.clone();
         scenario
     });
+}
+
+/// Anything that can happen to a machine or to the network, and its end.
+fn any_fault(scenario: Scenario, chance: &mut Chance) -> Scenario {
+    let machines = scenario.machines.len() as u64;
+    let machine = chance.below(machines) as usize;
+    let begin = match chance.hit(700) {
+        true => When::Done(chance.below(1_000)),
+        false => When::After(chance.below(4_000)),
+    };
+    let later = When::After(chance.below(7_000));
+    let start = Fault::Start { machine, disk: chance.hit(500) };
+    match chance.below(7) {
+        0..=2 => scenario.then(begin, Fault::Crash(machine)).then(later, start),
+        3 => scenario.then(begin, Fault::Leave(machine)).then(later, start),
+        4 => scenario.then(begin, Fault::Stall(machine, chance.between(50, 6_000))),
+        5 => {
+            let (one, other): (Vec<_>, _) = (0..machines as usize).partition(|_| chance.hit(500));
+            scenario.then(begin, Fault::Cut(one, other)).then(later, Fault::Heal)
+        }
+        _ => {
+            let speed = chance.between(20, 240);
+            late(scenario, chance.below(1_000), speed)
+        }
+    }
+}
+
+#[test]
+fn anything_goes() {
+    each("anything_goes", 200, |seed| {
+        let chance = &mut draws(seed);
+        let workers = chance.between(1, 5) as usize;
+        let mut scenario = Scenario::drawn(seed, workers);
+        if chance.hit(300) {
+            scenario.calm = scenario.weather.clone();
+        }
+        for _ in 0..chance.between(1, 8) {
+            scenario = any_fault(scenario, chance);
+        }
+        // Whoever is away comes back, so that somebody is there to finish.
+        for machine in 0..scenario.machines.len() {
+            let start = Fault::Start { machine, disk: chance.hit(500) };
+            scenario = scenario.then(When::After(0), start);
+        }
+        scenario
+    });
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 0..10 {
+        let chance = &mut draws(seed);
+        let mut scenario = Scenario::drawn(seed, 3);
+        for _ in 0..3 {
+            scenario = any_fault(scenario, chance);
+        }
+        let run = || World::new(scenario.clone(), Some(0)).run().map_err(|failure| failure.rule);
+        let (one, other) = (run(), run());
+        assert_eq!(one, other);
+        assert!(one.is_err() || one.is_ok_and(|report| report.trace.is_some()));
+    }
 }
