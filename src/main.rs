@@ -5,10 +5,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use ffp2p::{cli::Cli, commands};
 
+/// Our own warnings. Gossipsub logs as errors what its caller is told anyway: that a peer has just
+/// gone.
+const USUAL_LOG: &str = "warn,libp2p_gossipsub=off";
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("FFP2P_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(USUAL_LOG));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match commands::run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
