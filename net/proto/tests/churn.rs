@@ -216,6 +216,7 @@ fn anything_goes() {
         if chance.hit(300) {
             scenario.calm = scenario.weather.clone();
         }
+        scenario.config.exit_when_done = chance.hit(200);
         for _ in 0..chance.between(1, 8) {
             scenario = any_fault(scenario, chance);
         }

@@ -65,6 +65,8 @@ pub struct Scenario {
     pub weather: Weather,
     /// The network from then on.
     pub calm: Weather,
+    /// Loads of a checkpoint that fail though its bytes are good, per mille.
+    pub unreadable: u64,
     /// Who takes part.
     pub machines: Vec<Machine>,
     /// What happens, in this order; when it is through, the network heals.
@@ -82,12 +84,14 @@ impl Scenario {
             config: Config::default(),
             weather: Weather::CALM,
             calm: Weather::CALM,
+            unreadable: 0,
             machines: vec![machine; workers],
             schedule: (0..workers).map(start).collect(),
         }
     }
 
-    /// A run drawn from `seed`: plan, speeds and weather; `workers` nodes start one by one.
+    /// A run drawn from `seed`: plan, speeds, weather and at times windows; `workers` nodes start
+    /// one by one.
     pub fn drawn(seed: u64, workers: usize) -> Self {
         let chance = &mut Chance::new(seed, "scenario");
         let plan = draw_plan(chance);
@@ -99,6 +103,11 @@ impl Scenario {
             }
         }
         scenario.weather = draw_weather(chance);
+        scenario.unreadable = if chance.hit(800) { 0 } else { chance.below(100) };
+        if chance.hit(300) {
+            scenario.config.window = chance.between(1, 40);
+            scenario.config.replicas = chance.between(1, 3) as usize;
+        }
         for (when, _) in &mut scenario.schedule {
             *when = When::After(if chance.hit(500) { 0 } else { chance.below(1_500) });
         }
@@ -128,7 +137,10 @@ impl Scenario {
         let trips = self.plan.steps * 4 * (self.calm.latency.1 + self.calm.jitter);
         let scores = self.plan.epochs() * self.config.score_ms;
         let timers = 4 * (self.config.silent_ms + self.config.settle_ms) + self.config.listen_ms;
-        20_000 + timers + scores + 3 * (alone + trips)
+        let is_lossy = self.calm.loss + self.calm.stray > 0;
+        let windows = self.plan.steps.div_ceil(self.config.window.max(1));
+        let repeats = 4 * windows * self.plan.layers.len() as u64 * self.config.retry_ms;
+        20_000 + timers + scores + 3 * (alone + trips) + if is_lossy { repeats } else { 0 }
     }
 }
 
@@ -149,7 +161,8 @@ pub fn draw_plan(chance: &mut Chance) -> Plan {
     }
 }
 
-/// Weather between a good LAN and a bad one: up to a fifth lost, up to a tenth repeated.
+/// Weather between a good LAN and a bad one: up to a fifth lost, up to a tenth repeated, some of
+/// it seconds late.
 pub fn draw_weather(chance: &mut Chance) -> Weather {
     let slow = chance.between(1, 40);
     Weather {
@@ -157,6 +170,7 @@ pub fn draw_weather(chance: &mut Chance) -> Weather {
         repeats: chance.below(100),
         latency: (1, slow),
         jitter: chance.below(60),
+        stray: if chance.hit(500) { 0 } else { chance.below(30) },
         bytes_per_ms: if chance.hit(700) { 0 } else { chance.between(5, 40) },
     }
 }

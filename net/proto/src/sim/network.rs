@@ -20,6 +20,8 @@ pub struct Weather {
     pub latency: (u64, u64),
     /// Every copy is late by up to this much more, ms: so copies overtake each other.
     pub jitter: u64,
+    /// Copies that come very late, per mille.
+    pub stray: u64,
     /// Bytes that a link carries in a millisecond, one blob after the other; 0 for any number.
     pub bytes_per_ms: u64,
 }
@@ -27,8 +29,11 @@ pub struct Weather {
 impl Weather {
     /// A good LAN.
     pub const CALM: Self =
-        Self { loss: 0, repeats: 0, latency: (1, 3), jitter: 2, bytes_per_ms: 0 };
+        Self { loss: 0, repeats: 0, latency: (1, 3), jitter: 2, stray: 0, bytes_per_ms: 0 };
 }
+
+/// How late a stray copy of a message can be, ms.
+const STRAY_MS: u64 = 8_000;
 
 /// How long a machine takes to notice that another one came, ms.
 const DISCOVERY_MS: (u64, u64) = (30, 1_200);
@@ -124,7 +129,8 @@ impl Network {
         let mut delays = Vec::new();
         let count = if self.chance.hit(self.weather.repeats) { 2 } else { 1 };
         for _ in 0..count {
-            let mut delay = 0;
+            let stray = self.chance.hit(self.weather.stray);
+            let mut delay = if stray { self.chance.below(STRAY_MS) } else { 0 };
             let arrives = path.windows(2).all(|hop| {
                 delay += self.delay(hop[0], hop[1]);
                 !self.loses()

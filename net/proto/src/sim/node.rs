@@ -7,12 +7,10 @@ use std::collections::BTreeMap;
 
 use super::chance::Chance;
 use super::check::{Facts, Watch};
-use super::faults::Machine;
+use super::faults::{Machine, Scenario};
 use super::stand_in;
 use super::trainer::{Store, Trainer};
-use crate::{
-    BlobRef, Checkpoint, Config, Hash, Input, NodeId, Notice, Output, RowId, Score, State, Time,
-};
+use crate::{BlobRef, Checkpoint, Hash, Input, NodeId, Notice, Output, RowId, Score, State, Time};
 
 /// What survives a crash: per row, the checkpoint that was last to be kept.
 pub(super) type Disk = BTreeMap<RowId, (Checkpoint, Vec<u8>)>;
@@ -56,21 +54,20 @@ pub(super) struct Node {
 impl Node {
     /// A process that starts now on a machine with `disk`.
     pub(super) fn new(
-        seed: u64,
+        scenario: &Scenario,
         (number, machine): (usize, usize),
-        (what, config): (&Machine, &Config),
-        facts: &Facts,
+        what: &Machine,
         disk: Disk,
         now: Time,
     ) -> Self {
-        let mut chance = Chance::new(seed, &format!("node {number}"));
+        let mut chance = Chance::new(scenario.seed, &format!("node {number}"));
         let mut key = [0; 32];
         for part in key.chunks_mut(8) {
             part.copy_from_slice(&chance.any().to_le_bytes());
         }
         let (id, clock) = (NodeId(key), chance.below(1_000_000));
-        let plan = facts.plan.clone();
-        let state = State::new(id, what.role, plan, config.clone(), now.after(clock));
+        let (plan, config) = (scenario.plan.clone(), scenario.config.clone());
+        let state = State::new(id, what.role, plan, config, now.after(clock));
         let store = disk.values().map(|(it, bytes)| (it.blob.hash, bytes.clone())).collect();
         Self {
             id,
@@ -81,7 +78,7 @@ impl Node {
             clock,
             store,
             disk,
-            trainer: Trainer::new(what.speed, chance),
+            trainer: Trainer::new(what.speed, scenario.unreadable, chance),
             fetches: BTreeMap::new(),
             next_fetch: 0,
             wake: None,

@@ -38,9 +38,8 @@ impl World {
         let what = what.ok_or_else(|| format!("there is no machine {machine}"))?;
         let kept = self.disks.remove(&machine).filter(|_| disk).unwrap_or_default();
         let restored: Vec<_> = kept.values().map(|(checkpoint, _)| *checkpoint).collect();
-        let (seed, number) = (self.scenario.seed, self.nodes.len());
-        let config = &self.scenario.config;
-        let node = Node::new(seed, (number, machine), (&what, config), &self.facts, kept, self.now);
+        let number = self.nodes.len();
+        let node = Node::new(&self.scenario, (number, machine), &what, kept, self.now);
         self.by_id.insert(node.id, number);
         self.nodes.push(node);
         for (low, high) in [MEASURE_MS, MEASURE_AGAIN_MS] {

@@ -27,6 +27,8 @@ struct Row {
 #[derive(Debug)]
 pub(super) struct Trainer {
     speed: u64,
+    /// Loads of a checkpoint that fail, per mille.
+    unreadable: u64,
     chance: Chance,
     rows: BTreeMap<RowId, Row>,
     jobs: VecDeque<Output>,
@@ -43,8 +45,9 @@ pub(super) struct Made {
 
 impl Trainer {
     /// A trainer of `speed` millions of multiply-accumulates a second.
-    pub(super) fn new(speed: u64, chance: Chance) -> Self {
-        Self { speed: speed.max(1), chance, rows: BTreeMap::new(), jobs: VecDeque::new() }
+    pub(super) fn new(speed: u64, unreadable: u64, chance: Chance) -> Self {
+        let (rows, jobs) = (BTreeMap::new(), VecDeque::new());
+        Self { speed: speed.max(1), unreadable, chance, rows, jobs }
     }
 
     /// Takes a job; true when it is the only one, so that its end is to be waited for.
@@ -104,8 +107,13 @@ impl Trainer {
                 found => return Err(format!("row {row} step {step}: checkpoint is {found:?}")),
             },
         };
-        self.rows.insert(row, Row { load, step, state });
-        Ok(Made { answer: Some(Input::Loaded { row, load, ok: true }), cell: None })
+        let ok = checkpoint.is_none() || !self.chance.hit(self.unreadable);
+        if ok {
+            self.rows.insert(row, Row { load, step, state });
+        } else {
+            self.rows.remove(&row);
+        }
+        Ok(Made { answer: Some(Input::Loaded { row, load, ok }), cell: None })
     }
 
     fn train(
