@@ -3,9 +3,12 @@
 //! Rule: a checkpoint is a fact: any two honest ones of the same row and step are the same bytes,
 //! so the first one learned stands and one that differs is evidence against its bearer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::{Checkpoint, MAX_CHECKPOINTS_PER_ROW, NodeId, RowId};
+use crate::{Checkpoint, Hash, MAX_CHECKPOINTS_PER_ROW, NodeId, RowId};
+
+/// Unusable blobs remembered, at most.
+const MAX_UNUSABLE: usize = 64;
 
 /// A checkpoint and the peers that hold it.
 #[derive(Clone, Debug)]
@@ -27,12 +30,19 @@ pub(crate) enum Learned {
 
 /// All known checkpoints by row and step.
 #[derive(Debug, Default)]
-pub(crate) struct Archive(BTreeMap<RowId, BTreeMap<u64, Fact>>);
+pub(crate) struct Archive {
+    rows: BTreeMap<RowId, BTreeMap<u64, Fact>>,
+    /// Bytes that had their hash and were no checkpoint: not learned again from others.
+    unusable: VecDeque<Hash>,
+}
 
 impl Archive {
     /// `holder` holds `checkpoint`.
     pub(crate) fn learn(&mut self, checkpoint: Checkpoint, holder: NodeId) -> Learned {
-        let row = self.0.entry(checkpoint.row).or_default();
+        if self.unusable.contains(&checkpoint.blob.hash) {
+            return Learned::Conflict;
+        }
+        let row = self.rows.entry(checkpoint.row).or_default();
         match row.get_mut(&checkpoint.step) {
             Some(fact) if fact.checkpoint.blob != checkpoint.blob => Learned::Conflict,
             Some(fact) => {
@@ -44,6 +54,27 @@ impl Archive {
                 row.insert(checkpoint.step, fact);
                 Learned::New
             }
+        }
+    }
+
+    /// This peer computed `checkpoint` itself, which is worth more than anything that was said.
+    pub(crate) fn learn_own(&mut self, checkpoint: Checkpoint, me: NodeId) -> Learned {
+        self.unusable.retain(|hash| *hash != checkpoint.blob.hash);
+        let row = self.rows.entry(checkpoint.row).or_default();
+        if row.get(&checkpoint.step).is_some_and(|fact| fact.checkpoint.blob != checkpoint.blob) {
+            row.remove(&checkpoint.step);
+        }
+        self.learn(checkpoint, me)
+    }
+
+    /// The bytes of that checkpoint were none.
+    pub(crate) fn distrust(&mut self, row: RowId, step: u64) {
+        let fact = self.rows.get_mut(&row).and_then(|row| row.remove(&step));
+        if let Some(fact) = fact {
+            if self.unusable.len() >= MAX_UNUSABLE {
+                self.unusable.pop_front();
+            }
+            self.unusable.push_back(fact.checkpoint.blob.hash);
         }
     }
 
@@ -75,7 +106,7 @@ impl Archive {
 
     /// Changes facts, then drops those that nobody holds.
     fn forget(&mut self, mut change: impl FnMut(&mut Fact)) {
-        for row in self.0.values_mut() {
+        for row in self.rows.values_mut() {
             row.retain(|_, fact| {
                 change(fact);
                 !fact.holders.is_empty()
@@ -88,7 +119,7 @@ impl Archive {
     /// go back to, some checkpoint is not far below. What this peer holds does not count, or it
     /// could crowd out the news.
     pub(crate) fn trim(&mut self, me: NodeId) {
-        for row in self.0.values_mut() {
+        for row in self.rows.values_mut() {
             let others = row.iter().filter(|(_, fact)| !fact.holders.contains(&me));
             let mut steps: Vec<u64> = others.map(|(&step, _)| step).collect();
             while steps.len() > MAX_CHECKPOINTS_PER_ROW {
@@ -100,12 +131,12 @@ impl Archive {
     }
 
     pub(crate) fn at(&self, row: RowId, step: u64) -> Option<&Fact> {
-        self.0.get(&row)?.get(&step)
+        self.rows.get(&row)?.get(&step)
     }
 
     /// The facts of a row, oldest first.
     pub(crate) fn of(&self, row: RowId) -> impl DoubleEndedIterator<Item = &Fact> {
-        self.0.get(&row).into_iter().flat_map(BTreeMap::values)
+        self.rows.get(&row).into_iter().flat_map(BTreeMap::values)
     }
 
     pub(crate) fn latest(&self, row: RowId) -> Option<&Fact> {
@@ -128,7 +159,7 @@ impl Archive {
 
     /// The checkpoints that `holder` holds.
     pub(crate) fn held_by(&self, holder: NodeId) -> impl Iterator<Item = Checkpoint> + '_ {
-        self.0
+        self.rows
             .values()
             .flat_map(BTreeMap::values)
             .filter(move |fact| fact.holders.contains(&holder))
@@ -139,7 +170,7 @@ impl Archive {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BlobRef, Hash};
+    use crate::BlobRef;
 
     const A: NodeId = NodeId([1; 32]);
     const B: NodeId = NodeId([2; 32]);
@@ -169,6 +200,18 @@ mod tests {
         let mut archive = Archive::default();
         archive.learn(checkpoint(10, 1), A);
         assert_eq!(archive.learn(checkpoint(10, 9), B), Learned::Conflict);
+        assert_eq!(archive.at(RowId(0), 10).map(|f| f.holders.len()), Some(1));
+    }
+
+    #[test]
+    fn what_was_no_checkpoint_is_not_believed_again_unless_it_is_our_own() {
+        let mut archive = Archive::default();
+        archive.learn(checkpoint(10, 1), B);
+        archive.distrust(RowId(0), 10);
+        assert!(archive.latest(RowId(0)).is_none());
+        assert_eq!(archive.learn(checkpoint(10, 1), B), Learned::Conflict);
+        archive.learn(checkpoint(10, 2), B);
+        assert_eq!(archive.learn_own(checkpoint(10, 1), A), Learned::New);
         assert_eq!(archive.at(RowId(0), 10).map(|f| f.holders.len()), Some(1));
     }
 

@@ -67,8 +67,15 @@ pub enum Input {
         /// Who was asked.
         from: NodeId,
     },
-    /// Answer to [`Output::Evaluate`].
+    /// Answer to [`Output::Evaluate`]; without samples when it could not be done.
     Evaluated(Score),
+    /// The checkpoint of `row` after `step` steps has its hash but is not one of this run.
+    Unusable {
+        /// The row.
+        row: RowId,
+        /// Steps done, as it was announced.
+        step: u64,
+    },
     /// The trainer's speed, in millions of multiply-accumulates a second.
     Speed(u64),
     /// A checkpoint that was on disk when the node started; it is in the store.

@@ -49,6 +49,7 @@ impl State {
         for epoch in 1..=self.plan.epochs() {
             let end = self.plan.epoch_end(epoch);
             if self.scores.contains_key(&epoch)
+                || self.unscored.contains(&epoch)
                 || self.plan.rows().any(|row| self.archive.at(row, end).is_none())
             {
                 continue;
@@ -70,17 +71,30 @@ impl State {
             self.release(hash);
         }
         self.evaluating = None;
+        if score.samples == 0 {
+            self.unscored.insert(score.epoch);
+            return;
+        }
         self.learn_score(score);
         self.say(Message::Score(score));
     }
 
     pub(crate) fn learn_score(&mut self, score: Score) {
         let in_plan = (1..=self.plan.epochs()).contains(&score.epoch);
-        if in_plan && !self.scores.contains_key(&score.epoch) {
+        let right = score.softmax_correct.max(score.goodness_correct);
+        let possible = in_plan && score.samples > 0 && right <= score.samples;
+        if possible && !self.scores.contains_key(&score.epoch) {
             self.scores.insert(score.epoch, score);
             self.scorable.remove(&score.epoch);
             self.notify(Notice::Score(score));
         }
+    }
+
+    /// A checkpoint of the model is none: without it the run is not complete.
+    pub(crate) fn on_unusable(&mut self, row: RowId, step: u64) {
+        self.distrust(row, step);
+        self.complete = None;
+        self.is_told = false;
     }
 
     /// Notices completion, and stops when that is asked for and harms nobody.

@@ -22,7 +22,8 @@ impl State {
     /// This peer has just made `checkpoint`; the store has it.
     pub(crate) fn archive_own(&mut self, checkpoint: Checkpoint) {
         let before = self.holds(checkpoint.row, checkpoint.step);
-        self.learn(checkpoint, self.me);
+        let learned = self.archive.learn_own(checkpoint, self.me);
+        self.on_learned(learned, checkpoint, self.me);
         if before || !self.holds(checkpoint.row, checkpoint.step) {
             self.release(checkpoint.blob.hash);
         } else {
@@ -33,6 +34,19 @@ impl State {
     /// Whether this peer holds that checkpoint.
     pub(crate) fn holds(&self, row: RowId, step: u64) -> bool {
         self.archive.at(row, step).is_some_and(|fact| fact.holders.contains(&self.me))
+    }
+
+    /// The bytes of a checkpoint have their hash and are none: whoever said so is not believed.
+    pub(crate) fn distrust(&mut self, row: RowId, step: u64) {
+        let Some(fact) = self.archive.at(row, step).cloned() else { return };
+        self.archive.distrust(row, step);
+        if fact.holders.contains(&self.me) {
+            self.release(fact.checkpoint.blob.hash);
+        }
+        let me = self.me;
+        for holder in fact.holders.into_iter().filter(|holder| *holder != me) {
+            self.blame(holder, "a checkpoint that is none");
+        }
     }
 
     /// A copy of a checkpoint turned out not to be there, or not to be usable.

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 
 use crate::{Lease, NodeId, RowId, Term};
 
+/// A term further ahead than this is no honest one: terms must never run out.
+const MAX_TERM_STEP: u64 = 1 << 20;
+
 /// The standing lease of each row.
 #[derive(Debug, Default)]
 pub(crate) struct Leases(BTreeMap<RowId, Lease>);
@@ -14,6 +17,10 @@ pub(crate) struct Leases(BTreeMap<RowId, Lease>);
 impl Leases {
     /// Takes in a lease. Returns whether it stands now and did not before.
     pub(crate) fn merge(&mut self, lease: Lease) -> bool {
+        let known = self.0.get(&lease.row).map_or(Term(0), |old| old.term);
+        if lease.term.0 > known.0.saturating_add(MAX_TERM_STEP) {
+            return false;
+        }
         let stands = self.0.get(&lease.row).is_none_or(|old| {
             lease.term > old.term || (lease.term == old.term && lease.owner < old.owner)
         });
@@ -60,5 +67,13 @@ mod tests {
             assert_eq!(leases.get(RowId(0)), Some(&lease(2, 8)));
             assert_eq!(leases.next_term(RowId(0)), Term(3));
         }
+    }
+
+    #[test]
+    fn nobody_can_use_up_the_terms() {
+        let mut leases = Leases::default();
+        assert!(!leases.merge(lease(u64::MAX, 1)));
+        assert!(leases.merge(lease(7, 1)));
+        assert!(!leases.merge(lease(7 + MAX_TERM_STEP + 1, 2)));
     }
 }

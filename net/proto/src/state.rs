@@ -21,6 +21,12 @@ use crate::{
     work::{Batches, Owned},
 };
 
+/// Reproaches told, at most.
+const MAX_BLAMED: usize = 1_024;
+
+/// A speed beyond this is no honest one, in millions of multiply-accumulates a second.
+const MAX_SPEED: u64 = 1 << 40;
+
 /// Duties are looked at no less often than this, ms.
 const TICK_MS: u64 = 100;
 
@@ -65,6 +71,8 @@ pub struct State {
     pub(crate) is_finished: bool,
     /// The epoch this peer is to score, from the moment its turn comes.
     pub(crate) evaluating: Option<u64>,
+    /// Epochs that this peer tried to score and could not.
+    pub(crate) unscored: BTreeSet<u64>,
     /// The checkpoints being scored.
     pub(crate) scoring: Vec<Hash>,
     /// Since when each epoch could be scored.
@@ -78,6 +86,8 @@ pub struct State {
     beats: u64,
     next_beat: Time,
     next_tick: Time,
+    /// What was told of whom already: once is enough.
+    blamed: BTreeSet<(NodeId, &'static str)>,
     /// What this peer says to itself: it may own neighbouring rows.
     inbox: VecDeque<Message>,
     out: Vec<Output>,
@@ -114,6 +124,7 @@ impl State {
             is_told: false,
             is_finished: false,
             evaluating: None,
+            unscored: BTreeSet::new(),
             scoring: Vec::new(),
             scorable: BTreeMap::new(),
             balanced: None,
@@ -123,6 +134,7 @@ impl State {
             beats: 0,
             next_beat: now,
             next_tick: now,
+            blamed: BTreeSet::new(),
             inbox: VecDeque::new(),
             out: Vec::new(),
         }
@@ -148,6 +160,7 @@ impl State {
             Input::Refused { row, load, step } => self.on_refused(row, load, step),
             Input::Fetched { hash } => self.on_fetched(hash),
             Input::FetchFailed { hash, from } => self.on_fetch_failed(hash, from),
+            Input::Unusable { row, step } => self.on_unusable(row, step),
             Input::Evaluated(score) => self.on_evaluated(score),
             Input::Speed(speed) => self.on_speed(speed),
             Input::Restored(checkpoint) => {
@@ -246,7 +259,9 @@ impl State {
         }
     }
 
-    fn on_heartbeat(&mut self, from: NodeId, beat: Heartbeat, now: Time) {
+    fn on_heartbeat(&mut self, from: NodeId, mut beat: Heartbeat, now: Time) {
+        beat.speed = beat.speed.min(MAX_SPEED);
+        beat.retained.retain(|run| run.from < run.until && run.until <= self.plan.steps);
         let Some((is_new, changed)) = self.members.beat(from, &beat, now, &self.config) else {
             return;
         };
@@ -291,7 +306,13 @@ impl State {
 
     /// `holder` holds `checkpoint`: a fact, whoever says it.
     pub(crate) fn learn(&mut self, checkpoint: Checkpoint, holder: NodeId) {
-        match self.archive.learn(checkpoint, holder) {
+        let learned = self.archive.learn(checkpoint, holder);
+        self.on_learned(learned, checkpoint, holder);
+    }
+
+    /// What follows from a checkpoint that was learned.
+    pub(crate) fn on_learned(&mut self, learned: Learned, checkpoint: Checkpoint, holder: NodeId) {
+        match learned {
             Learned::New => {
                 let chapter = self.plan.chapter_ending(checkpoint.step);
                 if self.ledger.learn(checkpoint.row, chapter, checkpoint.by) {
@@ -329,7 +350,9 @@ impl State {
     }
 
     pub(crate) fn blame(&mut self, peer: NodeId, reason: &'static str) {
-        self.notify(Notice::Blame { peer, reason });
+        if self.blamed.len() < MAX_BLAMED && self.blamed.insert((peer, reason)) {
+            self.notify(Notice::Blame { peer, reason });
+        }
     }
 
     pub(crate) fn notify(&mut self, notice: Notice) {

@@ -205,7 +205,6 @@ impl State {
     }
 
     pub(crate) fn on_loaded(&mut self, row: RowId, load: u64, ok: bool) {
-        let me = self.me;
         if let Some(hash) = self.loading.remove(&load) {
             self.release(hash);
         }
@@ -216,7 +215,7 @@ impl State {
         }
         owned.phase = if ok { Phase::Ready } else { Phase::Seeking };
         if let (false, Some(step)) = (ok, step) {
-            self.lose_copy(row, step, me);
+            self.distrust(row, step);
         }
     }
 

@@ -112,6 +112,7 @@ impl Watch {
             | Input::FetchFailed { .. }
             | Input::Speed(_)
             | Input::Restored(_)
+            | Input::Unusable { .. }
             | Input::Leave => {}
         }
     }
