@@ -15,8 +15,9 @@ use crate::{
 /// Blobs asked for and not answered, with the peer that was asked.
 pub(crate) type InFlight = BTreeMap<Hash, NodeId>;
 
-/// Epochs without a score whose checkpoints are kept for scoring.
-const MAX_UNSCORED: usize = 2;
+/// Epochs without a score whose checkpoints are kept for scoring: short epochs are several
+/// between the lowest row and the highest.
+const MAX_UNSCORED: usize = 8;
 
 impl State {
     /// This peer has just made `checkpoint`; the store has it.
@@ -237,9 +238,14 @@ impl State {
         }
         let is_unscored =
             |step: &u64| self.plan.epochs_ending(*step).any(|e| !self.scores.contains_key(&e));
+        let can_be_scored = |step: &u64| {
+            self.plan.rows().all(|row| {
+                self.archive.at(row, *step).is_some() || self.need(row, &self.starts) <= *step
+            })
+        };
         let steps: BTreeSet<u64> = self.archive.held_by(self.me).map(|c| c.step).collect();
-        let pinned: Vec<u64> =
-            steps.into_iter().rev().filter(is_unscored).take(MAX_UNSCORED).collect();
+        let unscored = steps.into_iter().filter(is_unscored).filter(can_be_scored);
+        let pinned: Vec<u64> = unscored.take(MAX_UNSCORED).collect();
         self.archive
             .held_by(self.me)
             .map(|checkpoint| (checkpoint.row, checkpoint.step))

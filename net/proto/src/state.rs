@@ -27,6 +27,9 @@ const MAX_BLAMED: usize = 1_024;
 /// A speed beyond this is no honest one, in millions of multiply-accumulates a second.
 const MAX_SPEED: u64 = 1 << 40;
 
+/// The latest scores that a heartbeat tells of.
+const MAX_SCORES: usize = 8;
+
 /// Duties are looked at no less often than this, ms.
 const TICK_MS: u64 = 100;
 
@@ -345,7 +348,7 @@ impl State {
             progress: self.own_progress(),
             held,
             retained: self.retained_runs(),
-            scores: self.scores.values().rev().take(2).copied().collect(),
+            scores: self.scores.values().rev().take(MAX_SCORES).copied().collect(),
         }
     }
 
