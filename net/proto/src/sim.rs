@@ -40,7 +40,7 @@ use trace::Trace;
 const FAULTS_MS: u64 = 600_000;
 
 /// How long the world goes on when all is done, to see that it stays so, ms.
-const AFTERWARDS_MS: u64 = 2_000;
+const AFTERWARDS_MS: u64 = 4_000;
 
 /// One thing that will happen to a node, or to the world.
 #[derive(Debug)]
@@ -117,6 +117,8 @@ pub struct Report {
     pub trained: u64,
     /// Steps that there are, over all rows.
     pub steps: u64,
+    /// Epochs that there are.
+    pub epochs: u64,
     /// Epochs whose score somebody knew.
     pub scored: u64,
     /// Messages sent to one peer each.
@@ -194,6 +196,7 @@ impl World {
                 events: self.sequence,
                 trained: self.trained,
                 steps: self.all_steps(),
+                epochs: self.scenario.plan.epochs(),
                 scored: self.scored(),
                 messages: self.messages,
                 blobs: self.blobs,

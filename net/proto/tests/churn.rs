@@ -53,7 +53,7 @@ fn late(scenario: Scenario, share: u64, speed: u64) -> Scenario {
 #[test]
 fn one_node_alone_finishes() {
     for report in each("one_node_alone", 50, |seed| Scenario::drawn(seed, 1)) {
-        assert_eq!((report.trained, report.scored > 0), (report.steps, true));
+        assert_eq!((report.trained, report.scored), (report.steps, report.epochs));
     }
 }
 
@@ -63,7 +63,10 @@ fn four_start_together() {
         let plan = Scenario::drawn(seed, 1).plan;
         Scenario::quiet(seed, plan, 4)
     };
-    each("four_start_together", 100, quiet);
+    for report in each("four_start_together", 100, quiet) {
+        assert!(report.scored >= report.epochs.min(8), "epochs go unscored: {report:?}");
+        assert!(report.trained <= report.steps * 11 / 10, "work is done twice: {report:?}");
+    }
 }
 
 #[test]

@@ -7,6 +7,9 @@ use std::fmt::Write;
 use super::World;
 use super::node::Node;
 
+/// Checkpoints of one row that a node may hold when all is done.
+const LAST_BLOBS_PER_ROW: usize = 3;
+
 impl World {
     /// Whether everybody who was asked to go is gone and everybody else has all there is to have.
     pub(super) fn is_settled(&self) -> bool {
@@ -30,6 +33,11 @@ impl World {
             let must = (node.alive && node.leaving.is_none()) || node.is_done;
             if must && node.complete.as_ref() != Some(&right) {
                 return Err(format!("{} does not have the model", node.id));
+            }
+            // The last checkpoints, and those of epochs that nobody could score.
+            let (kept, most) = (node.store.len(), LAST_BLOBS_PER_ROW * right.len());
+            if kept > most {
+                return Err(format!("{} still has {kept} blobs, not {most}", node.id));
             }
         }
         Ok(())
