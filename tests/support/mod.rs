@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod herd;
+
 use std::{
     collections::VecDeque,
     io::{BufRead, BufReader},
