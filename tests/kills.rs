@@ -43,7 +43,7 @@ impl Chance {
     /// The seed of this test run.
     fn from_env() -> Self {
         let seed = std::env::var("SEED").map_or(1, |text| text.parse().unwrap());
-        println!("SEED={seed}");
+        eprintln!("SEED={seed}");
         Self(seed)
     }
 
