@@ -2,9 +2,11 @@
 //!
 //! Rule: a blob is written to a temporary file, synced and renamed before the database names it,
 //! so whatever the database names was whole once; what no longer has its hash is set aside, never
-//! used. One node at a time holds the folder.
+//! used. A database that is damaged is set aside too: the run goes on from what peers hold. One
+//! node at a time holds the folder.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, TryLockError},
     io::Write,
     path::{Path, PathBuf},
@@ -12,12 +14,18 @@ use std::{
 
 use bytes::Bytes;
 use ffp2p_proto::{Checkpoint, Hash};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError,
+    TableDefinition,
+};
 
 use crate::spec::{MAX_SPEC_BYTES, Spec};
 
 /// Grows when the folder's layout changes.
 const FORMAT: &str = "ffp2p store 1";
+
+/// The ending of what was set aside.
+const ASIDE: &str = "damaged";
 
 /// (row, steps done) to a checkpoint as JSON.
 const CHECKPOINTS: TableDefinition<'_, (u16, u64), &[u8]> = TableDefinition::new("checkpoints");
@@ -89,13 +97,15 @@ impl Disk {
         let run = folder.join("runs").join(spec.run_id().to_string());
         make_folder(&run)?;
         write_whole(&run.join("spec.json"), &spec.canonical())?;
-        Self::in_run(&run, lock)
+        let disk = Self::in_run(&run, lock)?;
+        disk.sweep()?;
+        Ok(disk)
     }
 
     fn in_run(run: &Path, lock: File) -> Result<Self, StoreError> {
         let (blobs, path) = (run.join("blobs"), run.join("facts.redb"));
         make_folder(&blobs)?;
-        let database = Database::create(&path).map_err(|e| failed(&path, &e))?;
+        let database = open_database(&path)?;
         let disk = Self { blobs, path, database, _lock: lock };
         let begin = disk.database.begin_write().map_err(|e| disk.failed(&e))?;
         begin.open_table(CHECKPOINTS).map_err(|e| disk.failed(&e))?;
@@ -163,9 +173,32 @@ impl Disk {
         fs::remove_file(&path).map_err(|source| StoreError::Io { path, source })
     }
 
+    /// Removes what a crash left half done: files that no fact names, facts without a file. What
+    /// was set aside stays.
+    fn sweep(&self) -> Result<(), StoreError> {
+        let mut named = BTreeSet::new();
+        self.change(|table| {
+            table.retain(|_, fact| {
+                let blob = parse(fact).map(|kept| self.blob(kept.blob.hash));
+                let whole = blob.filter(|path| path.exists());
+                let stays = whole.is_some();
+                named.extend(whole);
+                stays
+            })
+        })?;
+        for entry in fs::read_dir(&self.blobs).map_err(io(&self.blobs))?.flatten() {
+            let path = entry.path();
+            let is_aside = path.extension().is_some_and(|ending| ending == ASIDE);
+            if !is_aside && !named.contains(&path) {
+                fs::remove_file(&path).map_err(io(&path))?;
+            }
+        }
+        Ok(())
+    }
+
     fn change(
         &self,
-        change: impl FnOnce(&mut redb::Table<'_, (u16, u64), &[u8]>) -> Result<(), redb::StorageError>,
+        change: impl FnOnce(&mut redb::Table<'_, (u16, u64), &[u8]>) -> Result<(), StorageError>,
     ) -> Result<(), StoreError> {
         let write = self.database.begin_write().map_err(|e| self.failed(&e))?;
         {
@@ -192,11 +225,44 @@ impl Disk {
                 found.push((checkpoint, Bytes::from(bytes)));
             } else {
                 tracing::warn!(path = %path.display(), "a stored checkpoint is damaged; set aside");
-                let _ = fs::rename(&path, path.with_extension("damaged"));
+                set_aside(&path)?;
             }
         }
         Ok(found)
     }
+}
+
+/// Opens or makes the database; one that is damaged is set aside, and a new one made.
+fn open_database(path: &Path) -> Result<Database, StoreError> {
+    // A plain open trusts the file and may panic over a damaged one.
+    let open = || Builder::new().set_check_integrity_on_open(true).create(path);
+    match open() {
+        Err(error) if is_damage(&error) => {
+            tracing::warn!(path = %path.display(), %error, "the database is damaged; set aside");
+            set_aside(path)?;
+            open().map_err(|error| failed(path, &error))
+        }
+        opened => opened.map_err(|error| failed(path, &error)),
+    }
+}
+
+/// Whether the file is to blame, and not the system it is on.
+fn is_damage(error: &DatabaseError) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    if let DatabaseError::Storage(StorageError::Io(error)) = error {
+        return matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof);
+    }
+    matches!(
+        error,
+        DatabaseError::Storage(StorageError::Corrupted(_))
+            | DatabaseError::UpgradeRequired(_)
+            | DatabaseError::RepairAborted
+    )
+}
+
+/// Keeps a damaged file for whoever wants to look at it, under another name.
+fn set_aside(path: &Path) -> Result<(), StoreError> {
+    fs::rename(path, path.with_extension(ASIDE)).map_err(io(path))
 }
 
 fn parse(fact: &[u8]) -> Option<Checkpoint> {
@@ -245,7 +311,11 @@ fn check_format(folder: &Path) -> Result<(), StoreError> {
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let temporary = path.with_extension("part");
     let mut file = File::create(&temporary).map_err(io(&temporary))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io(&temporary))?;
+    if let Err(source) = file.write_all(bytes).and_then(|()| file.sync_all()) {
+        // A full disk gets its room back.
+        let _ = fs::remove_file(&temporary);
+        return Err(StoreError::Io { path: path.to_owned(), source });
+    }
     fs::rename(&temporary, path).map_err(io(path))?;
     let folder = path.parent().map(File::open).transpose().map_err(io(path))?;
     folder.map_or(Ok(()), |folder| folder.sync_all()).map_err(io(path))
@@ -255,64 +325,4 @@ fn read_spec(path: &Path) -> Option<Spec> {
     let length = fs::metadata(path).ok()?.len();
     let bytes = (length <= MAX_SPEC_BYTES as u64).then(|| fs::read(path).ok()).flatten()?;
     Spec::from_canonical(&bytes).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::SpecArgs;
-    use ffp2p_proto::{BlobRef, NodeId, RowId};
-
-    fn spec() -> Spec {
-        let data = Some("digits:400+50".to_owned());
-        SpecArgs { data, ..SpecArgs::default() }.check().unwrap().spec
-    }
-
-    fn checkpoint(step: u64, bytes: &Bytes) -> Checkpoint {
-        let blob = BlobRef { hash: Hash::of(bytes), size: bytes.len() as u64 };
-        Checkpoint { row: RowId(0), step, blob, by: NodeId([1; 32]), loss_micro: 5 }
-    }
-
-    #[test]
-    fn what_was_kept_is_there_after_reopening() {
-        let folder = tempfile::tempdir().unwrap();
-        let (a, b) = (Bytes::from_static(b"first"), Bytes::from_static(b"second"));
-        let disk = Disk::open(folder.path(), &spec()).unwrap();
-        disk.keep(&checkpoint(4, &a), &a).unwrap();
-        disk.keep(&checkpoint(8, &b), &b).unwrap();
-        disk.forget(Hash::of(&a)).unwrap();
-        drop(disk);
-        let disk = Disk::open(folder.path(), &spec()).unwrap();
-        assert_eq!(disk.checkpoints().unwrap(), [(checkpoint(8, &b), b)]);
-    }
-
-    #[test]
-    fn one_node_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let _disk = Disk::open(folder.path(), &spec()).unwrap();
-        let error = Disk::open(folder.path(), &spec()).unwrap_err();
-        assert!(matches!(error, StoreError::InUse(_)));
-        assert!(error.to_string().contains("--store"));
-    }
-
-    #[test]
-    fn damaged_bytes_are_set_aside() {
-        let folder = tempfile::tempdir().unwrap();
-        let bytes = Bytes::from_static(b"weights");
-        let disk = Disk::open(folder.path(), &spec()).unwrap();
-        disk.keep(&checkpoint(4, &bytes), &bytes).unwrap();
-        let path = disk.blob(Hash::of(&bytes));
-        fs::write(&path, b"weighty").unwrap();
-        assert!(disk.checkpoints().unwrap().is_empty());
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn a_folder_of_something_else_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("format"), "ffp2p store 99").unwrap();
-        let error = Disk::open(folder.path(), &spec()).unwrap_err();
-        assert!(matches!(error, StoreError::Format { .. }));
-        assert!(matches!(Disk::runs(&folder.path().join("no")), Err(StoreError::Missing(_))));
-    }
 }

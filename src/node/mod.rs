@@ -4,6 +4,8 @@
 //! run beside it and speak to it through bounded queues. Nothing here decides who trains what.
 
 mod disk;
+#[cfg(test)]
+mod disk_tests;
 mod driver;
 mod store;
 mod telling;
