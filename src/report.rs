@@ -23,6 +23,13 @@ pub enum Event {
         /// Steps of a chapter.
         chapter_steps: u64,
     },
+    /// What the node's folder still had of the run.
+    Restored {
+        /// Steps done at the furthest checkpoint, per row; 0 where there is none.
+        rows: Vec<u64>,
+        /// Checkpoints in all.
+        checkpoints: usize,
+    },
     /// A peer joined, left (said goodbye) or fell silent.
     Peer {
         /// The peer.
@@ -47,6 +54,14 @@ pub enum Event {
         step: u64,
         /// Since the node started.
         seconds: f64,
+    },
+    /// The node did its first step of a row since it took the row up, or brought it to another
+    /// step.
+    Taken {
+        /// The row.
+        row: u16,
+        /// The step.
+        step: u64,
     },
     /// A chapter of a row is done.
     Chapter {
@@ -103,6 +118,9 @@ pub enum Event {
         bytes_in: u64,
         /// Payload sent.
         bytes_out: u64,
+        /// Chapters that this process trained, per row.
+        #[serde(default)]
+        trained: Vec<u64>,
     },
 }
 
@@ -125,8 +143,14 @@ mod tests {
             Event::Eval { epoch: 1, samples: 10, softmax_accuracy: 0.98, goodness_accuracy: 0.97 };
         let text = r#"{"event":"eval","epoch":1,"samples":10,"softmax_accuracy":0.98,"goodness_accuracy":0.97}"#;
         assert_eq!(eval.to_json(), text);
-        let done = Event::Done { model: "00".into(), seconds: 1.5, bytes_in: 3, bytes_out: 4 };
-        let text = r#"{"event":"done","model":"00","seconds":1.5,"bytes_in":3,"bytes_out":4}"#;
+        let done = Event::Done {
+            model: "00".into(),
+            seconds: 1.5,
+            bytes_in: 3,
+            bytes_out: 4,
+            trained: vec![5],
+        };
+        let text = r#"{"event":"done","model":"00","seconds":1.5,"bytes_in":3,"bytes_out":4,"trained":[5]}"#;
         assert_eq!(done.to_json(), text);
         assert_eq!(serde_json::from_str::<Event>(text).unwrap(), done);
     }

@@ -123,6 +123,8 @@ impl Bars {
                 self.say(event);
             }
             Event::Peer { .. }
+            | Event::Restored { .. }
+            | Event::Taken { .. }
             | Event::Training { .. }
             | Event::Eval { .. }
             | Event::Note { .. }
@@ -188,11 +190,18 @@ fn in_words(event: &Event) -> Option<String> {
         ),
         Event::Note { message } => message.clone(),
         Event::Saved { file, .. } => format!("model written to {file}"),
-        Event::Done { model, seconds, bytes_in, bytes_out } => format!(
+        Event::Restored { rows, checkpoints } => format!(
+            "the store has {checkpoints} checkpoints of this run, up to step {}",
+            rows.iter().max().unwrap_or(&0)
+        ),
+        Event::Done { model, seconds, bytes_in, bytes_out, .. } => format!(
             "done in {seconds:.1} s, {:.1} MB in, {:.1} MB out\nmodel {model}",
             *bytes_in as f64 / 1e6,
             *bytes_out as f64 / 1e6,
         ),
-        Event::Training { .. } | Event::Chapter { .. } | Event::Progress { .. } => return None,
+        Event::Training { .. }
+        | Event::Taken { .. }
+        | Event::Chapter { .. }
+        | Event::Progress { .. } => return None,
     })
 }

@@ -29,6 +29,7 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     let mut network = Network::init(spec.network.clone());
     let mut chapter = Chapter::new(rows.len());
     let plan = spec.plan();
+    let trained = vec![plan.steps.div_ceil(plan.chapter_steps); rows.len()];
     for step in 0..plan.steps {
         let reports = network.train_step(&course.first_input(step), &pool);
         chapter.add(reports.iter().map(|report| report.loss));
@@ -54,7 +55,7 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
         view.show(&Event::Saved { file: path.display().to_string(), model: hash.clone() });
     }
     let seconds = started.elapsed().as_secs_f64();
-    view.show(&Event::Done { model: hash, seconds, bytes_in: 0, bytes_out: 0 });
+    view.show(&Event::Done { model: hash, seconds, bytes_in: 0, bytes_out: 0, trained });
     Ok(())
 }
 

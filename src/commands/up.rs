@@ -151,6 +151,8 @@ struct Merged {
     pace: (u64, Instant),
     models: BTreeSet<String>,
     traffic: (u64, u64),
+    /// Chapters trained, per row.
+    trained: Vec<u64>,
 }
 
 impl Merged {
@@ -164,6 +166,7 @@ impl Merged {
             pace: (0, now),
             models: BTreeSet::new(),
             traffic: (0, 0),
+            trained: Vec::new(),
         }
     }
 
@@ -172,14 +175,18 @@ impl Merged {
             Event::Progress { rows, owners, peers, .. } => {
                 return self.progress(rows, owners, *peers);
             }
-            Event::Done { model, bytes_in, bytes_out, .. } => {
+            Event::Done { model, bytes_in, bytes_out, trained, .. } => {
+                self.trained.resize(trained.len(), 0);
+                self.trained.iter_mut().zip(trained).for_each(|(sum, more)| *sum += more);
                 self.models.insert(model.clone());
                 self.traffic.0 += bytes_in;
                 self.traffic.1 += bytes_out;
                 return;
             }
             // Each node does its own first step.
-            Event::Training { .. } | Event::Ready { .. } => None,
+            Event::Training { .. } | Event::Taken { .. } | Event::Ready { .. } => None,
+            // What each folder had concerns its node alone.
+            Event::Restored { .. } => return,
             Event::Chapter { row, chapter, .. } => Some(format!("chapter {row} {chapter}")),
             Event::Eval { epoch, .. } => Some(format!("eval {epoch}")),
             Event::Peer { .. } | Event::Owner { .. } | Event::Note { .. } | Event::Saved { .. } => {
@@ -220,7 +227,8 @@ impl Merged {
         }
         let (bytes_in, bytes_out) = self.traffic;
         let seconds = self.started.elapsed().as_secs_f64();
-        self.view.show(&Event::Done { model, seconds, bytes_in, bytes_out });
+        let trained = self.trained;
+        self.view.show(&Event::Done { model, seconds, bytes_in, bytes_out, trained });
         Ok(true)
     }
 }

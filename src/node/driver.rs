@@ -4,23 +4,21 @@
 //! Rule: every arm of the loop ends in [`State::handle`], and every output is carried out at
 //! once and in order. Work that takes long (training, scoring, disk) runs elsewhere.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ffp2p_net::{BlobSource, Handle};
-use ffp2p_proto::{BlobRef, Hash, Input, Output, Role, Score, State, Time};
+use ffp2p_proto::{BlobRef, Checkpoint, Hash, Input, Output, Role, RowId, State, Time};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    disk::Disk,
+    disk::{Disk, StoreError},
     store::Store,
+    terms::{Ending, Found, NodeError, Settings, Stop, heard, open_store},
     trainer::{Command, Done, Trainer},
     workers::Pool,
 };
-use crate::{
-    config::Checked, course::Course, data::Data, export::ModelError, report::Event, spec::Spec,
-    view::View,
-};
+use crate::{config::Checked, course::Course, data::Data, report::Event, spec::Spec, view::View};
 
 /// Answers of the trainer that can wait.
 const ANSWERS: usize = 64;
@@ -30,60 +28,6 @@ const RESULTS: usize = 8;
 
 /// Between two progress reports.
 const PROGRESS: Duration = Duration::from_secs(1);
-
-/// How a node is set up, the network aside.
-#[derive(Debug)]
-pub struct Settings {
-    /// Training threads.
-    pub threads: usize,
-    /// Decisions' timers and limits.
-    pub config: ffp2p_proto::Config,
-    /// Where the model goes when the run is complete.
-    pub out: Option<PathBuf>,
-}
-
-/// Why a node shall stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// A person pressed Ctrl-C: the first time to leave cleanly, the second to go at once.
-    Asked,
-    /// The program that started the node is gone: leave cleanly.
-    Abandoned,
-}
-
-/// How a node ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// The run is complete.
-    Done,
-    /// The person stopped it before that.
-    Interrupted,
-}
-
-/// Why a node failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NodeError {
-    /// The network cannot be used.
-    #[error(transparent)]
-    Network(#[from] ffp2p_net::StartError),
-    /// The data set and the spec do not fit.
-    #[error(transparent)]
-    Course(#[from] crate::data::BatchSizeError),
-    /// The trained model cannot be assembled or written.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// A part of the node stopped working.
-    #[error("the {0} stopped; start the node again")]
-    Stopped(&'static str),
-}
-
-/// What work beside the loop found.
-#[derive(Debug)]
-pub(super) enum Found {
-    Score(Score),
-    Model(Result<Hash, ModelError>),
-}
 
 /// A running node.
 #[derive(Debug)]
@@ -104,11 +48,18 @@ pub struct Node {
     started: Instant,
     /// Steps of the slowest row at the last report, and when.
     pub(super) pace: (u64, Instant),
-    trained: bool,
+    /// Whether it did a step at all.
+    begun: bool,
+    /// The load under which each row's last step was done here.
+    taken: BTreeMap<RowId, u64>,
+    /// Chapters trained here, per row.
+    chapters: Vec<u64>,
     pub(super) model: Option<Hash>,
     /// Whether the model is being put together.
     pub(super) assembling: bool,
     finished: bool,
+    /// Why the store folder takes no more.
+    failure: Option<StoreError>,
 }
 
 impl Node {
@@ -124,8 +75,9 @@ impl Node {
         view: View,
     ) -> Result<Self, NodeError> {
         let plan = checked.spec.plan();
-        let restored = disk.as_ref().map(Disk::checkpoints).and_then(Result::ok);
-        let store = Arc::new(Store::new(disk));
+        let chapters = vec![0; plan.row_count()];
+        let results = mpsc::channel(RESULTS);
+        let (store, restored) = open_store(disk, results.0.clone())?;
         let blobs: Arc<dyn BlobSource> = Arc::clone(&store) as Arc<dyn BlobSource>;
         let (net, events) = ffp2p_net::spawn(network, blobs).await?;
         let (sender, answers) = mpsc::channel(ANSWERS);
@@ -142,21 +94,21 @@ impl Node {
             events,
             trainer,
             answers,
-            results: mpsc::channel(RESULTS),
+            results,
             store,
             view,
             listen: Vec::new(),
             started: now,
             pace: (0, now),
-            trained: false,
+            begun: false,
+            taken: BTreeMap::new(),
+            chapters,
             model: None,
             assembling: false,
             finished: false,
+            failure: None,
         };
-        for (checkpoint, bytes) in restored.into_iter().flatten() {
-            node.store.insert(checkpoint.blob.hash, bytes);
-            node.handle(Input::Restored(checkpoint))?;
-        }
+        node.restore(restored)?;
         Ok(node)
     }
 
@@ -164,7 +116,25 @@ impl Node {
     ///
     /// # Errors
     /// If a part of the node stops working, or the model cannot be written.
-    pub async fn run(mut self, mut stop: mpsc::Receiver<Stop>) -> Result<Ending, NodeError> {
+    pub async fn run(mut self, stop: mpsc::Receiver<Stop>) -> Result<Ending, NodeError> {
+        let worked = self.work(stop).await;
+        self.report_progress();
+        self.net.shutdown().await;
+        self.store.close();
+        worked?;
+        while let Ok(found) = self.results.1.try_recv() {
+            if let Found::Unkept(error) = found {
+                self.failure = Some(error);
+            }
+        }
+        match (self.failure, self.model) {
+            (Some(error), _) => Err(error.into()),
+            (None, Some(_)) => Ok(Ending::Done),
+            (None, None) => Ok(Ending::Interrupted),
+        }
+    }
+
+    async fn work(&mut self, mut stop: mpsc::Receiver<Stop>) -> Result<(), NodeError> {
         let mut progress = tokio::time::interval(PROGRESS);
         progress.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut asked = 0;
@@ -192,13 +162,22 @@ impl Node {
                 _ = progress.tick() => self.report_progress(),
             }
         }
-        self.report_progress();
-        let ending = if self.model.is_some() { Ending::Done } else { Ending::Interrupted };
-        self.net.shutdown().await;
-        if let Some(store) = Arc::get_mut(&mut self.store) {
-            store.close();
+        Ok(())
+    }
+
+    /// Takes in what the folder still had.
+    fn restore(&mut self, restored: Vec<Checkpoint>) -> Result<(), NodeError> {
+        if restored.is_empty() {
+            return Ok(());
         }
-        Ok(ending)
+        let mut rows = vec![0; self.chapters.len()];
+        for checkpoint in &restored {
+            if let Some(step) = rows.get_mut(usize::from(checkpoint.row.0)) {
+                *step = checkpoint.step.max(*step);
+            }
+        }
+        self.view.show(&Event::Restored { rows, checkpoints: restored.len() });
+        restored.into_iter().try_for_each(|checkpoint| self.handle(Input::Restored(checkpoint)))
     }
 
     /// The time as the decisions see it.
@@ -256,21 +235,33 @@ impl Node {
             Done::Refused { row, load, step } => Input::Refused { row, load, step },
             Done::Speed(speed) => Input::Speed(speed),
             Done::Trained { row, load, step, batch, checkpoint } => {
-                if !self.trained {
-                    self.trained = true;
-                    let seconds = self.started.elapsed().as_secs_f64();
-                    self.view.show(&Event::Training { row: row.0, step, seconds });
-                }
+                self.tell_step(row, load, step);
                 let put = |(blob, bytes): (BlobRef, Bytes)| {
                     self.store.insert(blob.hash, bytes);
                     blob
                 };
                 let batch = batch.map(put);
                 let checkpoint = checkpoint.map(|(made, loss)| (put(made), loss));
+                if let (Some(_), Some(count)) =
+                    (checkpoint, self.chapters.get_mut(usize::from(row.0)))
+                {
+                    *count += 1;
+                }
                 Input::Trained { row, load, step, batch, checkpoint }
             }
         };
         self.handle(input)
+    }
+
+    /// A step is done; the first one ever, and the first since a row was loaded, are told.
+    fn tell_step(&mut self, row: RowId, load: u64, step: u64) {
+        if !std::mem::replace(&mut self.begun, true) {
+            let seconds = self.started.elapsed().as_secs_f64();
+            self.view.show(&Event::Training { row: row.0, step, seconds });
+        }
+        if self.taken.insert(row, load) != Some(load) {
+            self.view.show(&Event::Taken { row: row.0, step });
+        }
     }
 
     fn on_network(&mut self, event: ffp2p_net::Event) -> Result<(), NodeError> {
@@ -286,6 +277,11 @@ impl Node {
     fn on_found(&mut self, found: Found) -> Result<(), NodeError> {
         match found {
             Found::Score(score) => self.handle(Input::Evaluated(score)),
+            Found::Unkept(error) => {
+                self.note(format!("{error}; until then this node hands over its rows and stops"));
+                self.failure = Some(error);
+                self.handle(Input::Leave)
+            }
             Found::Model(model) => {
                 let model = model?;
                 self.assembling = false;
@@ -300,34 +296,10 @@ impl Node {
                     seconds: self.started.elapsed().as_secs_f64(),
                     bytes_in: traffic.bytes_in,
                     bytes_out: traffic.bytes_out,
+                    trained: self.chapters.clone(),
                 });
                 self.handle(Input::Wakeup)
             }
         }
     }
-}
-
-/// What the decisions hear of the network; the other events come back. A blob that was fetched is
-/// in the store then.
-///
-/// # Errors
-/// The event, when it is none of the decisions' business.
-pub(crate) fn heard(
-    event: ffp2p_net::Event,
-    store: &Store,
-) -> Result<Input, Box<ffp2p_net::Event>> {
-    use ffp2p_net::Event;
-    Ok(match event {
-        Event::Connected(peer) => Input::Connected(peer),
-        Event::Disconnected(peer) => Input::Disconnected(peer),
-        Event::Received { from, message } => Input::Received { from, message },
-        Event::Fetched { blob, bytes } => {
-            store.insert(blob.hash, bytes);
-            Input::Fetched { hash: blob.hash }
-        }
-        Event::FetchFailed { hash, from, .. } => Input::FetchFailed { hash, from },
-        Event::Listening(_) | Event::OtherRun { .. } | Event::Refused { .. } | Event::Alone(_) => {
-            return Err(Box::new(event));
-        }
-    })
 }

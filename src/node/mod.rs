@@ -9,12 +9,15 @@ mod disk_tests;
 mod driver;
 mod store;
 mod telling;
+mod terms;
 mod trainer;
 mod workers;
+mod writer;
 
 pub use disk::{Disk, StoreError, StoredRun};
-pub(crate) use driver::heard;
-pub use driver::{Ending, Node, NodeError, Settings, Stop};
+pub use driver::Node;
 pub use store::Store;
 pub(crate) use telling::eval_event;
+pub(crate) use terms::heard;
+pub use terms::{Ending, NodeError, Settings, Stop};
 pub use workers::Pool;

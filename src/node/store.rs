@@ -6,54 +6,37 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        mpsc::{SyncSender, TrySendError, sync_channel},
-    },
-    thread::JoinHandle,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use ffp2p_net::BlobSource;
 use ffp2p_proto::{Checkpoint, Hash};
 
-use super::disk::Disk;
-
-/// Checkpoints waiting for the disk, at most; beyond it the newest is skipped, and the next one
-/// makes up for it.
-const DISK_QUEUE: usize = 64;
-
-enum Task {
-    Keep(Checkpoint, Bytes),
-    Forget(Hash),
-}
+use super::{
+    disk::{Disk, StoreError},
+    writer::Writer,
+};
 
 /// A node's blobs.
 #[derive(Debug, Default)]
 pub struct Store {
     blobs: Mutex<BTreeMap<Hash, Bytes>>,
-    disk: Option<(SyncSender<Task>, JoinHandle<()>)>,
+    disk: Option<Writer>,
 }
 
 impl Store {
-    /// A store in memory, and on `disk` when there is one.
-    pub fn new(disk: Option<Disk>) -> Self {
-        let disk = disk.map(|disk| {
-            let (tasks, queue) = sync_channel(DISK_QUEUE);
-            let thread = std::thread::spawn(move || {
-                for task in queue {
-                    let done = match &task {
-                        Task::Keep(checkpoint, bytes) => disk.keep(checkpoint, bytes),
-                        Task::Forget(hash) => disk.forget(*hash),
-                    };
-                    if let Err(error) = done {
-                        tracing::warn!(%error, "the store folder did not take a checkpoint");
-                    }
-                }
-            });
-            (tasks, thread)
-        });
-        Self { blobs: Mutex::default(), disk }
+    /// A store in memory and on `disk`, with what is on it already. `failed` is called at most
+    /// once, when the disk takes no more.
+    pub(super) fn with_disk(
+        disk: Disk,
+        restored: &[(Checkpoint, Bytes)],
+        failed: impl FnOnce(StoreError) + Send + 'static,
+    ) -> Self {
+        let restored = restored.iter().map(|(it, bytes)| (it.blob.hash, bytes.clone()));
+        let blobs: BTreeMap<Hash, Bytes> = restored.collect();
+        let writer = Writer::start(disk, blobs.keys().copied().collect(), failed);
+        Self { blobs: Mutex::new(blobs), disk: Some(writer) }
     }
 
     fn blobs(&self) -> MutexGuard<'_, BTreeMap<Hash, Bytes>> {
@@ -69,30 +52,22 @@ impl Store {
     /// Forgets a blob, on disk too.
     pub fn remove(&self, hash: Hash) {
         self.blobs().remove(&hash);
-        self.on_disk(Task::Forget(hash));
+        if let Some(disk) = &self.disk {
+            disk.forget(hash);
+        }
     }
 
     /// Keeps a checkpoint on disk, when there is one.
     pub fn keep(&self, checkpoint: Checkpoint) {
-        if let Some(bytes) = self.get(&checkpoint.blob.hash) {
-            self.on_disk(Task::Keep(checkpoint, bytes));
+        if let (Some(disk), Some(bytes)) = (&self.disk, self.get(&checkpoint.blob.hash)) {
+            disk.keep(checkpoint, bytes);
         }
     }
 
-    fn on_disk(&self, task: Task) {
-        let Some((tasks, _)) = &self.disk else { return };
-        if let Err(TrySendError::Full(_)) = tasks.try_send(task) {
-            tracing::warn!("the disk is slower than training; a checkpoint was not kept");
-        }
-    }
-
-    /// Waits until everything is on disk.
-    pub fn close(&mut self) {
-        if let Some((tasks, thread)) = self.disk.take() {
-            drop(tasks);
-            if thread.join().is_err() {
-                tracing::warn!("the disk thread failed");
-            }
+    /// Waits until everything is on disk; what comes after is not kept.
+    pub fn close(&self) {
+        if let Some(disk) = &self.disk {
+            disk.close();
         }
     }
 }

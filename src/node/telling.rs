@@ -6,7 +6,7 @@ use ffp2p_net::BlobSource;
 use ffp2p_proto::{Checkpoint, Hash, Notice, Score};
 use tokio::time::Instant;
 
-use super::driver::{Found, Node};
+use super::{driver::Node, terms::Found};
 use crate::{
     checkpoint,
     export::{Model, PROGRESS_SAMPLES, evaluate},

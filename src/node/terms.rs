@@ -1,0 +1,113 @@
+//! How a node is set up, what it is told from beside its loop, and how it ends.
+//!
+//! Rule: only words that the loop and its neighbours share; nothing here does anything with them
+//! but turn one into the other.
+
+use std::{path::PathBuf, sync::Arc};
+
+use ffp2p_proto::{Checkpoint, Hash, Input, Score};
+use tokio::sync::mpsc;
+
+use super::{
+    disk::{Disk, StoreError},
+    store::Store,
+};
+use crate::export::ModelError;
+
+/// How a node is set up, the network aside.
+#[derive(Debug)]
+pub struct Settings {
+    /// Training threads.
+    pub threads: usize,
+    /// Decisions' timers and limits.
+    pub config: ffp2p_proto::Config,
+    /// Where the model goes when the run is complete.
+    pub out: Option<PathBuf>,
+}
+
+/// Why a node shall stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// A person pressed Ctrl-C: the first time to leave cleanly, the second to go at once.
+    Asked,
+    /// The program that started the node is gone: leave cleanly.
+    Abandoned,
+}
+
+/// How a node ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The run is complete.
+    Done,
+    /// The person stopped it before that.
+    Interrupted,
+}
+
+/// Why a node failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The network cannot be used.
+    #[error(transparent)]
+    Network(#[from] ffp2p_net::StartError),
+    /// The data set and the spec do not fit.
+    #[error(transparent)]
+    Course(#[from] crate::data::BatchSizeError),
+    /// The store folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The trained model cannot be assembled or written.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A part of the node stopped working.
+    #[error("the {0} stopped; start the node again")]
+    Stopped(&'static str),
+}
+
+/// What work beside the loop found.
+#[derive(Debug)]
+pub(super) enum Found {
+    Score(Score),
+    Model(Result<Hash, ModelError>),
+    /// The store folder takes no more.
+    Unkept(StoreError),
+}
+
+/// The store, and the checkpoints that its folder had.
+pub(super) fn open_store(
+    disk: Option<Disk>,
+    results: mpsc::Sender<Found>,
+) -> Result<(Arc<Store>, Vec<Checkpoint>), StoreError> {
+    let Some(disk) = disk else { return Ok((Arc::default(), Vec::new())) };
+    let restored = disk.checkpoints()?;
+    let store = Store::with_disk(disk, &restored, move |error| {
+        // The loop is gone when the node stops; then it has nothing left to keep.
+        let _ = results.blocking_send(Found::Unkept(error));
+    });
+    Ok((Arc::new(store), restored.into_iter().map(|(checkpoint, _)| checkpoint).collect()))
+}
+
+/// What the decisions hear of the network; the other events come back. A blob that was fetched is
+/// in the store then.
+///
+/// # Errors
+/// The event, when it is none of the decisions' business.
+pub(crate) fn heard(
+    event: ffp2p_net::Event,
+    store: &Store,
+) -> Result<Input, Box<ffp2p_net::Event>> {
+    use ffp2p_net::Event;
+    Ok(match event {
+        Event::Connected(peer) => Input::Connected(peer),
+        Event::Disconnected(peer) => Input::Disconnected(peer),
+        Event::Received { from, message } => Input::Received { from, message },
+        Event::Fetched { blob, bytes } => {
+            store.insert(blob.hash, bytes);
+            Input::Fetched { hash: blob.hash }
+        }
+        Event::FetchFailed { hash, from, .. } => Input::FetchFailed { hash, from },
+        Event::Listening(_) | Event::OtherRun { .. } | Event::Refused { .. } | Event::Alone(_) => {
+            return Err(Box::new(event));
+        }
+    })
+}

@@ -1,0 +1,178 @@
+//! The thread that brings a node's folder to what the decisions keep.
+//!
+//! Rule: nothing that waits is ever skipped, and what waits is bounded by what the decisions hold:
+//! a checkpoint that is forgotten before it was written is not written at all, and forgetting
+//! what was never kept is no work. The first failure ends the writing and is told once.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+};
+
+use bytes::Bytes;
+use ffp2p_proto::{Checkpoint, Hash};
+
+use super::disk::{Disk, StoreError};
+
+enum Task {
+    Keep(Checkpoint, Bytes),
+    Forget(Hash),
+}
+
+impl Task {
+    fn keeps(&self, hash: Hash) -> bool {
+        matches!(self, Self::Keep(checkpoint, _) if checkpoint.blob.hash == hash)
+    }
+}
+
+/// What has still to be done, in order.
+#[derive(Default)]
+struct Due {
+    tasks: VecDeque<Task>,
+    /// What is on disk once all is done.
+    kept: BTreeSet<Hash>,
+    /// Nothing more is taken.
+    closed: bool,
+}
+
+/// The way to the thread.
+#[derive(Default)]
+struct Queue {
+    due: Mutex<Due>,
+    more: Condvar,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Due> {
+        // Every change is one step, so a poisoned lock still guards a good list.
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next task; `None` when the queue is closed and empty.
+    fn next(&self) -> Option<Task> {
+        let waits = |due: &mut Due| due.tasks.is_empty() && !due.closed;
+        let due = self.more.wait_while(self.lock(), waits);
+        due.unwrap_or_else(PoisonError::into_inner).tasks.pop_front()
+    }
+}
+
+/// A folder's writing thread.
+pub(super) struct Writer {
+    queue: Arc<Queue>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("waiting", &self.queue.lock().tasks.len()).finish()
+    }
+}
+
+impl Writer {
+    /// Starts the thread; `kept` is on disk already.
+    pub(super) fn start(
+        disk: Disk,
+        kept: BTreeSet<Hash>,
+        failed: impl FnOnce(StoreError) + Send + 'static,
+    ) -> Self {
+        let due = Due { kept, ..Due::default() };
+        let queue = Arc::new(Queue { due: Mutex::new(due), more: Condvar::new() });
+        let own = Arc::clone(&queue);
+        let thread = std::thread::spawn(move || {
+            if let Err(error) = write(&disk, &own) {
+                let mut due = own.lock();
+                due.closed = true;
+                due.tasks.clear();
+                drop(due);
+                failed(error);
+            }
+        });
+        Self { queue, thread: Mutex::new(Some(thread)) }
+    }
+
+    /// Puts a checkpoint on disk, some time soon.
+    pub(super) fn keep(&self, checkpoint: Checkpoint, bytes: Bytes) {
+        let mut due = self.queue.lock();
+        if !due.closed && due.kept.insert(checkpoint.blob.hash) {
+            due.tasks.push_back(Task::Keep(checkpoint, bytes));
+            self.queue.more.notify_one();
+        }
+    }
+
+    /// Takes a checkpoint off the disk, some time soon.
+    pub(super) fn forget(&self, hash: Hash) {
+        let mut due = self.queue.lock();
+        if due.closed || !due.kept.remove(&hash) {
+            return;
+        }
+        match due.tasks.iter().position(|task| task.keeps(hash)) {
+            Some(waiting) => {
+                due.tasks.remove(waiting);
+            }
+            None => {
+                due.tasks.push_back(Task::Forget(hash));
+                self.queue.more.notify_one();
+            }
+        }
+    }
+
+    /// Waits until all is done.
+    pub(super) fn close(&self) {
+        self.queue.lock().closed = true;
+        self.queue.more.notify_one();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::warn!("the disk thread failed");
+        }
+    }
+}
+
+/// Does what is due until the queue is closed.
+fn write(disk: &Disk, queue: &Queue) -> Result<(), StoreError> {
+    while let Some(task) = queue.next() {
+        match task {
+            Task::Keep(checkpoint, bytes) => disk.keep(&checkpoint, &bytes)?,
+            Task::Forget(hash) => disk.forget(hash)?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::disk_tests::{checkpoint, spec};
+
+    #[test]
+    fn the_folder_ends_as_it_was_asked_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path(), &spec()).unwrap();
+        let writer = Writer::start(disk, BTreeSet::new(), |error| panic!("{error}"));
+        let blob = |step: u64| Bytes::from(step.to_string());
+        for step in 0..200 {
+            writer.keep(checkpoint(step, &blob(step)), blob(step));
+            writer.forget(Hash::of(&blob(step.saturating_sub(3))));
+            writer.forget(Hash::of(b"a batch that was never kept"));
+        }
+        writer.close();
+        let disk = Disk::open(folder.path(), &spec()).unwrap();
+        let steps: Vec<u64> = disk.checkpoints().unwrap().iter().map(|(it, _)| it.step).collect();
+        assert_eq!(steps, [197, 198, 199]);
+    }
+
+    #[test]
+    fn a_failure_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path(), &spec()).unwrap();
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        let (say, told) = std::sync::mpsc::sync_channel(8);
+        let writer = Writer::start(disk, BTreeSet::new(), move |error| say.send(error).unwrap());
+        for step in 1..4 {
+            let bytes = Bytes::from(vec![step as u8]);
+            writer.keep(checkpoint(step, &bytes), bytes);
+        }
+        writer.close();
+        assert_eq!(told.iter().count(), 1);
+    }
+}
