@@ -36,7 +36,7 @@ pub enum SpecArgsError {
     #[error("{0}")]
     Network(#[from] SpecError),
     /// A value that a flag does not have.
-    #[error("--{flag} {value}: {reason}")]
+    #[error("--{}{space}{value}: {reason}", flag.replace('_', "-"), space = if value.is_empty() { "" } else { " " })]
     Value {
         /// The flag, without dashes.
         flag: &'static str,
@@ -101,28 +101,28 @@ pub struct SpecArgs {
     #[arg(long, value_name = "NAME")]
     pub optimizer: Option<String>,
     /// Learning rate of the layers [default: 0.01 with sgd, 0.0005 with adam]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub lr: Option<f32>,
     /// Learning rate of the heads [default: 0.1 with sgd, 0.0005 with adam]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub head_lr: Option<f32>,
     /// Weight decay of the layers [default: 0.001]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub weight_decay: Option<f32>,
     /// Weight decay of the heads [default: 0.003]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub head_weight_decay: Option<f32>,
     /// Strength of peer normalisation [default: 0.03]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub peer_normalization: Option<f32>,
     /// Value of a label's slot, in units of a pixel [default: 1]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub label_strength: Option<f32>,
     /// Rows per layer, each with its own goodness [default: 1]
     #[arg(long, value_name = "N")]
     pub shards: Option<usize>,
     /// The seed of every random number [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
 }
 
@@ -259,7 +259,7 @@ fn check_layers(network: &NetworkSpec, data: &Data) -> Result<(), SpecArgsError>
         let reason = format!("the first width must be {width}, the pixels of {}", data.id());
         return Err(value("layers", text, reason));
     }
-    network.check()?;
+    network.check().map_err(|error| flagged(error, &text))?;
     let rows = network.rows().len();
     if rows > MAX_ROWS {
         let reason = format!("{rows} rows (layers times shards) are more than {MAX_ROWS}");
@@ -269,6 +269,16 @@ fn check_layers(network: &NetworkSpec, data: &Data) -> Result<(), SpecArgsError>
         return Err(value("layers", text, format!("more than {MAX_WEIGHTS} weights")));
     }
     Ok(())
+}
+
+/// The flag that a wrong network comes from.
+fn flagged(error: SpecError, layers: &str) -> SpecArgsError {
+    let reason = error.to_string();
+    match error {
+        SpecError::Number(name) => value(name, "", reason),
+        SpecError::Width(_) | SpecError::Layers(_) => value("layers", layers, reason),
+        other => other.into(),
+    }
 }
 
 fn value(flag: &'static str, value: impl ToString, reason: String) -> SpecArgsError {

@@ -75,8 +75,8 @@ impl View {
     }
 }
 
-/// Prints a line; a reader that went away is no reason to stop training.
-fn line(text: &str) {
+/// Prints a line; a reader that went away is no reason to stop.
+pub(crate) fn line(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }

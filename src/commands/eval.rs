@@ -1,7 +1,7 @@
 //! `ffp2p eval`: how well an exported model does, by both classifiers.
 
 use super::{CommandError, threads};
-use crate::{cli::EvalArgs, data::Source, export::Model, node::Pool, spec::Classifier};
+use crate::{cli::EvalArgs, data::Source, export::Model, node::Pool, spec::Classifier, view::line};
 
 pub(super) fn run(args: EvalArgs) -> Result<(), CommandError> {
     let pool = Pool::new(threads(args.threads, Pool::usual_threads(1))?);
@@ -21,7 +21,6 @@ pub(super) fn run(args: EvalArgs) -> Result<(), CommandError> {
     let fraction = |correct: u32| f64::from(correct) / f64::from(found.samples.max(1));
     let (softmax, goodness) = (fraction(found.softmax_correct), fraction(found.goodness_correct));
     let hash = model.hash().to_string();
-    #[expect(clippy::print_stdout, reason = "the answer of the command")]
     if args.json {
         let answer = serde_json::json!({
             "event": "eval",
@@ -30,13 +29,13 @@ pub(super) fn run(args: EvalArgs) -> Result<(), CommandError> {
             "goodness_accuracy": goodness,
             "model": hash,
         });
-        println!("{answer}");
+        line(&answer.to_string());
     } else {
         let lead = |which| if model.spec.classifier == which { " (the run's)" } else { "" };
-        println!("model {hash}");
-        println!("softmax  {:.2} %{}", softmax * 100.0, lead(Classifier::Softmax));
-        println!("goodness {:.2} %{}", goodness * 100.0, lead(Classifier::Goodness));
-        println!("on {} test samples of {}", found.samples, data.id());
+        line(&format!("model {hash}"));
+        line(&format!("softmax  {:.2} %{}", softmax * 100.0, lead(Classifier::Softmax)));
+        line(&format!("goodness {:.2} %{}", goodness * 100.0, lead(Classifier::Goodness)));
+        line(&format!("on {} test samples of {}", found.samples, data.id()));
     }
     Ok(())
 }

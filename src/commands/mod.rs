@@ -15,7 +15,7 @@ use crate::{
     config::{Checked, SpecArgsError},
     data::DataError,
     export::ModelError,
-    node::{NodeError, StoreError},
+    node::{Diverged, NodeError, StoreError},
 };
 
 /// Why a command failed.
@@ -37,6 +37,9 @@ pub enum CommandError {
     /// The node failed.
     #[error(transparent)]
     Node(#[from] NodeError),
+    /// Training went wrong beyond repair.
+    #[error(transparent)]
+    Diverged(#[from] Diverged),
     /// The model cannot be read, written or put together.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -46,6 +49,9 @@ pub enum CommandError {
     /// Something else failed.
     #[error("{0}")]
     Failed(String),
+    /// As `Interrupted`, in a node that another process speaks for.
+    #[error("")]
+    Abandoned,
     /// The person stopped it before it was done.
     #[error("stopped before the run was complete")]
     Interrupted,
@@ -57,9 +63,9 @@ impl CommandError {
         match self {
             Self::Spec(_) | Self::Data(_) | Self::Usage(_) | Self::Store(_) => 2,
             Self::Model(ModelError::Missing { .. }) | Self::NothingYet(_) => 3,
-            Self::Interrupted => 130,
+            Self::Interrupted | Self::Abandoned => 130,
             Self::Node(NodeError::Network(_)) => 2,
-            Self::Node(_) | Self::Model(_) | Self::Failed(_) => 1,
+            Self::Node(_) | Self::Diverged(_) | Self::Model(_) | Self::Failed(_) => 1,
         }
     }
 }
@@ -97,7 +103,11 @@ const MAX_THREADS: usize = 1024;
 fn check_out(out: Option<&std::path::Path>) -> Result<(), CommandError> {
     let Some(path) = out else { return Ok(()) };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if path.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
+    if path.exists() && !path.is_file() {
+        let text = format!("--out {}: it exists and is no file; name another", path.display());
+        return Err(CommandError::Usage(text));
+    }
+    if folder.is_some_and(|folder| !folder.is_dir()) {
         let text = format!("--out {}: name a file in a folder that exists", path.display());
         return Err(CommandError::Usage(text));
     }

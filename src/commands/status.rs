@@ -9,7 +9,7 @@ use super::{
     observer::{Observer, find},
     runtime,
 };
-use crate::{cli::StatusArgs, spec::Spec};
+use crate::{cli::StatusArgs, spec::Spec, view::line};
 
 /// How long peers get to say how they are: three heartbeats.
 const LISTEN: Duration = Duration::from_millis(1_600);
@@ -27,10 +27,7 @@ pub(super) fn run(args: StatusArgs) -> Result<(), CommandError> {
         Ok::<_, CommandError>((spec, snapshot))
     })?;
     let text = if args.json { as_json(&spec, &snapshot) } else { as_table(&spec, &snapshot) };
-    #[expect(clippy::print_stdout, reason = "the answer of the command")]
-    {
-        println!("{text}");
-    }
+    line(&text);
     Ok(())
 }
 

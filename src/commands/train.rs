@@ -10,7 +10,7 @@ use crate::{
     course::Course,
     export::{Model, PROGRESS_SAMPLES, evaluate},
     ff::{Network, Row},
-    node::{NodeError, Pool, eval_event},
+    node::{Diverged, NodeError, Pool, eval_event},
     report::Event,
     view::View,
 };
@@ -35,7 +35,7 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
         chapter.add(reports.iter().map(|report| report.loss));
         let done = step + 1;
         if plan.is_boundary(done) {
-            chapter.end(plan.chapter_ending(done), done, &mut view);
+            chapter.end(plan.chapter_ending(done), done, &mut view)?;
         }
         if done % plan.epoch_steps == 0 {
             let samples = if done == plan.steps { usize::MAX } else { PROGRESS_SAMPLES };
@@ -88,10 +88,13 @@ impl Chapter {
     }
 
     /// Tells the chapter, and begins the next.
-    fn end(&mut self, chapter: u64, done: u64, view: &mut View) {
+    fn end(&mut self, chapter: u64, done: u64, view: &mut View) -> Result<(), Diverged> {
         let rows = self.losses.len();
         for (row, sum) in self.losses.iter_mut().enumerate() {
             let loss = std::mem::take(sum) / self.steps.max(1) as f64;
+            if !loss.is_finite() {
+                return Err(Diverged { row: row as u16, step: done });
+            }
             view.show(&Event::Chapter { row: row as u16, chapter, loss, peer: String::new() });
         }
         view.show(&Event::Progress {
@@ -101,5 +104,6 @@ impl Chapter {
             steps_per_second: self.steps as f64 / self.began.elapsed().as_secs_f64().max(1e-6),
         });
         (self.steps, self.began) = (0, Instant::now());
+        Ok(())
     }
 }

@@ -37,7 +37,7 @@ pub enum ModelError {
     /// A row's last checkpoint is not there.
     #[error(
         "row {row} (layer {layer}, shard {shard}) is missing: its last chapter is not trained yet \
-         or nobody here holds it; let the run finish, or try again with --wait"
+         or nobody here holds it; let the run finish"
     )]
     Missing {
         /// The row.
@@ -231,13 +231,20 @@ pub fn evaluate(
     total
 }
 
+/// Writes beside the target, then renames; a link keeps pointing where it does. Nothing is left
+/// behind when that fails.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let path = if path.is_symlink() { &fs::canonicalize(path)? } else { path };
     let mut name = path.file_name().unwrap_or_default().to_owned();
     // Several processes may write the same model to the same place.
     name.push(format!(".{}.part", std::process::id()));
     let temporary = path.with_file_name(name);
-    let mut file = fs::File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)
+    let written = fs::File::create(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
 }

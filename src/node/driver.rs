@@ -14,11 +14,14 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     disk::{Disk, StoreError},
     store::Store,
-    terms::{Ending, Found, NodeError, Settings, Stop, heard, open_store},
+    terms::{Diverged, Ending, Found, NodeError, Settings, Stop, heard, open_store},
     trainer::{Command, Done, Trainer},
     workers::Pool,
 };
-use crate::{config::Checked, course::Course, data::Data, report::Event, spec::Spec, view::View};
+use crate::{
+    config::Checked, course::Course, data::Data, export::ModelError, report::Event, spec::Spec,
+    view::View,
+};
 
 /// Answers of the trainer that can wait.
 const ANSWERS: usize = 64;
@@ -60,6 +63,8 @@ pub struct Node {
     finished: bool,
     /// Why the store folder takes no more.
     failure: Option<StoreError>,
+    /// Why the model could not be written.
+    unsaved: Option<ModelError>,
 }
 
 impl Node {
@@ -107,6 +112,7 @@ impl Node {
             assembling: false,
             finished: false,
             failure: None,
+            unsaved: None,
         };
         node.restore(restored)?;
         Ok(node)
@@ -126,6 +132,9 @@ impl Node {
             if let Found::Unkept(error) = found {
                 self.failure = Some(error);
             }
+        }
+        if let Some(error) = self.unsaved {
+            return Err(error.into());
         }
         match (self.failure, self.model) {
             (Some(error), _) => Err(error.into()),
@@ -234,6 +243,7 @@ impl Node {
             Done::Loaded { row, load, ok } => Input::Loaded { row, load, ok },
             Done::Refused { row, load, step } => Input::Refused { row, load, step },
             Done::Speed(speed) => Input::Speed(speed),
+            Done::Diverged { row, step } => return Err(Diverged { row: row.0, step }.into()),
             Done::Trained { row, load, step, batch, checkpoint } => {
                 self.tell_step(row, load, step);
                 let put = |(blob, bytes): (BlobRef, Bytes)| {
@@ -282,13 +292,26 @@ impl Node {
                 self.failure = Some(error);
                 self.handle(Input::Leave)
             }
-            Found::Model(model) => {
-                let model = model?;
+            Found::Model(Err(error)) => {
+                self.assembling = false;
+                let ModelError::Row { row, .. } = &error else { return Err(error.into()) };
+                let (row, step) = (RowId(*row), self.spec.network.steps);
+                self.note(format!("{error}; waiting for another"));
+                self.handle(Input::Unusable { row, step })
+            }
+            Found::Model(Ok((model, saved))) => {
                 self.assembling = false;
                 self.model = Some(model);
-                if let Some(path) = &self.settings.out {
-                    let file = path.display().to_string();
-                    self.view.show(&Event::Saved { file, model: model.to_string() });
+                match (&self.settings.out, saved) {
+                    (Some(path), Ok(())) => {
+                        let file = path.display().to_string();
+                        self.view.show(&Event::Saved { file, model: model.to_string() });
+                    }
+                    (_, Err(error)) => {
+                        self.note(format!("the model could not be written: {error}"));
+                        self.unsaved = Some(error);
+                    }
+                    (None, Ok(())) => {}
                 }
                 let traffic = self.net.traffic();
                 self.view.show(&Event::Done {

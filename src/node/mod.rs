@@ -19,5 +19,5 @@ pub use driver::Node;
 pub use store::Store;
 pub(crate) use telling::eval_event;
 pub(crate) use terms::heard;
-pub use terms::{Ending, NodeError, Settings, Stop};
+pub use terms::{Diverged, Ending, NodeError, Settings, Stop};
 pub use workers::Pool;

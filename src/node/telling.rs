@@ -161,8 +161,8 @@ impl Node {
                 store.get(&checkpoint.blob.hash)
             };
             let model = Model::assemble(&spec, ledger, get).and_then(|model| {
-                out.as_deref().map_or(Ok(()), |path| model.save(path))?;
-                Ok(model.hash())
+                let saved = out.as_deref().map_or(Ok(()), |path| model.save(path));
+                Ok((model.hash(), saved))
             });
             let _ = results.blocking_send(Found::Model(model));
         });

@@ -59,16 +59,30 @@ pub enum NodeError {
     /// The trained model cannot be assembled or written.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Training went wrong beyond repair.
+    #[error(transparent)]
+    Diverged(#[from] Diverged),
     /// A part of the node stopped working.
     #[error("the {0} stopped; start the node again")]
     Stopped(&'static str),
+}
+
+/// A row's loss is not a number any more: every node would find the same.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("row {row} diverged before step {step}: its loss is not finite; use a smaller --lr")]
+pub struct Diverged {
+    /// The row.
+    pub row: u16,
+    /// Steps done when it was noticed.
+    pub step: u64,
 }
 
 /// What work beside the loop found.
 #[derive(Debug)]
 pub(super) enum Found {
     Score(Score),
-    Model(Result<Hash, ModelError>),
+    /// The model's hash, and whether it could be written.
+    Model(Result<(Hash, Result<(), ModelError>), ModelError>),
     /// The store folder takes no more.
     Unkept(StoreError),
 }

@@ -65,6 +65,11 @@ pub(super) enum Done {
         load: u64,
         step: u64,
     },
+    /// The chapter's loss is not finite.
+    Diverged {
+        row: RowId,
+        step: u64,
+    },
     /// Millions of multiply-accumulates a second while training.
     Speed(u64),
 }
@@ -184,6 +189,9 @@ impl Worker {
         let done = match self.step(place, &mut loaded.state, step, inputs) {
             Ok((handed_on, loss)) => {
                 loaded.loss = (loaded.loss.0 + f64::from(loss), loaded.loss.1 + 1);
+                if checkpoint && !loaded.loss.0.is_finite() {
+                    return Done::Diverged { row, step: step + 1 };
+                }
                 let spec = self.course.network();
                 let batch = emit.then(|| made(encode(&handed_on, spec.wire)));
                 let checkpoint = checkpoint.then(|| finish_chapter(&mut loaded, spec, place));

@@ -26,6 +26,8 @@ pub(crate) enum Learned {
     Known,
     /// Another checkpoint of the same row and step is known.
     Conflict,
+    /// These bytes were tried and are no checkpoint.
+    Unusable,
 }
 
 /// All known checkpoints by row and step.
@@ -40,7 +42,7 @@ impl Archive {
     /// `holder` holds `checkpoint`.
     pub(crate) fn learn(&mut self, checkpoint: Checkpoint, holder: NodeId) -> Learned {
         if self.unusable.contains(&checkpoint.blob.hash) {
-            return Learned::Conflict;
+            return Learned::Unusable;
         }
         let row = self.rows.entry(checkpoint.row).or_default();
         match row.get_mut(&checkpoint.step) {
@@ -209,7 +211,7 @@ mod tests {
         archive.learn(checkpoint(10, 1), B);
         archive.distrust(RowId(0), 10);
         assert!(archive.latest(RowId(0)).is_none());
-        assert_eq!(archive.learn(checkpoint(10, 1), B), Learned::Conflict);
+        assert_eq!(archive.learn(checkpoint(10, 1), B), Learned::Unusable);
         archive.learn(checkpoint(10, 2), B);
         assert_eq!(archive.learn_own(checkpoint(10, 1), A), Learned::New);
         assert_eq!(archive.at(RowId(0), 10).map(|f| f.holders.len()), Some(1));

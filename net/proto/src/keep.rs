@@ -37,16 +37,13 @@ impl State {
         self.archive.at(row, step).is_some_and(|fact| fact.holders.contains(&self.me))
     }
 
-    /// The bytes of a checkpoint have their hash and are none: whoever said so is not believed.
+    /// The bytes of a checkpoint have their hash and could not be read: they are not taken again.
+    /// Whose fault it is cannot be told from here.
     pub(crate) fn distrust(&mut self, row: RowId, step: u64) {
         let Some(fact) = self.archive.at(row, step).cloned() else { return };
         self.archive.distrust(row, step);
         if fact.holders.contains(&self.me) {
             self.release(fact.checkpoint.blob.hash);
-        }
-        let me = self.me;
-        for holder in fact.holders.into_iter().filter(|holder| *holder != me) {
-            self.blame(holder, "a checkpoint that is none");
         }
     }
 

@@ -323,7 +323,7 @@ impl State {
                 }
                 self.archive.trim(self.me);
             }
-            Learned::Known => {}
+            Learned::Known | Learned::Unusable => {}
             Learned::Conflict => self.blame(holder, "a checkpoint unlike another's"),
         }
     }
