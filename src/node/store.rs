@@ -64,6 +64,13 @@ impl Store {
         }
     }
 
+    /// Waits until everything is on disk.
+    pub(super) fn flush(&self) {
+        if let Some(disk) = &self.disk {
+            disk.flush();
+        }
+    }
+
     /// Waits until everything is on disk; what comes after is not kept.
     pub fn close(&self) {
         if let Some(disk) = &self.disk {

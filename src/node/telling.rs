@@ -164,6 +164,8 @@ impl Node {
                 let saved = out.as_deref().map_or(Ok(()), |path| model.save(path));
                 Ok((model.hash(), saved))
             });
+            // Whoever hears that the run is done may kill the node and export from its folder.
+            store.flush();
             let _ = results.blocking_send(Found::Model(model));
         });
     }

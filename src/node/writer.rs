@@ -32,6 +32,8 @@ struct Due {
     tasks: VecDeque<Task>,
     /// What is on disk once all is done.
     kept: BTreeSet<Hash>,
+    /// The thread is at a task.
+    busy: bool,
     /// Nothing more is taken.
     closed: bool,
 }
@@ -41,6 +43,7 @@ struct Due {
 struct Queue {
     due: Mutex<Due>,
     more: Condvar,
+    idle: Condvar,
 }
 
 impl Queue {
@@ -52,8 +55,28 @@ impl Queue {
     /// The next task; `None` when the queue is closed and empty.
     fn next(&self) -> Option<Task> {
         let waits = |due: &mut Due| due.tasks.is_empty() && !due.closed;
-        let due = self.more.wait_while(self.lock(), waits);
-        due.unwrap_or_else(PoisonError::into_inner).tasks.pop_front()
+        let mut due = self.lock();
+        due.busy = false;
+        if due.tasks.is_empty() {
+            self.idle.notify_all();
+        }
+        let mut due = self.more.wait_while(due, waits).unwrap_or_else(PoisonError::into_inner);
+        let task = due.tasks.pop_front();
+        due.busy = task.is_some();
+        task
+    }
+}
+
+/// Nobody waits for the thread when it is gone, however it went.
+struct Ends(Arc<Queue>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let mut due = self.0.lock();
+        due.closed = true;
+        due.busy = false;
+        due.tasks.clear();
+        self.0.idle.notify_all();
     }
 }
 
@@ -77,14 +100,13 @@ impl Writer {
         failed: impl FnOnce(StoreError) + Send + 'static,
     ) -> Self {
         let due = Due { kept, ..Due::default() };
-        let queue = Arc::new(Queue { due: Mutex::new(due), more: Condvar::new() });
+        let queue = Arc::new(Queue { due: Mutex::new(due), ..Queue::default() });
         let own = Arc::clone(&queue);
         let thread = std::thread::spawn(move || {
-            if let Err(error) = write(&disk, &own) {
-                let mut due = own.lock();
-                due.closed = true;
-                due.tasks.clear();
-                drop(due);
+            let ends = Ends(own);
+            let written = write(&disk, &ends.0);
+            drop(ends);
+            if let Err(error) = written {
                 failed(error);
             }
         });
@@ -117,7 +139,13 @@ impl Writer {
         }
     }
 
-    /// Waits until all is done.
+    /// Waits until nothing is due.
+    pub(super) fn flush(&self) {
+        let works = |due: &mut Due| due.busy || !due.tasks.is_empty();
+        drop(self.queue.idle.wait_while(self.queue.lock(), works));
+    }
+
+    /// Waits until all is done, and takes no more.
     pub(super) fn close(&self) {
         self.queue.lock().closed = true;
         self.queue.more.notify_one();
@@ -155,7 +183,10 @@ mod tests {
             writer.forget(Hash::of(&blob(step.saturating_sub(3))));
             writer.forget(Hash::of(b"a batch that was never kept"));
         }
+        writer.flush();
+        assert!(writer.queue.lock().tasks.is_empty());
         writer.close();
+        writer.flush();
         let disk = Disk::open(folder.path(), &spec()).unwrap();
         let steps: Vec<u64> = disk.checkpoints().unwrap().iter().map(|(it, _)| it.step).collect();
         assert_eq!(steps, [197, 198, 199]);
