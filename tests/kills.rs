@@ -1,4 +1,5 @@
-//! Nothing is lost: real nodes are killed at any moment, and the model is still the same bytes.
+//! Nothing is lost: real nodes are killed, stopped and robbed of their folders at any moment, and
+//! the model is still the same bytes.
 //!
 //! Rule: when and whom follows from a seed and from what the nodes say, never from a clock. `SEED`
 //! in the environment replays another one; `FFP2P_MNIST` names a folder with the real MNIST.
@@ -10,9 +11,12 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use ffp2p::node::Disk;
+use serde_json::Value;
 use support::{
+    ffp2p,
     herd::{Herd, Said},
-    model_of,
+    model_of, run,
 };
 
 /// Kills in one run.
@@ -75,24 +79,33 @@ impl Cells {
     }
 }
 
-/// Waits until all living nodes are done and have ended well; their models.
-fn finish(herd: &mut Herd) -> Vec<String> {
-    let mut models = Vec::new();
+/// Waits until all living nodes are done and have ended well; what they said last.
+fn finish(herd: &mut Herd) -> Vec<Value> {
+    let mut done = Vec::new();
     while !herd.living().is_empty() {
         let said = herd.hear();
         if !herd.is_current(&said) {
             continue;
         }
         if said.event["event"] == "done" {
-            models.push(said.event["model"].as_str().unwrap().to_owned());
+            done.push(said.event);
         } else if said.event["event"] == "ended" {
             assert_eq!(herd.end(said.slot), 0, "node {}: {}", said.slot, herd.report());
         }
     }
-    models
+    done
 }
 
-/// Kills or starts somebody: mostly one, sometimes two at once, sometimes with an empty folder.
+/// Waits until all living nodes are done; each has the model of a process alone.
+fn finish_alike(herd: &mut Herd, spec: &[String]) -> Vec<Value> {
+    let (living, done, alone) = (herd.living().len(), finish(herd), alone(spec));
+    let alike = done.iter().filter(|done| done["model"] == alone.as_str()).count();
+    assert_eq!((alike, done.len()), (living, living), "{}", herd.report());
+    done
+}
+
+/// Kills or starts somebody: mostly one, sometimes two at once, sometimes with an empty or a
+/// damaged folder.
 fn act(herd: &mut Herd, chance: &mut Chance) -> u32 {
     let (living, dead) = (herd.living(), herd.dead());
     if dead.is_empty() || (living.len() > 1 && chance.below(2) == 0) {
@@ -104,8 +117,10 @@ fn act(herd: &mut Herd, chance: &mut Chance) -> u32 {
         return kills as u32;
     }
     let slot = chance.pick(&dead);
-    if chance.below(4) == 0 {
-        herd.empty(slot);
+    match chance.below(6) {
+        0 => herd.empty(slot),
+        1 => herd.damage(slot),
+        _ => {}
     }
     herd.revive(slot);
     0
@@ -127,6 +142,137 @@ fn ten_kills_change_nothing() {
         }
     }
     herd.dead().into_iter().for_each(|slot| herd.revive(slot));
-    let models = finish(&mut herd);
-    assert_eq!(models, vec![alone(&spec); 4], "{}", herd.report());
+    finish_alike(&mut herd, &spec);
+}
+
+/// The furthest checkpoint of each row in a dead node's folder, in steps.
+fn furthest(herd: &Herd, slot: usize) -> Vec<u64> {
+    let mut rows = vec![0; ROWS];
+    for (checkpoint, _) in Disk::runs(&herd.store(slot)).unwrap().remove(0).checkpoints {
+        let row = &mut rows[usize::from(checkpoint.row.0)];
+        *row = checkpoint.step.max(*row);
+    }
+    rows
+}
+
+/// The two of four whose folders together have the most.
+fn best_pair(herd: &Herd) -> [usize; 2] {
+    let all: Vec<Vec<u64>> = (0..4).map(|slot| furthest(herd, slot)).collect();
+    let pairs = (0..4).flat_map(|b| (0..b).map(move |a| [a, b]));
+    let sum = |[a, b]: &[usize; 2]| (0..ROWS).map(|row| all[*a][row].max(all[*b][row])).sum();
+    pairs.max_by_key(|pair| -> u64 { sum(pair) }).unwrap()
+}
+
+/// Exports from a dead node's folder; exit code and what was said.
+fn export(herd: &Herd, slot: usize) -> (i32, String, String) {
+    let (store, file) = (herd.store(slot), herd.file("offline.safetensors"));
+    run(&["export", "--json", "--store", store.to_str().unwrap(), "--out", file.to_str().unwrap()])
+}
+
+#[test]
+fn all_are_killed_and_two_go_on() {
+    const CHAPTERS: u64 = 12;
+    let spec = spec(100);
+    let mut herd = Herd::start(4, &spec);
+    let mut cells = Cells::default();
+    while cells.see(&herd.hear()) < ROWS * CHAPTERS as usize / 2 {}
+    (0..4).for_each(|slot| herd.kill(slot));
+    let mut ended = 0;
+    while ended < 4 {
+        let said = herd.hear();
+        cells.see(&said);
+        ended += u32::from(said.event["event"] == "ended");
+    }
+    let (code, _, err) = export(&herd, 0);
+    assert!(code == 3 && err.contains("row"), "{code}: {err}");
+    best_pair(&herd).into_iter().for_each(|slot| herd.revive(slot));
+    let done = finish_alike(&mut herd, &spec);
+    for row in 0..ROWS {
+        let trained: u64 = done.iter().map(|done| done["trained"][row].as_u64().unwrap()).sum();
+        let before = cells.0.iter().filter(|(of, _)| *of == row as u64).count() as u64;
+        eprintln!("row {row}: {before} chapters before, {trained} after, of {CHAPTERS}");
+        assert!(trained <= CHAPTERS - before + 1, "row {row}; {}", herd.report());
+    }
+}
+
+#[test]
+fn a_dead_nodes_folder_has_the_model() {
+    let spec = spec(60);
+    let mut herd = Herd::start(2, &spec);
+    let (slot, model) = loop {
+        let said = herd.hear();
+        if said.event["event"] == "done" {
+            break (said.slot, said.event["model"].clone());
+        }
+    };
+    herd.kill(slot);
+    let (code, out, err) = export(&herd, slot);
+    assert_eq!(code, 0, "{err}");
+    let saved: Value = serde_json::from_str(out.trim()).unwrap();
+    assert_eq!(saved["model"], model);
+    finish_alike(&mut herd, &spec);
+}
+
+#[test]
+fn a_stopped_owner_comes_back_and_yields() {
+    let spec = spec(20);
+    let mut herd = Herd::start(4, &spec);
+    let mut names = vec![String::new(); 4];
+    let slot = loop {
+        let said = herd.hear();
+        if said.event["event"] == "ready" {
+            names[said.slot] = said.event["peer"].as_str().unwrap().to_owned();
+        }
+        let owner = said.event["owners"][1].as_str().filter(|name| !name.is_empty());
+        let all = names.iter().all(|name| !name.is_empty());
+        if let Some(slot) = names.iter().position(|name| all && Some(&name[..]) == owner) {
+            break slot;
+        }
+    };
+    herd.signal(slot, "-STOP");
+    wait_for_owner(&mut herd, |said| said.slot != slot && said.event["peer"] != names[slot]);
+    herd.signal(slot, "-CONT");
+    // It hears from the others that the row is theirs.
+    wait_for_owner(&mut herd, |said| said.slot == slot && said.event["peer"] != names[slot]);
+    finish_alike(&mut herd, &spec);
+}
+
+/// Waits until somebody tells of such an owner of row 1.
+fn wait_for_owner(herd: &mut Herd, is_it: impl Fn(&Said) -> bool) {
+    loop {
+        let said = herd.hear();
+        if said.event["event"] == "owner" && said.event["row"] == 1 && is_it(&said) {
+            return;
+        }
+    }
+}
+
+/// A limit on the size of files does what a full disk does, and needs no rights.
+#[test]
+fn a_folder_that_takes_no_more_stops_the_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = ffp2p(&["join", "--json", "--no-mdns", "--threads=1", "--exit-when-done"]);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -f 8192; trap '' XFSZ; exec \"$@\"", "sh"]).arg(node.get_program());
+    shell.args(node.get_args()).args(["--data=digits:400+50", "--layers=784,3000,16"]);
+    shell.args(["--epochs=2", "--batch-size=20", "--chapter-steps=2"]);
+    shell.arg("--store").arg(folder.path().join("store"));
+    shell.arg("--rendezvous").arg(folder.path().join("meet"));
+    let output = shell.stdin(std::process::Stdio::null()).output().unwrap();
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{out}\n{err}");
+    assert!(err.contains("free space") && !err.contains("panicked"), "{err}");
+    assert!(!out.contains("\"done\""), "{out}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "in the way").unwrap();
+    let store = format!("--store={}", file.join("store").display());
+    let (code, _, err) = run(&["join", "--no-mdns", "--data=digits:400+50", &store]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("permissions") && !err.contains("panicked"), "{err}");
 }

@@ -132,6 +132,20 @@ impl Herd {
         assert!(gone.is_ok() || !self.store(slot).exists(), "{gone:?}");
     }
 
+    /// Changes a byte of every blob in the folder of a node that does not run, and cuts off half
+    /// of its database.
+    pub(crate) fn damage(&mut self, slot: usize) {
+        assert!(self.slots[slot].is_none(), "node {slot} runs");
+        self.note(slot, "damaged");
+        for run in std::fs::read_dir(self.store(slot).join("runs")).into_iter().flatten() {
+            let run = run.unwrap().path();
+            damage_blobs(&run.join("blobs"));
+            if let Ok(facts) = std::fs::read(run.join("facts.redb")) {
+                std::fs::write(run.join("facts.redb"), &facts[..facts.len() / 2]).unwrap();
+            }
+        }
+    }
+
     /// Sends a signal, as `kill` does.
     pub(crate) fn signal(&mut self, slot: usize, signal: &str) {
         self.note(slot, signal);
@@ -176,6 +190,17 @@ impl Herd {
     /// The last lines of all nodes.
     pub(crate) fn report(&self) -> String {
         self.log.iter().fold("the last lines:\n".to_owned(), |text, line| text + line + "\n")
+    }
+}
+
+/// Changes a byte in every file.
+fn damage_blobs(folder: &std::path::Path) {
+    for blob in std::fs::read_dir(folder).into_iter().flatten() {
+        let blob = blob.unwrap().path();
+        let mut bytes = std::fs::read(&blob).unwrap();
+        let middle = bytes.len() / 2;
+        bytes.get_mut(middle).into_iter().for_each(|byte| *byte ^= 1);
+        std::fs::write(&blob, &bytes).unwrap();
     }
 }
 
