@@ -274,10 +274,12 @@ fn check_layers(network: &NetworkSpec, data: &Data) -> Result<(), SpecArgsError>
 /// The flag that a wrong network comes from.
 fn flagged(error: SpecError, layers: &str) -> SpecArgsError {
     let reason = error.to_string();
-    match error {
-        SpecError::Number(name) => value(name, "", reason),
-        SpecError::Width(_) | SpecError::Layers(_) => value("layers", layers, reason),
-        other => other.into(),
+    if let SpecError::Number(name) = error {
+        value(name, "", reason)
+    } else if matches!(error, SpecError::Width(_) | SpecError::Layers(_)) {
+        value("layers", layers, reason)
+    } else {
+        error.into()
     }
 }
 

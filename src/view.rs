@@ -90,7 +90,10 @@ fn style(template: &str) -> ProgressStyle {
 impl Bars {
     fn show(&mut self, event: &Event) {
         match event {
-            Event::Ready { rows, steps, .. } => self.open(rows, *steps),
+            Event::Ready { rows, steps, .. } => {
+                self.open(rows, *steps);
+                self.say(event);
+            }
             Event::Progress { rows, owners, peers, steps_per_second } => {
                 for ((row, done), owner) in self.rows.iter_mut().zip(rows).zip(owners) {
                     row.bar.set_position(*done);
@@ -148,7 +151,7 @@ impl Bars {
         for (layer, shard) in rows {
             let name =
                 if sharded { format!("layer {layer}.{shard}") } else { format!("layer {layer}") };
-            let template = "{prefix:9} [{bar:30}] {percent:>3} % {pos:>6}/{len}  {msg}";
+            let template = "{prefix:9} [{wide_bar}] {percent:>3} % {pos:>6}/{len}  {msg}";
             let bar = ProgressBar::new(steps).with_style(style(template)).with_prefix(name);
             let bar = self.all.insert_before(&self.foot, bar);
             self.rows.push(RowBar { bar, owner: String::new(), loss: None });

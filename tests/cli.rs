@@ -122,6 +122,8 @@ fn wrong_values_are_refused_in_one_line() {
     refused(&["train", "--epochs=0"], &["--epochs 0"]);
     refused(&["train", "--threads=0"], &["--threads 0"]);
     refused(&["train", "--out=/no/such/folder/m"], &["--out"]);
+    refused(&["train", "--out=/dev/null"], &["--out /dev/null"]);
+    refused(&["train", "--lr", "-1"], &["--lr", "not below zero"]);
     refused(&["up", "-n", "0"], &["--nodes 0"]);
     refused(&["up", "--negatives=none"], &["--negatives none", "random", "fixed"]);
     refused(&["join", "--listen=nowhere"], &["--listen nowhere", "IP:PORT"]);
@@ -148,6 +150,28 @@ fn a_port_in_use_is_named() {
     let listen = format!("--listen={address}");
     let port = taken.local_addr().unwrap().port().to_string();
     refused(&[&["join", "--no-mdns", &listen], TINY].concat(), &[&port]);
+    // One of several nodes that cannot start is no success of the others.
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (meet, out) = (path("meet"), path("m"));
+    let up = ["up", "-n", "2", "--no-mdns", "--rendezvous", &meet, "--out", &out, &listen];
+    let (code, _, err) = run(&[&up[..], TINY].concat());
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains(&port), "{err}");
+}
+
+#[test]
+fn a_diverging_run_is_told_by_train_and_by_nodes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (meet, out) = (path("meet"), path("m"));
+    let wild = [TINY, &["--lr=1e30"]].concat();
+    let up = ["up", "-n", "2", "--no-mdns", "--rendezvous", &meet, "--out", &out];
+    for command in [&["train"][..], &up] {
+        let (code, _, err) = run(&[command, &wild[..]].concat());
+        assert_eq!(code, 1, "{err}");
+        assert!(err.contains("smaller --lr") && !err.contains("ERROR"), "{err}");
+    }
 }
 
 #[test]

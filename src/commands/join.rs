@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Requests to stop that can wait: the second is already the last.
-const STOPS: usize = 4;
+pub(super) const STOPS: usize = 4;
 
 pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let threads = threads(args.threads, Pool::usual_threads(1))?;
@@ -41,19 +41,22 @@ pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     runtime.shutdown_background();
     match ending {
         Ending::Done => Ok(()),
+        Ending::Interrupted if args.leave_on_eof => Err(CommandError::Abandoned),
         Ending::Interrupted => Err(CommandError::Interrupted),
     }
 }
 
-/// Each Ctrl-C (and on Unix each SIGTERM) is one request to stop.
-async fn watch_signals(stop: mpsc::Sender<Stop>) {
+/// Each Ctrl-C (and on Unix each SIGTERM, and the terminal's end) is one request to stop.
+pub(super) async fn watch_signals(stop: mpsc::Sender<Stop>) {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
         let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
                 pressed = tokio::signal::ctrl_c() => if pressed.is_err() { return },
             }
             if stop.send(Stop::Asked).await.is_err() {

@@ -24,13 +24,20 @@ const MAX_NODES: usize = 64;
 /// Lines of the nodes that wait to be shown.
 const LINES: usize = 1024;
 
+/// The exit code of a node that was given something wrong.
+const WRONG_INPUT: i32 = 2;
+
+/// Stands for the exit code of a node that a signal ended.
+const KILLED: i32 = -1;
+
 /// The model's file when none is named.
 const USUAL_OUT: &str = "model.safetensors";
 
 /// What a node's output stream gave.
 enum Said {
     Event(Box<Event>),
-    Ended,
+    /// The node of this number says no more.
+    Ended(usize),
 }
 
 pub(super) fn run(mut args: UpArgs) -> Result<(), CommandError> {
@@ -57,42 +64,60 @@ async fn watch(args: &UpArgs) -> Result<(), CommandError> {
         nodes.push(start(args, number, say.clone())?);
     }
     drop(say);
+    let (stop, mut stops) = mpsc::channel(super::join::STOPS);
+    tokio::spawn(super::join::watch_signals(stop));
     let mut merged = Merged::new(View::new(args.output.json));
-    let (mut running, mut asked) = (nodes.len(), 0);
+    let (mut running, mut asked) = (nodes.len(), 0u32);
+    let mut failed = None;
     while running > 0 {
         tokio::select! {
             Some(said) = said.recv() => match said {
                 Said::Event(event) => merged.show(*event),
-                Said::Ended => running -= 1,
-            },
-            Ok(()) = tokio::signal::ctrl_c() => {
-                asked += 1;
-                for node in &mut nodes {
-                    // A node leaves when its standard input closes.
-                    drop(node.stdin.take());
-                    if asked > 1 {
-                        let _ = node.start_kill();
+                Said::Ended(number) => {
+                    running -= 1;
+                    let code = ended(&mut nodes[number], number, asked > 0, &mut merged).await;
+                    failed = failed.or(code);
+                    if code == Some(WRONG_INPUT) {
+                        leave(&mut nodes);
                     }
+                }
+            },
+            Some(_) = stops.recv() => {
+                asked += 1;
+                leave(&mut nodes);
+                if asked > 1 {
+                    // It may have ended by itself meanwhile.
+                    nodes.iter_mut().for_each(|node| drop(node.start_kill()));
                 }
             }
         }
     }
-    let mut failed = None;
-    for node in &mut nodes {
-        match node.wait().await {
-            Ok(status) if status.success() => {}
-            Ok(status) => failed = failed.or(status.code()).or(Some(1)),
-            Err(error) => return Err(CommandError::Failed(format!("a node was lost: {error}"))),
+    match (merged.finish()?, asked, failed) {
+        (_, _, Some(WRONG_INPUT)) => {
+            Err(CommandError::Usage("a node could not be started; see above".to_owned()))
+        }
+        (true, _, _) => Ok(()),
+        (false, 1.., _) => Err(CommandError::Interrupted),
+        (false, 0, _) => {
+            let text = "the nodes stopped before the run was complete";
+            Err(CommandError::Failed(text.to_owned()))
         }
     }
-    match (merged.finish()?, asked, failed) {
-        (true, _, _) => Ok(()),
-        (false, 1.., _) | (false, _, Some(130)) => Err(CommandError::Interrupted),
-        (false, _, code) => Err(CommandError::Failed(match code {
-            Some(code) => format!("the nodes stopped before the run was complete (code {code})"),
-            None => "the nodes stopped before the run was complete".to_owned(),
-        })),
+}
+
+/// A node leaves when its standard input closes.
+fn leave(nodes: &mut [Child]) {
+    nodes.iter_mut().for_each(|node| drop(node.stdin.take()));
+}
+
+/// Takes note of a node that has ended. Its exit code, unless that is a good one.
+async fn ended(node: &mut Child, number: usize, asked: bool, merged: &mut Merged) -> Option<i32> {
+    let status = node.wait().await.ok().filter(|status| !status.success())?;
+    if !asked {
+        let message = format!("node {number} of this host ended early ({status})");
+        merged.show(Event::Note { message });
     }
+    status.code().or(Some(KILLED))
 }
 
 /// Starts one node and a task that reads its events.
@@ -136,7 +161,8 @@ fn start(args: &UpArgs, number: usize, say: mpsc::Sender<Said>) -> Result<Child,
                 }
             }
         }
-        let _ = say.send(Said::Ended).await;
+        // The watcher is gone only when the program is.
+        let _ = say.send(Said::Ended(number)).await;
     });
     Ok(node)
 }
