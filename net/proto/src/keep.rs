@@ -235,10 +235,14 @@ impl State {
         }
         let is_unscored =
             |step: &u64| self.plan.epochs_ending(*step).any(|e| !self.scores.contains_key(&e));
+        // News of a checkpoint may come after that of the steps behind it.
+        let comes = |row, step: u64| {
+            let done = self.need(row, &self.starts);
+            done < self.plan.steps && done <= step.saturating_add(self.config.window)
+        };
         let can_be_scored = |step: &u64| {
-            self.plan.rows().all(|row| {
-                self.archive.at(row, *step).is_some() || self.need(row, &self.starts) <= *step
-            })
+            let mut rows = self.plan.rows();
+            rows.all(|row| self.archive.at(row, *step).is_some() || comes(row, *step))
         };
         let steps: BTreeSet<u64> = self.archive.held_by(self.me).map(|c| c.step).collect();
         let unscored = steps.into_iter().filter(is_unscored).filter(can_be_scored);

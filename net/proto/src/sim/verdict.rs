@@ -7,8 +7,9 @@ use std::fmt::Write;
 use super::World;
 use super::node::Node;
 
-/// Checkpoints of one row that a node may hold when all is done.
-const LAST_BLOBS_PER_ROW: usize = 3;
+/// Checkpoints of one row that a node may hold when all is done: the last one, and those of the
+/// epochs that still wait for somebody's turn to score them.
+const LAST_BLOBS_PER_ROW: usize = 9;
 
 impl World {
     /// Whether everybody who was asked to go is gone and everybody else has all there is to have.
@@ -34,7 +35,6 @@ impl World {
             if must && node.complete.as_ref() != Some(&right) {
                 return Err(format!("{} does not have the model", node.id));
             }
-            // The last checkpoints, and those of epochs that nobody could score.
             let (kept, most) = (node.store.len(), LAST_BLOBS_PER_ROW * right.len());
             if kept > most {
                 return Err(format!("{} still has {kept} blobs, not {most}", node.id));
