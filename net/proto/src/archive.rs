@@ -119,11 +119,14 @@ impl Archive {
     /// Forgets checkpoints that only others hold, beyond the bound: the newest and the oldest
     /// stay, and of the rest those that leave the widest gaps, so that whatever step a row has to
     /// go back to, some checkpoint is not far below. What this peer holds does not count, or it
-    /// could crowd out the news.
-    pub(crate) fn trim(&mut self, me: NodeId) {
+    /// could crowd out the news; and of what `is_wanted` as many may stay again.
+    pub(crate) fn trim(&mut self, me: NodeId, is_wanted: impl Fn(u64) -> bool) {
         for row in self.rows.values_mut() {
             let others = row.iter().filter(|(_, fact)| !fact.holders.contains(&me));
-            let mut steps: Vec<u64> = others.map(|(&step, _)| step).collect();
+            let (wanted, mut steps): (Vec<u64>, Vec<u64>) =
+                others.map(|(&step, _)| step).partition(|&step| is_wanted(step));
+            steps.extend(wanted.iter().rev().skip(MAX_CHECKPOINTS_PER_ROW));
+            steps.sort_unstable();
             while steps.len() > MAX_CHECKPOINTS_PER_ROW {
                 let gaps = steps.windows(3).map(|at| at[2] - at[0]).enumerate();
                 let Some((before, _)) = gaps.min_by_key(|&(_, gap)| gap) else { break };
@@ -226,8 +229,8 @@ mod tests {
         for step in 10..30 {
             archive.learn(checkpoint(step, 1), B);
         }
-        archive.trim(A);
-        assert_eq!(archive.of(RowId(0)).count(), 9 + MAX_CHECKPOINTS_PER_ROW);
-        assert!([1, 10, 29].iter().all(|&step| archive.at(RowId(0), step).is_some()));
+        archive.trim(A, |step| step == 16);
+        assert_eq!(archive.of(RowId(0)).count(), 10 + MAX_CHECKPOINTS_PER_ROW);
+        assert!([1, 10, 16, 29].iter().all(|&step| archive.at(RowId(0), step).is_some()));
     }
 }

@@ -224,6 +224,17 @@ impl State {
         self.plan.rows().map(needed).collect()
     }
 
+    /// Whether an epoch that ends at `step` has no score yet.
+    fn is_unscored(&self, step: u64) -> bool {
+        self.plan.epochs_ending(step).any(|epoch| !self.scores.contains_key(&epoch))
+    }
+
+    /// Forgets some of what others hold.
+    pub(crate) fn trim(&mut self) {
+        let Self { archive, plan, scores, .. } = self;
+        archive.trim(self.me, |step| plan.epochs_ending(step).any(|it| !scores.contains_key(&it)));
+    }
+
     /// This peer's checkpoints below what their row could be taken up from, scoring aside.
     fn stale_checkpoints(&self, needed: &[u64]) -> Vec<(RowId, u64)> {
         let mut floor = vec![0; self.plan.row_count()];
@@ -233,8 +244,6 @@ impl State {
             floor[usize::from(row.0)] =
                 self.archive.best(row, limit).map_or(0, |fact| fact.checkpoint.step);
         }
-        let is_unscored =
-            |step: &u64| self.plan.epochs_ending(*step).any(|e| !self.scores.contains_key(&e));
         // News of a checkpoint may come after that of the steps behind it.
         let comes = |row, step: u64| {
             let done = self.need(row, &self.starts);
@@ -245,7 +254,8 @@ impl State {
             rows.all(|row| self.archive.at(row, *step).is_some() || comes(row, *step))
         };
         let steps: BTreeSet<u64> = self.archive.held_by(self.me).map(|c| c.step).collect();
-        let unscored = steps.into_iter().filter(is_unscored).filter(can_be_scored);
+        let unscored =
+            steps.into_iter().filter(|step| self.is_unscored(*step)).filter(can_be_scored);
         let pinned: Vec<u64> = unscored.take(MAX_UNSCORED).collect();
         self.archive
             .held_by(self.me)

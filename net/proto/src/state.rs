@@ -321,7 +321,7 @@ impl State {
                 if self.ledger.learn(checkpoint.row, chapter, checkpoint.by) {
                     self.notify(Notice::Chapter(checkpoint));
                 }
-                self.archive.trim(self.me);
+                self.trim();
             }
             Learned::Known | Learned::Unusable => {}
             Learned::Conflict => self.blame(holder, "a checkpoint unlike another's"),
