@@ -201,8 +201,12 @@ impl State {
         let workers = self.members.workers().count() + usize::from(self.role == Role::Worker);
         let copies = self.config.replicas.min(workers).max(1);
         let needed = self.needed_steps(copies);
+        let hardly: Vec<u64> = self.plan.rows().map(|row| self.need(row, &self.starts)).collect();
+        let many = self.config.window.saturating_add(3 * self.plan.chapter_steps);
         let mut stale = Vec::new();
         for (&row, batches) in &mut self.retained {
+            // A peer that takes no copies may make recovery dear, but must not stop the row below.
+            let needed = if batches.len() as u64 > many { &hardly } else { &needed };
             let readers = self.plan.readers(row);
             let safe = readers.iter().map(|r| needed[usize::from(r.0)]).min().unwrap_or(0);
             let kept = batches.split_off(&safe);
