@@ -25,6 +25,16 @@ use crate::greeting::{Greeting, PROTOCOL_VERSION};
 /// Bytes of one gossip frame: the largest broadcast and its envelope.
 const MAX_GOSSIP: usize = 16 * 1024;
 
+/// Messages that one frame names to peers that may lack them. The default is 5,000: with more than
+/// about 200 messages in the two seconds that it covers, the frame exceeds its bound, and the
+/// receiver hears nothing of the sender's gossip again.
+const MAX_NAMED: usize = 128;
+
+/// Bytes of a message's name, at most: its source in base 58, a number, and the framing.
+const NAME: usize = 80;
+
+const _: () = assert!(MAX_NAMED * NAME < MAX_GOSSIP - 1024);
+
 /// Gossip that only subscribes, and lets others subscribe, to the run's own topic.
 pub(crate) type Gossip = gossipsub::Behaviour<IdentityTransform, WhitelistSubscriptionFilter>;
 
@@ -113,6 +123,7 @@ fn gossip(key: &Keypair, greeting: &Greeting) -> Result<Gossip, String> {
         .mesh_outbound_min(1)
         .heartbeat_interval(Duration::from_millis(700))
         .max_transmit_size(MAX_GOSSIP)
+        .max_control_messages_sent(MAX_NAMED)
         .validation_mode(ValidationMode::Strict)
         .validate_messages()
         .duplicate_cache_time(Duration::from_secs(60))
