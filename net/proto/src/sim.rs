@@ -223,7 +223,8 @@ impl World {
             return Err(format!("not done in time; {}", self.situation()));
         }
         let done = self.now;
-        self.run_until(done.after(AFTERWARDS_MS), |_| false)?;
+        let afterwards = AFTERWARDS_MS + self.scenario.longest_job_ms();
+        self.run_until(done.after(afterwards), |_| false)?;
         self.verdict()?;
         Ok(done.0)
     }

@@ -6,6 +6,7 @@
 
 use super::chance::Chance;
 use super::network::Weather;
+use super::trainer::EVALUATE_STEPS;
 use crate::{Config, Hash, LayerPlan, Plan, Role};
 
 /// One machine.
@@ -127,13 +128,26 @@ impl Scenario {
         self.machines.len() - 1
     }
 
+    /// The slowest worker's speed, in millions of multiply-accumulates a second.
+    fn slowest(&self) -> u64 {
+        let workers = self.machines.iter().filter(|machine| machine.role == Role::Worker);
+        workers.map(|machine| machine.speed).min().unwrap_or(1).max(1)
+    }
+
+    /// Work of one step of all rows, in thousands of multiply-accumulates.
+    fn step_cost(&self) -> u64 {
+        self.plan.rows().map(|row| self.plan.cost(row)).sum()
+    }
+
+    /// How long the slowest worker's trainer can be busy with one job, a scoring, ms.
+    pub(super) fn longest_job_ms(&self) -> u64 {
+        2 * EVALUATE_STEPS * self.step_cost() / self.slowest()
+    }
+
     /// The virtual time within which a run without faults must be complete, ms, counted from the
     /// moment at which the last fault is over.
     pub fn patience_ms(&self) -> u64 {
-        let slowest = self.machines.iter().filter(|machine| machine.role == Role::Worker);
-        let slowest = slowest.map(|machine| machine.speed).min().unwrap_or(1).max(1);
-        let step: u64 = self.plan.rows().map(|row| self.plan.cost(row)).sum();
-        let alone = step.saturating_mul(self.plan.steps) / slowest;
+        let alone = self.step_cost().saturating_mul(self.plan.steps) / self.slowest();
         let trips = self.plan.steps * 4 * (self.calm.latency.1 + self.calm.jitter);
         let scores = self.plan.epochs() * self.config.score_ms;
         let timers = 4 * (self.config.silent_ms + self.config.settle_ms) + self.config.listen_ms;

@@ -13,7 +13,7 @@ use crate::{Hash, Input, Output, Plan, RowId};
 pub(super) type Store = BTreeMap<Hash, Vec<u8>>;
 
 /// Steps' worth of work that scoring costs, over all rows.
-const EVALUATE_STEPS: u64 = 10;
+pub(super) const EVALUATE_STEPS: u64 = 10;
 
 /// A row that is in the trainer.
 #[derive(Clone, Copy, Debug)]
