@@ -5,8 +5,7 @@
 //! their batches, and every checkpoint it holds has another holder; or when it waited long enough.
 
 use crate::{
-    Checkpoint, Hash, Message, NodeId, Notice, Output, Role, RowId, Score, Time, keep::rank,
-    state::State,
+    Hash, Message, NodeId, Notice, Output, Role, RowId, Score, Time, keep::rank, state::State,
 };
 
 impl State {
@@ -25,15 +24,8 @@ impl State {
             return;
         }
         let end = self.plan.epoch_end(epoch);
-        let checkpoints: Option<Vec<Hash>> = self
-            .plan
-            .rows()
-            .map(|row| {
-                let fact = self.archive.at(row, end)?;
-                fact.holders.contains(&self.me).then_some(fact.checkpoint.blob.hash)
-            })
-            .collect();
-        if let Some(checkpoints) = checkpoints {
+        if let Some(held) = self.held_at(end) {
+            let checkpoints: Vec<Hash> = held.iter().map(|held| held.blob.hash).collect();
             for hash in &checkpoints {
                 self.blobs.hold(*hash);
             }
@@ -99,7 +91,7 @@ impl State {
 
     /// Notices completion, and stops when that is asked for and harms nobody.
     pub(crate) fn finish(&mut self, now: Time) {
-        if self.complete.is_none() && self.model().is_some() {
+        if self.complete.is_none() && self.held_at(self.plan.steps).is_some() {
             self.complete = Some(now);
             let beat = self.beat_now();
             self.say(beat);
@@ -108,7 +100,7 @@ impl State {
         if self.complete.is_some()
             && scored
             && !self.is_told
-            && let Some(model) = self.model()
+            && let Some(model) = self.held_at(self.plan.steps)
         {
             self.is_told = true;
             self.notify(Notice::Complete(model));
@@ -127,15 +119,6 @@ impl State {
             self.say(Message::Goodbye);
             self.push(Output::Finished);
         }
-    }
-
-    /// The last checkpoint of every row, when this peer holds them all.
-    fn model(&self) -> Option<Vec<Checkpoint>> {
-        let last = |row| {
-            let fact = self.archive.at(row, self.plan.steps)?;
-            fact.holders.contains(&self.me).then_some(fact.checkpoint)
-        };
-        self.plan.rows().map(last).collect()
     }
 
     /// Whether leaving now loses nothing that somebody here would miss.

@@ -37,6 +37,15 @@ impl State {
         self.archive.at(row, step).is_some_and(|fact| fact.holders.contains(&self.me))
     }
 
+    /// Every row's checkpoint after `step` steps, when this peer holds them all.
+    pub(crate) fn held_at(&self, step: u64) -> Option<Vec<Checkpoint>> {
+        let held = |row| {
+            let fact = self.archive.at(row, step)?;
+            fact.holders.contains(&self.me).then_some(fact.checkpoint)
+        };
+        self.plan.rows().map(held).collect()
+    }
+
     /// The bytes of a checkpoint have their hash and could not be read: they are not taken again.
     /// Whose fault it is cannot be told from here.
     pub(crate) fn distrust(&mut self, row: RowId, step: u64) {

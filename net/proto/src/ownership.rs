@@ -111,8 +111,7 @@ impl State {
     /// Whether `row` is between two chapters, with everything a new owner needs in hand.
     fn may_give(&self, row: RowId, owned: &Owned) -> bool {
         let idle = owned.next == owned.done;
-        let kept = owned.done == 0
-            || self.archive.at(row, owned.done).is_some_and(|f| f.holders.contains(&self.me));
+        let kept = owned.done == 0 || self.holds(row, owned.done);
         match owned.phase {
             Phase::Seeking => true,
             Phase::Loading(_) => false,

@@ -181,9 +181,8 @@ impl State {
 
     /// Loads the checkpoint at `start` once it is here; `fetch` sees to it that it comes.
     fn seek(&mut self, row: RowId, start: u64) {
-        let checkpoint = self.archive.at(row, start);
-        let is_here = checkpoint.is_some_and(|fact| fact.holders.contains(&self.me));
-        let hash = checkpoint.map(|fact| fact.checkpoint.blob.hash);
+        let is_here = self.holds(row, start);
+        let hash = self.archive.at(row, start).map(|fact| fact.checkpoint.blob.hash);
         let Some(owned) = self.owned.get_mut(&row) else { return };
         if owned.phase != Phase::Seeking || (start > 0 && !is_here) {
             return;
