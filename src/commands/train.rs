@@ -2,13 +2,11 @@
 
 use std::time::Instant;
 
-use ffp2p_proto::Score;
-
 use super::{CommandError, check_out, threads};
 use crate::{
     cli::TrainArgs,
     course::Course,
-    export::{Model, PROGRESS_SAMPLES, evaluate},
+    export::{Model, score},
     ff::{Network, Row},
     node::{Diverged, NodeError, Pool, eval_event},
     report::Event,
@@ -38,14 +36,8 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
             chapter.end(plan.chapter_ending(done), done, &mut view)?;
         }
         if done % plan.epoch_steps == 0 {
-            let samples = if done == plan.steps { usize::MAX } else { PROGRESS_SAMPLES };
-            let found = evaluate(&network, &data, samples, &pool);
-            view.show(&eval_event(&Score {
-                epoch: done / plan.epoch_steps,
-                samples: found.samples,
-                softmax_correct: found.softmax_correct,
-                goodness_correct: found.goodness_correct,
-            }));
+            let epoch = done / plan.epoch_steps;
+            view.show(&eval_event(&score(&network, &spec, &data, epoch, &pool)));
         }
     }
     let model = Model { spec, network, ledger: Vec::new() };

@@ -7,7 +7,7 @@ use std::{collections::HashMap, fs, io::Write, path::Path};
 
 use ::safetensors::SafeTensors;
 use bytes::Bytes;
-use ffp2p_proto::{Hash, RowId, Span};
+use ffp2p_proto::{Hash, RowId, Score, Span};
 use serde::Serialize;
 
 use crate::{
@@ -22,7 +22,7 @@ mod safetensors;
 use self::safetensors::{from_safetensors, to_safetensors};
 
 /// Test samples looked at after an epoch; the last epoch looks at all of them.
-pub const PROGRESS_SAMPLES: usize = 2_000;
+const PROGRESS_SAMPLES: usize = 2_000;
 
 /// Test samples in memory as floating point at once.
 const BLOCK: usize = 1_000;
@@ -212,13 +212,26 @@ impl Model {
     }
 }
 
-/// Scores a network on the first `samples` test samples of `data`.
-pub fn evaluate(
+/// Scores a network at the end of `epoch`, on a part of the test set; after the last epoch, on all.
+pub(crate) fn score(
     network: &Network,
+    spec: &Spec,
     data: &Data,
-    samples: usize,
+    epoch: u64,
     workers: &dyn Workers,
-) -> Evaluation {
+) -> Score {
+    let samples = if epoch == spec.epochs { usize::MAX } else { PROGRESS_SAMPLES };
+    let found = evaluate(network, data, samples, workers);
+    Score {
+        epoch,
+        samples: found.samples,
+        softmax_correct: found.softmax_correct,
+        goodness_correct: found.goodness_correct,
+    }
+}
+
+/// Scores a network on the first `samples` test samples of `data`.
+fn evaluate(network: &Network, data: &Data, samples: usize, workers: &dyn Workers) -> Evaluation {
     let (images, labels) = data.test(workers.count());
     let count = samples.min(labels.len());
     let mut total = Evaluation::default();

@@ -3,14 +3,13 @@
 //! Rule: nothing here changes what is decided; results come back as inputs of the loop.
 
 use ffp2p_net::BlobSource;
-use ffp2p_proto::{Checkpoint, Hash, Notice, Score};
+use ffp2p_proto::{Checkpoint, Hash, Notice, RowId, Score};
 use tokio::time::Instant;
 
 use super::{driver::Node, terms::Found};
 use crate::{
-    checkpoint,
-    export::{Model, PROGRESS_SAMPLES, evaluate},
-    ff::{Inline, Network},
+    export::{Model, score},
+    ff::Inline,
     report::Event,
 };
 
@@ -115,30 +114,10 @@ impl Node {
     pub(super) fn score(&self, epoch: u64, checkpoints: Vec<Hash>) {
         let (spec, data, store) = (self.spec.clone(), self.data.clone(), self.store.clone());
         let results = self.results.0.clone();
-        let is_last = epoch == spec.epochs;
         tokio::task::spawn_blocking(move || {
-            let places = spec.network.rows();
-            let rows = places.iter().zip(&checkpoints).map(|(place, hash)| {
-                let bytes = store.get(hash).unwrap_or_default();
-                checkpoint::decode(&bytes, &spec.network, *place)
-            });
-            let network = rows
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| error.to_string())
-                .and_then(|rows| {
-                    Network::from_rows(spec.network.clone(), rows).map_err(|e| e.to_string())
-                });
-            let score = match network {
-                Ok(network) => {
-                    let samples = if is_last { usize::MAX } else { PROGRESS_SAMPLES };
-                    let found = evaluate(&network, &data, samples, &Inline);
-                    Score {
-                        epoch,
-                        samples: found.samples,
-                        softmax_correct: found.softmax_correct,
-                        goodness_correct: found.goodness_correct,
-                    }
-                }
+            let get = |row: RowId| store.get(checkpoints.get(usize::from(row.0))?);
+            let score = match Model::assemble(&spec, Vec::new(), get) {
+                Ok(model) => score(&model.network, &spec, &data, epoch, &Inline),
                 Err(error) => {
                     tracing::error!(%error, epoch, "an epoch could not be scored");
                     Score { epoch, samples: 0, softmax_correct: 0, goodness_correct: 0 }
@@ -156,7 +135,7 @@ impl Node {
         let ledger = self.state.snapshot().ledger;
         let results = self.results.0.clone();
         tokio::task::spawn_blocking(move || {
-            let get = |row: ffp2p_proto::RowId| {
+            let get = |row: RowId| {
                 let checkpoint = checkpoints.get(usize::from(row.0))?;
                 store.get(&checkpoint.blob.hash)
             };
