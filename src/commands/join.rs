@@ -23,8 +23,12 @@ pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let mut network = network(&args.network, args.store.as_deref())?;
     let checked = args.spec.check()?;
     let disk = args.store.as_deref().map(|dir| Disk::open(dir, &checked.spec)).transpose()?;
-    network.run = Some(run_info(&checked));
-    let config = ffp2p_proto::Config { exit_when_done: args.exit_when_done, ..Default::default() };
+    network.run = Some(run_info(&checked.spec));
+    let config = ffp2p_proto::Config {
+        on_disk: args.store.is_some(),
+        exit_when_done: args.exit_when_done,
+        ..decisions(&args.keep)?
+    };
     let settings = Settings { threads, config, out: args.output.out };
     let view = View::new(args.output.json);
     let runtime = runtime()?;

@@ -12,7 +12,7 @@ mod up;
 
 use crate::{
     cli::Command,
-    config::{Checked, SpecArgsError},
+    config::SpecArgsError,
     data::DataError,
     export::ModelError,
     node::{Diverged, NodeError, StoreError},
@@ -124,6 +124,6 @@ fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
 }
 
 /// What a node tells others about its run.
-fn run_info(checked: &Checked) -> ffp2p_net::RunInfo {
-    ffp2p_net::RunInfo { id: checked.spec.run_id(), spec: checked.spec.canonical().into() }
+fn run_info(spec: &Spec) -> ffp2p_net::RunInfo {
+    ffp2p_net::RunInfo { id: spec.run_id(), spec: spec.canonical().into() }
 }

@@ -4,11 +4,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ffp2p_net::{BlobSource, Handle, RunInfo, SurveyError};
+use ffp2p_net::{BlobSource, Handle, SurveyError};
 use ffp2p_proto::{Checkpoint, Config, Input, Notice, Output, Role, Snapshot, State, Time};
 use tokio::{sync::mpsc, time::Instant};
 
-use super::CommandError;
+use super::{CommandError, run_info};
 use crate::{
     node::{NodeError, Store, heard},
     spec::Spec,
@@ -83,7 +83,7 @@ impl Observer {
     ) -> Result<Self, CommandError> {
         let store = Arc::new(Store::default());
         let blobs: Arc<dyn BlobSource> = Arc::clone(&store) as Arc<dyn BlobSource>;
-        network.run = Some(RunInfo { id: spec.run_id(), spec: spec.canonical().into() });
+        network.run = Some(run_info(spec));
         let (net, events) = ffp2p_net::spawn(network, blobs).await.map_err(NodeError::from)?;
         let state = State::new(net.id(), Role::Observer, spec.plan(), Config::default(), Time(0));
         Ok(Self { state, net, events, store, started: Instant::now() })
