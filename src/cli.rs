@@ -67,6 +67,38 @@ pub struct NetworkArgs {
     pub rendezvous: Option<PathBuf>,
 }
 
+/// How much a node keeps so that nothing is lost, and when it takes another for gone.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Keeping (no part of the spec: nodes may differ)")]
+pub struct KeepArgs {
+    /// Other nodes that shall hold each checkpoint besides the one that made it
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub replicas: usize,
+    /// Seconds of silence after which a node's rows are taken over
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.5)]
+    pub silence: f64,
+    /// Activation batches kept for whoever takes over, at most
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    pub batch_memory: u64,
+    /// Checkpoints held, in memory and in the store, beyond which no copies are taken
+    #[arg(long, value_name = "MIB", default_value_t = 4096)]
+    pub copy_space: u64,
+}
+
+impl KeepArgs {
+    /// The same as flags for another process.
+    pub fn to_flags(&self) -> Vec<String> {
+        let Self { replicas, silence, batch_memory, copy_space } = self;
+        let flags = [
+            format!("--replicas={replicas}"),
+            format!("--silence={silence}"),
+            format!("--batch-memory={batch_memory}"),
+            format!("--copy-space={copy_space}"),
+        ];
+        flags.into()
+    }
+}
+
 /// `ffp2p join`
 #[derive(Args, Clone, Debug)]
 pub struct JoinArgs {
@@ -76,6 +108,9 @@ pub struct JoinArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub network: NetworkArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub keep: KeepArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: OutputArgs,
@@ -105,6 +140,9 @@ pub struct UpArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub network: NetworkArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub keep: KeepArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: OutputArgs,

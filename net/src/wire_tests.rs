@@ -1,7 +1,8 @@
 //! The bytes of messages: pinned, bounded, and read back as they were.
 
 use ffp2p_proto::{
-    BlobRef, Checkpoint, Hash, Heartbeat, Lease, MAX_LIST, Retained, Role, RowId, Score, Span, Term,
+    BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Retained, Role, RowId, Score,
+    Span, Term,
 };
 
 use super::*;
@@ -11,7 +12,7 @@ const HEARTBEAT_HEX: &str = concat!(
     "00fb2c01000001fbe8030101030202020202020202020202020202020202020202020202020202020202",
     "020202400101600101400707070707070707070707070707070707070707070707070707070707070707",
     "fc701101000202020202020202020202020202020202020202020202020202020202020202fc9b930a00",
-    "01015a600101fbe803fb8403fb8e03",
+    "01015a600101fbe803fb8403fb8e0309fc701101000100",
 );
 
 fn blob(byte: u8) -> BlobRef {
@@ -37,6 +38,7 @@ fn heartbeat() -> Message {
         }],
         retained: vec![Retained { row: RowId(1), from: 90, until: 96 }],
         scores: vec![score()],
+        kept: Kept { batches: 9, checkpoints: 70_000, on_disk: true, full: false },
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -9,13 +10,19 @@ use tokio::sync::mpsc;
 
 use super::{CommandError, check_out, run_info, runtime, threads};
 use crate::{
-    cli::{JoinArgs, NetworkArgs},
+    cli::{JoinArgs, KeepArgs, NetworkArgs},
     node::{Disk, Ending, Node, Pool, Settings, Stop},
     view::View,
 };
 
 /// Requests to stop that can wait: the second is already the last.
 pub(super) const STOPS: usize = 4;
+
+/// A node may be taken for gone after so many seconds: a few heartbeats at least.
+const SILENCE: RangeInclusive<f64> = 1.0..=3600.0;
+
+/// Bytes of a MiB.
+const MIB: u64 = 1 << 20;
 
 pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let threads = threads(args.threads, Pool::usual_threads(1))?;
@@ -76,6 +83,25 @@ pub(super) async fn watch_signals(stop: mpsc::Sender<Stop>) {
 fn wait_for_eof(stop: &mpsc::Sender<Stop>) {
     let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
     let _ = stop.blocking_send(Stop::Abandoned);
+}
+
+/// The decisions' settings from flags.
+pub(super) fn decisions(args: &KeepArgs) -> Result<ffp2p_proto::Config, CommandError> {
+    let usual = ffp2p_proto::Config::default();
+    if !SILENCE.contains(&args.silence) {
+        let (least, most) = (SILENCE.start(), SILENCE.end());
+        let text = format!("--silence {}: choose {least} to {most} seconds", args.silence);
+        return Err(CommandError::Usage(text));
+    }
+    let silent_ms = (args.silence * 1e3) as u64;
+    Ok(ffp2p_proto::Config {
+        silent_ms,
+        disconnected_ms: usual.disconnected_ms.min(silent_ms),
+        replicas: args.replicas,
+        batch_bytes: args.batch_memory.saturating_mul(MIB),
+        copy_bytes: args.copy_space.saturating_mul(MIB),
+        ..usual
+    })
 }
 
 /// The network's settings from flags; `store` remembers peers.

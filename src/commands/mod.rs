@@ -16,6 +16,7 @@ use crate::{
     data::DataError,
     export::ModelError,
     node::{Diverged, NodeError, StoreError},
+    spec::Spec,
 };
 
 /// Why a command failed.

@@ -1,6 +1,7 @@
 //! Looking at a run from outside: find it on the LAN, join as an observer, see and fetch.
 //!
-//! Rule: an observer takes no work, keeps no folder, and is never waited for.
+//! Rule: an observer takes no work and keeps no folder. Nodes that stop by themselves give it some
+//! seconds to fetch the model.
 
 use std::{sync::Arc, time::Duration};
 

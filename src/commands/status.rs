@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ffp2p_proto::{Role, Snapshot};
+use ffp2p_proto::{Kept, Role, Snapshot};
 
 use super::{
     CommandError,
@@ -42,6 +42,10 @@ fn as_json(spec: &Spec, snapshot: &Snapshot) -> String {
                 "role": if peer.role == Role::Worker { "worker" } else { "observer" },
                 "leaving": peer.leaving,
                 "mmacs_per_second": peer.speed,
+                "batch_bytes": peer.kept.batches,
+                "checkpoint_bytes": peer.kept.checkpoints,
+                "on_disk": peer.kept.on_disk,
+                "full": peer.kept.full,
             })
         })
         .collect();
@@ -69,6 +73,17 @@ fn as_json(spec: &Spec, snapshot: &Snapshot) -> String {
     .to_string()
 }
 
+/// How much a peer keeps for the others.
+fn keeps(kept: &Kept) -> String {
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    let (batches, checkpoints) = (megabytes(kept.batches), megabytes(kept.checkpoints));
+    let place = if kept.on_disk { "memory and disk" } else { "memory" };
+    let full = if kept.full { ", no room for more" } else { "" };
+    format!(
+        "  keeps {batches:.1} MB of batches, {checkpoints:.1} MB of checkpoints in {place}{full}"
+    )
+}
+
 fn as_table(spec: &Spec, snapshot: &Snapshot) -> String {
     let mut lines = vec![format!("run {} on {}", spec.run_id().short(), spec.data)];
     for peer in snapshot.peers.iter().skip(1) {
@@ -78,7 +93,11 @@ fn as_table(spec: &Spec, snapshot: &Snapshot) -> String {
             (Role::Observer, _) => "observer",
         };
         let speed = peer.speed as f64 / 500.0;
-        lines.push(format!("peer {}  {role:8}  {speed:6.1} GFLOP/s", peer.id));
+        let mut line = format!("peer {}  {role:8}  {speed:6.1} GFLOP/s", peer.id);
+        if peer.role == Role::Worker {
+            line += &keeps(&peer.kept);
+        }
+        lines.push(line);
     }
     for row in &snapshot.rows {
         let owner = row.owner.map_or_else(|| "nobody  ".to_owned(), |(peer, _)| peer.to_string());

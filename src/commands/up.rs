@@ -50,6 +50,7 @@ pub(super) fn run(mut args: UpArgs) -> Result<(), CommandError> {
     check_out(args.output.out.as_deref())?;
     args.spec = args.spec.with_file()?;
     super::join::network(&args.network, None)?;
+    super::join::decisions(&args.keep)?;
     // A wrong spec is told once, here, not by every node.
     args.spec.clone().check()?;
     let runtime = runtime()?;
@@ -127,6 +128,7 @@ fn start(args: &UpArgs, number: usize, say: mpsc::Sender<Said>) -> Result<Child,
     let mut command = Command::new(program);
     command.args(["join", "--json", "--exit-when-done", "--leave-on-eof"]);
     command.args(args.spec.to_flags());
+    command.args(args.keep.to_flags());
     command.arg("--threads").arg(args.threads.unwrap_or(1).to_string());
     command.arg("--swarm").arg(&args.network.swarm);
     for peer in &args.network.peer {

@@ -110,7 +110,7 @@ pub(crate) fn heard(
     event: ffp2p_net::Event,
     store: &Store,
 ) -> Result<Input, Box<ffp2p_net::Event>> {
-    use ffp2p_net::Event;
+    use ffp2p_net::{Event, FetchError};
     Ok(match event {
         Event::Connected(peer) => Input::Connected(peer),
         Event::Disconnected(peer) => Input::Disconnected(peer),
@@ -119,7 +119,9 @@ pub(crate) fn heard(
             store.insert(blob.hash, bytes);
             Input::Fetched { hash: blob.hash }
         }
-        Event::FetchFailed { hash, from, .. } => Input::FetchFailed { hash, from },
+        Event::FetchFailed { hash, from, reason } => {
+            Input::FetchFailed { hash, from, lied: reason == FetchError::WrongBytes }
+        }
         Event::Listening(_) | Event::OtherRun { .. } | Event::Refused { .. } | Event::Alone(_) => {
             return Err(Box::new(event));
         }

@@ -37,8 +37,15 @@ pub struct Config {
     pub linger_ms: u64,
     /// An owner may be this many steps ahead of a reader.
     pub window: u64,
-    /// Peers that shall hold each checkpoint, its owner included.
+    /// Peers beside its maker that shall hold each checkpoint.
     pub replicas: usize,
+    /// Activation batches kept for whoever takes a reader over, at most, bytes; what readers have
+    /// not read yet is kept anyhow, but no more is made then.
+    pub batch_bytes: u64,
+    /// Checkpoints held, beyond which no copies of others' are taken, bytes.
+    pub copy_bytes: u64,
+    /// Whether checkpoints outlive the process: told to others, decides nothing.
+    pub on_disk: bool,
     /// A row is moved only when the slowest peer's share shrinks by more than this, percent.
     pub margin_percent: u64,
     /// After a move for balance alone, the next one waits this long, ms.
@@ -59,6 +66,9 @@ impl Default for Config {
             linger_ms: 15_000,
             window: 32,
             replicas: 2,
+            batch_bytes: 512 << 20,
+            copy_bytes: 4 << 30,
+            on_disk: false,
             margin_percent: 20,
             settle_ms: 5_000,
             exit_when_done: false,

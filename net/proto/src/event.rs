@@ -66,6 +66,8 @@ pub enum Input {
         hash: Hash,
         /// Who was asked.
         from: NodeId,
+        /// Whether it sent bytes, but not those that the hash names.
+        lied: bool,
     },
     /// Answer to [`Output::Evaluate`]; without samples when it could not be done.
     Evaluated(Score),

@@ -70,8 +70,7 @@ impl State {
         let readers = self.plan.readers(row).into_iter();
         let slowest = readers.map(|reader| self.need(reader, &self.starts)).min();
         let window = slowest.is_none_or(|step| next < step.saturating_add(self.config.window));
-        let kept = self.retained.get(&row).map_or(0, |it| it.range(..next).count() as u64);
-        window && kept < self.config.window + 4 * self.plan.chapter_steps
+        window && self.has_room_to_keep(row, next, slowest.unwrap_or(next))
     }
 
     /// Asks the owners below for the batches that owned rows will read.

@@ -132,9 +132,8 @@ impl State {
             return None;
         }
         let fact = self.archive.latest(row)?;
-        let missing = self.config.replicas.saturating_sub(fact.holders.len());
-        let mut others: Vec<NodeId> = self.members.workers().map(|(id, _)| id).collect();
-        others.push(self.me);
+        let missing = self.wanted_holders().saturating_sub(fact.holders.len());
+        let mut others: Vec<NodeId> = self.takers().collect();
         others.retain(|id| !fact.holders.contains(id));
         others.sort_by_cached_key(|id| rank(row, *id));
         others[..missing.min(others.len())]
@@ -207,24 +206,8 @@ impl State {
 
     /// Forgets the batches and checkpoints that nobody can need any more.
     pub(crate) fn forget(&mut self) {
-        let workers = self.members.workers().count() + usize::from(self.role == Role::Worker);
-        let copies = self.config.replicas.min(workers).max(1);
-        let needed = self.needed_steps(copies);
-        let hardly: Vec<u64> = self.plan.rows().map(|row| self.need(row, &self.starts)).collect();
-        let many = self.config.window.saturating_add(3 * self.plan.chapter_steps);
-        let mut stale = Vec::new();
-        for (&row, batches) in &mut self.retained {
-            // A peer that takes no copies may make recovery dear, but must not stop the row below.
-            let needed = if batches.len() as u64 > many { &hardly } else { &needed };
-            let readers = self.plan.readers(row);
-            let safe = readers.iter().map(|r| needed[usize::from(r.0)]).min().unwrap_or(0);
-            let kept = batches.split_off(&safe);
-            stale.extend(std::mem::replace(batches, kept).into_values().map(|blob| blob.hash));
-        }
-        self.retained.retain(|_, batches| !batches.is_empty());
-        for hash in stale {
-            self.release(hash);
-        }
+        let needed = self.needed_steps(self.wanted_holders());
+        self.forget_batches(&needed);
         for (row, step) in self.stale_checkpoints(&needed) {
             self.lose_copy(row, step, self.me);
         }

@@ -12,6 +12,7 @@
 mod archive;
 mod assign;
 mod blobs;
+mod bounds;
 mod config;
 mod event;
 mod finish;
@@ -28,6 +29,7 @@ mod plan;
 pub mod sim;
 mod snapshot;
 mod state;
+mod trust;
 mod work;
 
 pub use config::{
@@ -36,7 +38,9 @@ pub use config::{
 };
 pub use event::{Input, Notice, Output};
 pub use id::{BlobRef, Hash, NodeId, RowId, Term, Time};
-pub use message::{Checkpoint, Heartbeat, Lease, MAX_LIST, Message, Retained, Role, Score, Span};
+pub use message::{
+    Checkpoint, Heartbeat, Kept, Lease, MAX_LIST, Message, Retained, Role, Score, Span,
+};
 pub use plan::{LayerPlan, MAX_ROWS, Plan};
 pub use snapshot::{PeerView, RowView, Snapshot};
 pub use state::State;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::{Config, Heartbeat, MAX_MEMBERS, NodeId, Retained, Role, Time};
+use crate::{Config, Heartbeat, Kept, MAX_MEMBERS, NodeId, Retained, Role, Time};
 
 /// What is known of one peer.
 #[derive(Clone, Debug)]
@@ -16,8 +16,11 @@ pub(crate) struct Member {
     /// Millions of multiply-accumulates a second, 0 when unknown.
     pub(crate) speed: u64,
     pub(crate) retained: Vec<Retained>,
+    pub(crate) kept: Kept,
     /// False while others only told of it.
     pub(crate) heard: bool,
+    /// When it came.
+    pub(crate) since: Time,
     gone_at: Time,
     beat_seq: u64,
     want_seq: u64,
@@ -46,7 +49,9 @@ impl Members {
             complete: false,
             speed: 0,
             retained: Vec::new(),
+            kept: Kept::default(),
             heard: false,
+            since: now,
             gone_at: now,
             beat_seq: 0,
             want_seq: 0,
@@ -88,6 +93,7 @@ impl Members {
         member.complete = beat.complete;
         member.speed = beat.speed;
         member.retained.clone_from(&beat.retained);
+        member.kept = beat.kept;
         Some((is_new, changed))
     }
 
@@ -162,6 +168,7 @@ mod tests {
             held: Vec::new(),
             retained: Vec::new(),
             scores: Vec::new(),
+            kept: Kept::default(),
         }
     }
 

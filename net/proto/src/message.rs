@@ -59,6 +59,19 @@ pub struct Retained {
     pub until: u64,
 }
 
+/// What a peer keeps so that nothing is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Activation batches that it made, bytes.
+    pub batches: u64,
+    /// Checkpoints, bytes.
+    pub checkpoints: u64,
+    /// Whether the checkpoints are on its disk, too.
+    pub on_disk: bool,
+    /// Whether it has no room for further copies of others' checkpoints.
+    pub full: bool,
+}
+
 /// How well the assembled network does on the test set at the end of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Score {
@@ -95,6 +108,8 @@ pub struct Heartbeat {
     pub retained: Vec<Retained>,
     /// The latest scores it knows of.
     pub scores: Vec<Score>,
+    /// How much it keeps, and whether it has room for more.
+    pub kept: Kept,
 }
 
 /// A run of chapters of one row that one peer trained, for the export's record.

@@ -7,9 +7,17 @@
 use crate::{
     Lease, Message, NodeId, Notice, Role, RowId, Time,
     assign::{Candidate, assign},
+    keep::rank,
     state::State,
     work::{Owned, Phase},
 };
+
+/// Losses of owners remembered, at most: the longest wait is the settling time, doubled as often
+/// as there are more than two.
+const MAX_LOSSES: usize = 6;
+
+/// A loss longer ago than this counts no more, ms.
+const LOSS_MEMORY_MS: u64 = 120_000;
 
 impl State {
     /// Takes in leases that somebody told of.
@@ -45,6 +53,20 @@ impl State {
             _ => self.starts[usize::from(row.0)] < self.plan.steps,
         };
         self.vacant = self.plan.rows().filter(is_vacant).collect();
+        let (vacant, now) = (&self.vacant, self.now);
+        self.vacant_since.retain(|row, _| vacant.contains(row));
+        for &row in vacant {
+            self.vacant_since.entry(row).or_insert(now);
+        }
+    }
+
+    /// Whether nobody took `row` for so long that it is this peer's turn, whoever was meant to:
+    /// peers may differ in whom they take for being here.
+    fn is_overdue(&self, row: RowId, now: Time) -> bool {
+        let Some(&since) = self.vacant_since.get(&row) else { return false };
+        let before = self.members.workers().filter(|(id, _)| rank(row, *id) < rank(row, self.me));
+        let turn = 1 + before.count() as u64;
+        now.since(since) >= turn.saturating_mul(self.config.silent_ms)
     }
 
     /// Claims the vacant rows that the assignment gives to this peer.
@@ -60,7 +82,8 @@ impl State {
             .plan
             .rows()
             .zip(&targets)
-            .filter(|(row, target)| **target == self.me && self.vacant.contains(row))
+            .filter(|(row, _)| self.vacant.contains(row))
+            .filter(|(row, target)| **target == self.me || self.is_overdue(*row, now))
             .map(|(row, _)| Lease {
                 row,
                 term: self.leases.next_term(row),
@@ -130,10 +153,36 @@ impl State {
         if !self.vacant.is_empty() {
             return false;
         }
-        let is_faster = self.members.iter().any(|(id, it)| id == target && it.speed > self.speed);
+        let Some((_, member)) = self.members.iter().find(|(id, _)| *id == target) else {
+            return false;
+        };
+        if now.since(member.since) < self.caution(now) {
+            return false;
+        }
+        let is_faster = member.speed > self.speed;
         let is_idle = !self.leases.iter().any(|lease| lease.owner == target);
         let settled = self.balanced.is_none_or(|at| now.since(at) >= self.config.settle_ms);
         (self.owned.len() > 1 || is_faster) && (is_idle || settled)
+    }
+
+    /// An owner fell silent, or somebody who was none.
+    pub(crate) fn note_loss(&mut self, peer: NodeId) {
+        if self.leases.iter().any(|lease| lease.owner == peer) {
+            if self.losses.len() >= MAX_LOSSES {
+                self.losses.pop_front();
+            }
+            self.losses.push_back(self.now);
+        }
+    }
+
+    /// How long a peer must be here before it is given a row for balance, ms: longer and longer
+    /// while owners keep falling silent, so that a node that comes and goes costs less each time.
+    fn caution(&self, now: Time) -> u64 {
+        let recent = self.losses.iter().filter(|at| now.since(**at) < LOSS_MEMORY_MS).count();
+        match recent.checked_sub(2) {
+            None => 0,
+            Some(doublings) => self.config.settle_ms << doublings,
+        }
     }
 
     /// The assignment by what is known now; empty when nobody can be given work.

@@ -1,6 +1,6 @@
 //! What a view shows: a copy of the facts, free of any decision.
 
-use crate::{NodeId, Role, RowId, Score, Span, Term, state::State, work::Phase};
+use crate::{Kept, NodeId, Role, RowId, Score, Span, Term, state::State, work::Phase};
 
 /// One peer, for a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct PeerView {
     pub leaving: bool,
     /// Millions of multiply-accumulates a second; 0 when unknown.
     pub speed: u64,
+    /// What it keeps so that nothing is lost.
+    pub kept: Kept,
 }
 
 /// One row, for a view.
@@ -57,10 +59,11 @@ impl State {
             role: self.role,
             leaving: self.leaving.is_some(),
             speed: self.speed,
+            kept: self.kept(),
         };
         let others = self.members.iter().filter(|(_, member)| member.heard).map(|(id, member)| {
-            let &crate::members::Member { role, leaving, speed, .. } = member;
-            PeerView { id, role, leaving, speed }
+            let &crate::members::Member { role, leaving, speed, kept, .. } = member;
+            PeerView { id, role, leaving, speed, kept }
         });
         Snapshot {
             peers: std::iter::once(myself).chain(others).collect(),

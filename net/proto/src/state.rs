@@ -18,11 +18,9 @@ use crate::{
     leases::Leases,
     ledger::Ledger,
     members::Members,
+    trust::Trust,
     work::{Batches, Owned},
 };
-
-/// Reproaches told, at most.
-const MAX_BLAMED: usize = 1_024;
 
 /// A speed beyond this is no honest one, in millions of multiply-accumulates a second.
 const MAX_SPEED: u64 = 1 << 40;
@@ -82,6 +80,10 @@ pub struct State {
     pub(crate) scorable: BTreeMap<u64, Time>,
     /// When this peer last gave a row away for balance alone.
     pub(crate) balanced: Option<Time>,
+    /// When the last owners fell silent.
+    pub(crate) losses: VecDeque<Time>,
+    /// Since when each vacant row is.
+    pub(crate) vacant_since: BTreeMap<RowId, Time>,
     /// The assignment, until something it rests on changes.
     pub(crate) targets: Option<Vec<NodeId>>,
     pub(crate) loads: u64,
@@ -89,8 +91,7 @@ pub struct State {
     beats: u64,
     next_beat: Time,
     next_tick: Time,
-    /// What was told of whom already: once is enough.
-    blamed: BTreeSet<(NodeId, &'static str)>,
+    pub(crate) trust: Trust,
     /// What this peer says to itself: it may own neighbouring rows.
     inbox: VecDeque<Message>,
     out: Vec<Output>,
@@ -131,13 +132,15 @@ impl State {
             scoring: Vec::new(),
             scorable: BTreeMap::new(),
             balanced: None,
+            losses: VecDeque::new(),
+            vacant_since: BTreeMap::new(),
             targets: None,
             loads: 0,
             wants: 0,
             beats: 0,
             next_beat: now,
             next_tick: now,
-            blamed: BTreeSet::new(),
+            trust: Trust::default(),
             inbox: VecDeque::new(),
             out: Vec::new(),
         }
@@ -162,7 +165,12 @@ impl State {
             }
             Input::Refused { row, load, step } => self.on_refused(row, load, step),
             Input::Fetched { hash } => self.on_fetched(hash),
-            Input::FetchFailed { hash, from } => self.on_fetch_failed(hash, from),
+            Input::FetchFailed { hash, from, lied } => {
+                self.on_fetch_failed(hash, from);
+                if lied {
+                    self.on_lie(from);
+                }
+            }
             Input::Unusable { row, step } => self.on_unusable(row, step),
             Input::Evaluated(score) => self.on_evaluated(score),
             Input::Speed(speed) => self.on_speed(speed),
@@ -291,7 +299,10 @@ impl State {
     }
 
     /// `peer` is not here any more.
-    fn on_gone(&mut self, peer: NodeId, goodbye: bool) {
+    pub(crate) fn on_gone(&mut self, peer: NodeId, goodbye: bool) {
+        if !goodbye {
+            self.note_loss(peer);
+        }
         self.archive.forget_peer(peer);
         self.abandon_fetches(peer);
         self.targets = None;
@@ -349,12 +360,7 @@ impl State {
             held,
             retained: self.retained_runs(),
             scores: self.scores.values().rev().take(MAX_SCORES).copied().collect(),
-        }
-    }
-
-    pub(crate) fn blame(&mut self, peer: NodeId, reason: &'static str) {
-        if self.blamed.len() < MAX_BLAMED && self.blamed.insert((peer, reason)) {
-            self.notify(Notice::Blame { peer, reason });
+            kept: self.kept(),
         }
     }
 

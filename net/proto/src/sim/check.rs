@@ -102,7 +102,7 @@ impl Watch {
             Input::Fetched { hash } => {
                 self.fetching.remove(hash);
             }
-            Input::FetchFailed { hash, from } if self.fetching.get(hash) == Some(from) => {
+            Input::FetchFailed { hash, from, .. } if self.fetching.get(hash) == Some(from) => {
                 self.fetching.remove(hash);
             }
             Input::Disconnected(peer) => self.fetching.retain(|_, from| from != peer),

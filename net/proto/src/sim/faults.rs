@@ -107,7 +107,7 @@ impl Scenario {
         scenario.unreadable = if chance.hit(800) { 0 } else { chance.below(100) };
         if chance.hit(300) {
             scenario.config.window = chance.between(1, 40);
-            scenario.config.replicas = chance.between(1, 3) as usize;
+            scenario.config.replicas = chance.below(3) as usize;
         }
         for (when, _) in &mut scenario.schedule {
             *when = When::After(if chance.hit(500) { 0 } else { chance.below(1_500) });

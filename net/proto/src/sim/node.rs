@@ -139,7 +139,7 @@ impl Node {
                 self.store.insert(blob.hash, bytes);
                 Some(Input::Fetched { hash: blob.hash })
             }
-            _ => Some(Input::FetchFailed { hash: blob.hash, from }),
+            found => Some(Input::FetchFailed { hash: blob.hash, from, lied: found.is_some() }),
         }
     }
 
