@@ -14,6 +14,7 @@ mod check;
 mod faults;
 mod network;
 mod node;
+mod reference;
 mod script;
 mod shell;
 mod stand_in;
@@ -28,7 +29,8 @@ use std::rc::Rc;
 pub use chance::Chance;
 pub use faults::{Fault, Machine, Scenario, When, draw_plan, draw_weather};
 pub use network::Weather;
-pub use stand_in::{Reference, model_hash};
+pub use reference::{Mathematics, Reference, model_hash};
+pub use stand_in::StandIn;
 
 use crate::{Hash, Input, Message, NodeId, RowId, Time};
 use check::Facts;
@@ -165,7 +167,7 @@ impl World {
     /// happens and keeps that many lines.
     pub fn new(scenario: Scenario, trace: Option<usize>) -> Self {
         Self {
-            facts: Facts::new(scenario.plan.clone(), &scenario.config),
+            facts: Facts::new(scenario.plan.clone(), &scenario.config, &*scenario.mathematics),
             now: Time(0),
             sequence: 0,
             queue: BTreeMap::new(),

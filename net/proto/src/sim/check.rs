@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::stand_in::Reference;
+use super::reference::{Mathematics, Reference};
 use super::trainer::Store;
 use crate::{
     Checkpoint, Config, Hash, Heartbeat, Input, MAX_CHECKPOINTS_PER_ROW, MAX_FETCHES,
@@ -22,8 +22,8 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn new(plan: Plan, config: &Config) -> Self {
-        let reference = Reference::of(&plan);
+    pub(super) fn new(plan: Plan, config: &Config, mathematics: &dyn Mathematics) -> Self {
+        let reference = Reference::of(&plan, mathematics);
         let max_blobs = max_blobs(&plan, config);
         Self { plan, reference, max_blobs }
     }

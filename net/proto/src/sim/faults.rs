@@ -4,8 +4,12 @@
 //! which is a time or a part of the work done. So a fault "in mid-run" is in mid-run for every
 //! plan, and a seed alone names a whole scenario.
 
+use std::rc::Rc;
+
 use super::chance::Chance;
 use super::network::Weather;
+use super::reference::Mathematics;
+use super::stand_in::StandIn;
 use super::trainer::EVALUATE_STEPS;
 use crate::{Config, Hash, LayerPlan, Plan, Role};
 
@@ -60,6 +64,8 @@ pub struct Scenario {
     pub seed: u64,
     /// What is trained.
     pub plan: Plan,
+    /// What a step of it computes.
+    pub mathematics: Rc<dyn Mathematics>,
     /// Timers and windows, the same for all.
     pub config: Config,
     /// The network until it heals.
@@ -82,6 +88,7 @@ impl Scenario {
         Self {
             seed,
             plan,
+            mathematics: Rc::new(StandIn),
             config: Config::default(),
             weather: Weather::CALM,
             calm: Weather::CALM,

@@ -4,11 +4,12 @@
 //! agrees with nobody else's.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::chance::Chance;
 use super::check::{Facts, Watch};
 use super::faults::{Machine, Scenario};
-use super::stand_in;
+use super::reference::blob;
 use super::trainer::{Store, Trainer};
 use crate::{BlobRef, Checkpoint, Hash, Input, NodeId, Notice, Output, RowId, Score, State, Time};
 
@@ -68,6 +69,8 @@ impl Node {
         let (id, clock) = (NodeId(key), chance.below(1_000_000));
         let (plan, config) = (scenario.plan.clone(), scenario.config.clone());
         let state = State::new(id, what.role, plan, config, now.after(clock));
+        let mathematics = Rc::clone(&scenario.mathematics);
+        let trainer = Trainer::new(what.speed, scenario.unreadable, chance, mathematics);
         let store = disk.values().map(|(it, bytes)| (it.blob.hash, bytes.clone())).collect();
         Self {
             id,
@@ -78,7 +81,7 @@ impl Node {
             clock,
             store,
             disk,
-            trainer: Trainer::new(what.speed, scenario.unreadable, chance),
+            trainer,
             fetches: BTreeMap::new(),
             next_fetch: 0,
             wake: None,
@@ -135,7 +138,7 @@ impl Node {
     pub(super) fn end_fetch(&mut self, token: u64, bytes: Option<Vec<u8>>) -> Option<Input> {
         let Pending { blob, from } = self.fetches.remove(&token)?;
         match bytes {
-            Some(bytes) if stand_in::blob(&bytes) == blob => {
+            Some(bytes) if self::blob(&bytes) == blob => {
                 self.store.insert(blob.hash, bytes);
                 Some(Input::Fetched { hash: blob.hash })
             }

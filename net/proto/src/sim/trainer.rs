@@ -4,9 +4,10 @@
 //! that does not follow the last one, is an error of the decisions and ends the run.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use super::chance::Chance;
-use super::stand_in;
+use super::reference::{Mathematics, blob, loss_micro, score};
 use crate::{Hash, Input, Output, Plan, RowId};
 
 /// The blobs of a node.
@@ -16,11 +17,11 @@ pub(super) type Store = BTreeMap<Hash, Vec<u8>>;
 pub(super) const EVALUATE_STEPS: u64 = 10;
 
 /// A row that is in the trainer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Row {
     load: u64,
     step: u64,
-    state: Hash,
+    state: Vec<u8>,
 }
 
 /// One thread with its queue.
@@ -30,6 +31,7 @@ pub(super) struct Trainer {
     /// Loads of a checkpoint that fail, per mille.
     unreadable: u64,
     chance: Chance,
+    mathematics: Rc<dyn Mathematics>,
     rows: BTreeMap<RowId, Row>,
     jobs: VecDeque<Output>,
 }
@@ -45,9 +47,14 @@ pub(super) struct Made {
 
 impl Trainer {
     /// A trainer of `speed` millions of multiply-accumulates a second.
-    pub(super) fn new(speed: u64, unreadable: u64, chance: Chance) -> Self {
+    pub(super) fn new(
+        speed: u64,
+        unreadable: u64,
+        chance: Chance,
+        mathematics: Rc<dyn Mathematics>,
+    ) -> Self {
         let (rows, jobs) = (BTreeMap::new(), VecDeque::new());
-        Self { speed: speed.max(1), unreadable, chance, rows, jobs }
+        Self { speed: speed.max(1), unreadable, chance, mathematics, rows, jobs }
     }
 
     /// Takes a job; true when it is the only one, so that its end is to be waited for.
@@ -84,7 +91,7 @@ impl Trainer {
             }
             Some(Output::Evaluate { epoch, checkpoints }) => {
                 let bytes = read(store, &checkpoints)?;
-                let score = stand_in::score(epoch, &bytes);
+                let score = score(epoch, &bytes);
                 Ok(Made { answer: Some(Input::Evaluated(score)), cell: None })
             }
             _ => Ok(Made::default()),
@@ -100,10 +107,10 @@ impl Trainer {
         checkpoint: Option<Hash>,
     ) -> Result<Made, String> {
         let state = match checkpoint {
-            None if step == 0 => stand_in::initial(row),
+            None if step == 0 => self.mathematics.initial(row),
             None => return Err(format!("row {row} is to be loaded at step {step} from nothing")),
-            Some(hash) => match read(store, &[hash])?.first().and_then(|it| stand_in::decode(it)) {
-                Some((of, at, state)) if (of, at) == (row, step) => state,
+            Some(hash) => match read(store, &[hash])?.first() {
+                Some(state) if self.mathematics.is_state(row, step, state) => state.to_vec(),
                 found => return Err(format!("row {row} step {step}: checkpoint is {found:?}")),
             },
         };
@@ -129,16 +136,19 @@ impl Trainer {
         if loaded.step != step {
             return Err(format!("row {row} is at step {}, not {step}", loaded.step));
         }
-        let (state, bytes) = stand_in::train(row, step, &loaded.state, &read(store, inputs)?);
-        (loaded.step, loaded.state) = (step + 1, state);
+        let inputs = read(store, inputs)?;
+        let (state, bytes) = self.mathematics.train(row, step, &loaded.state, &inputs);
         let mut keep = |bytes: Vec<u8>| {
-            let blob = stand_in::blob(&bytes);
+            let blob = blob(&bytes);
             store.insert(blob.hash, bytes);
             blob
         };
         let batch = emit.then(|| keep(bytes));
-        let checkpoint = checkpoint
-            .then(|| (keep(stand_in::encode(row, step + 1, &state)), stand_in::loss_micro(&state)));
+        let checkpoint = checkpoint.then(|| {
+            let blob = keep(state.clone());
+            (blob, loss_micro(&blob))
+        });
+        (loaded.step, loaded.state) = (step + 1, state);
         Ok(Input::Trained { row, load, step, batch, checkpoint })
     }
 }

@@ -1,0 +1,140 @@
+//! What training is to the simulator, and what the sequential run makes of it.
+//!
+//! Rule: [`Mathematics`] is a function of its arguments; the sequential run calls it in order, the
+//! simulated nodes call it whenever and wherever a cell is theirs, and the bytes must be equal.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::stand_in::mix;
+use crate::{BlobRef, Hash, Plan, RowId, Score};
+
+/// Test samples that an evaluation pretends to look at.
+const SAMPLES: u32 = 10_000;
+
+/// What a step computes: the stand-in made of hashes, or the real thing.
+pub trait Mathematics: fmt::Debug {
+    /// The state of `row` before its first step, as canonical bytes.
+    fn initial(&self, row: RowId) -> Vec<u8>;
+
+    /// One step of `row`: its next state and the batch it hands on. `inputs` are the batches of
+    /// the rows below, in order; a row of the lowest layer has none.
+    fn train(&self, row: RowId, step: u64, state: &[u8], inputs: &[&[u8]]) -> (Vec<u8>, Vec<u8>);
+
+    /// Whether `state` is a state of `row` after `step` steps.
+    fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool;
+}
+
+/// The blob name of `bytes`.
+pub(super) fn blob(bytes: &[u8]) -> BlobRef {
+    BlobRef { hash: Hash::of(bytes), size: bytes.len() as u64 }
+}
+
+/// The loss reported with a checkpoint, in millionths: anything that the state determines.
+pub(super) fn loss_micro(state: &BlobRef) -> u64 {
+    u64::from(state.hash.0[0]) * 3_906
+}
+
+/// What an evaluation of these checkpoints finds: anything that they determine.
+pub(super) fn score(epoch: u64, checkpoints: &[&[u8]]) -> Score {
+    let found = mix("score", &[epoch], checkpoints);
+    let part = |at: usize| (u32::from(found.0[at]) << 8 | u32::from(found.0[at + 1])) % SAMPLES;
+    Score { epoch, samples: SAMPLES, softmax_correct: part(0), goodness_correct: part(2) }
+}
+
+/// The sequential run: every state, every batch, every checkpoint and every score there can be.
+#[derive(Debug)]
+pub struct Reference {
+    /// By row, then by steps done.
+    states: Vec<Vec<BlobRef>>,
+    /// By row, then by step.
+    batches: Vec<Vec<BlobRef>>,
+    /// By epoch, from 1.
+    scores: BTreeMap<u64, Score>,
+}
+
+impl Reference {
+    /// Trains `plan` in one go.
+    pub fn of(plan: &Plan, mathematics: &dyn Mathematics) -> Self {
+        let mut now: Vec<Vec<u8>> = plan.rows().map(|row| mathematics.initial(row)).collect();
+        let mut reference = Self {
+            states: now.iter().map(|state| vec![blob(state)]).collect(),
+            batches: vec![Vec::new(); plan.row_count()],
+            scores: BTreeMap::new(),
+        };
+        for step in 0..plan.steps {
+            let mut made: Vec<Vec<u8>> = Vec::new();
+            for row in plan.rows() {
+                let at = usize::from(row.0);
+                let sources = plan.inputs(row);
+                let inputs: Vec<&[u8]> =
+                    sources.iter().map(|source| made[usize::from(source.0)].as_slice()).collect();
+                let (state, batch) = mathematics.train(row, step, &now[at], &inputs);
+                reference.states[at].push(blob(&state));
+                reference.batches[at].push(blob(&batch));
+                now[at] = state;
+                made.push(batch);
+            }
+            let states: Vec<&[u8]> = now.iter().map(Vec::as_slice).collect();
+            for epoch in plan.epochs_ending(step + 1) {
+                reference.scores.insert(epoch, score(epoch, &states));
+            }
+        }
+        reference
+    }
+
+    /// The checkpoint of `row` after `step` steps, and its loss.
+    pub fn checkpoint(&self, row: RowId, step: u64) -> Option<(BlobRef, u64)> {
+        let states = self.states.get(usize::from(row.0))?;
+        let state = states.get(usize::try_from(step).ok()?)?;
+        Some((*state, loss_micro(state)))
+    }
+
+    /// The batch that `row` hands on in `step`.
+    pub fn batch(&self, row: RowId, step: u64) -> Option<BlobRef> {
+        self.batches.get(usize::from(row.0))?.get(usize::try_from(step).ok()?).copied()
+    }
+
+    /// The score of an epoch, from 1.
+    pub fn score(&self, epoch: u64) -> Option<Score> {
+        self.scores.get(&epoch).copied()
+    }
+
+    /// The last checkpoint of every row, in order.
+    pub fn finals(&self) -> Vec<Hash> {
+        self.states.iter().filter_map(|states| states.last()).map(|last| last.hash).collect()
+    }
+}
+
+/// One hash for a whole model: that of its last checkpoints, in row order.
+pub fn model_hash(checkpoints: &[Hash]) -> Hash {
+    let parts: Vec<&[u8]> = checkpoints.iter().map(|hash| hash.0.as_slice()).collect();
+    mix("model", &[], &parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stand_in::StandIn;
+    use super::*;
+    use crate::LayerPlan;
+
+    #[test]
+    fn the_reference_knows_every_cell() {
+        let layer = |shards| LayerPlan { shards, step_cost: 10 };
+        let plan = Plan {
+            run: Hash([0; 32]),
+            layers: vec![layer(2), layer(1)],
+            steps: 7,
+            epoch_steps: 4,
+            chapter_steps: 3,
+        };
+        let reference = Reference::of(&plan, &StandIn);
+        assert_eq!(reference.finals().len(), 3);
+        assert!(plan.rows().all(|row| reference.checkpoint(row, 7).is_some()));
+        assert_eq!(reference.checkpoint(RowId(0), 8), None);
+        assert!(reference.batch(RowId(2), 6).is_some() && reference.batch(RowId(2), 7).is_none());
+        assert!(reference.score(0).is_none() && reference.score(3).is_none());
+        assert_eq!(reference.score(2).map(|score| score.epoch), Some(2));
+        assert_ne!(model_hash(&reference.finals()), model_hash(&[]));
+    }
+}
