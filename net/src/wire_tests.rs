@@ -12,7 +12,7 @@ const HEARTBEAT_HEX: &str = concat!(
     "00fb2c01000001fbe8030101030202020202020202020202020202020202020202020202020202020202",
     "020202400101600101400707070707070707070707070707070707070707070707070707070707070707",
     "fc701101000202020202020202020202020202020202020202020202020202020202020202fc9b930a00",
-    "01015a600101fbe803fb8403fb8e0309fc701101000100",
+    "01015a600101fbe803fb8403fb8e0309fc70110100010000",
 );
 
 fn blob(byte: u8) -> BlobRef {
@@ -39,6 +39,7 @@ fn heartbeat() -> Message {
         retained: vec![Retained { row: RowId(1), from: 90, until: 96 }],
         scores: vec![score()],
         kept: Kept { batches: 9, checkpoints: 70_000, on_disk: true, full: false },
+        avoids: Vec::new(),
     })
 }
 

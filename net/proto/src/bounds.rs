@@ -33,6 +33,7 @@ impl State {
     /// The peers that take copies of others' checkpoints, this one perhaps among them.
     pub(crate) fn takers(&self) -> impl Iterator<Item = NodeId> + '_ {
         let others = self.members.workers().filter(|(_, member)| !member.kept.full);
+        let others = others.filter(|(id, _)| !self.is_avoided(*id));
         let takes = self.role == Role::Worker && self.held_bytes() < self.config.copy_bytes;
         others.map(|(id, _)| id).chain(takes.then_some(self.me))
     }

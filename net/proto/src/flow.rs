@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::{
-    BlobRef, Hash, MAX_BATCHES_PER_HAVE, Message, NodeId, Retained, RowId, Time,
+    BlobRef, Hash, MAX_BATCHES_PER_HAVE, MAX_MEMBERS, Message, NodeId, Retained, RowId, Time,
     state::State,
     work::{Phase, Slot},
 };
@@ -16,11 +16,21 @@ use crate::{
 /// Peers remembered as holders of one batch.
 const MAX_HOLDERS: usize = 4;
 
+/// Peers and rows whose batches are not believed in, at most.
+const MAX_DOUBTS: usize = MAX_MEMBERS;
+
 /// Runs of steps told of per row.
 const MAX_RUNS: usize = 3;
 
-/// Since when a reader (second) has lacked batches of a row (first) that nobody holds.
-pub(crate) type Hunger = BTreeMap<(RowId, RowId), Time>;
+/// Retries after which a row goes back for a reader whose batches nobody holds.
+const PATIENCE: u64 = 3;
+
+/// Retries after which a peer is not believed to hold the batches that it says it holds.
+const LONG_PATIENCE: u64 = 16;
+
+/// Since when a reader (second) has lacked batches of a row (first) that the row's owner does not
+/// hold, and from which step on.
+pub(crate) type Hunger = BTreeMap<(RowId, RowId), (Time, u64)>;
 
 /// Where an unbroken cover by `runs`, in order, ends that begins at `from`.
 pub(crate) fn end_of_cover(runs: &[Range<u64>], from: u64) -> u64 {
@@ -35,7 +45,8 @@ impl State {
 
     /// The runs of batches of `row` that anybody holds, by their first step.
     pub(crate) fn runs(&self, row: RowId) -> Vec<Range<u64>> {
-        let held = self.members.iter().flat_map(|(_, member)| &member.retained);
+        let believed = self.members.iter().filter(|(id, _)| !self.doubts.contains(&(row, *id)));
+        let held = believed.flat_map(|(_, member)| &member.retained);
         let held = held.filter(|retained| retained.row == row);
         let mut runs: Vec<Range<u64>> =
             held.map(|retained| retained.from..retained.until).collect();
@@ -75,6 +86,7 @@ impl State {
 
     /// Asks the owners below for the batches that owned rows will read.
     pub(crate) fn ask_for_batches(&mut self, now: Time) {
+        self.doubt_the_silent(now);
         let due: Vec<_> = self
             .owned
             .iter()
@@ -155,11 +167,7 @@ impl State {
                 None if self.leases.owner(row) == Some(self.me) => self.plan.steps,
                 None => 0,
             };
-            if steps.start < done && self.covered(row, steps.start) < done {
-                self.hunger.entry((row, reader)).or_insert(now);
-            } else {
-                self.hunger.remove(&(row, reader));
-            }
+            self.note_hunger((row, reader), steps.start, done, now);
         }
         let batches: Vec<_> = self
             .retained
@@ -174,11 +182,63 @@ impl State {
         }
     }
 
+    /// The owner of a reader of `row` asks from step `start` on, and `row` has done `done` steps.
+    fn note_hunger(&mut self, key: (RowId, RowId), start: u64, done: u64, now: Time) {
+        let row = key.0;
+        let holds = self.retained.get(&row).is_some_and(|batches| batches.contains_key(&start));
+        let is_covered = self.covered(row, start) >= done;
+        if start >= done || (holds && is_covered) {
+            self.hunger.remove(&key);
+            return;
+        }
+        let (since, from) = *self.hunger.entry(key).or_insert((now, start));
+        if is_covered && from != start {
+            self.hunger.insert(key, (now, start));
+        } else if now.since(since) >= LONG_PATIENCE * self.config.retry_ms {
+            self.doubt(row, start);
+        }
+    }
+
+    /// Those who say that they hold the batch of `row` for `step` do not deliver it: from now on it
+    /// is as if they did not say so.
+    fn doubt(&mut self, row: RowId, step: u64) {
+        let holds = |held: &Retained| held.row == row && (held.from..held.until).contains(&step);
+        for (id, member) in self.members.iter() {
+            if self.doubts.len() < MAX_DOUBTS && member.retained.iter().any(holds) {
+                self.doubts.insert((row, id));
+            }
+        }
+    }
+
     /// Whether a reader has gone without for so long that `row` must go back.
     pub(crate) fn is_starving(&self, row: RowId, now: Time) -> bool {
-        let patience = 3 * self.config.retry_ms;
-        let readers = self.hunger.iter().filter(|((starved, _), _)| *starved == row);
-        readers.into_iter().any(|(_, &since)| now.since(since) >= patience)
+        let patience = PATIENCE * self.config.retry_ms;
+        let mut readers = self.hunger.iter().filter(|((starved, _), _)| *starved == row);
+        readers.any(|(_, &(since, _))| now.since(since) >= patience)
+    }
+
+    /// Notes since when owned rows lack what they read next, and doubts whoever says that it holds
+    /// it when that is long.
+    fn doubt_the_silent(&mut self, now: Time) {
+        let mut missing = Vec::new();
+        for (&row, owned) in &mut self.owned {
+            let slots = owned.inputs.get(&owned.next);
+            let full = slots.is_some_and(|slots| slots.iter().all(Option::is_some));
+            if full || owned.lacks.is_none_or(|(_, step)| step != owned.next) {
+                owned.lacks = Some((now, owned.next));
+            }
+            let since = owned.lacks.map_or(now, |(since, _)| since);
+            if now.since(since) >= LONG_PATIENCE * self.config.retry_ms {
+                let lacks =
+                    |at: usize| slots.is_none_or(|it| it.get(at).is_none_or(Option::is_none));
+                let inputs = self.plan.inputs(row).into_iter().enumerate();
+                missing
+                    .extend(inputs.filter(|(at, _)| lacks(*at)).map(|(_, row)| (row, owned.next)));
+            }
+        }
+        for (row, step) in missing {
+            self.doubt(row, step);
+        }
     }
 
     /// The readers of `row` will be fed again.

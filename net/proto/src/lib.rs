@@ -11,6 +11,7 @@
 
 mod archive;
 mod assign;
+mod beat;
 mod blobs;
 mod bounds;
 mod config;
@@ -25,6 +26,7 @@ mod members;
 mod message;
 mod ownership;
 mod plan;
+mod reach;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod snapshot;

@@ -17,6 +17,7 @@ pub(crate) struct Member {
     pub(crate) speed: u64,
     pub(crate) retained: Vec<Retained>,
     pub(crate) kept: Kept,
+    pub(crate) avoids: Vec<NodeId>,
     /// False while others only told of it.
     pub(crate) heard: bool,
     /// When it came.
@@ -50,6 +51,7 @@ impl Members {
             speed: 0,
             retained: Vec::new(),
             kept: Kept::default(),
+            avoids: Vec::new(),
             heard: false,
             since: now,
             gone_at: now,
@@ -85,6 +87,7 @@ impl Members {
         let changed = is_new
             || member.role != beat.role
             || member.leaving != beat.leaving
+            || member.avoids != beat.avoids
             || member.speed != beat.speed;
         member.beat_seq = beat.seq;
         member.heard = true;
@@ -94,6 +97,7 @@ impl Members {
         member.speed = beat.speed;
         member.retained.clone_from(&beat.retained);
         member.kept = beat.kept;
+        member.avoids.clone_from(&beat.avoids);
         Some((is_new, changed))
     }
 
@@ -169,6 +173,7 @@ mod tests {
             retained: Vec::new(),
             scores: Vec::new(),
             kept: Kept::default(),
+            avoids: Vec::new(),
         }
     }
 

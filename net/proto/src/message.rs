@@ -110,6 +110,8 @@ pub struct Heartbeat {
     pub scores: Vec<Score>,
     /// How much it keeps, and whether it has room for more.
     pub kept: Kept,
+    /// The peers that it cannot work with.
+    pub avoids: Vec<NodeId>,
 }
 
 /// A run of chapters of one row that one peer trained, for the export's record.
@@ -172,6 +174,7 @@ impl Message {
                 beat.held.len(),
                 beat.retained.len(),
                 beat.scores.len(),
+                beat.avoids.len(),
             ]
             .iter()
             .all(|&len| len <= MAX_LIST),

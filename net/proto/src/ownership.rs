@@ -5,7 +5,7 @@
 //! owner that sees a standing lease of somebody else lets go at once.
 
 use crate::{
-    Lease, Message, NodeId, Notice, Role, RowId, Time,
+    Lease, MAX_MEMBERS, Message, NodeId, Notice, Role, RowId, Time,
     assign::{Candidate, assign},
     keep::rank,
     state::State,
@@ -15,6 +15,9 @@ use crate::{
 /// Losses of owners remembered, at most: the longest wait is the settling time, doubled as often
 /// as there are more than two.
 const MAX_LOSSES: usize = 6;
+
+/// The settling time is doubled at most this often.
+const MAX_DOUBLINGS: u32 = 5;
 
 /// A loss longer ago than this counts no more, ms.
 const LOSS_MEMORY_MS: u64 = 120_000;
@@ -49,7 +52,7 @@ impl State {
             Some(owner) if owner == self.me => {
                 !self.owned.contains_key(row) && self.archive.at(*row, self.plan.steps).is_none()
             }
-            Some(owner) if self.members.contains(owner) => false,
+            Some(owner) if self.members.contains(owner) && !self.is_lost(*row, owner) => false,
             _ => self.starts[usize::from(row.0)] < self.plan.steps,
         };
         self.vacant = self.plan.rows().filter(is_vacant).collect();
@@ -60,10 +63,19 @@ impl State {
         }
     }
 
+    /// Whether `owner` is here for others, but what is needed of `row` cannot be had from it: its
+    /// batches do not come, or it has finished and cannot hear that they are gone.
+    fn is_lost(&self, row: RowId, owner: NodeId) -> bool {
+        let ended = self.position(row) >= self.plan.steps;
+        (ended || self.doubts.contains(&(row, owner))) && self.is_avoided(owner)
+    }
+
     /// Whether nobody took `row` for so long that it is this peer's turn, whoever was meant to:
     /// peers may differ in whom they take for being here.
     fn is_overdue(&self, row: RowId, now: Time) -> bool {
-        let Some(&since) = self.vacant_since.get(&row) else { return false };
+        let Some(&since) = self.vacant_since.get(&row).filter(|_| !self.rests) else {
+            return false;
+        };
         let before = self.members.workers().filter(|(id, _)| rank(row, *id) < rank(row, self.me));
         let turn = 1 + before.count() as u64;
         now.since(since) >= turn.saturating_mul(self.config.silent_ms)
@@ -111,7 +123,8 @@ impl State {
             .filter(|(row, owned)| self.may_give(**row, owned))
             .filter_map(|(&row, owned)| {
                 let owner = *targets.get(usize::from(row.0))?;
-                let from = owned.done;
+                let between = self.is_between(row, owned);
+                let from = if between { owned.done } else { self.starts[usize::from(row.0)] };
                 let lease = Lease { row, term: self.leases.next_term(row), owner, from };
                 self.should_give(owner, now).then_some(lease)
             })
@@ -119,10 +132,15 @@ impl State {
         if given.is_empty() {
             return;
         }
-        let spare = if self.leaving.is_some() { usize::MAX } else { self.owned.len().max(2) - 1 };
+        let spare = if self.leaving.is_some() || self.rests {
+            usize::MAX
+        } else {
+            self.owned.len().max(2) - 1
+        };
         given.truncate(spare);
         if self.leaving.is_none() {
             self.balanced = Some(now);
+            given.iter().for_each(|lease| self.note_given(lease.owner, now));
         }
         self.merge_leases(&given, now);
         for lease in &given {
@@ -134,20 +152,31 @@ impl State {
     /// Whether `row` is between two chapters, with everything a new owner needs in hand.
     fn may_give(&self, row: RowId, owned: &Owned) -> bool {
         let idle = owned.next == owned.done;
-        let kept = owned.done == 0 || self.holds(row, owned.done);
         match owned.phase {
             Phase::Seeking => true,
             Phase::Loading(_) => false,
-            Phase::Ready => idle && kept && self.plan.is_boundary(owned.done),
+            Phase::Ready => idle && (self.is_stuck(owned) || self.is_between(row, owned)),
         }
     }
 
-    /// Whether giving a row to `target` is worth it now: always when leaving; never while a row
+    /// Whether `row` is at a chapter's end whose checkpoint is here.
+    fn is_between(&self, row: RowId, owned: &Owned) -> bool {
+        self.plan.is_boundary(owned.done) && (owned.done == 0 || self.holds(row, owned.done))
+    }
+
+    /// Whether a row of a peer that must rest has nothing to read: what it did since its last
+    /// checkpoint is given up.
+    fn is_stuck(&self, owned: &Owned) -> bool {
+        let patience = 3 * self.config.retry_ms;
+        self.rests && owned.lacks.is_some_and(|(since, _)| self.now.since(since) >= patience)
+    }
+
+    /// Whether giving a row to `target` is worth it now: always when leaving or resting; never while a row
     /// is vacant, because then the assignment is about to change; to an idle peer at once, to
     /// others no oftener than the settling time. The last row is only given to a faster peer, so
     /// that two peers without other work do not pass one row to and fro.
     pub(crate) fn should_give(&self, target: NodeId, now: Time) -> bool {
-        if target == self.me || self.leaving.is_some() {
+        if target == self.me || self.leaving.is_some() || self.rests {
             return target != self.me;
         }
         if !self.vacant.is_empty() {
@@ -161,8 +190,23 @@ impl State {
         }
         let is_faster = member.speed > self.speed;
         let is_idle = !self.leases.iter().any(|lease| lease.owner == target);
+        let is_idle = is_idle && !self.given_lately(target, now);
         let settled = self.balanced.is_none_or(|at| now.since(at) >= self.config.settle_ms);
         (self.owned.len() > 1 || is_faster) && (is_idle || settled)
+    }
+
+    /// Whether `target` was given a row not long ago and is idle again: it has no use for rows.
+    fn given_lately(&self, target: NodeId, now: Time) -> bool {
+        let Some(&(at, times)) = self.given.get(&target) else { return false };
+        now.since(at) < self.config.settle_ms << times.min(MAX_DOUBLINGS)
+    }
+
+    /// Rows were given to `target` for balance.
+    fn note_given(&mut self, target: NodeId, now: Time) {
+        if self.given.len() < MAX_MEMBERS || self.given.contains_key(&target) {
+            let (at, times) = self.given.entry(target).or_insert((now, 0));
+            (*at, *times) = (now, *times + 1);
+        }
     }
 
     /// An owner fell silent, or somebody who was none.
@@ -204,6 +248,10 @@ impl State {
             candidate.speed = if candidate.speed == 0 { usual } else { candidate.speed };
         }
         candidates.sort_by_key(|candidate| candidate.id);
+        let here = candidates.len();
+        let candidates = self.able(candidates);
+        let works = |candidate: &Candidate| candidate.id == self.me;
+        self.rests = candidates.len() < here && !candidates.iter().any(works);
         let costs: Vec<_> = self.plan.rows().map(|row| self.plan.cost(row)).collect();
         let owners: Vec<_> = self.plan.rows().map(|row| self.leases.owner(row)).collect();
         let targets = assign(&costs, &owners, &candidates, self.config.margin_percent);

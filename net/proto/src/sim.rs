@@ -12,6 +12,7 @@
 mod chance;
 mod check;
 mod faults;
+mod lies;
 mod network;
 mod node;
 mod reference;
@@ -41,8 +42,9 @@ use trace::Trace;
 /// The faults of a schedule must be through by then, ms.
 const FAULTS_MS: u64 = 600_000;
 
-/// How long the world goes on when all is done, to see that it stays so, ms.
-const AFTERWARDS_MS: u64 = 4_000;
+/// How long the world goes on when all is done, to see that it stays so, ms: the last stray message
+/// of a dead node has come then, and the silence after it is over.
+const AFTERWARDS_MS: u64 = 12_000;
 
 /// One thing that will happen to a node, or to the world.
 #[derive(Debug)]
@@ -117,6 +119,8 @@ pub struct Report {
     pub events: u64,
     /// Steps trained, the repeated ones included.
     pub trained: u64,
+    /// Rows that there are.
+    pub rows: u64,
     /// Steps that there are, over all rows.
     pub steps: u64,
     /// Epochs that there are.
@@ -127,6 +131,8 @@ pub struct Report {
     pub messages: u64,
     /// Blobs delivered.
     pub blobs: u64,
+    /// Leases there were, over all rows.
+    pub terms: u64,
     /// The hash of the trace, when it was on.
     pub trace: Option<Hash>,
 }
@@ -152,6 +158,8 @@ pub struct World {
     /// (node, peer): the node will look at its link to the peer.
     noticing: BTreeSet<(usize, usize)>,
     schedule: VecDeque<(When, Fault)>,
+    /// Whether the faults are over.
+    healed: bool,
     /// Whether the next entry of the schedule is in the queue.
     is_armed: bool,
     /// Cells' steps done by anyone.
@@ -179,6 +187,7 @@ impl World {
             links: BTreeSet::new(),
             noticing: BTreeSet::new(),
             schedule: scenario.schedule.iter().cloned().collect(),
+            healed: false,
             is_armed: false,
             cells: BTreeSet::new(),
             trained: 0,
@@ -197,11 +206,13 @@ impl World {
                 done_ms,
                 events: self.sequence,
                 trained: self.trained,
+                rows: self.scenario.plan.row_count() as u64,
                 steps: self.all_steps(),
                 epochs: self.scenario.plan.epochs(),
                 scored: self.scored(),
                 messages: self.messages,
                 blobs: self.blobs,
+                terms: self.terms(),
                 trace: self.trace.hash(),
             }),
             Err(rule) => {

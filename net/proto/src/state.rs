@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
-    Checkpoint, Config, Hash, Heartbeat, Input, Lease, MAX_LIST, Message, NodeId, Notice, Output,
-    Plan, Role, RowId, Score, Span, Time,
+    Checkpoint, Config, Hash, Input, MAX_LIST, Message, NodeId, Notice, Output, Plan, Role, RowId,
+    Score, Span, Time,
     archive::{Archive, Learned},
     blobs::Blobs,
     flow::Hunger,
@@ -18,15 +18,10 @@ use crate::{
     leases::Leases,
     ledger::Ledger,
     members::Members,
+    reach::Reach,
     trust::Trust,
     work::{Batches, Owned},
 };
-
-/// A speed beyond this is no honest one, in millions of multiply-accumulates a second.
-const MAX_SPEED: u64 = 1 << 40;
-
-/// The latest scores that a heartbeat tells of.
-const MAX_SCORES: usize = 8;
 
 /// Duties are looked at no less often than this, ms.
 const TICK_MS: u64 = 100;
@@ -57,6 +52,8 @@ pub struct State {
     /// The activation batches this peer made and still holds.
     pub(crate) retained: BTreeMap<RowId, Batches>,
     pub(crate) hunger: Hunger,
+    /// The rows whose batches a peer says it holds and does not deliver.
+    pub(crate) doubts: BTreeSet<(RowId, NodeId)>,
     pub(crate) blobs: Blobs,
     pub(crate) in_flight: InFlight,
     /// Training steps handed out and not answered, by load and step, with the batches that each
@@ -80,6 +77,8 @@ pub struct State {
     pub(crate) scorable: BTreeMap<u64, Time>,
     /// When this peer last gave a row away for balance alone.
     pub(crate) balanced: Option<Time>,
+    /// When rows were last given to a peer for balance, and how often.
+    pub(crate) given: BTreeMap<NodeId, (Time, u32)>,
     /// When the last owners fell silent.
     pub(crate) losses: VecDeque<Time>,
     /// Since when each vacant row is.
@@ -88,10 +87,13 @@ pub struct State {
     pub(crate) targets: Option<Vec<NodeId>>,
     pub(crate) loads: u64,
     pub(crate) wants: u64,
-    beats: u64,
-    next_beat: Time,
+    pub(crate) beats: u64,
+    pub(crate) next_beat: Time,
     next_tick: Time,
     pub(crate) trust: Trust,
+    pub(crate) reach: Reach,
+    /// Whether this peer rests, because another one avoids it.
+    pub(crate) rests: bool,
     /// What this peer says to itself: it may own neighbouring rows.
     inbox: VecDeque<Message>,
     out: Vec<Output>,
@@ -118,6 +120,7 @@ impl State {
             vacant: BTreeSet::new(),
             retained: BTreeMap::new(),
             hunger: Hunger::new(),
+            doubts: BTreeSet::new(),
             blobs: Blobs::default(),
             in_flight: InFlight::default(),
             training: BTreeMap::new(),
@@ -132,6 +135,7 @@ impl State {
             scoring: Vec::new(),
             scorable: BTreeMap::new(),
             balanced: None,
+            given: BTreeMap::new(),
             losses: VecDeque::new(),
             vacant_since: BTreeMap::new(),
             targets: None,
@@ -141,6 +145,8 @@ impl State {
             next_beat: now,
             next_tick: now,
             trust: Trust::default(),
+            reach: Reach::default(),
+            rests: false,
             inbox: VecDeque::new(),
             out: Vec::new(),
         }
@@ -155,6 +161,7 @@ impl State {
             Input::Wakeup => {}
             Input::Connected(peer) => self.on_connected(peer),
             Input::Disconnected(peer) => {
+                self.unlink(peer);
                 self.members.disconnected(peer, now, &self.config);
                 self.abandon_fetches(peer);
             }
@@ -206,6 +213,7 @@ impl State {
         for peer in self.members.expire(now) {
             self.on_gone(peer, false);
         }
+        self.note_apart(now);
         self.starts = self.start_points();
         self.claim(now);
         self.hand_over(now);
@@ -224,6 +232,7 @@ impl State {
     }
 
     fn on_connected(&mut self, peer: NodeId) {
+        self.link(peer);
         let beat = self.heartbeat();
         self.send(peer, Message::Heartbeat(beat));
         let mut spans: Vec<Span> = self.ledger.spans();
@@ -270,34 +279,6 @@ impl State {
         }
     }
 
-    fn on_heartbeat(&mut self, from: NodeId, mut beat: Heartbeat, now: Time) {
-        beat.speed = beat.speed.min(MAX_SPEED);
-        beat.retained.retain(|run| run.from < run.until && run.until <= self.plan.steps);
-        let Some((is_new, changed)) = self.members.beat(from, &beat, now, &self.config) else {
-            return;
-        };
-        if changed {
-            self.targets = None;
-        }
-        if is_new {
-            self.notify(Notice::PeerJoined(from));
-            self.next_beat = now;
-        }
-        self.merge_leases(&beat.leases, now);
-        for &(row, done) in &beat.progress {
-            if self.leases.owner(row) == Some(from) {
-                self.progress.insert(row, done.min(self.plan.steps));
-            }
-        }
-        self.archive.replace(from, &beat.held);
-        for checkpoint in beat.held {
-            self.learn_from(checkpoint, from);
-        }
-        for score in beat.scores {
-            self.learn_score(score);
-        }
-    }
-
     /// `peer` is not here any more.
     pub(crate) fn on_gone(&mut self, peer: NodeId, goodbye: bool) {
         if !goodbye {
@@ -305,15 +286,19 @@ impl State {
         }
         self.archive.forget_peer(peer);
         self.abandon_fetches(peer);
+        self.doubts.retain(|(_, id)| *id != peer);
         self.targets = None;
         self.notify(Notice::PeerLeft { peer, goodbye });
     }
 
-    fn learn_from(&mut self, checkpoint: Checkpoint, holder: NodeId) {
+    pub(crate) fn learn_from(&mut self, checkpoint: Checkpoint, holder: NodeId) {
         let Checkpoint { row, step, .. } = checkpoint;
         let in_plan = usize::from(row.0) < self.plan.row_count() && step <= self.plan.steps;
         if step == 0 || !in_plan || !self.plan.is_boundary(step) {
             return self.blame(holder, "a checkpoint of a cell that the run does not have");
+        }
+        if self.is_avoided(holder) {
+            return;
         }
         self.learn(checkpoint, holder);
     }
@@ -336,31 +321,6 @@ impl State {
             }
             Learned::Known | Learned::Unusable => {}
             Learned::Conflict => self.blame(holder, "a checkpoint unlike another's"),
-        }
-    }
-
-    /// A heartbeat ahead of its time, because something that others wait for happened.
-    pub(crate) fn beat_now(&mut self) -> Message {
-        Message::Heartbeat(self.heartbeat())
-    }
-
-    fn heartbeat(&mut self) -> Heartbeat {
-        self.beats += 1;
-        let mut held: Vec<Checkpoint> = self.archive.held_by(self.me).collect();
-        held.sort_by_key(|checkpoint| std::cmp::Reverse(checkpoint.step));
-        held.truncate(MAX_LIST / 2);
-        Heartbeat {
-            seq: self.beats,
-            role: self.role,
-            leaving: self.leaving.is_some(),
-            complete: self.complete.is_some(),
-            speed: self.speed,
-            leases: self.leases.iter().copied().collect::<Vec<Lease>>(),
-            progress: self.own_progress(),
-            held,
-            retained: self.retained_runs(),
-            scores: self.scores.values().rev().take(MAX_SCORES).copied().collect(),
-            kept: self.kept(),
         }
     }
 

@@ -23,6 +23,13 @@ pub(crate) struct Trust {
     lies: BTreeMap<NodeId, u32>,
 }
 
+impl Trust {
+    /// The peers that are shut out.
+    pub(crate) fn shut_out(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.lies.iter().filter(|(_, count)| **count > MAX_FALSE_BLOBS).map(|(&id, _)| id)
+    }
+}
+
 impl State {
     pub(crate) fn blame(&mut self, peer: NodeId, reason: &'static str) {
         let blamed = &mut self.trust.blamed;

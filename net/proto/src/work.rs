@@ -49,6 +49,8 @@ pub(crate) struct Owned {
     pub(crate) inputs: BTreeMap<u64, Vec<Option<Slot>>>,
     /// The last want: when, and from which step.
     pub(crate) wanted: Option<(Time, u64)>,
+    /// Since when it has lacked inputs of its next step, and which step that is.
+    pub(crate) lacks: Option<(Time, u64)>,
 }
 
 impl Owned {
@@ -60,6 +62,7 @@ impl Owned {
             next: 0,
             inputs: BTreeMap::new(),
             wanted: None,
+            lacks: None,
         }
     }
 }

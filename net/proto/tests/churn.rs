@@ -188,6 +188,62 @@ fn heavy_loss_delays_but_does_not_stop() {
     });
 }
 
+#[test]
+fn a_liar_changes_nothing() {
+    each("a_liar_changes_nothing", 100, |seed| {
+        let chance = &mut draws(seed);
+        let workers = chance.between(2, 5);
+        let mut scenario = Scenario::drawn(seed, workers as usize);
+        scenario.machines[chance.below(workers) as usize].lies = true;
+        scenario.then(When::Done(chance.between(200, 1_000)), Fault::Heal)
+    });
+}
+
+/// One machine that comes and goes all the time costs its own work and little else.
+#[test]
+fn a_flapping_node_moves_few_rows() {
+    const FLAPS: u64 = 12;
+    let flapping = |seed| {
+        let chance = &mut draws(seed);
+        let mut plan = Scenario::drawn(seed, 1).plan;
+        plan.steps = 1_500;
+        plan.epoch_steps = 1_500;
+        let mut scenario = Scenario::quiet(seed, plan, 4);
+        for _ in 0..FLAPS {
+            let start = Fault::Start { machine: 3, disk: false };
+            scenario = scenario
+                .then(When::After(chance.between(2_000, 4_000)), Fault::Crash(3))
+                .then(When::After(chance.between(100, 4_000)), start);
+        }
+        scenario
+    };
+    for report in each("a_flapping_node_moves_few_rows", 8, flapping) {
+        let most = 6 * report.rows + 4 * FLAPS;
+        assert!(report.terms <= most, "rows move to and fro: {report:?}");
+        let wasted = report.trained - report.steps;
+        assert!(wasted * 4 <= report.steps, "work is done twice: {report:?}");
+    }
+}
+
+/// Two machines that cannot reach each other, while all others reach both.
+#[test]
+fn a_broken_link_stops_nothing() {
+    each("a_broken_link_stops_nothing", 100, |seed| {
+        let chance = &mut draws(seed);
+        let workers = chance.between(3, 6);
+        let mut scenario = Scenario::drawn(seed, workers as usize);
+        let one = chance.below(workers) as usize;
+        let other = (one + 1 + chance.below(workers - 1) as usize) % workers as usize;
+        let begin = When::Done(chance.between(0, 500));
+        scenario = scenario.then(begin, Fault::Cut(vec![one], vec![other]));
+        if chance.hit(700) {
+            scenario = scenario.then(When::After(0), Fault::Cut(vec![other], vec![one]));
+        }
+        // Nothing heals before the work is done.
+        scenario.then(When::Done(1_000), Fault::Heal)
+    });
+}
+
 /// Anything that can happen to a machine or to the network, and its end.
 fn any_fault(scenario: Scenario, chance: &mut Chance) -> Scenario {
     let machines = scenario.machines.len() as u64;
@@ -198,13 +254,18 @@ fn any_fault(scenario: Scenario, chance: &mut Chance) -> Scenario {
     };
     let later = When::After(chance.below(7_000));
     let start = Fault::Start { machine, disk: chance.hit(500) };
-    match chance.below(7) {
+    match chance.below(8) {
         0..=2 => scenario.then(begin, Fault::Crash(machine)).then(later, start),
         3 => scenario.then(begin, Fault::Leave(machine)).then(later, start),
         4 => scenario.then(begin, Fault::Stall(machine, chance.between(50, 6_000))),
         5 => {
             let (one, other): (Vec<_>, _) = (0..machines as usize).partition(|_| chance.hit(500));
             scenario.then(begin, Fault::Cut(one, other)).then(later, Fault::Heal)
+        }
+        6 => {
+            let other = chance.below(machines) as usize;
+            let cut = Fault::Cut(vec![machine], vec![other]);
+            scenario.then(begin, cut).then(later, Fault::Heal)
         }
         _ => {
             let speed = chance.between(20, 240);
@@ -223,6 +284,9 @@ fn anything_goes() {
             scenario.calm = scenario.weather.clone();
         }
         scenario.config.exit_when_done = chance.hit(200);
+        if workers > 1 && chance.hit(300) {
+            scenario.machines[chance.below(workers as u64) as usize].lies = true;
+        }
         for _ in 0..chance.between(1, 8) {
             scenario = any_fault(scenario, chance);
         }

@@ -3,7 +3,7 @@
 //! Rule: a check knows the sequential run and what this one node was told; nothing that is
 //! announced, trained, fetched or forgotten gets past it unseen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::reference::{Mathematics, Reference};
 use super::trainer::Store;
@@ -19,13 +19,15 @@ pub(super) struct Facts {
     pub(super) reference: Reference,
     /// Blobs that one node may hold at once.
     max_blobs: usize,
+    /// The nodes that lie.
+    pub(super) liars: BTreeSet<NodeId>,
 }
 
 impl Facts {
     pub(super) fn new(plan: Plan, config: &Config, mathematics: &dyn Mathematics) -> Self {
         let reference = Reference::of(&plan, mathematics);
         let max_blobs = max_blobs(&plan, config);
-        Self { plan, reference, max_blobs }
+        Self { plan, reference, max_blobs, liars: BTreeSet::new() }
     }
 
     fn checkpoint(&self, found: &Checkpoint) -> Result<(), String> {
@@ -287,7 +289,9 @@ fn notify(facts: &Facts, notice: &Notice) -> Result<(), String> {
         }
         Notice::Chapter(checkpoint) => facts.checkpoint(checkpoint),
         Notice::Score(score) => facts.score(score),
-        Notice::Blame { peer, reason } => Err(format!("honest {peer} is blamed: {reason}")),
+        Notice::Blame { peer, reason } => {
+            ensure(facts.liars.contains(peer), || format!("honest {peer} is blamed: {reason}"))
+        }
         Notice::PeerJoined(_) | Notice::PeerLeft { .. } | Notice::Owner(_) => Ok(()),
     }
 }

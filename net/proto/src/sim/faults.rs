@@ -20,6 +20,19 @@ pub struct Machine {
     pub role: Role,
     /// Millions of multiply-accumulates a second.
     pub speed: u64,
+    /// Milliseconds of its clock in a second.
+    pub clock_rate: u64,
+    /// Its own timers and limits, when they are not the scenario's.
+    pub config: Option<Config>,
+    /// Whether its nodes deliver wrong bytes, and say what cannot be.
+    pub lies: bool,
+}
+
+impl Machine {
+    /// An honest one with a good clock.
+    pub fn new(role: Role, speed: u64) -> Self {
+        Self { role, speed, clock_rate: 1_000, config: None, lies: false }
+    }
 }
 
 /// When a fault happens.
@@ -66,12 +79,14 @@ pub struct Scenario {
     pub plan: Plan,
     /// What a step of it computes.
     pub mathematics: Rc<dyn Mathematics>,
-    /// Timers and windows, the same for all.
+    /// Timers and limits of the machines that have none of their own.
     pub config: Config,
     /// The network until it heals.
     pub weather: Weather,
     /// The network from then on.
     pub calm: Weather,
+    /// Kept checkpoints that are damaged when a node finds them again, per mille.
+    pub rot: u64,
     /// Loads of a checkpoint that fail though its bytes are good, per mille.
     pub unreadable: u64,
     /// Who takes part.
@@ -83,7 +98,7 @@ pub struct Scenario {
 impl Scenario {
     /// A quiet run: workers of equal speed that start together, and nothing happens.
     pub fn quiet(seed: u64, plan: Plan, workers: usize) -> Self {
-        let machine = Machine { role: Role::Worker, speed: 100 };
+        let machine = Machine::new(Role::Worker, 100);
         let start = |machine| (When::At(0), Fault::Start { machine, disk: false });
         Self {
             seed,
@@ -92,6 +107,7 @@ impl Scenario {
             config: Config::default(),
             weather: Weather::CALM,
             calm: Weather::CALM,
+            rot: 0,
             unreadable: 0,
             machines: vec![machine; workers],
             schedule: (0..workers).map(start).collect(),
@@ -109,6 +125,7 @@ impl Scenario {
             if chance.hit(100) {
                 machine.speed /= 10;
             }
+            machine.clock_rate = chance.between(SLOWEST_CLOCK, FASTEST_CLOCK);
         }
         scenario.weather = draw_weather(chance);
         scenario.unreadable = if chance.hit(800) { 0 } else { chance.below(100) };
@@ -116,6 +133,10 @@ impl Scenario {
             scenario.config.window = chance.between(1, 40);
             scenario.config.replicas = chance.below(3) as usize;
         }
+        for machine in &mut scenario.machines {
+            machine.config = chance.hit(200).then(|| draw_config(&scenario.config, chance));
+        }
+        scenario.rot = if chance.hit(700) { 0 } else { chance.below(400) };
         for (when, _) in &mut scenario.schedule {
             *when = When::After(if chance.hit(500) { 0 } else { chance.below(1_500) });
         }
@@ -131,7 +152,7 @@ impl Scenario {
 
     /// Adds a machine without starting a node on it; returns its number.
     pub fn add(&mut self, role: Role, speed: u64) -> usize {
-        self.machines.push(Machine { role, speed });
+        self.machines.push(Machine::new(role, speed));
         self.machines.len() - 1
     }
 
@@ -146,6 +167,19 @@ impl Scenario {
         self.plan.rows().map(|row| self.plan.cost(row)).sum()
     }
 
+    /// The least number of steps that some machine goes ahead of a reader.
+    fn narrowest(&self) -> u64 {
+        let configs = self.machines.iter().filter_map(|machine| machine.config.as_ref());
+        let window = |config: &Config| if config.batch_bytes < TIGHT { 1 } else { config.window };
+        configs.chain([&self.config]).map(window).min().unwrap_or(1).max(1)
+    }
+
+    /// Timers and limits of one machine.
+    pub(super) fn config_of(&self, machine: &Machine) -> Config {
+        let config = machine.config.as_ref().unwrap_or(&self.config);
+        Config { exit_when_done: self.config.exit_when_done, ..config.clone() }
+    }
+
     /// How long the slowest worker's trainer can be busy with one job, a scoring, ms.
     pub(super) fn longest_job_ms(&self) -> u64 {
         2 * EVALUATE_STEPS * self.step_cost() / self.slowest()
@@ -157,11 +191,34 @@ impl Scenario {
         let alone = self.step_cost().saturating_mul(self.plan.steps) / self.slowest();
         let trips = self.plan.steps * 4 * (self.calm.latency.1 + self.calm.jitter);
         let scores = self.plan.epochs() * self.config.score_ms;
-        let timers = 4 * (self.config.silent_ms + self.config.settle_ms) + self.config.listen_ms;
+        let timers =
+            4 * (2 * self.config.silent_ms + self.config.settle_ms) + self.config.listen_ms;
         let is_lossy = self.calm.loss + self.calm.stray > 0;
-        let windows = self.plan.steps.div_ceil(self.config.window.max(1));
-        let repeats = 4 * windows * self.plan.layers.len() as u64 * self.config.retry_ms;
+        let windows = self.plan.steps.div_ceil(self.narrowest());
+        let repeats = 30 * windows * self.plan.layers.len() as u64 * self.config.retry_ms;
         20_000 + timers + scores + 3 * (alone + trips) + if is_lossy { repeats } else { 0 }
+    }
+}
+
+/// Milliseconds of a drawn clock in a second: much worse than real clocks.
+const SLOWEST_CLOCK: u64 = 950;
+
+/// See [`SLOWEST_CLOCK`].
+const FASTEST_CLOCK: u64 = 1_050;
+
+/// A bound on kept batches below which an owner and its reader may go step by step, bytes.
+const TIGHT: u64 = 2_000;
+
+/// Settings of one machine that differ from the others': how far it goes ahead, what it keeps.
+fn draw_config(usual: &Config, chance: &mut Chance) -> Config {
+    Config {
+        window: chance.between(1, usual.window),
+        replicas: chance.below(4) as usize,
+        batch_bytes: if chance.hit(500) { usual.batch_bytes } else { chance.below(TIGHT) },
+        copy_bytes: if chance.hit(500) { usual.copy_bytes } else { chance.below(400) },
+        silent_ms: chance.between(2_000, 5_000),
+        on_disk: chance.hit(500),
+        ..usual.clone()
     }
 }
 

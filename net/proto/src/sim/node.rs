@@ -23,6 +23,11 @@ pub(super) struct Pending {
     pub(super) from: NodeId,
 }
 
+/// A moment of the simulation on a clock that showed `begin` at its beginning.
+fn on_clock(now: Time, begin: u64, rate: u64) -> Time {
+    Time(begin + now.0 * rate / 1_000)
+}
+
 /// One process.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -34,6 +39,8 @@ pub(super) struct Node {
     pub(super) stalled: Time,
     /// Its own time at the simulation's beginning.
     clock: u64,
+    /// Milliseconds of its clock in a second.
+    clock_rate: u64,
     pub(super) store: Store,
     pub(super) disk: Disk,
     pub(super) trainer: Trainer,
@@ -67,8 +74,10 @@ impl Node {
             part.copy_from_slice(&chance.any().to_le_bytes());
         }
         let (id, clock) = (NodeId(key), chance.below(1_000_000));
-        let (plan, config) = (scenario.plan.clone(), scenario.config.clone());
-        let state = State::new(id, what.role, plan, config, now.after(clock));
+        let plan = scenario.plan.clone();
+        let config = scenario.config_of(what);
+        let own = on_clock(now, clock, what.clock_rate);
+        let state = State::new(id, what.role, plan, config, own);
         let mathematics = Rc::clone(&scenario.mathematics);
         let trainer = Trainer::new(what.speed, scenario.unreadable, chance, mathematics);
         let store = disk.values().map(|(it, bytes)| (it.blob.hash, bytes.clone())).collect();
@@ -79,6 +88,7 @@ impl Node {
             alive: true,
             stalled: Time(0),
             clock,
+            clock_rate: what.clock_rate,
             store,
             disk,
             trainer,
@@ -95,13 +105,14 @@ impl Node {
 
     /// When its decisions want to be woken, on the simulation's clock.
     pub(super) fn next_wakeup(&self) -> Time {
-        Time(self.state.next_wakeup().0.saturating_sub(self.clock))
+        let ticks = self.state.next_wakeup().0.saturating_sub(self.clock);
+        Time((ticks * 1_000).div_ceil(self.clock_rate))
     }
 
     /// The decisions hear something; what they want is checked but not yet carried out.
     pub(super) fn handle(&mut self, input: Input, now: Time) -> Vec<Output> {
         self.watch.input(&input);
-        self.state.handle(input, now.after(self.clock))
+        self.state.handle(input, on_clock(now, self.clock, self.clock_rate))
     }
 
     /// Checks one output and carries it out as far as it concerns this node alone.

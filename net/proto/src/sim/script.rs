@@ -82,6 +82,7 @@ impl World {
     /// The faults are over.
     pub(super) fn heal(&mut self) {
         self.trace.line(self.now, None, format_args!("healed"));
+        self.healed = true;
         self.network.set_weather(self.scenario.calm.clone());
         self.network.heal();
         self.relink(Cause::Found);

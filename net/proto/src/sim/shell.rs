@@ -6,8 +6,10 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::lies::{self, damage};
 use super::network::Cause;
-use super::node::Node;
+use super::node::{Disk, Node};
+use super::reference::blob;
 use super::{Event, World};
 use crate::{BlobRef, Hash, Input, Message, NodeId, Notice, Output, Time};
 
@@ -36,11 +38,15 @@ impl World {
         }
         let what = self.scenario.machines.get(machine).cloned();
         let what = what.ok_or_else(|| format!("there is no machine {machine}"))?;
-        let kept = self.disks.remove(&machine).filter(|_| disk).unwrap_or_default();
+        let mut kept = self.disks.remove(&machine).filter(|_| disk).unwrap_or_default();
+        self.spoil(&mut kept);
         let restored: Vec<_> = kept.values().map(|(checkpoint, _)| *checkpoint).collect();
         let number = self.nodes.len();
         let node = Node::new(&self.scenario, (number, machine), &what, kept, self.now);
         self.by_id.insert(node.id, number);
+        if what.lies {
+            self.facts.liars.insert(node.id);
+        }
         self.nodes.push(node);
         for (low, high) in [MEASURE_MS, MEASURE_AGAIN_MS] {
             let at = self.now.after(self.chance.between(low, high));
@@ -54,6 +60,16 @@ impl World {
         self.tell(number, Input::Wakeup)?;
         self.relink(Cause::Found);
         Ok(())
+    }
+
+    /// Some bytes on a disk change; what lost its hash is not used, as in a real folder.
+    fn spoil(&mut self, kept: &mut Disk) {
+        for (_, bytes) in kept.values_mut() {
+            if self.chance.hit(self.scenario.rot) {
+                damage(bytes, &mut self.chance);
+            }
+        }
+        kept.retain(|_, (checkpoint, bytes)| blob(bytes) == checkpoint.blob);
     }
 
     /// A node is no more.
@@ -200,7 +216,22 @@ impl World {
         paths
     }
 
+    /// Whether a node's machine lies.
+    fn is_liar(&self, node: usize) -> bool {
+        self.scenario.machines[self.nodes[node].machine].lies
+    }
+
     fn broadcast(&mut self, node: usize, message: Message) {
+        self.publish(node, message);
+        if self.is_liar(node) && !self.healed && self.chance.hit(lies::FALSE_WORDS) {
+            let known = self.nodes[node].state.snapshot();
+            let lie = lies::draw(&self.facts.plan, &known, &mut self.chance);
+            self.trace.line(self.now, None, format_args!("{} lies", self.nodes[node].id));
+            self.publish(node, lie);
+        }
+    }
+
+    fn publish(&mut self, node: usize, message: Message) {
         let message = Rc::new(message);
         for path in self.paths(node) {
             self.transmit(&path, &message);
@@ -264,7 +295,10 @@ impl World {
         if !self.connectable(node, asker) {
             return;
         }
-        let bytes = self.nodes[node].store.get(&hash).cloned();
+        let mut bytes = self.nodes[node].store.get(&hash).cloned();
+        if self.is_liar(node) && self.chance.hit(lies::FALSE_BLOBS) {
+            bytes.iter_mut().for_each(|bytes| damage(bytes, &mut self.chance));
+        }
         let size = bytes.as_ref().map_or(0, Vec::len) as u64;
         let at = self.network.transfer(here, there, size, self.now);
         self.push(at, Event::Answer { node: asker, from: node, token, bytes });

@@ -15,7 +15,13 @@ impl World {
     /// Whether everybody who was asked to go is gone and everybody else has all there is to have.
     pub(super) fn is_settled(&self) -> bool {
         let goes = self.scenario.config.exit_when_done;
-        self.living().all(|node| !goes && node.leaving.is_none() && self.has_all(node))
+        let mut honest = self.living().filter(|node| !self.lies(node));
+        honest.all(|node| !goes && node.leaving.is_none() && self.has_all(node))
+    }
+
+    /// What becomes of a node that lies is its own affair.
+    fn lies(&self, node: &Node) -> bool {
+        self.facts.liars.contains(&node.id)
     }
 
     fn living(&self) -> impl Iterator<Item = &Node> {
@@ -30,7 +36,7 @@ impl World {
     /// Whether the nodes that are left, and those that ended by themselves, have the right model.
     pub(super) fn verdict(&self) -> Result<(), String> {
         let right = self.facts.reference.finals();
-        for node in &self.nodes {
+        for node in self.nodes.iter().filter(|node| !self.lies(node)) {
             let must = (node.alive && node.leaving.is_none()) || node.is_done;
             if must && node.complete.as_ref() != Some(&right) {
                 return Err(format!("{} does not have the model", node.id));
@@ -48,6 +54,13 @@ impl World {
         let epochs = 1..=self.scenario.plan.epochs();
         let known = |epoch: &u64| self.nodes.iter().any(|node| node.scores.contains_key(epoch));
         epochs.filter(known).count() as u64
+    }
+
+    /// Leases that were given out, over all rows.
+    pub(super) fn terms(&self) -> u64 {
+        let last = |row: &crate::RowView| row.owner.map_or(0, |(_, term)| term.0);
+        let known = |node: &Node| node.state.snapshot().rows.iter().map(last).sum();
+        self.nodes.iter().map(known).max().unwrap_or(0)
     }
 
     /// Who is where, for the message of a failure.

@@ -1,0 +1,69 @@
+//! What a peer says of itself all the time, and what it takes from others who do.
+//!
+//! Rule: a heartbeat is whole: whoever missed everything before it knows from the next one all
+//! that it needs of its sender, as far as lists are bounded.
+
+use crate::{Checkpoint, Heartbeat, Lease, MAX_LIST, Message, NodeId, Notice, Time, state::State};
+
+/// A speed beyond this is no honest one, in millions of multiply-accumulates a second.
+const MAX_SPEED: u64 = 1 << 40;
+
+/// The latest scores that a heartbeat tells of.
+const MAX_SCORES: usize = 8;
+
+impl State {
+    /// What `from` says of itself.
+    pub(crate) fn on_heartbeat(&mut self, from: NodeId, mut beat: Heartbeat, now: Time) {
+        beat.speed = beat.speed.min(MAX_SPEED);
+        beat.retained.retain(|run| run.from < run.until && run.until <= self.plan.steps);
+        let Some((is_new, changed)) = self.members.beat(from, &beat, now, &self.config) else {
+            return;
+        };
+        if changed {
+            self.targets = None;
+        }
+        if is_new {
+            self.notify(Notice::PeerJoined(from));
+            self.next_beat = now;
+        }
+        self.merge_leases(&beat.leases, now);
+        for &(row, done) in &beat.progress {
+            if self.leases.owner(row) == Some(from) {
+                self.progress.insert(row, done.min(self.plan.steps));
+            }
+        }
+        self.archive.replace(from, &beat.held);
+        for checkpoint in beat.held {
+            self.learn_from(checkpoint, from);
+        }
+        for score in beat.scores {
+            self.learn_score(score);
+        }
+    }
+
+    /// A heartbeat ahead of its time, because something that others wait for happened.
+    pub(crate) fn beat_now(&mut self) -> Message {
+        Message::Heartbeat(self.heartbeat())
+    }
+
+    pub(crate) fn heartbeat(&mut self) -> Heartbeat {
+        self.beats += 1;
+        let mut held: Vec<Checkpoint> = self.archive.held_by(self.me).collect();
+        held.sort_by_key(|checkpoint| std::cmp::Reverse(checkpoint.step));
+        held.truncate(MAX_LIST / 2);
+        Heartbeat {
+            seq: self.beats,
+            role: self.role,
+            leaving: self.leaving.is_some(),
+            complete: self.complete.is_some(),
+            speed: self.speed,
+            leases: self.leases.iter().copied().collect::<Vec<Lease>>(),
+            progress: self.own_progress(),
+            held,
+            retained: self.retained_runs(),
+            scores: self.scores.values().rev().take(MAX_SCORES).copied().collect(),
+            kept: self.kept(),
+            avoids: self.avoids(),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a machine that lies says beside what its decisions say.
+//!
+//! Rule: nothing here is checked to be harmless, only that it is what a stranger can send: any
+//! message of the protocol with anything in it, and bytes that do not have their hash. Facts that
+//! only auditing could tell from true ones (a score, a checkpoint of a real cell) are left out.
+
+use super::chance::Chance;
+use crate::{
+    BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Message, NodeId, Plan, Retained,
+    Role, RowId, Score, Snapshot, Span, Term,
+};
+
+/// Blobs that are served with other bytes, per mille.
+pub(super) const FALSE_BLOBS: u64 = 500;
+
+/// True messages to all that a false one follows, per mille.
+pub(super) const FALSE_WORDS: u64 = 150;
+
+/// Changes some bytes, so that they lose their hash.
+pub(super) fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {
+    let at = chance.below(bytes.len() as u64) as usize;
+    match chance.below(4) {
+        0 => bytes.truncate(at),
+        1 => bytes.push(0),
+        _ => bytes[at] ^= 1 << chance.below(8),
+    }
+}
+
+/// A message that no honest peer would send now.
+pub(super) fn draw(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Message {
+    match chance.below(9) {
+        0 | 1 => Message::Leases(vec![old_lease(known, chance)]),
+        2 => Message::Leases(vec![forged_lease(known, chance)]),
+        3 => oversize(chance),
+        4 => heartbeat(plan, known, chance),
+        5 => Message::Want {
+            seq: chance.below(9),
+            reader: any_row(chance),
+            row: any_row(chance),
+            from: chance.any(),
+            until: chance.below(1_000),
+        },
+        6 => {
+            Message::Have { row: any_row(chance), batches: vec![(chance.any(), any_blob(chance))] }
+        }
+        7 => Message::Ledger(vec![Span {
+            row: any_row(chance),
+            first: 0,
+            last: u64::MAX,
+            by: any_node(chance),
+        }]),
+        _ => Message::Score(Score {
+            epoch: plan.epochs() + 1 + chance.below(9),
+            samples: 10,
+            softmax_correct: 11,
+            goodness_correct: 0,
+        }),
+    }
+}
+
+fn any_row(chance: &mut Chance) -> RowId {
+    RowId(chance.below(80) as u16)
+}
+
+fn any_node(chance: &mut Chance) -> NodeId {
+    NodeId([chance.below(256) as u8; 32])
+}
+
+fn any_blob(chance: &mut Chance) -> BlobRef {
+    BlobRef { hash: Hash([chance.below(256) as u8; 32]), size: chance.any() }
+}
+
+/// Somebody here.
+fn peer(known: &Snapshot, chance: &mut Chance) -> NodeId {
+    known.peers[chance.below(known.peers.len() as u64) as usize].id
+}
+
+/// A lease that was overtaken long ago, or never was.
+fn old_lease(known: &Snapshot, chance: &mut Chance) -> Lease {
+    let view = &known.rows[chance.below(known.rows.len() as u64) as usize];
+    let term = view.owner.map_or(0, |(_, term)| chance.below(term.0));
+    Lease { row: view.row, term: Term(term), owner: peer(known, chance), from: chance.any() }
+}
+
+/// A lease that takes a row from its owner: for nobody, for somebody here, or by a term that leaves
+/// hardly any after it.
+fn forged_lease(known: &Snapshot, chance: &mut Chance) -> Lease {
+    let view = &known.rows[chance.below(known.rows.len() as u64) as usize];
+    let term = view.owner.map_or(0, |(_, term)| term.0);
+    let step = if chance.hit(300) { u64::MAX / 2 } else { 1 + chance.below(1_000) };
+    let owner = if chance.hit(500) { any_node(chance) } else { peer(known, chance) };
+    Lease { row: view.row, term: Term(term.saturating_add(step)), owner, from: chance.any() }
+}
+
+/// A list longer than any may be.
+fn oversize(chance: &mut Chance) -> Message {
+    let by = any_node(chance);
+    let blob = any_blob(chance);
+    let checkpoint = Checkpoint { row: RowId(0), step: 1, blob, by, loss_micro: 0 };
+    let lease = Lease { row: RowId(0), term: Term(1), owner: by, from: 0 };
+    match chance.below(4) {
+        0 => Message::Checkpoints(vec![checkpoint; MAX_LIST + 1]),
+        1 => Message::Leases(vec![lease; MAX_LIST + 1]),
+        2 => Message::Have { row: RowId(0), batches: vec![(0, blob); MAX_LIST + 1] },
+        _ => Message::Ledger(vec![Span { row: RowId(0), first: 0, last: 0, by }; MAX_LIST + 1]),
+    }
+}
+
+/// A heartbeat with everything out of range; its number silences the true ones after it.
+fn heartbeat(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Message {
+    let cell = Checkpoint {
+        row: any_row(chance),
+        step: plan.steps + 1 + chance.below(9),
+        blob: any_blob(chance),
+        by: any_node(chance),
+        loss_micro: chance.any(),
+    };
+    let retained = Retained { row: any_row(chance), from: chance.below(9), until: chance.any() };
+    Message::Heartbeat(Heartbeat {
+        seq: if chance.hit(100) { u64::MAX } else { 0 },
+        role: Role::Worker,
+        leaving: chance.hit(500),
+        complete: chance.hit(500),
+        speed: chance.any(),
+        leases: vec![old_lease(known, chance)],
+        progress: vec![(any_row(chance), chance.any())],
+        held: vec![cell],
+        retained: vec![retained],
+        scores: Vec::new(),
+        kept: Kept { batches: chance.any(), checkpoints: u64::MAX, on_disk: true, full: false },
+        avoids: vec![peer(known, chance)],
+    })
+}
