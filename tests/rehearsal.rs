@@ -21,6 +21,9 @@ use ffp2p_proto::{
 /// Seeds without one in the environment.
 const SEEDS: u64 = 40;
 
+/// Lines of the trace of a failed run to show.
+const LINES: usize = 400;
+
 /// A run of 36 steps of three layers.
 fn tiny() -> Checked {
     let args = SpecArgs {
@@ -110,6 +113,8 @@ fn scenario(seed: u64, checked: &Checked, mathematics: &Rc<Real>) -> Scenario {
     scenario.plan = checked.spec.plan();
     // A step of the plan takes microseconds; of a real one some milliseconds.
     scenario.plan.layers.iter_mut().for_each(|layer| layer.step_cost = chance.between(500, 3_000));
+    // And its blobs are some hundred times as large as the stand-in's.
+    scenario.weather.bytes_per_ms *= 500;
     scenario.mathematics = Rc::<Real>::clone(mathematics) as Rc<dyn Mathematics>;
     scenario.machines[3].lies = chance.hit(500);
     for _ in 0..3 {
@@ -132,9 +137,11 @@ fn real_training_survives_every_fault() {
     let model = ffp2p_proto::sim::model_hash(&right);
     let only = std::env::var("SEED").ok().and_then(|text| text.parse::<u64>().ok());
     for seed in only.map_or(0..SEEDS, |seed| seed..seed + 1) {
-        let world = World::new(scenario(seed, &checked, &mathematics), None);
+        let lines = only.map(|_| LINES);
+        let world = World::new(scenario(seed, &checked, &mathematics), lines);
         let report = world.run().unwrap_or_else(|failure| {
-            panic!("{failure}\nreplay: SEED={seed} cargo test --test rehearsal")
+            let lines = failure.lines.join("\n");
+            panic!("{lines}\n{failure}\nreplay: SEED={seed} cargo test --test rehearsal")
         });
         assert_eq!(report.model, model, "SEED={seed}");
     }
