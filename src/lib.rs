@@ -22,3 +22,4 @@ pub mod node;
 pub mod report;
 pub mod spec;
 pub mod view;
+mod whole;

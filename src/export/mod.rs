@@ -3,7 +3,7 @@
 //! Rule: a model is complete or it is an error that names the row that is missing; its hash is
 //! that of its tensors, wherever it is computed.
 
-use std::{collections::HashMap, fs, io::Write, path::Path};
+use std::{collections::HashMap, fs, path::Path};
 
 use ::safetensors::SafeTensors;
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use crate::{
     data::{Data, gather},
     ff::{Evaluation, Network, NetworkError, Workers, model_hash},
     spec::{ForeignSpecError, Spec},
+    whole,
 };
 
 mod safetensors;
@@ -151,7 +152,7 @@ impl Model {
         let hash = model_hash(&tensors);
         let bytes = to_safetensors(&tensors, self.metadata(&hash.to_string()))
             .map_err(|reason| ModelError::File { path: path.display().to_string(), reason })?;
-        write(path, &bytes)
+        whole::replace(path, &bytes)
             .map_err(|source| ModelError::Io { path: path.display().to_string(), source })
     }
 
@@ -242,22 +243,4 @@ fn evaluate(network: &Network, data: &Data, samples: usize, workers: &dyn Worker
         total = total.and(&network.evaluate(&pixels, &labels[start..end], workers));
     }
     total
-}
-
-/// Writes beside the target, then renames; a link keeps pointing where it does. Nothing is left
-/// behind when that fails.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let path = if path.is_symlink() { &fs::canonicalize(path)? } else { path };
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    // Several processes may write the same model to the same place.
-    name.push(format!(".{}.part", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let written = fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // The first error is the one to tell.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
 }

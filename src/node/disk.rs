@@ -8,7 +8,6 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File, TryLockError},
-    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -19,7 +18,10 @@ use redb::{
     TableDefinition,
 };
 
-use crate::spec::{MAX_SPEC_BYTES, Spec};
+use crate::{
+    spec::{MAX_SPEC_BYTES, Spec},
+    whole,
+};
 
 /// Grows when the folder's layout changes.
 const FORMAT: &str = "ffp2p store 1";
@@ -309,16 +311,7 @@ fn check_format(folder: &Path) -> Result<(), StoreError> {
 
 /// Writes a file so that it is either whole or not there, also after a power cut.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let temporary = path.with_extension("part");
-    let mut file = File::create(&temporary).map_err(io(&temporary))?;
-    if let Err(source) = file.write_all(bytes).and_then(|()| file.sync_all()) {
-        // A full disk gets its room back.
-        let _ = fs::remove_file(&temporary);
-        return Err(StoreError::Io { path: path.to_owned(), source });
-    }
-    fs::rename(&temporary, path).map_err(io(path))?;
-    let folder = path.parent().map(File::open).transpose().map_err(io(path))?;
-    folder.map_or(Ok(()), |folder| folder.sync_all()).map_err(io(path))
+    whole::replace(path, bytes).map_err(io(path))
 }
 
 fn read_spec(path: &Path) -> Option<Spec> {
