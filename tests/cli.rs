@@ -77,13 +77,20 @@ fn an_unfinished_run_is_not_exported() {
     let (meet, out) = (path("meet"), path("m"));
     let network = ["--no-mdns", "--rendezvous", &meet];
     let long = ["--data=digits:2000+50", "--layers=784,256,256", "--epochs=1000"];
-    let mut node = Node::join(&[&network[..], &long].concat());
-    node.wait("training");
+    let store = format!("--store={}", folder.path().join("store").display());
+    let keep = [&store[..], "--replicas=1", "--batch-memory=1", "--copy-space=0"];
+    let mut node = Node::join(&[&network[..], &long, &keep].concat());
+    // Somebody who looks later knows of the checkpoints then.
+    node.wait("chapter");
     let (code, status, err) = run(&[&["status", "--json"], &network[..]].concat());
     assert_eq!(code, 0, "{err}");
     let status: Value = serde_json::from_str(&status).unwrap();
     assert_eq!(status["rows"].as_array().unwrap().len(), 2);
-    assert_eq!(status["rows"][0]["peer"], status["peers"][0]["peer"]);
+    let peer = &status["peers"][0];
+    assert_eq!(status["rows"][0]["peer"], peer["peer"]);
+    assert!(peer["checkpoint_bytes"].as_u64().unwrap() > 0, "{status}");
+    assert!(peer["batch_bytes"].as_u64().unwrap() < 2 << 20, "{status}");
+    assert_eq!((&peer["on_disk"], &peer["full"]), (&true.into(), &true.into()));
     let (code, _, err) = run(&[&["export", "--out", &out], &network[..]].concat());
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("row 0 is at step") && err.contains("--wait"), "{err}");
@@ -125,6 +132,7 @@ fn wrong_values_are_refused_in_one_line() {
     refused(&["train", "--out=/dev/null"], &["--out /dev/null"]);
     refused(&["train", "--lr", "-1"], &["--lr", "not below zero"]);
     refused(&["up", "-n", "0"], &["--nodes 0"]);
+    refused(&["up", "--silence=0"], &["--silence 0", "1 to 3600"]);
     refused(&["up", "--negatives=none"], &["--negatives none", "random", "fixed"]);
     refused(&["join", "--listen=nowhere"], &["--listen nowhere", "IP:PORT"]);
     refused(&["join", "--no-such-flag"], &["--no-such-flag"]);
