@@ -9,7 +9,8 @@ accuracy of both classifiers, which equals what `ffp2p eval` prints.
 
 The network is: write the label into the first pixels, scale the row to mean square 1, then for
 each layer h = relu(W x + b), goodness = sum(h^2), and h scaled to mean square 1 goes up. With
-shards, each group of neurons is scaled by itself.
+shards, each group of neurons is scaled by itself. A network trained for the softmax objective has
+no label in its input: its heads' answers are summed over all layers, or the last one's is taken.
 """
 import gzip
 import json
@@ -48,10 +49,15 @@ def pass_up(x, layers, shards):
 
 
 def classify(images, network, layers, heads):
-    """The labels by the heads (one neutral pass) and by goodness (one pass per label)."""
+    """The labels by the heads (one neutral pass), and by goodness (one pass per label) or, with
+    the softmax objective, by the last head alone."""
     classes, strength = network["classes"], network["label_strength"]
-    first = 1 if len(layers) > 1 else 0
     x = images.reshape(len(images), -1).astype(np.float32) / 255
+    if network["objective"] == "softmax":
+        outputs = [out for _, out in pass_up(scaled(x), layers, network["shards"])]
+        logits = [out @ head.T for out, head in zip(outputs, heads)]
+        return sum(logits).argmax(axis=1), logits[-1].argmax(axis=1)
+    first = 1 if len(layers) > 1 else 0
     x[:, :classes] = strength / classes
     outputs = [out for _, out in pass_up(scaled(x), layers, network["shards"])]
     logits = sum(out @ head.T for out, head in zip(outputs[first:], heads[first:]))
@@ -81,8 +87,9 @@ def main():
         part = slice(at, at + 1000)
         answers = classify(images[part], network, layers, heads)
         right += [(answer == labels[part]).sum() for answer in answers]
-    print(f"softmax  {100 * right[0] / len(labels):.2f} %")
-    print(f"goodness {100 * right[1] / len(labels):.2f} %")
+    other = "last layer" if network["objective"] == "softmax" else "goodness"
+    print(f"{'softmax':10} {100 * right[0] / len(labels):.2f} %")
+    print(f"{other:10} {100 * right[1] / len(labels):.2f} %")
 
 
 if __name__ == "__main__":

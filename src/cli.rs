@@ -29,7 +29,7 @@ pub enum Command {
     Train(TrainArgs),
     /// Write the trained model, from any peer or from a node's store
     Export(ExportArgs),
-    /// Accuracy of an exported model, by both classifiers
+    /// Accuracy of an exported model, by each classifier that its objective has
     Eval(EvalArgs),
     /// What the peers of a run know: who is here, who owns what, how far it is
     Status(StatusArgs),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     data::{Data, DataError, Source},
     ff::{Negatives, NetworkSpec, Objective, Optimizer, SpecError, Wire},
-    spec::{MAX_EPOCHS, MAX_WEIGHTS, SPEC_FORMAT, Spec, weights},
+    spec::{Classifier, MAX_EPOCHS, MAX_WEIGHTS, SPEC_FORMAT, Spec, weights},
 };
 
 /// Without `--chapter-steps`, a chapter has at most this many steps: short enough that a newcomer
@@ -82,10 +82,10 @@ pub struct SpecArgs {
     /// How cells go to peers: single-layer
     #[arg(long, value_name = "RULE")]
     pub placement: Option<String>,
-    /// What a layer is trained for: goodness
+    /// What a layer is trained for: goodness or softmax [default: goodness]
     #[arg(long, value_name = "NAME")]
     pub objective: Option<String>,
-    /// Wrong labels: random or fixed [default: random]
+    /// Wrong labels: random or fixed [default: random; none with the softmax objective]
     #[arg(long, value_name = "NAME")]
     pub negatives: Option<String>,
     /// Whose answer leads: softmax or goodness [default: softmax]
@@ -100,16 +100,16 @@ pub struct SpecArgs {
     /// sgd (smoothed gradient) or adam [default: sgd]
     #[arg(long, value_name = "NAME")]
     pub optimizer: Option<String>,
-    /// Learning rate of the layers [default: 0.01 with sgd, 0.0005 with adam]
+    /// Learning rate of the layers [default: follows objective and optimizer]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub lr: Option<f32>,
-    /// Learning rate of the heads [default: 0.1 with sgd, 0.0005 with adam]
+    /// Learning rate of the heads [default: follows objective and optimizer]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub head_lr: Option<f32>,
-    /// Weight decay of the layers [default: 0.001]
+    /// Weight decay of the layers [default: follows objective and optimizer]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub weight_decay: Option<f32>,
-    /// Weight decay of the heads [default: 0.003]
+    /// Weight decay of the heads [default: follows objective and optimizer]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub head_weight_decay: Option<f32>,
     /// Strength of peer normalisation [default: 0.03]
@@ -217,69 +217,89 @@ impl SpecArgs {
             let reason = format!("choose 1 to {steps_per_epoch}, the steps of an epoch");
             return Err(value("chapter-steps", chapter_steps, reason));
         }
-        let optimizer: Optimizer = named("optimizer", &self.optimizer, "sgd")?;
-        let usual = NetworkSpec::hinton(layers, shape.classes);
+        let steps = epochs.saturating_mul(steps_per_epoch);
         let network = NetworkSpec {
-            shards: self.shards.unwrap_or(1),
-            objective: named::<Objective>("objective", &self.objective, "goodness")?,
-            negatives: named::<Negatives>("negatives", &self.negatives, "random")?,
-            label_strength: self.label_strength.unwrap_or(usual.label_strength),
-            optimizer,
-            lr: self.lr.unwrap_or(optimizer.default_lr()),
-            head_lr: self.head_lr.unwrap_or(optimizer.default_head_lr()),
-            weight_decay: self.weight_decay.unwrap_or(usual.weight_decay),
-            head_weight_decay: self.head_weight_decay.unwrap_or(usual.head_weight_decay),
-            peer_normalization: self.peer_normalization.unwrap_or(usual.peer_normalization),
-            wire: named::<Wire>("wire", &self.wire, "u8")?,
             batch_size,
-            steps: epochs.saturating_mul(steps_per_epoch),
+            steps,
             steps_per_epoch,
-            seed: self.seed.unwrap_or(1),
-            ..usual
+            ..self.network_for(layers, shape.classes)?
         };
-        check_layers(&network, data)?;
+        self.check_network(&network, data)?;
+        let classifier: Classifier = named("classifier", &self.classifier, "softmax")?;
+        if !classifier.suits(network.objective) {
+            let reason = "the softmax objective has no goodness classifier; leave it out";
+            return Err(value("classifier", "goodness", reason.to_owned()));
+        }
         Ok(Spec {
             format: SPEC_FORMAT,
             data: data.id().to_owned(),
             placement: named("placement", &self.placement, "single-layer")?,
             activations: named("activations", &self.activations, "online")?,
-            classifier: named("classifier", &self.classifier, "softmax")?,
+            classifier,
             epochs,
             chapter_steps,
             network,
         })
     }
-}
 
-/// The network itself, its input width, and the number of its rows.
-fn check_layers(network: &NetworkSpec, data: &Data) -> Result<(), SpecArgsError> {
-    let text = network.layers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let width = data.shape().width;
-    if network.layers.first().is_some_and(|&input| input != width) {
-        let reason = format!("the first width must be {width}, the pixels of {}", data.id());
-        return Err(value("layers", text, reason));
+    /// The mathematics, its steps aside. What is not given follows from objective and optimiser.
+    fn network_for(
+        &self,
+        layers: Vec<usize>,
+        classes: usize,
+    ) -> Result<NetworkSpec, SpecArgsError> {
+        let objective: Objective = named("objective", &self.objective, "goodness")?;
+        let optimizer: Optimizer = named("optimizer", &self.optimizer, "sgd")?;
+        let usual = NetworkSpec::usual(objective, optimizer, layers, classes);
+        let negatives: Option<Negatives> =
+            self.negatives.as_ref().map(|text| parsed("negatives", text)).transpose()?;
+        Ok(NetworkSpec {
+            shards: self.shards.unwrap_or(1),
+            negatives: negatives.unwrap_or(usual.negatives),
+            label_strength: self.label_strength.unwrap_or(usual.label_strength),
+            lr: self.lr.unwrap_or(usual.lr),
+            head_lr: self.head_lr.unwrap_or(usual.head_lr),
+            weight_decay: self.weight_decay.unwrap_or(usual.weight_decay),
+            head_weight_decay: self.head_weight_decay.unwrap_or(usual.head_weight_decay),
+            peer_normalization: self.peer_normalization.unwrap_or(usual.peer_normalization),
+            wire: named::<Wire>("wire", &self.wire, "u8")?,
+            seed: self.seed.unwrap_or(1),
+            ..usual
+        })
     }
-    network.check().map_err(|error| flagged(error, &text))?;
-    let rows = network.rows().len();
-    if rows > MAX_ROWS {
-        let reason = format!("{rows} rows (layers times shards) are more than {MAX_ROWS}");
-        return Err(value("layers", text, reason));
-    }
-    if weights(network) > MAX_WEIGHTS {
-        return Err(value("layers", text, format!("more than {MAX_WEIGHTS} weights")));
-    }
-    Ok(())
-}
 
-/// The flag that a wrong network comes from.
-fn flagged(error: SpecError, layers: &str) -> SpecArgsError {
-    let reason = error.to_string();
-    if let SpecError::Number(name) = error {
-        value(name, "", reason)
-    } else if matches!(error, SpecError::Width(_) | SpecError::Layers(_)) {
-        value("layers", layers, reason)
-    } else {
-        error.into()
+    /// The network itself, its input width, and the number of its rows.
+    fn check_network(&self, network: &NetworkSpec, data: &Data) -> Result<(), SpecArgsError> {
+        let text = network.layers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let width = data.shape().width;
+        if network.layers.first().is_some_and(|&input| input != width) {
+            let reason = format!("the first width must be {width}, the pixels of {}", data.id());
+            return Err(value("layers", text, reason));
+        }
+        network.check().map_err(|error| self.flagged(error, &text))?;
+        let rows = network.rows().len();
+        if rows > MAX_ROWS {
+            let reason = format!("{rows} rows (layers times shards) are more than {MAX_ROWS}");
+            return Err(value("layers", text, reason));
+        }
+        if weights(network) > MAX_WEIGHTS {
+            return Err(value("layers", text, format!("more than {MAX_WEIGHTS} weights")));
+        }
+        Ok(())
+    }
+
+    /// A wrong network, with the flag that it comes from.
+    fn flagged(&self, error: SpecError, layers: &str) -> SpecArgsError {
+        let reason = error.to_string();
+        if matches!(error, SpecError::Unused("negatives") | SpecError::NoNegatives) {
+            value("negatives", self.negatives.as_deref().unwrap_or_default(), reason)
+        } else if let SpecError::Number(name) | SpecError::Unused(name) = error {
+            value(name, "", reason)
+        } else if matches!(error, SpecError::Width(_) | SpecError::Layers(_)) {
+            value("layers", layers, reason)
+        } else {
+            error.into()
+        }
     }
 }
 
@@ -293,7 +313,11 @@ fn named<T: DeserializeOwned>(
     text: &Option<String>,
     usual: &str,
 ) -> Result<T, SpecArgsError> {
-    let text = text.as_deref().unwrap_or(usual);
+    parsed(flag, text.as_deref().unwrap_or(usual))
+}
+
+/// As [`named`], for a value that was given.
+fn parsed<T: DeserializeOwned>(flag: &'static str, text: &str) -> Result<T, SpecArgsError> {
     let json = serde_json::Value::String(text.to_owned());
     serde_json::from_value(json).map_err(|error| value(flag, text, error.to_string()))
 }
@@ -314,73 +338,5 @@ fn read_toml(path: &Path) -> Result<SpecArgs, SpecArgsError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn small() -> SpecArgs {
-        SpecArgs { data: Some("digits:400+50".to_owned()), ..SpecArgs::default() }
-    }
-
-    #[test]
-    fn equal_specs_are_the_same_run_and_others_are_not() {
-        let spec = small().check().unwrap().spec;
-        assert_eq!(spec.run_id(), small().check().unwrap().spec.run_id());
-        let other = SpecArgs { seed: Some(2), ..small() }.check().unwrap().spec;
-        assert_ne!(spec.run_id(), other.run_id());
-        assert_eq!(Spec::from_canonical(&spec.canonical()).unwrap(), spec);
-    }
-
-    #[test]
-    fn a_wrong_value_names_the_flag_and_what_is_possible() {
-        let text = |args: SpecArgs| args.check().unwrap_err().to_string();
-        let wire = text(SpecArgs { wire: Some("u7".to_owned()), ..small() });
-        assert!(
-            wire.contains("--wire u7") && wire.contains("f32") && wire.contains("u8"),
-            "{wire}"
-        );
-        let layers = text(SpecArgs { layers: Some(vec![700, 10]), ..small() });
-        assert!(layers.contains("--layers 700,10") && layers.contains("784"), "{layers}");
-        let batch = text(SpecArgs { batch_size: Some(401), ..small() });
-        assert!(batch.contains("--batch-size 401") && batch.contains("400"), "{batch}");
-        for args in [
-            SpecArgs { epochs: Some(0), ..small() },
-            SpecArgs { batch_size: Some(0), ..small() },
-            SpecArgs { chapter_steps: Some(5), ..small() },
-            SpecArgs { shards: Some(3), ..small() },
-            SpecArgs { shards: Some(50), ..small() },
-            SpecArgs { layers: Some(vec![784]), ..small() },
-            SpecArgs { lr: Some(f32::NAN), ..small() },
-        ] {
-            assert!(args.clone().check().is_err(), "{args:?}");
-        }
-    }
-
-    #[test]
-    fn flags_override_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run.toml");
-        std::fs::write(&path, "data = \"digits:400+50\"\nepochs = 3\nbatch-size = 50\n").unwrap();
-        let args = SpecArgs { spec: Some(path.clone()), epochs: Some(2), ..SpecArgs::default() };
-        let spec = args.check().unwrap().spec;
-        assert_eq!((spec.epochs, spec.network.batch_size), (2, 50));
-        std::fs::write(&path, "epoch = 3\n").unwrap();
-        let args = SpecArgs { spec: Some(path), ..SpecArgs::default() };
-        assert!(args.check().unwrap_err().to_string().contains("epoch"));
-    }
-
-    #[test]
-    fn chapters_divide_an_epoch_where_they_can() {
-        assert_eq!(usual_chapter(600), 60);
-        assert_eq!(usual_chapter(4), 4);
-        assert_eq!(usual_chapter(500), 50);
-        assert_eq!(usual_chapter(601), 60);
-    }
-
-    #[test]
-    fn a_strangers_spec_is_checked() {
-        let mut spec = small().check().unwrap().spec;
-        spec.chapter_steps = 0;
-        assert!(Spec::from_canonical(&spec.canonical()).is_err());
-        assert!(Spec::from_canonical(b"{}").is_err());
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

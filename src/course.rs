@@ -63,8 +63,8 @@ impl Course {
         let labels = labels_of(&self.data, &samples);
         let epoch = step / network.steps_per_epoch;
         let negatives = negative_labels(network, epoch, &samples, &labels);
-        let pixels = gather(self.data.train(self.threads), &samples, network.classes);
-        FirstInput { pixels, labels, negatives }
+        let pixels = gather(self.data.train(self.threads), &samples);
+        FirstInput::new(network, pixels, labels, negatives)
     }
 }
 

@@ -93,8 +93,12 @@ pub enum Event {
         samples: u32,
         /// Fraction right by the heads, in one pass.
         softmax_accuracy: f64,
-        /// Fraction right by the goodness of every label.
-        goodness_accuracy: f64,
+        /// Fraction right by the goodness of every label; only with the goodness objective.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        goodness_accuracy: Option<f64>,
+        /// Fraction right by the last layer's head alone; only with the softmax objective.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_layer_accuracy: Option<f64>,
     },
     /// Something a person should know.
     Note {
@@ -139,8 +143,13 @@ mod tests {
     fn the_words_that_scripts_rely_on() {
         let owner = Event::Owner { row: 1, peer: "ab".into(), term: 2 };
         assert_eq!(owner.to_json(), r#"{"event":"owner","row":1,"peer":"ab","term":2}"#);
-        let eval =
-            Event::Eval { epoch: 1, samples: 10, softmax_accuracy: 0.98, goodness_accuracy: 0.97 };
+        let eval = Event::Eval {
+            epoch: 1,
+            samples: 10,
+            softmax_accuracy: 0.98,
+            goodness_accuracy: Some(0.97),
+            last_layer_accuracy: None,
+        };
         let text = r#"{"event":"eval","epoch":1,"samples":10,"softmax_accuracy":0.98,"goodness_accuracy":0.97}"#;
         assert_eq!(eval.to_json(), text);
         let done = Event::Done {

@@ -6,7 +6,7 @@
 use ffp2p_proto::{Hash, LayerPlan, MAX_ROWS, Plan};
 use serde::{Deserialize, Serialize};
 
-use crate::ff::{NetworkSpec, SpecError};
+use crate::ff::{NetworkSpec, Objective, SpecError};
 
 /// Grows when the same spec would give other bytes.
 pub(crate) const SPEC_FORMAT: u32 = 1;
@@ -44,6 +44,13 @@ pub enum Classifier {
     Goodness,
     /// One neutral pass through the heads.
     Softmax,
+}
+
+impl Classifier {
+    /// Whether the objective trains it.
+    pub fn suits(self, objective: Objective) -> bool {
+        self == Self::Softmax || objective == Objective::Goodness
+    }
 }
 
 /// Everything that determines a run. Its canonical bytes are its JSON in this order of fields.
@@ -86,6 +93,9 @@ pub enum ForeignSpecError {
     /// A network that cannot be trained.
     #[error(transparent)]
     Network(#[from] SpecError),
+    /// A classifier that the objective does not train.
+    #[error("the softmax objective has no goodness classifier")]
+    Classifier,
     /// Numbers that do not fit together.
     #[error("the spec's epochs, chapters, rows or weights are out of range")]
     Range,
@@ -111,6 +121,9 @@ impl Spec {
             return Err(ForeignSpecError::Format(spec.format));
         }
         spec.network.check()?;
+        if !spec.classifier.suits(spec.network.objective) {
+            return Err(ForeignSpecError::Classifier);
+        }
         let network = &spec.network;
         let in_range = (1..=MAX_EPOCHS).contains(&spec.epochs)
             && (1..=network.steps_per_epoch).contains(&spec.chapter_steps)

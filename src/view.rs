@@ -171,7 +171,7 @@ fn pace(peers: usize, steps_per_second: f64, left: u64) -> String {
 }
 
 /// The event as a sentence, or nothing when it is too small to tell.
-fn in_words(event: &Event) -> Option<String> {
+pub(crate) fn in_words(event: &Event) -> Option<String> {
     Some(match event {
         Event::Ready { peer, run, listen, .. } if !peer.is_empty() => {
             format!(
@@ -186,11 +186,24 @@ fn in_words(event: &Event) -> Option<String> {
             state => format!("peer {peer} {state}"),
         },
         Event::Owner { row, peer, term } => format!("row {row}: {peer} (term {term})"),
-        Event::Eval { epoch, samples, softmax_accuracy, goodness_accuracy } => format!(
-            "epoch {epoch}: softmax {:.2} %, goodness {:.2} % of {samples} test samples",
-            softmax_accuracy * 100.0,
-            goodness_accuracy * 100.0,
-        ),
+        Event::Eval {
+            epoch,
+            samples,
+            softmax_accuracy,
+            goodness_accuracy,
+            last_layer_accuracy,
+        } => {
+            let named = [
+                ("softmax", Some(*softmax_accuracy)),
+                ("goodness", *goodness_accuracy),
+                ("last layer", *last_layer_accuracy),
+            ];
+            let said: Vec<String> = named
+                .into_iter()
+                .filter_map(|(name, fraction)| Some(format!("{name} {:.2} %", fraction? * 100.0)))
+                .collect();
+            format!("epoch {epoch}: {} of {samples} test samples", said.join(", "))
+        }
         Event::Note { message } => message.clone(),
         Event::Saved { file, .. } => format!("model written to {file}"),
         Event::Restored { rows, checkpoints } => format!(

@@ -27,10 +27,16 @@ fn refused(args: &[&str], says: &[&str]) {
 
 #[test]
 fn train_export_eval_agree() {
+    train_export_eval(&[], "goodness_accuracy");
+    train_export_eval(&["--objective=softmax"], "last_layer_accuracy");
+}
+
+/// `other` is the accuracy beside the softmax classifier's.
+fn train_export_eval(flags: &[&str], other: &str) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("m.safetensors");
     let file = file.to_str().unwrap();
-    let (code, out, _) = run(&[&["train", "--json", "--out", file], TINY].concat());
+    let (code, out, _) = run(&[&["train", "--json", "--out", file], TINY, flags].concat());
     assert_eq!(code, 0);
     let events = events(&out);
     let named = |name: &str| events.iter().filter(|e| e["event"] == name).collect::<Vec<_>>();
@@ -43,7 +49,8 @@ fn train_export_eval_agree() {
     let eval: Value = serde_json::from_str(out.trim()).unwrap();
     assert_eq!(eval["model"], done["model"]);
     assert_eq!(eval["softmax_accuracy"], named("eval")[1]["softmax_accuracy"]);
-    assert_eq!(eval["goodness_accuracy"], named("eval")[1]["goodness_accuracy"]);
+    assert!(eval[other].is_f64());
+    assert_eq!(eval[other], named("eval")[1][other]);
 }
 
 #[test]
@@ -134,6 +141,9 @@ fn wrong_values_are_refused_in_one_line() {
     refused(&["up", "-n", "0"], &["--nodes 0"]);
     refused(&["up", "--silence=0"], &["--silence 0", "1 to 3600"]);
     refused(&["up", "--negatives=none"], &["--negatives none", "random", "fixed"]);
+    let softmax = |flag| ["train", "--objective=softmax", flag];
+    refused(&softmax("--negatives=random"), &["--negatives random", "softmax objective"]);
+    refused(&softmax("--classifier=goodness"), &["--classifier goodness", "softmax objective"]);
     refused(&["join", "--listen=nowhere"], &["--listen nowhere", "IP:PORT"]);
     refused(&["join", "--no-such-flag"], &["--no-such-flag"]);
     refused(&["export", "--out=x", "--store=/no/such/folder"], &["/no/such/folder"]);

@@ -79,8 +79,7 @@ impl Mathematics for Real {
             state.train_first(spec, place, &input, &Inline)
         } else {
             let below = Row { layer: place.layer - 1, shard: 0 };
-            let (batch, width) = (input.labels.len(), spec.width(below));
-            let read = |bytes: &&[u8]| decode(bytes, spec.wire, batch, width, spec.classes);
+            let read = |bytes: &&[u8]| decode(bytes, spec, below);
             let shards: Vec<Activations> = inputs.iter().map(|it| read(it).unwrap()).collect();
             state.train(spec, place, &concat(&shards), &input.labels, &Inline)
         };

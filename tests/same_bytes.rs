@@ -17,11 +17,11 @@ const SMALL: &[&str] = &[
 ];
 
 /// Trains alone with one and two threads, and with one, two and four nodes.
-fn check(wire: &str, shards: &str) {
+fn check(wire: &str, other: &str) {
     let folder = tempfile::tempdir().unwrap();
     let meet = format!("--rendezvous={}", folder.path().display());
     let out = format!("--out={}", folder.path().join("model").display());
-    let spec = [SMALL, &["--json", wire, shards]].concat();
+    let spec = [SMALL, &["--json", wire, other]].concat();
     let alone = model_of(&[&["train", "--threads=1"], &spec[..]].concat());
     assert_eq!(model_of(&[&["train", "--threads=2"], &spec[..]].concat()), alone);
     for (nodes, threads) in [("1", "2"), ("2", "1"), ("4", "1")] {
@@ -48,6 +48,11 @@ fn u8_one_shard() {
 #[test]
 fn u8_two_shards() {
     check("--wire=u8", "--shards=2");
+}
+
+#[test]
+fn u8_softmax_objective() {
+    check("--wire=u8", "--objective=softmax");
 }
 
 /// Long enough that a node can join and another leave in the middle.

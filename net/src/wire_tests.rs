@@ -44,7 +44,7 @@ fn heartbeat() -> Message {
 }
 
 fn score() -> Score {
-    Score { epoch: 1, samples: 1_000, softmax_correct: 900, goodness_correct: 910 }
+    Score { epoch: 1, samples: 1_000, softmax_correct: 900, other_correct: 910 }
 }
 
 fn every_kind() -> Vec<Message> {

@@ -1,7 +1,15 @@
-//! `ffp2p eval`: how well an exported model does, by both classifiers.
+//! `ffp2p eval`: how well an exported model does, by each classifier that its objective has.
 
 use super::{CommandError, threads};
-use crate::{cli::EvalArgs, data::Source, export::Model, node::Pool, spec::Classifier, view::line};
+use crate::{
+    cli::EvalArgs,
+    data::Source,
+    export::{Model, other_correct},
+    ff::Objective,
+    node::Pool,
+    spec::Classifier,
+    view::line,
+};
 
 pub(super) fn run(args: EvalArgs) -> Result<(), CommandError> {
     let pool = Pool::new(threads(args.threads, Pool::usual_threads(1))?);
@@ -19,22 +27,28 @@ pub(super) fn run(args: EvalArgs) -> Result<(), CommandError> {
     }
     let found = model.evaluate(&data, usize::MAX, &pool);
     let fraction = |correct: u32| f64::from(correct) / f64::from(found.samples.max(1));
-    let (softmax, goodness) = (fraction(found.softmax_correct), fraction(found.goodness_correct));
+    let (softmax, other) =
+        (fraction(found.softmax_correct), fraction(other_correct(&model.spec, &found)));
+    let (name, field) = match network.objective {
+        Objective::Goodness => ("goodness", "goodness_accuracy"),
+        Objective::Softmax => ("last layer", "last_layer_accuracy"),
+    };
     let hash = model.hash().to_string();
     if args.json {
         let answer = serde_json::json!({
             "event": "eval",
             "samples": found.samples,
             "softmax_accuracy": softmax,
-            "goodness_accuracy": goodness,
+            field: other,
             "model": hash,
         });
         line(&answer.to_string());
     } else {
-        let lead = |which| if model.spec.classifier == which { " (the run's)" } else { "" };
+        let lead = |is_lead| if is_lead { " (the run's)" } else { "" };
+        let by_softmax = model.spec.classifier == Classifier::Softmax;
         line(&format!("model {hash}"));
-        line(&format!("softmax  {:.2} %{}", softmax * 100.0, lead(Classifier::Softmax)));
-        line(&format!("goodness {:.2} %{}", goodness * 100.0, lead(Classifier::Goodness)));
+        line(&format!("{:10} {:.2} %{}", "softmax", softmax * 100.0, lead(by_softmax)));
+        line(&format!("{name:10} {:.2} %{}", other * 100.0, lead(!by_softmax)));
         line(&format!("on {} test samples of {}", found.samples, data.id()));
     }
     Ok(())

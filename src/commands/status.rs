@@ -9,7 +9,12 @@ use super::{
     observer::{Observer, find},
     runtime,
 };
-use crate::{cli::StatusArgs, spec::Spec, view::line};
+use crate::{
+    cli::StatusArgs,
+    node::eval_event,
+    spec::Spec,
+    view::{in_words, line},
+};
 
 /// How long peers get to say how they are: three heartbeats.
 const LISTEN: Duration = Duration::from_millis(1_600);
@@ -112,12 +117,7 @@ fn as_table(spec: &Spec, snapshot: &Snapshot) -> String {
         ));
     }
     if let Some(score) = snapshot.scores.last() {
-        let percent = |right: u32| 100.0 * f64::from(right) / f64::from(score.samples.max(1));
-        let (softmax, goodness) = (percent(score.softmax_correct), percent(score.goodness_correct));
-        lines.push(format!(
-            "epoch {}: softmax {softmax:.2} %, goodness {goodness:.2} %",
-            score.epoch
-        ));
+        lines.extend(in_words(&eval_event(spec, score)));
     }
     lines.join("\n")
 }

@@ -37,7 +37,7 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
         }
         if done % plan.epoch_steps == 0 {
             let epoch = done / plan.epoch_steps;
-            view.show(&eval_event(&score(&network, &spec, &data, epoch, &pool)));
+            view.show(&eval_event(&spec, &score(&network, &spec, &data, epoch, &pool)));
         }
     }
     let model = Model { spec, network, ledger: Vec::new() };

@@ -276,7 +276,7 @@ mod tests {
     /// Softmax regression by plain gradient descent: how far a linear model gets.
     fn linear_accuracy(train: u32, test: u32) -> f64 {
         let all = |count: u32| (0..count).collect::<Vec<_>>();
-        let inputs = gather(&TRAIN.images(train, 2), &all(train), 0);
+        let inputs = gather(&TRAIN.images(train, 2), &all(train));
         let labels = TRAIN.labels(train);
         let mut weights = Array2::<f32>::zeros((PIXELS, CLASSES));
         let batch = 100;
@@ -293,7 +293,7 @@ mod tests {
                 weights.scaled_add(-rate / batch as f32, &x.t().dot(&error));
             }
         }
-        let logits = gather(&TEST.images(test, 2), &all(test), 0).dot(&weights);
+        let logits = gather(&TEST.images(test, 2), &all(test)).dot(&weights);
         let right = logits
             .outer_iter()
             .zip(TEST.labels(test))

@@ -71,17 +71,15 @@ impl fmt::Debug for Images {
     }
 }
 
-/// The given images as rows of a batch, [samples, width], scaled to [0, 1]; the first `blank`
-/// pixels of every row are zero, which leaves room for a label.
+/// The given images as rows of a batch, [samples, width], scaled to [0, 1].
 ///
 /// # Panics
 /// If `samples` names an image that is not there.
-pub fn gather(images: &Images, samples: &[u32], blank: usize) -> Array2<f32> {
+pub fn gather(images: &Images, samples: &[u32]) -> Array2<f32> {
     let mut batch = Array2::zeros((samples.len(), images.width));
     for (mut row, &sample) in batch.outer_iter_mut().zip(samples) {
         let pixels = aview1(images.row(sample as usize));
         row.zip_mut_with(&pixels, |to, &from| *to = f32::from(from) / 255.0);
-        row.iter_mut().take(blank).for_each(|to| *to = 0.0);
     }
     batch
 }
@@ -184,14 +182,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_is_scaled_and_leaves_room_for_the_label() {
+    fn a_batch_is_scaled() {
         let images = Images { width: 4, pixels: vec![0, 51, 102, 255, 255, 255, 0, 51] };
-        let batch = gather(&images, &[1, 0, 1], 1);
+        let batch = gather(&images, &[1, 0, 1]);
         let expected =
-            ndarray::array![[0.0, 1.0, 0.0, 0.2], [0.0, 0.2, 0.4, 1.0], [0.0, 1.0, 0.0, 0.2]];
+            ndarray::array![[1.0, 1.0, 0.0, 0.2], [0.0, 0.2, 0.4, 1.0], [1.0, 1.0, 0.0, 0.2]];
         assert_eq!(batch, expected);
-        assert_eq!(gather(&images, &[1], 9).sum(), 0.0);
-        assert_eq!(gather(&images, &[], 0).dim(), (0, 4));
+        assert_eq!(gather(&images, &[]).dim(), (0, 4));
     }
 
     #[test]

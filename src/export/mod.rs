@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     checkpoint,
     data::{Data, gather},
-    ff::{Evaluation, Network, NetworkError, Workers, model_hash},
+    ff::{Evaluation, Network, NetworkError, Objective, Workers, model_hash},
     spec::{ForeignSpecError, Spec},
     whole,
 };
@@ -138,7 +138,7 @@ impl Model {
         Hash(*model_hash(&self.network.tensors()).as_bytes())
     }
 
-    /// Scores both classifiers on the first `samples` test samples.
+    /// Scores the classifiers on the first `samples` test samples.
     pub fn evaluate(&self, data: &Data, samples: usize, workers: &dyn Workers) -> Evaluation {
         evaluate(&self.network, data, samples, workers)
     }
@@ -227,7 +227,16 @@ pub(crate) fn score(
         epoch,
         samples: found.samples,
         softmax_correct: found.softmax_correct,
-        goodness_correct: found.goodness_correct,
+        other_correct: other_correct(spec, &found),
+    }
+}
+
+/// Right answers of the classifier beside softmax: goodness, or the last layer alone where the
+/// objective has no goodness to compare.
+pub(crate) fn other_correct(spec: &Spec, found: &Evaluation) -> u32 {
+    match spec.network.objective {
+        Objective::Goodness => found.goodness_correct,
+        Objective::Softmax => found.layers_correct.last().copied().unwrap_or(0),
     }
 }
 
@@ -239,7 +248,7 @@ fn evaluate(network: &Network, data: &Data, samples: usize, workers: &dyn Worker
     for start in (0..count).step_by(BLOCK) {
         let end = (start + BLOCK).min(count);
         let samples: Vec<u32> = (start as u32..end as u32).collect();
-        let pixels = gather(images, &samples, network.spec().classes);
+        let pixels = gather(images, &samples);
         total = total.and(&network.evaluate(&pixels, &labels[start..end], workers));
     }
     total

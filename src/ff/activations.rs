@@ -1,43 +1,46 @@
 //! What a layer reads: the first one a mini-batch of images, an upper one the layer below.
 //!
-//! The rule: rows come in the order positive, negative, neutral pass, each in batch order.
+//! The rule: rows come in the order positive, negative, neutral pass, each in batch order; the
+//! softmax objective has the neutral pass alone.
 
 use ndarray::Array2;
 
+use super::first::prepare;
 use super::matrix::columns_mut;
+use super::spec::NetworkSpec;
 
 /// What the first layer reads in one step, B samples of D pixels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FirstInput {
-    /// B x D pixels as they are (about 0 to 1, not normalised), row-major, the label slots zero.
+    /// B x D pixels as `prepare` leaves them, row-major.
     pub pixels: Array2<f32>,
     /// B right labels.
     pub labels: Vec<u8>,
-    /// B wrong labels.
+    /// B wrong labels; none without a negative pass.
     pub negatives: Vec<u8>,
 }
 
 impl FirstInput {
-    /// Clears the label slots (the first `classes` pixels) of a mini-batch.
+    /// A mini-batch of images as they are (B x D, about 0 to 1).
     #[must_use]
     pub fn new(
-        mut pixels: Array2<f32>,
+        spec: &NetworkSpec,
+        pixels: Array2<f32>,
         labels: Vec<u8>,
         negatives: Vec<u8>,
-        classes: usize,
     ) -> Self {
-        columns_mut(&mut pixels, 0..classes).fill(0.0);
-        Self { pixels, labels, negatives }
+        Self { pixels: prepare(spec, pixels), labels, negatives }
     }
 }
 
 /// What a row, or a whole layer, hands to the next layer for one step of B samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activations {
-    /// 3B x H outputs, row-major, none below zero; each row of each shard has mean square 1 or is
-    /// all zero.
+    /// 3B x H outputs (B x H with the softmax objective), row-major, none below zero; each row of
+    /// each shard has mean square 1 or is all zero.
     pub states: Array2<f32>,
-    /// B x classes logits of the neutral pass, row-major, accumulated over the layers so far.
+    /// B x classes logits of the neutral pass, row-major, accumulated over the layers so far; B x 0
+    /// with the softmax objective.
     pub logits: Array2<f32>,
 }
 
@@ -86,11 +89,5 @@ mod tests {
         assert!(both.states.is_standard_layout());
         assert_eq!(concat(std::slice::from_ref(&a)), a);
         assert_eq!(concat_owned(vec![a.clone()]), a);
-    }
-
-    #[test]
-    fn a_first_input_has_empty_label_slots() {
-        let input = FirstInput::new(array![[1.0, 2.0, 3.0]], vec![0], vec![1], 2);
-        assert_eq!(input.pixels, array![[0.0, 0.0, 3.0]]);
     }
 }

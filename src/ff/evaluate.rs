@@ -6,12 +6,13 @@
 use ndarray::Array2;
 
 use super::activations::{Activations, concat_owned};
-use super::first::{Labels, Scales};
+use super::first::{Labels, Scales, prepare};
 use super::goodness;
-use super::matrix::{argmax_rows, columns_mut, flat, flat_mut, rows};
+use super::matrix::{argmax_rows, flat, flat_mut, rows};
 use super::network::Network;
 use super::product::product;
 use super::row::RowState;
+use super::spec::Objective;
 use super::workers::Workers;
 
 /// Images that go up the stack together.
@@ -22,11 +23,13 @@ const BLOCK: usize = 128;
 pub struct Evaluation {
     /// Images.
     pub samples: u32,
-    /// By the largest accumulated logit of the neutral pass (one pass per image).
+    /// By the largest logit of the neutral pass, over all layers (one pass per image).
     pub softmax_correct: u32,
-    /// By the label whose input has the largest goodness (one pass per class).
+    /// By the label whose input has the largest goodness (one pass per class); 0 with the softmax
+    /// objective, whose input has no label.
     pub goodness_correct: u32,
-    /// By the largest logit accumulated up to each layer; the first layer speaks for itself.
+    /// By the largest logit accumulated up to each layer, where the first layer speaks for itself;
+    /// with the softmax objective by each layer's own.
     pub layers_correct: Vec<u32>,
 }
 
@@ -45,9 +48,11 @@ impl Evaluation {
 
 /// What a block of N images gives.
 struct Scores {
-    /// N x classes for each layer.
-    logits: Vec<Array2<f32>>,
-    /// N x classes: goodness of each label hypothesis.
+    /// N x classes for each layer: accumulated, or its own with the softmax objective.
+    layers: Vec<Array2<f32>>,
+    /// N x classes: all layers together.
+    logits: Array2<f32>,
+    /// N x hypotheses: goodness of each label.
     goodness: Array2<f32>,
 }
 
@@ -58,7 +63,8 @@ enum Below {
 }
 
 impl Network {
-    /// Classifies images in both ways: `pixels` N x D as they are (label slots are ignored).
+    /// Classifies images in every way that the objective has: `pixels` N x D as they are (label
+    /// slots are ignored).
     ///
     /// # Panics
     /// If an image is not as wide as the input.
@@ -69,41 +75,40 @@ impl Network {
         labels: &[u8],
         workers: &dyn Workers,
     ) -> Evaluation {
-        let depth = self.spec().depth();
-        let mut layers = vec![0; depth];
-        let (mut by_goodness, mut start) = (0, 0);
-        self.blocks(pixels, self.spec().classes, workers, |scores| {
-            let labels = &labels[start..start + scores.goodness.nrows()];
-            for (layer, logits) in layers.iter_mut().zip(&scores.logits) {
-                *layer += count(&argmax_rows(logits), labels);
-            }
-            by_goodness += count(&argmax_rows(&scores.goodness), labels);
+        let hypotheses = match self.spec().objective {
+            Objective::Goodness => self.spec().classes,
+            Objective::Softmax => 0,
+        };
+        let mut start = 0;
+        let mut total = Evaluation::default();
+        self.blocks(pixels, hypotheses, workers, |scores| {
+            let labels = &labels[start..start + scores.logits.nrows()];
             start += labels.len();
+            total = std::mem::take(&mut total).and(&Evaluation {
+                samples: labels.len() as u32,
+                softmax_correct: correct(&scores.logits, labels),
+                goodness_correct: correct(&scores.goodness, labels),
+                layers_correct: scores.layers.iter().map(|it| correct(it, labels)).collect(),
+            });
         });
-        Evaluation {
-            samples: start as u32,
-            softmax_correct: layers[depth - 1],
-            goodness_correct: by_goodness,
-            layers_correct: layers,
-        }
+        total
     }
 
-    /// The label of each image by its accumulated logits: one neutral pass.
+    /// The label of each image by its logits over all layers: one neutral pass.
     ///
     /// # Panics
     /// If an image is not as wide as the input.
     #[must_use]
     pub fn predict_softmax(&self, pixels: &Array2<f32>, workers: &dyn Workers) -> Vec<u8> {
         let mut labels = Vec::with_capacity(pixels.nrows());
-        let top = self.spec().depth() - 1;
-        self.blocks(pixels, 0, workers, |scores| labels.extend(argmax_rows(&scores.logits[top])));
+        self.blocks(pixels, 0, workers, |scores| labels.extend(argmax_rows(&scores.logits)));
         labels
     }
 
     /// The label of each image by goodness, summed over the layers that count: one pass per class.
     ///
     /// # Panics
-    /// If an image is not as wide as the input.
+    /// If an image is not as wide as the input, or the objective is not goodness.
     #[must_use]
     pub fn predict_goodness(&self, pixels: &Array2<f32>, workers: &dyn Workers) -> Vec<u8> {
         let mut labels = Vec::with_capacity(pixels.nrows());
@@ -125,8 +130,7 @@ impl Network {
             let end = pixels.nrows().min(start + BLOCK);
             let mut block = Array2::zeros((end - start, pixels.ncols()));
             block.assign(&rows(pixels, start..end));
-            columns_mut(&mut block, 0..self.spec().classes).fill(0.0);
-            done(&self.scores(block, hypotheses, workers));
+            done(&self.scores(prepare(self.spec(), block), hypotheses, workers));
         }
     }
 
@@ -136,10 +140,17 @@ impl Network {
         let spec = self.spec();
         let images = pixels.nrows();
         let mut total = vec![0.0; images * (hypotheses + 1)];
-        let mut logits = Vec::with_capacity(spec.depth());
+        let mut layers = Vec::with_capacity(spec.depth());
         let nothing = Array2::zeros((images, spec.classes));
-        let scales = Scales::new(spec, &pixels);
-        let mut below = Below::Images(pixels, scales);
+        let mut below = match spec.objective {
+            Objective::Goodness => {
+                let scales = Scales::new(spec, &pixels);
+                Below::Images(pixels, scales)
+            }
+            Objective::Softmax => {
+                Below::Layer(Activations { states: pixels, logits: nothing.clone() })
+            }
+        };
         for (layer, shards_of) in self.rows().chunks(spec.shards).enumerate() {
             let mut shards = Vec::with_capacity(shards_of.len());
             for state in shards_of {
@@ -156,20 +167,27 @@ impl Network {
                 if spec.counts(layer) {
                     total.iter_mut().zip(&squares).for_each(|(total, g)| *total += g);
                 }
-                let said = match &below {
-                    Below::Layer(below) if spec.counts(layer - 1) => &below.logits,
-                    Below::Layer(_) | Below::Images(..) => &nothing,
-                };
                 let neutral = rows(&states, 0..images);
+                let said = match (&below, spec.objective) {
+                    (Below::Layer(below), Objective::Goodness) if spec.counts(layer - 1) => {
+                        &below.logits
+                    }
+                    _ => &nothing,
+                };
                 let logits = state.logits(neutral, said, workers);
                 shards.push(Activations { states, logits });
             }
             let layer = concat_owned(shards);
-            logits.push(layer.logits.clone());
+            layers.push(layer.logits.clone());
             below = Below::Layer(layer);
         }
+        let logits = match spec.objective {
+            Objective::Goodness => layers[spec.depth() - 1].clone(),
+            Objective::Softmax => layers.iter().fold(nothing, |sum, own| sum + own),
+        };
         let hypothesis = |(image, label)| total[(label + 1) * images + image];
-        Scores { logits, goodness: Array2::from_shape_fn((images, hypotheses), hypothesis) }
+        let goodness = Array2::from_shape_fn((images, hypotheses), hypothesis);
+        Scores { layers, logits, goodness }
     }
 
     fn pre_activations(
@@ -197,6 +215,11 @@ impl Network {
     }
 }
 
-fn count(said: &[u8], labels: &[u8]) -> u32 {
+/// How often the largest score is the label's; never where there are no scores.
+fn correct(scores: &Array2<f32>, labels: &[u8]) -> u32 {
+    if scores.is_empty() {
+        return 0;
+    }
+    let said = argmax_rows(scores);
     said.iter().zip(labels).filter(|(said, label)| said == label).count() as u32
 }

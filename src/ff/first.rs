@@ -1,4 +1,5 @@
 //! The first layer's share of work: every label of an image costs one row add, not one product.
+//! Where no label enters the input, an image is a layer's output like any other.
 //!
 //! The rule: an image is multiplied once. With x the image with empty label slots and s the label
 //! strength, the length r of the input is the same for every label y, so the normalised input's
@@ -9,9 +10,25 @@ use ndarray::Array2;
 use super::activations::FirstInput;
 use super::goodness::add_columns;
 use super::lanes::{inverse_rms, sum_squares};
-use super::matrix::{flat, flat_mut};
-use super::spec::NetworkSpec;
+use super::matrix::{columns_mut, flat, flat_mut};
+use super::spec::{NetworkSpec, Objective};
 use super::workers::{Workers, each, share};
+
+/// Images (N x D, as they are) as the first layer reads them. Goodness: with empty label slots and
+/// not scaled, because the label counts for the scale. Softmax: scaled to mean square 1.
+pub(crate) fn prepare(spec: &NetworkSpec, mut pixels: Array2<f32>) -> Array2<f32> {
+    match spec.objective {
+        Objective::Goodness => columns_mut(&mut pixels, 0..spec.label_slots()).fill(0.0),
+        Objective::Softmax => {
+            let width = pixels.ncols();
+            for row in flat_mut(&mut pixels).chunks_exact_mut(width) {
+                let scale = inverse_rms(sum_squares(row), width);
+                row.iter_mut().for_each(|x| *x *= scale);
+            }
+        }
+    }
+    pixels
+}
 
 /// What a label adds to the product `x W` of an image.
 pub(crate) struct Labels<'a> {
@@ -122,5 +139,23 @@ impl Scales {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+    use crate::ff::Optimizer;
+
+    #[test]
+    fn images_are_prepared_for_the_objective() {
+        let spec = |objective| NetworkSpec::usual(objective, Optimizer::Sgd, vec![4, 2], 2);
+        let pixels = array![[1.0, 1.0, 3.0, 1.0], [0.0, 0.0, 0.0, 0.0]];
+        let slots = prepare(&spec(Objective::Goodness), pixels.clone());
+        assert_eq!(slots, array![[0.0, 0.0, 3.0, 1.0], [0.0, 0.0, 0.0, 0.0]]);
+        let scaled = prepare(&spec(Objective::Softmax), pixels.clone());
+        assert!((scaled - pixels / 3f32.sqrt()).iter().all(|x| x.abs() < 1e-6));
     }
 }

@@ -7,7 +7,7 @@
 //! The directions climb ln p for positive and ln (1 - p) for negative samples. The factor 2 of
 //! d(h^2) is dropped, as in ffnew.m, so they are half the gradient.
 
-use super::lanes::{inverse_rms, relu, sigmoid, softplus, sum, sum_squares};
+use super::lanes::{dot, inverse_rms, relu, sigmoid, softplus, sum, sum_squares};
 use super::workers::{Workers, each, share};
 
 /// How much of the running mean stays at each step (ffnew.m).
@@ -39,6 +39,31 @@ pub(crate) fn normalize(h: &[f32], goodness: &[f32], outputs: &mut [f32], worker
             let scale = inverse_rms(goodness, width);
             for (y, x) in output.iter_mut().zip(h) {
                 *y = x * scale;
+            }
+        }
+    });
+}
+
+/// Back through [`normalize`] and the ReLU, per row and in place: `directions` of the outputs
+/// become directions d of the pre-activations. With y = h / r of mean square 1 over n units,
+/// (d - y (d y) / n) / r where h is above zero, 0 elsewhere.
+pub(crate) fn unnormalize(
+    outputs: &[f32],
+    goodness: &[f32],
+    directions: &mut [f32],
+    workers: &dyn Workers,
+) {
+    let width = outputs.len() / goodness.len();
+    let rows = share(goodness.len(), 1, workers);
+    let inputs = outputs.chunks(rows * width).zip(goodness.chunks(rows));
+    let parts = directions.chunks_mut(rows * width).zip(inputs);
+    each(workers, parts, &|(directions, (outputs, goodness)): (&mut [f32], (&[f32], &[f32]))| {
+        let rows = outputs.chunks_exact(width).zip(goodness);
+        for (row, (outputs, &goodness)) in directions.chunks_exact_mut(width).zip(rows) {
+            let scale = inverse_rms(goodness, width);
+            let along = dot(row, outputs) / width as f32;
+            for (d, &y) in row.iter_mut().zip(outputs) {
+                *d = if y > 0.0 { (*d - y * along) * scale } else { 0.0 };
             }
         }
     });

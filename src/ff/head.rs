@@ -1,7 +1,8 @@
 //! The softmax head of a row: what its neutral outputs say about the label.
 //!
-//! The rule: only the head's own weights learn from it. Logits accumulate up the stack, so a
-//! head corrects what the layers below already said, and nothing ever travels down.
+//! The rule: nothing ever travels down to another row. With the goodness objective only the head's
+//! own weights learn from it, and it corrects what the layers below already said; with the softmax
+//! objective it stands alone and its row learns with it.
 
 use ndarray::Array2;
 

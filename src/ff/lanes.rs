@@ -52,6 +52,21 @@ pub(crate) fn sum_squares(row: &[f32]) -> f32 {
     reduce(lanes)
 }
 
+/// The sum of the products of two rows of one length.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    for (lane, (x, y)) in lanes.iter_mut().zip(a.remainder().iter().zip(b.remainder())) {
+        *lane += x * y;
+    }
+    for (a, b) in a.zip(b) {
+        for k in 0..LANES {
+            lanes[k] += a[k] * b[k];
+        }
+    }
+    reduce(lanes)
+}
+
 /// The largest entry of a row without negative entries; 0 for an empty one.
 pub(crate) fn max(row: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if b > a { b } else { a };
@@ -115,6 +130,8 @@ mod tests {
             let n = f32::from(n);
             assert_eq!(sum(&row), n * (n - 1.0).max(0.0) / 2.0);
             assert_eq!(sum_squares(&row), row.iter().map(|x| x * x).sum::<f32>());
+            let twice: Vec<f32> = row.iter().map(|x| 2.0 * x).collect();
+            assert_eq!(dot(&row, &twice), 2.0 * sum_squares(&row));
             assert_eq!(max(&row), (n - 1.0).max(0.0));
         }
     }

@@ -4,6 +4,7 @@
 //! written order, and threads are an argument ([`Workers`]) that never changes a result.
 
 mod activations;
+mod check;
 mod evaluate;
 mod first;
 mod goodness;
@@ -13,6 +14,7 @@ mod matrix;
 mod negatives;
 mod network;
 mod optim;
+mod passes;
 mod product;
 mod rng;
 mod row;
@@ -24,13 +26,14 @@ mod wire;
 mod workers;
 
 pub use activations::{Activations, FirstInput, concat};
+pub use check::SpecError;
 pub use evaluate::Evaluation;
 pub use negatives::{epoch_order, negative_labels};
 pub use network::{Network, NetworkError};
 pub use optim::Parameter;
 pub use rng::{Key, Purpose, Stream};
 pub use row::{RowState, StepReport};
-pub use spec::{Negatives, NetworkSpec, Objective, Optimizer, Row, SpecError, Wire};
+pub use spec::{Negatives, NetworkSpec, Objective, Optimizer, Row, Wire};
 pub use tensors::{Tensor, model_hash};
 pub use wire::{WireError, decode, encode, encoded_len, round};
 pub use workers::{Inline, Task, Workers};

@@ -6,13 +6,15 @@
 use super::rng::{Key, Purpose};
 use super::spec::{Negatives, NetworkSpec};
 
-/// A wrong label for each of a batch's samples, uniform over the wrong classes. `samples` are
-/// numbers in the data set, `labels` their right labels (below `classes`).
+/// A wrong label for each of a batch's samples, uniform over the wrong classes; none where there is
+/// no negative pass. `samples` are numbers in the data set, `labels` their right labels (below
+/// `classes`).
 #[must_use]
 pub fn negative_labels(spec: &NetworkSpec, epoch: u64, samples: &[u32], labels: &[u8]) -> Vec<u8> {
     let key = match spec.negatives {
         Negatives::Fixed => Key::new(spec.seed, Purpose::FixedNegative),
         Negatives::Random => Key { epoch, ..Key::new(spec.seed, Purpose::RandomNegative) },
+        Negatives::None => return Vec::new(),
     };
     let mut stream = key.stream();
     let wrong = |(&sample, &label): (&u32, &u8)| {

@@ -4,8 +4,9 @@
 //! between layers exactly as the wire rounds them. Whatever peers do must equal this.
 
 use super::activations::{Activations, FirstInput, concat_owned};
+use super::check::SpecError;
 use super::row::{RowState, StepReport};
-use super::spec::{NetworkSpec, Row, SpecError};
+use super::spec::{NetworkSpec, Row};
 use super::wire::round;
 use super::workers::Workers;
 

@@ -3,7 +3,7 @@
 //! The rule: all passes of a step see the weights from before the step; what is handed on never
 //! depends on what the step then learns.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 
 use super::activations::{Activations, FirstInput};
 use super::first::{Labels, Scales};
@@ -11,9 +11,8 @@ use super::matrix::{flat, flat_mut, rows};
 use super::optim::{Parameter, Rule};
 use super::product::{Gradient, product, update};
 use super::rng::{Key, Purpose};
-use super::spec::{NetworkSpec, Row};
+use super::spec::{NetworkSpec, Objective, Row};
 use super::workers::Workers;
-use super::{goodness, head};
 
 /// The running mean output of a unit before the first step (ffnew.m).
 const FIRST_PEER_MEAN: f32 = 0.5;
@@ -27,7 +26,7 @@ pub struct RowState {
     pub bias: Parameter,
     /// out x classes: from the row's neutral outputs to logits.
     pub head: Parameter,
-    /// Running mean output of each unit in the positive pass.
+    /// Running mean output of each unit in the positive pass; as at first where there is none.
     pub peers: Vec<f32>,
     /// Steps done.
     pub step: u64,
@@ -37,29 +36,35 @@ pub struct RowState {
 /// What one step of a row has to say.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepReport {
-    /// Mean of -ln p over the positive and -ln (1 - p) over the negative samples, in nats.
+    /// What the weights climb down, in nats. Goodness: mean of -ln p over the positive and
+    /// -ln (1 - p) over the negative samples. Softmax: `head_loss`.
     pub loss: f32,
-    /// Mean cross-entropy of the accumulated logits, this row's included, in nats.
+    /// Mean cross-entropy of what the head says, in nats: accumulated logits, this row's included,
+    /// or with the softmax objective its own ones.
     pub head_loss: f32,
-    /// Samples of the mini-batch whose largest accumulated logit was the label's.
+    /// Samples of the mini-batch whose largest such logit was the label's.
     pub correct: u32,
-    /// Mean goodness of the positive pass; the threshold is the row's width.
+    /// Mean goodness of the positive pass (the neutral one where there is no other); the threshold
+    /// is the row's width.
     pub positive_goodness: f32,
-    /// Mean goodness of the negative pass.
+    /// Mean goodness of the negative pass; 0 where there is none.
     pub negative_goodness: f32,
 }
 
+/// What the layers below say (B x [`NetworkSpec::logits_handed_on`]), and the right labels.
+pub(super) type Heard<'a> = (&'a Array2<f32>, &'a [u8]);
+
 /// Buffers kept from step to step. Not part of a row's state: equal to any other.
 #[derive(Debug, Default)]
-struct Scratch {
-    /// 3B x out: pre-activations, then outputs, then directions.
-    h: Array2<f32>,
-    /// First layer only, B x out: shared product, then shared directions.
+pub(super) struct Scratch {
+    /// All passes x out: pre-activations, then outputs, then directions.
+    pub(super) h: Array2<f32>,
+    /// Labelled images only, B x out: shared product, then shared directions.
     shared: Array2<f32>,
-    /// First layer only, classes x out: directions of the label slots.
+    /// Labelled images only, classes x out: directions of the label slots.
     slots: Array2<f32>,
-    /// 3B.
-    goodness: Vec<f32>,
+    /// One a row of `h`.
+    pub(super) goodness: Vec<f32>,
     blocks: Vec<Array2<f32>>,
 }
 
@@ -76,10 +81,10 @@ impl PartialEq for Scratch {
 }
 
 impl Scratch {
-    fn fit(&mut self, batch: usize, width: usize) {
-        if self.h.dim() != (3 * batch, width) {
-            self.h = Array2::zeros((3 * batch, width));
-            self.goodness = vec![0.0; 3 * batch];
+    fn fit(&mut self, rows: usize, width: usize) {
+        if self.h.dim() != (rows, width) {
+            self.h = Array2::zeros((rows, width));
+            self.goodness = vec![0.0; rows];
         }
     }
 
@@ -149,9 +154,42 @@ impl RowState {
         input: &FirstInput,
         workers: &dyn Workers,
     ) -> (Activations, StepReport) {
+        let nothing = Array2::zeros((input.labels.len(), spec.logits_handed_on()));
+        let heard = (&nothing, &input.labels[..]);
+        match spec.objective {
+            Objective::Goodness => self.train_labelled(spec, row, input, heard, workers),
+            Objective::Softmax => self.train_on(spec, row, &input.pixels, heard, workers),
+        }
+    }
+
+    /// One step of a row of an upper layer, on what the layer below hands on (3B x in, or B x in
+    /// with the softmax objective). What it returns is not rounded for the wire.
+    ///
+    /// # Panics
+    /// If the input does not have the spec's shapes, or a label is not below `classes`.
+    pub fn train(
+        &mut self,
+        spec: &NetworkSpec,
+        row: Row,
+        input: &Activations,
+        labels: &[u8],
+        workers: &dyn Workers,
+    ) -> (Activations, StepReport) {
+        self.train_on(spec, row, &input.states, (&input.logits, labels), workers)
+    }
+
+    /// A step on images that wear labels.
+    fn train_labelled(
+        &mut self,
+        spec: &NetworkSpec,
+        row: Row,
+        input: &FirstInput,
+        heard: Heard<'_>,
+        workers: &dyn Workers,
+    ) -> (Activations, StepReport) {
         let (batch, width) = (input.labels.len(), self.peers.len());
         let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.fit(batch, width);
+        scratch.fit(spec.objective.passes() * batch, width);
         scratch.fit_first(batch, width, spec.classes);
         let Scratch { h, shared, .. } = &mut scratch;
         let pixels = input.pixels.view();
@@ -164,8 +202,7 @@ impl RowState {
         };
         let labels = Labels::new(spec, &self.weights.value);
         labels.spread(flat(shared), &scales, flat_mut(h), &label, workers);
-        let nothing = Array2::zeros((batch, spec.classes));
-        let done = self.passes(spec, row, (&nothing, &input.labels), &mut scratch, workers);
+        let done = self.passes(spec, row, heard, &mut scratch, workers);
         let Scratch { h, shared, slots: extra, blocks, .. } = &mut scratch;
         let directions = &flat(h)[..2 * batch * width];
         scales.gather(directions, input, spec.label_strength, shared, extra);
@@ -176,111 +213,30 @@ impl RowState {
         done
     }
 
-    /// One step of a row of an upper layer, on what the layer below hands on (3B x in). What it
-    /// returns is not rounded for the wire.
-    ///
-    /// # Panics
-    /// If the input does not have the spec's shapes, or a label is not below `classes`.
-    pub fn train(
+    /// A step on states of mean square 1, all passes in one matrix.
+    fn train_on(
         &mut self,
         spec: &NetworkSpec,
         row: Row,
-        input: &Activations,
-        labels: &[u8],
+        states: &Array2<f32>,
+        heard: Heard<'_>,
         workers: &dyn Workers,
     ) -> (Activations, StepReport) {
-        let batch = labels.len();
+        let batch = heard.1.len();
         let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.fit(batch, self.peers.len());
-        let states = input.states.view();
-        product(states, self.weights.value.view(), scratch.h.view_mut(), workers);
-        let done = self.passes(spec, row, (&input.logits, labels), &mut scratch, workers);
+        scratch.fit(spec.objective.passes() * batch, self.peers.len());
+        product(states.view(), self.weights.value.view(), scratch.h.view_mut(), workers);
+        let done = self.passes(spec, row, heard, &mut scratch, workers);
         let Scratch { h, blocks, .. } = &mut scratch;
+        let cases = 0..spec.objective.cases() * batch;
         let gradient = Gradient {
-            inputs: rows(&states, 0..2 * batch),
-            directions: rows(h, 0..2 * batch),
+            inputs: rows(states, cases.clone()),
+            directions: rows(h, cases),
             extra: rows(h, 0..0),
         };
         self.learn(spec, batch, &gradient, blocks, workers);
         self.scratch = scratch;
         done
-    }
-
-    /// From pre-activations (without bias) in `scratch.h` to what is handed on, and to directions
-    /// of the positive and negative pass in `scratch.h`. The head learns on the way.
-    fn passes(
-        &mut self,
-        spec: &NetworkSpec,
-        row: Row,
-        (below, labels): (&Array2<f32>, &[u8]),
-        scratch: &mut Scratch,
-        workers: &dyn Workers,
-    ) -> (Activations, StepReport) {
-        let (batch, width) = (labels.len(), self.peers.len());
-        let Scratch { h, goodness, .. } = scratch;
-        let mut states = Array2::zeros(h.dim());
-        let h = flat_mut(h);
-        goodness::activate(h, flat(&self.bias.value), goodness, workers);
-        goodness::normalize(h, goodness, flat_mut(&mut states), workers);
-        let strength = spec.peer_normalization;
-        let peers = goodness::peer_term(&mut self.peers, &h[..batch * width], strength);
-        let (cases, _) = goodness.split_at(2 * batch);
-        let directions = &mut h[..2 * batch * width];
-        goodness::directions(directions, cases, &peers, workers);
-        self.train_bias(spec, batch, directions);
-        let neutral = rows(&states, 2 * batch..3 * batch);
-        let (logits, outcome) = self.train_head(spec, neutral, below, labels, workers);
-        let report = StepReport {
-            loss: goodness::loss(cases, width),
-            head_loss: outcome.loss,
-            correct: outcome.correct,
-            positive_goodness: goodness::mean(&cases[..batch]),
-            negative_goodness: goodness::mean(&cases[batch..]),
-        };
-        let logits = if spec.counts(row.layer) { logits } else { below.clone() };
-        (Activations { states, logits }, report)
-    }
-
-    /// The bias follows the sum of the directions over both passes, without decay.
-    fn train_bias(&mut self, spec: &NetworkSpec, batch: usize, directions: &[f32]) {
-        let mut sums = vec![0.0; self.peers.len()];
-        goodness::add_columns(directions, &mut sums);
-        let rule = Rule::new(spec, self.step, batch, spec.lr, 0.0);
-        for part in self.bias.parts(1) {
-            rule.apply(part, &sums);
-        }
-    }
-
-    /// The accumulated logits, this row's included, from before the head learns from them.
-    fn train_head(
-        &mut self,
-        spec: &NetworkSpec,
-        neutral: ArrayView2<'_, f32>,
-        below: &Array2<f32>,
-        labels: &[u8],
-        workers: &dyn Workers,
-    ) -> (Array2<f32>, head::Outcome) {
-        let logits = self.logits(neutral, below, workers);
-        let mut directions = logits.clone();
-        let outcome = head::directions(&mut directions, labels);
-        let extra = rows(&directions, 0..0);
-        let gradient = Gradient { inputs: neutral, directions: directions.view(), extra };
-        let (lr, decay) = (spec.head_lr, spec.head_weight_decay);
-        let rule = Rule::new(spec, self.step, labels.len(), lr, decay);
-        update(&mut self.head, &gradient, &rule, &mut Vec::new(), workers);
-        (logits, outcome)
-    }
-
-    /// What the layers below say plus what this row says: N x classes.
-    pub(crate) fn logits(
-        &self,
-        neutral: ArrayView2<'_, f32>,
-        below: &Array2<f32>,
-        workers: &dyn Workers,
-    ) -> Array2<f32> {
-        let mut logits = Array2::zeros(below.dim());
-        product(neutral, self.head.value.view(), logits.view_mut(), workers);
-        logits + below
     }
 
     /// The end of a step: the weights follow their directions.

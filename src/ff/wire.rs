@@ -4,16 +4,16 @@
 //! nothing is sent. So a run alone and a run over a network are the same bytes. Everything is
 //! little-endian; a length that is not exactly right is refused before anything is allocated.
 //!
-//! Layout, for 3B rows of states and B rows of logits: F32 has the states, then the logits. U8 has
-//! the 3B scales, the states as one byte each, then the logits; a value is its byte times its
-//! row's scale, and a row's scale is its largest value / 255.
+//! Layout, for the rows of states of all passes and B rows of logits: F32 has the states, then the
+//! logits. U8 has one scale a row, the states as one byte each, then the logits; a value is its byte
+//! times its row's scale, and a row's scale is its largest value / 255.
 
 use ndarray::Array2;
 
 use super::activations::Activations;
 use super::lanes;
 use super::matrix::flat_mut;
-use super::spec::Wire;
+use super::spec::{NetworkSpec, Row, Wire};
 
 /// Why bytes are not activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,12 +35,18 @@ pub enum WireError {
     Logit,
 }
 
-/// The length in bytes of the activations of a mini-batch.
+/// How many rows of states a row hands on, and how many logits, for a mini-batch.
+fn counts(spec: &NetworkSpec) -> (usize, usize) {
+    (spec.objective.passes() * spec.batch_size, spec.batch_size * spec.logits_handed_on())
+}
+
+/// The length in bytes of what a row hands on for a mini-batch. The spec has to be one that passes
+/// its check.
 #[must_use]
-pub fn encoded_len(wire: Wire, batch: usize, width: usize, classes: usize) -> usize {
-    let (rows, logits) = (batch.saturating_mul(3), batch.saturating_mul(classes));
-    let states = rows.saturating_mul(width);
-    match wire {
+pub fn encoded_len(spec: &NetworkSpec, row: Row) -> usize {
+    let (rows, logits) = counts(spec);
+    let states = rows.saturating_mul(spec.width(row));
+    match spec.wire {
         Wire::F32 => states.saturating_add(logits).saturating_mul(4),
         Wire::U8 => rows.saturating_add(logits).saturating_mul(4).saturating_add(states),
     }
@@ -80,9 +86,9 @@ fn put(bytes: &mut Vec<u8>, values: &[f32]) {
 /// The bytes of a mini-batch of activations: layout in the head of this file.
 #[must_use]
 pub fn encode(activations: &Activations, wire: Wire) -> Vec<u8> {
-    let (batch, classes) = activations.logits.dim();
-    let width = activations.states.ncols();
-    let mut bytes = Vec::with_capacity(encoded_len(wire, batch, width, classes));
+    let (count, width) = activations.states.dim();
+    let most = 4 * (activations.states.len() + count + activations.logits.len());
+    let mut bytes = Vec::with_capacity(most);
     let states = activations.states.as_standard_layout();
     let rows = || states.as_slice().unwrap_or_default().chunks_exact(width);
     match wire {
@@ -117,33 +123,30 @@ fn matrix(
     Array2::from_shape_vec((rows, columns), values).map_err(|_| error)
 }
 
-/// The activations in the bytes that another peer sent.
+/// What a row handed on, from the bytes that another peer sent. The spec has to be one that passes
+/// its check.
 ///
 /// # Errors
-/// If the length is not exactly that of a mini-batch of these shapes, or a number is not finite.
-pub fn decode(
-    bytes: &[u8],
-    wire: Wire,
-    batch: usize,
-    width: usize,
-    classes: usize,
-) -> Result<Activations, WireError> {
-    let expected = encoded_len(wire, batch, width, classes);
+/// If the length is not exactly that of a mini-batch of the row, or a number is not finite.
+pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<Activations, WireError> {
+    let expected = encoded_len(spec, row);
     if bytes.len() != expected {
         return Err(WireError::Length { expected, found: bytes.len() });
     }
-    let (states, logits) = bytes.split_at(expected - 4 * batch * classes);
-    let logits = matrix(batch, floats(logits).collect(), f32::is_finite, WireError::Logit)?;
-    let values = match wire {
+    let (rows, logits) = counts(spec);
+    let (states, logits) = bytes.split_at(expected - 4 * logits);
+    let logits = floats(logits).collect();
+    let logits = matrix(spec.batch_size, logits, f32::is_finite, WireError::Logit)?;
+    let values = match spec.wire {
         Wire::F32 => floats(states).collect(),
         Wire::U8 => {
-            let (scales, states) = states.split_at(12 * batch);
-            let rows = floats(scales).zip(states.chunks_exact(width.max(1)));
+            let (scales, states) = states.split_at(4 * rows);
+            let rows = floats(scales).zip(states.chunks_exact(spec.width(row)));
             rows.flat_map(|(scale, row)| row.iter().map(move |q| f32::from(*q) * scale)).collect()
         }
     };
     let good = |x: f32| x.is_finite() && x >= 0.0;
-    let states = matrix(3 * batch, values, good, WireError::State)?;
+    let states = matrix(rows, values, good, WireError::State)?;
     Ok(Activations { states, logits })
 }
 
@@ -151,19 +154,32 @@ pub fn decode(
 mod tests {
     use super::*;
     use crate::ff::rng::{Key, Purpose};
+    use crate::ff::{Objective, Optimizer};
 
-    const SHAPE: (usize, usize, usize) = (5, 37, 4);
+    const ROW: Row = Row { layer: 0, shard: 0 };
 
-    fn some() -> Activations {
+    /// Both objectives over both wires: 5 samples, 37 units, 4 classes.
+    fn specs() -> Vec<NetworkSpec> {
+        let mut specs = Vec::new();
+        for objective in [Objective::Goodness, Objective::Softmax] {
+            for wire in [Wire::F32, Wire::U8] {
+                let usual = NetworkSpec::usual(objective, Optimizer::Sgd, vec![20, 37], 4);
+                specs.push(NetworkSpec { batch_size: 5, wire, ..usual });
+            }
+        }
+        specs
+    }
+
+    fn some(spec: &NetworkSpec) -> Activations {
         let mut stream = Key::new(1, Purpose::Data).stream();
-        let (batch, width, classes) = SHAPE;
         let value = || lanes::relu(stream.normal());
-        let mut states = Array2::from_shape_simple_fn((3 * batch, width), value);
-        states.row_mut(3).fill(0.0);
-        states.row_mut(4).fill(1e-42);
-        states.row_mut(5).fill(f32::MAX);
-        states.row_mut(6).fill(f32::MIN_POSITIVE);
-        let logits = Array2::from_shape_simple_fn((batch, classes), || stream.normal());
+        let passes = spec.objective.passes();
+        let mut states = Array2::from_shape_simple_fn((5 * passes, 37), value);
+        states.row_mut(1).fill(0.0);
+        states.row_mut(2).fill(1e-42);
+        states.row_mut(3).fill(f32::MAX);
+        states.row_mut(4).fill(f32::MIN_POSITIVE);
+        let logits = Array2::from_shape_simple_fn((5, spec.logits_handed_on()), || stream.normal());
         Activations { states, logits }
     }
 
@@ -171,19 +187,15 @@ mod tests {
         x.states.iter().chain(&x.logits).map(|x| x.to_bits()).collect()
     }
 
-    fn back(bytes: &[u8], wire: Wire) -> Result<Activations, WireError> {
-        decode(bytes, wire, SHAPE.0, SHAPE.1, SHAPE.2)
-    }
-
     #[test]
     fn round_is_decode_after_encode() {
-        for wire in [Wire::F32, Wire::U8] {
-            let exact = some();
-            let bytes = encode(&exact, wire);
-            assert_eq!(bytes.len(), encoded_len(wire, SHAPE.0, SHAPE.1, SHAPE.2));
+        for spec in specs() {
+            let exact = some(&spec);
+            let bytes = encode(&exact, spec.wire);
+            assert_eq!(bytes.len(), encoded_len(&spec, ROW));
             let mut rounded = exact.clone();
-            round(&mut rounded, wire);
-            assert_eq!(bits(&rounded), bits(&back(&bytes, wire).unwrap()));
+            round(&mut rounded, spec.wire);
+            assert_eq!(bits(&rounded), bits(&decode(&bytes, &spec, ROW).unwrap()));
             let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 0.003 * a.max(4.0);
             assert!(exact.states.iter().zip(&rounded.states).all(near));
             assert_eq!(exact.logits, rounded.logits);
@@ -191,31 +203,38 @@ mod tests {
     }
 
     #[test]
+    fn one_pass_travels_with_the_softmax_objective_and_no_logits() {
+        let lengths: Vec<usize> = specs().iter().map(|spec| encoded_len(spec, ROW)).collect();
+        let goodness = [4 * (15 * 37 + 20), 15 * 37 + 4 * (15 + 20)];
+        assert_eq!(lengths, [goodness[0], goodness[1], 4 * 5 * 37, 5 * 37 + 4 * 5]);
+    }
+
+    #[test]
     fn a_wrong_length_is_refused() {
-        for wire in [Wire::F32, Wire::U8] {
-            let mut bytes = encode(&some(), wire);
+        for spec in specs() {
+            let mut bytes = encode(&some(&spec), spec.wire);
             bytes.push(0);
-            assert!(matches!(back(&bytes, wire), Err(WireError::Length { .. })));
+            assert!(matches!(decode(&bytes, &spec, ROW), Err(WireError::Length { .. })));
             for end in 0..bytes.len() - 1 {
-                assert!(back(&bytes[..end], wire).is_err());
+                assert!(decode(&bytes[..end], &spec, ROW).is_err());
             }
-            let huge = decode(&bytes, wire, usize::MAX, usize::MAX, 2);
-            assert!(matches!(huge, Err(WireError::Length { .. })));
         }
     }
 
     #[test]
     fn numbers_that_are_none_are_refused() {
-        for wire in [Wire::F32, Wire::U8] {
+        for spec in specs() {
             for bad in [f32::NAN, f32::INFINITY, -1.0] {
-                let mut bytes = encode(&some(), wire);
+                let mut bytes = encode(&some(&spec), spec.wire);
                 bytes[..4].copy_from_slice(&bad.to_le_bytes());
-                assert_eq!(back(&bytes, wire), Err(WireError::State), "{wire:?} {bad}");
+                assert_eq!(decode(&bytes, &spec, ROW), Err(WireError::State), "{bad}");
             }
-            let mut bytes = encode(&some(), wire);
-            let end = bytes.len();
-            bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
-            assert_eq!(back(&bytes, wire), Err(WireError::Logit));
+            if spec.objective == Objective::Goodness {
+                let mut bytes = encode(&some(&spec), spec.wire);
+                let end = bytes.len();
+                bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+                assert_eq!(decode(&bytes, &spec, ROW), Err(WireError::Logit));
+            }
         }
     }
 }

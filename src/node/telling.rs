@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use super::{driver::Node, terms::Found};
 use crate::{
     export::{Model, score},
-    ff::Inline,
+    ff::{Inline, Objective},
     report::Event,
+    spec::Spec,
 };
 
 impl Node {
@@ -81,7 +82,7 @@ impl Node {
                 loss: checkpoint.loss_micro as f64 / 1e6,
                 peer: checkpoint.by.to_string(),
             },
-            Notice::Score(score) => eval_event(&score),
+            Notice::Score(score) => eval_event(&self.spec, &score),
             Notice::Blame { peer, reason } => {
                 Event::Note { message: format!("peer {peer} sent {reason}; ignored") }
             }
@@ -120,7 +121,7 @@ impl Node {
                 Ok(model) => score(&model.network, &spec, &data, epoch, &Inline),
                 Err(error) => {
                     tracing::error!(%error, epoch, "an epoch could not be scored");
-                    Score { epoch, samples: 0, softmax_correct: 0, goodness_correct: 0 }
+                    Score { epoch, samples: 0, softmax_correct: 0, other_correct: 0 }
                 }
             };
             // The loop is gone when the node stops; then nobody wants the score.
@@ -151,12 +152,15 @@ impl Node {
 }
 
 /// A score as scripts see it.
-pub(crate) fn eval_event(score: &Score) -> Event {
+pub(crate) fn eval_event(spec: &Spec, score: &Score) -> Event {
     let fraction = |correct: u32| f64::from(correct) / f64::from(score.samples.max(1));
+    let other =
+        |objective| (spec.network.objective == objective).then(|| fraction(score.other_correct));
     Event::Eval {
         epoch: score.epoch,
         samples: score.samples,
         softmax_accuracy: fraction(score.softmax_correct),
-        goodness_accuracy: fraction(score.goodness_correct),
+        goodness_accuracy: other(Objective::Goodness),
+        last_layer_accuracy: other(Objective::Softmax),
     }
 }

@@ -225,8 +225,7 @@ impl Worker {
         let labels = self.course.labels(step);
         let spec = self.course.network();
         let below = Row { layer: place.layer - 1, shard: 0 };
-        let (width, classes) = (spec.width(below), spec.classes);
-        let read = |bytes: &Bytes| decode(bytes, spec.wire, labels.len(), width, classes);
+        let read = |bytes: &Bytes| decode(bytes, spec, below);
         let mut shards = inputs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let input = if shards.len() == 1 { shards.swap_remove(0) } else { concat(&shards) };
         let (handed_on, report) = state.train(spec, place, &input, &labels, &self.pool);

@@ -73,7 +73,7 @@ impl State {
 
     pub(crate) fn learn_score(&mut self, score: Score) {
         let in_plan = (1..=self.plan.epochs()).contains(&score.epoch);
-        let right = score.softmax_correct.max(score.goodness_correct);
+        let right = score.softmax_correct.max(score.other_correct);
         let possible = in_plan && score.samples > 0 && right <= score.samples;
         if possible && !self.scores.contains_key(&score.epoch) {
             self.scores.insert(score.epoch, score);

@@ -79,10 +79,10 @@ pub struct Score {
     pub epoch: u64,
     /// Test samples looked at.
     pub samples: u32,
-    /// Right answers of the one-pass softmax classifier.
+    /// Right answers of the softmax classifier.
     pub softmax_correct: u32,
-    /// Right answers of the goodness classifier.
-    pub goodness_correct: u32,
+    /// Right answers of the run's other classifier; which one follows from its objective.
+    pub other_correct: u32,
 }
 
 /// Everything a peer has to say about itself; sent twice a second and to every new connection.

@@ -59,7 +59,7 @@ pub fn name(bytes: &Bytes) -> BlobRef {
 }
 
 pub fn score(epoch: u64) -> Message {
-    Message::Score(Score { epoch, samples: 10, softmax_correct: 9, goodness_correct: 8 })
+    Message::Score(Score { epoch, samples: 10, softmax_correct: 9, other_correct: 8 })
 }
 
 impl Node {

@@ -1,12 +1,14 @@
 //! Tests of the mathematics as a whole: made-up data, and helpers the other test modules share.
 
 mod definition;
+mod local;
 mod runs;
 
 use ndarray::Array2;
 
 use super::{
-    FirstInput, Key, Network, NetworkSpec, Optimizer, Purpose, Task, Wire, Workers, negative_labels,
+    FirstInput, Key, Network, NetworkSpec, Objective, Optimizer, Purpose, Task, Wire, Workers,
+    negative_labels,
 };
 
 /// As many threads as it says, made anew for every call.
@@ -28,18 +30,24 @@ impl Workers for Scoped {
 
 /// A network of two layers for four classes.
 pub(crate) fn tiny(optimizer: Optimizer, wire: Wire, shards: usize) -> NetworkSpec {
-    let (lr, head_lr) = (optimizer.default_lr(), optimizer.default_head_lr());
+    tiny_for(Objective::Goodness, optimizer, wire, shards)
+}
+
+/// As [`tiny`], with any objective.
+pub(crate) fn tiny_for(
+    objective: Objective,
+    optimizer: Optimizer,
+    wire: Wire,
+    shards: usize,
+) -> NetworkSpec {
     NetworkSpec {
-        optimizer,
         wire,
         shards,
-        lr,
-        head_lr,
         batch_size: 16,
         steps: 30,
         steps_per_epoch: 10,
         seed: 42,
-        ..NetworkSpec::hinton(vec![20, 32, 32], 4)
+        ..NetworkSpec::usual(objective, optimizer, vec![20, 32, 32], 4)
     }
 }
 
@@ -61,7 +69,7 @@ pub(crate) fn batch(spec: &NetworkSpec, step: u64) -> FirstInput {
     let (pixels, labels) = images(spec, step);
     let samples: Vec<u32> = (0..spec.batch_size as u32).collect();
     let negatives = negative_labels(spec, step / spec.steps_per_epoch, &samples, &labels);
-    FirstInput::new(pixels, labels, negatives, spec.classes)
+    FirstInput::new(spec, pixels, labels, negatives)
 }
 
 /// The network of a spec after all its steps.

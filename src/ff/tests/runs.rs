@@ -69,7 +69,7 @@ fn rows_that_talk_in_bytes_are_the_network() {
                 if row.layer == 0 {
                     let (out, _) = state.train_first(&spec, row, &input, &Inline);
                     let bytes = encode(&out, wire);
-                    lower.push(decode(&bytes, wire, 16, spec.width(row), 4).unwrap());
+                    lower.push(decode(&bytes, &spec, row).unwrap());
                 } else {
                     state.train(&spec, row, &concat(&lower), &input.labels, &Inline);
                 }
@@ -85,9 +85,9 @@ fn rows_that_talk_in_bytes_are_the_network() {
 fn it_learns() {
     for optimizer in OPTIMIZERS {
         for wire in WIRES {
-            let lr = 4.0 * optimizer.default_lr();
-            let head_lr = 10.0 * optimizer.default_head_lr();
-            let spec = NetworkSpec { lr, head_lr, steps: 300, ..tiny(optimizer, wire, 2) };
+            let usual = tiny(optimizer, wire, 2);
+            let (lr, head_lr) = (4.0 * usual.lr, 10.0 * usual.head_lr);
+            let spec = NetworkSpec { lr, head_lr, steps: 300, ..usual };
             let mut network = Network::init(spec.clone());
             let first = network.train_step(&batch(&spec, 0), &Inline);
             let mut last = first.clone();
@@ -132,7 +132,7 @@ fn evaluation_is_the_training_pass() {
             for image in 0..pixels.nrows() {
                 let one = pixels.select(Axis(0), &[image]);
                 let total = |label: u8| {
-                    let input = FirstInput::new(one.clone(), vec![label], vec![label], 4);
+                    let input = FirstInput::new(&spec, one.clone(), vec![label], vec![label]);
                     let reports = network.clone().train_step(&input, &Inline);
                     let counted = &reports[reports.len() - shards..];
                     let said = counted.iter().all(|report| report.correct == 1);

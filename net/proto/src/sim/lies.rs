@@ -53,7 +53,7 @@ pub(super) fn draw(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Messag
             epoch: plan.epochs() + 1 + chance.below(9),
             samples: 10,
             softmax_correct: 11,
-            goodness_correct: 0,
+            other_correct: 0,
         }),
     }
 }

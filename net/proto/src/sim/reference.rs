@@ -39,7 +39,7 @@ pub(super) fn loss_micro(state: &BlobRef) -> u64 {
 pub(super) fn score(epoch: u64, checkpoints: &[&[u8]]) -> Score {
     let found = mix("score", &[epoch], checkpoints);
     let part = |at: usize| (u32::from(found.0[at]) << 8 | u32::from(found.0[at + 1])) % SAMPLES;
-    Score { epoch, samples: SAMPLES, softmax_correct: part(0), goodness_correct: part(2) }
+    Score { epoch, samples: SAMPLES, softmax_correct: part(0), other_correct: part(2) }
 }
 
 /// The sequential run: every state, every batch, every checkpoint and every score there can be.

@@ -1,0 +1,88 @@
+//! Specs as people write them: what is one run, and what is refused in which words.
+
+use super::*;
+
+fn small() -> SpecArgs {
+    SpecArgs { data: Some("digits:400+50".to_owned()), ..SpecArgs::default() }
+}
+
+#[test]
+fn equal_specs_are_the_same_run_and_others_are_not() {
+    let spec = small().check().unwrap().spec;
+    assert_eq!(spec.run_id(), small().check().unwrap().spec.run_id());
+    let other = SpecArgs { seed: Some(2), ..small() }.check().unwrap().spec;
+    assert_ne!(spec.run_id(), other.run_id());
+    assert_eq!(Spec::from_canonical(&spec.canonical()).unwrap(), spec);
+}
+
+#[test]
+fn a_wrong_value_names_the_flag_and_what_is_possible() {
+    let text = |args: SpecArgs| args.check().unwrap_err().to_string();
+    let wire = text(SpecArgs { wire: Some("u7".to_owned()), ..small() });
+    assert!(wire.contains("--wire u7") && wire.contains("f32") && wire.contains("u8"), "{wire}");
+    let layers = text(SpecArgs { layers: Some(vec![700, 10]), ..small() });
+    assert!(layers.contains("--layers 700,10") && layers.contains("784"), "{layers}");
+    let batch = text(SpecArgs { batch_size: Some(401), ..small() });
+    assert!(batch.contains("--batch-size 401") && batch.contains("400"), "{batch}");
+    for args in [
+        SpecArgs { epochs: Some(0), ..small() },
+        SpecArgs { batch_size: Some(0), ..small() },
+        SpecArgs { chapter_steps: Some(5), ..small() },
+        SpecArgs { shards: Some(3), ..small() },
+        SpecArgs { shards: Some(50), ..small() },
+        SpecArgs { layers: Some(vec![784]), ..small() },
+        SpecArgs { lr: Some(f32::NAN), ..small() },
+    ] {
+        assert!(args.clone().check().is_err(), "{args:?}");
+    }
+}
+
+#[test]
+fn the_softmax_objective_refuses_what_it_does_not_have() {
+    let softmax = || SpecArgs { objective: Some("softmax".to_owned()), ..small() };
+    let spec = softmax().check().unwrap().spec;
+    assert_eq!((spec.network.negatives, spec.classifier), (Negatives::None, Classifier::Softmax));
+    assert_eq!(Spec::from_canonical(&spec.canonical()).unwrap(), spec);
+    let some = |text: &str| Some(text.to_owned());
+    for (args, flag) in [
+        (SpecArgs { negatives: some("random"), ..softmax() }, "--negatives random"),
+        (SpecArgs { classifier: some("goodness"), ..softmax() }, "--classifier goodness"),
+        (SpecArgs { label_strength: Some(1.0), ..softmax() }, "--label-strength"),
+        (SpecArgs { peer_normalization: Some(0.1), ..softmax() }, "--peer-normalization"),
+        (SpecArgs { negatives: some("none"), ..small() }, "--negatives none"),
+    ] {
+        let text = args.check().unwrap_err().to_string();
+        assert!(text.contains(flag) && text.contains("objective"), "{text}");
+    }
+    let stranger = Spec { classifier: Classifier::Goodness, ..spec };
+    assert!(Spec::from_canonical(&stranger.canonical()).is_err());
+}
+
+#[test]
+fn flags_override_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.toml");
+    std::fs::write(&path, "data = \"digits:400+50\"\nepochs = 3\nbatch-size = 50\n").unwrap();
+    let args = SpecArgs { spec: Some(path.clone()), epochs: Some(2), ..SpecArgs::default() };
+    let spec = args.check().unwrap().spec;
+    assert_eq!((spec.epochs, spec.network.batch_size), (2, 50));
+    std::fs::write(&path, "epoch = 3\n").unwrap();
+    let args = SpecArgs { spec: Some(path), ..SpecArgs::default() };
+    assert!(args.check().unwrap_err().to_string().contains("epoch"));
+}
+
+#[test]
+fn chapters_divide_an_epoch_where_they_can() {
+    assert_eq!(usual_chapter(600), 60);
+    assert_eq!(usual_chapter(4), 4);
+    assert_eq!(usual_chapter(500), 50);
+    assert_eq!(usual_chapter(601), 60);
+}
+
+#[test]
+fn a_strangers_spec_is_checked() {
+    let mut spec = small().check().unwrap().spec;
+    spec.chapter_steps = 0;
+    assert!(Spec::from_canonical(&spec.canonical()).is_err());
+    assert!(Spec::from_canonical(b"{}").is_err());
+}

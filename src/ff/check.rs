@@ -1,0 +1,169 @@
+//! Which specs can be trained, and what is wrong with the others.
+//!
+//! The rule: everything is checked here, by number and by name, before anything is allocated. A
+//! field that the objective has no use for has one value only, so that equal runs are equal specs.
+
+use super::spec::{Negatives, NetworkSpec, Objective};
+
+/// The widest layer and the widest input.
+const MAX_WIDTH: usize = 1 << 16;
+/// The most layers above the input.
+const MAX_LAYERS: usize = 256;
+/// The largest mini-batch.
+const MAX_BATCH: usize = 1 << 16;
+/// Labels are one byte.
+const MAX_CLASSES: usize = 256;
+
+/// Why a spec cannot be trained.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// Too few or too many layers.
+    #[error("a network has an input and 1 to {MAX_LAYERS} layers, not {0} widths")]
+    Layers(usize),
+    /// A width of nothing or of too much.
+    #[error("a layer has 1 to {MAX_WIDTH} units, not {0}")]
+    Width(usize),
+    /// Too few or too many classes.
+    #[error("there are 2 to {MAX_CLASSES} classes, not {0}")]
+    Classes(usize),
+    /// No room for the label.
+    #[error("an input of {input} values has no room for {classes} label slots")]
+    LabelSlots {
+        /// Width of the input.
+        input: usize,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A layer that does not split.
+    #[error("a layer of {width} units does not split into {shards} equal shards")]
+    Shards {
+        /// Width of the layer.
+        width: usize,
+        /// Number of shards.
+        shards: usize,
+    },
+    /// An empty or a huge mini-batch.
+    #[error("a mini-batch has 1 to {MAX_BATCH} samples, not {0}")]
+    BatchSize(usize),
+    /// A run or an epoch without steps.
+    #[error("a run and its epochs have at least one step")]
+    Steps,
+    /// A number that is negative, infinite or none.
+    #[error("{0} is a finite number, not below zero")]
+    Number(&'static str),
+    /// The goodness objective without wrong labels.
+    #[error("the goodness objective needs negatives: choose random or fixed")]
+    NoNegatives,
+    /// A field that the objective has no use for.
+    #[error("{0} means nothing to the softmax objective; leave it out")]
+    Unused(&'static str),
+}
+
+impl NetworkSpec {
+    /// Whether the spec can be trained, and if not, why.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, in the order of the fields.
+    pub fn check(&self) -> Result<(), SpecError> {
+        if !(2..=MAX_LAYERS + 1).contains(&self.layers.len()) {
+            return Err(SpecError::Layers(self.layers.len()));
+        }
+        if let Some(&width) = self.layers.iter().find(|width| !(1..=MAX_WIDTH).contains(*width)) {
+            return Err(SpecError::Width(width));
+        }
+        if !(2..=MAX_CLASSES).contains(&self.classes) {
+            return Err(SpecError::Classes(self.classes));
+        }
+        if self.layers[0] < self.label_slots() {
+            return Err(SpecError::LabelSlots { input: self.layers[0], classes: self.classes });
+        }
+        let splits = |width: usize| self.shards > 0 && width.is_multiple_of(self.shards);
+        if let Some(&width) = self.layers[1..].iter().find(|width| !splits(**width)) {
+            return Err(SpecError::Shards { width, shards: self.shards });
+        }
+        if !(1..=MAX_BATCH).contains(&self.batch_size) {
+            return Err(SpecError::BatchSize(self.batch_size));
+        }
+        if self.steps == 0 || self.steps_per_epoch == 0 {
+            return Err(SpecError::Steps);
+        }
+        self.check_objective()?;
+        self.check_numbers()
+    }
+
+    fn check_objective(&self) -> Result<(), SpecError> {
+        let unused = match self.objective {
+            Objective::Goodness if self.negatives == Negatives::None => {
+                return Err(SpecError::NoNegatives);
+            }
+            Objective::Goodness => [("", false); 3],
+            Objective::Softmax => [
+                ("negatives", self.negatives != Negatives::None),
+                ("label_strength", self.label_strength != 0.0),
+                ("peer_normalization", self.peer_normalization != 0.0),
+            ],
+        };
+        match unused.iter().find(|(_, is_set)| *is_set) {
+            Some((name, _)) => Err(SpecError::Unused(name)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_numbers(&self) -> Result<(), SpecError> {
+        let numbers = [
+            ("label_strength", self.label_strength),
+            ("lr", self.lr),
+            ("head_lr", self.head_lr),
+            ("weight_decay", self.weight_decay),
+            ("head_weight_decay", self.head_weight_decay),
+            ("peer_normalization", self.peer_normalization),
+        ];
+        match numbers.iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
+            Some((name, _)) => Err(SpecError::Number(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ff::Optimizer;
+
+    #[test]
+    fn what_an_objective_has_no_use_for_is_refused() {
+        let goodness = NetworkSpec::hinton(vec![20, 8], 4);
+        let without = NetworkSpec { negatives: Negatives::None, ..goodness.clone() };
+        assert_eq!(without.check(), Err(SpecError::NoNegatives));
+        let softmax = NetworkSpec::usual(Objective::Softmax, Optimizer::Adam, vec![3, 8], 4);
+        assert_eq!(softmax.check(), Ok(()), "no label slots, so three pixels are enough");
+        let bad = [
+            NetworkSpec { negatives: Negatives::Random, ..softmax.clone() },
+            NetworkSpec { label_strength: 1.0, ..softmax.clone() },
+            NetworkSpec { peer_normalization: 0.03, ..softmax.clone() },
+        ];
+        assert!(bad.iter().all(|spec| matches!(spec.check(), Err(SpecError::Unused(_)))));
+    }
+
+    #[test]
+    fn a_bad_spec_is_refused() {
+        let good = NetworkSpec::hinton(vec![20, 8, 6], 4);
+        let bad = [
+            NetworkSpec { layers: vec![20], ..good.clone() },
+            NetworkSpec { layers: vec![20, 0], ..good.clone() },
+            NetworkSpec { layers: vec![3, 8], ..good.clone() },
+            NetworkSpec { layers: vec![20, usize::MAX], ..good.clone() },
+            NetworkSpec { classes: 1, ..good.clone() },
+            NetworkSpec { classes: 257, ..good.clone() },
+            NetworkSpec { shards: 0, ..good.clone() },
+            NetworkSpec { shards: 4, ..good.clone() },
+            NetworkSpec { batch_size: 0, ..good.clone() },
+            NetworkSpec { steps: 0, ..good.clone() },
+            NetworkSpec { steps_per_epoch: 0, ..good.clone() },
+            NetworkSpec { lr: f32::NAN, ..good.clone() },
+            NetworkSpec { label_strength: -1.0, ..good.clone() },
+        ];
+        assert!(bad.iter().all(|spec| spec.check().is_err()));
+    }
+}

@@ -1,0 +1,136 @@
+//! What a row does with a mini-batch between its product and its weight gradient.
+//!
+//! The rule: pre-activations come in, activations and directions go out. Each objective has one
+//! method here; what they share stands in [`RowState::passes`], once.
+
+use ndarray::{Array2, ArrayView2};
+
+use super::activations::Activations;
+use super::matrix::{flat, flat_mut, rows};
+use super::optim::Rule;
+use super::product::{Gradient, product, update};
+use super::row::{Heard, RowState, Scratch, StepReport};
+use super::spec::{NetworkSpec, Objective, Row};
+use super::workers::Workers;
+use super::{goodness, head};
+
+impl RowState {
+    /// From pre-activations (without bias) in `scratch.h` to what is handed on, and to directions
+    /// of the cases in `scratch.h`. Bias and head learn on the way.
+    pub(super) fn passes(
+        &mut self,
+        spec: &NetworkSpec,
+        row: Row,
+        heard: Heard<'_>,
+        scratch: &mut Scratch,
+        workers: &dyn Workers,
+    ) -> (Activations, StepReport) {
+        let Scratch { h, goodness, .. } = scratch;
+        let mut states = Array2::zeros(h.dim());
+        goodness::activate(flat_mut(h), flat(&self.bias.value), goodness, workers);
+        goodness::normalize(flat(h), goodness, flat_mut(&mut states), workers);
+        let (logits, report) = match spec.objective {
+            Objective::Goodness => self.contrast(spec, row, heard, &states, scratch, workers),
+            Objective::Softmax => self.classify(spec, heard, &states, scratch, workers),
+        };
+        self.train_bias(spec, heard.1.len(), flat(&scratch.h));
+        (Activations { states, logits }, report)
+    }
+
+    /// The goodness objective: towards more for the positive, less for the negative pass. The head
+    /// reads the neutral pass, and nothing learns from it but itself.
+    fn contrast(
+        &mut self,
+        spec: &NetworkSpec,
+        row: Row,
+        (below, labels): Heard<'_>,
+        states: &Array2<f32>,
+        scratch: &mut Scratch,
+        workers: &dyn Workers,
+    ) -> (Array2<f32>, StepReport) {
+        let (batch, width) = (labels.len(), self.peers.len());
+        let h = flat_mut(&mut scratch.h);
+        let strength = spec.peer_normalization;
+        let peers = goodness::peer_term(&mut self.peers, &h[..batch * width], strength);
+        let cases = &scratch.goodness[..2 * batch];
+        goodness::directions(&mut h[..2 * batch * width], cases, &peers, workers);
+        let neutral = rows(states, 2 * batch..3 * batch);
+        let logits = self.logits(neutral, below, workers);
+        let mut errors = logits.clone();
+        let outcome = head::directions(&mut errors, labels);
+        self.train_head(spec, neutral, &errors, workers);
+        let report = StepReport {
+            loss: goodness::loss(cases, width),
+            head_loss: outcome.loss,
+            correct: outcome.correct,
+            positive_goodness: goodness::mean(&cases[..batch]),
+            negative_goodness: goodness::mean(&cases[batch..]),
+        };
+        (if spec.counts(row.layer) { logits } else { below.clone() }, report)
+    }
+
+    /// The softmax objective: the head's error goes through the head, as it was before the step,
+    /// into this row's weights, and no further.
+    fn classify(
+        &mut self,
+        spec: &NetworkSpec,
+        (below, labels): Heard<'_>,
+        states: &Array2<f32>,
+        scratch: &mut Scratch,
+        workers: &dyn Workers,
+    ) -> (Array2<f32>, StepReport) {
+        let Scratch { h, goodness, .. } = scratch;
+        let nothing = Array2::zeros((labels.len(), spec.classes));
+        let mut errors = self.logits(states.view(), &nothing, workers);
+        let outcome = head::directions(&mut errors, labels);
+        product(errors.view(), self.head.value.t(), h.view_mut(), workers);
+        goodness::unnormalize(flat(states), goodness, flat_mut(h), workers);
+        self.train_head(spec, states.view(), &errors, workers);
+        let report = StepReport {
+            loss: outcome.loss,
+            head_loss: outcome.loss,
+            correct: outcome.correct,
+            positive_goodness: goodness::mean(goodness),
+            negative_goodness: 0.0,
+        };
+        (below.clone(), report)
+    }
+
+    /// The bias follows the sum of the directions over the cases, without decay.
+    fn train_bias(&mut self, spec: &NetworkSpec, batch: usize, h: &[f32]) {
+        let mut sums = vec![0.0; self.peers.len()];
+        let directions = &h[..spec.objective.cases() * batch * sums.len()];
+        goodness::add_columns(directions, &mut sums);
+        let rule = Rule::new(spec, self.step, batch, spec.lr, 0.0);
+        for part in self.bias.parts(1) {
+            rule.apply(part, &sums);
+        }
+    }
+
+    /// The head follows the errors of what it read.
+    fn train_head(
+        &mut self,
+        spec: &NetworkSpec,
+        read: ArrayView2<'_, f32>,
+        errors: &Array2<f32>,
+        workers: &dyn Workers,
+    ) {
+        let extra = rows(errors, 0..0);
+        let gradient = Gradient { inputs: read, directions: errors.view(), extra };
+        let (lr, decay) = (spec.head_lr, spec.head_weight_decay);
+        let rule = Rule::new(spec, self.step, errors.nrows(), lr, decay);
+        update(&mut self.head, &gradient, &rule, &mut Vec::new(), workers);
+    }
+
+    /// What the layers below say plus what this row says: N x classes.
+    pub(crate) fn logits(
+        &self,
+        read: ArrayView2<'_, f32>,
+        below: &Array2<f32>,
+        workers: &dyn Workers,
+    ) -> Array2<f32> {
+        let mut logits = Array2::zeros(below.dim());
+        product(read, self.head.value.view(), logits.view_mut(), workers);
+        logits + below
+    }
+}
