@@ -6,14 +6,17 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ffp2p_proto::MAX_ROWS;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     data::{Data, DataError, Source},
-    ff::{Negatives, NetworkSpec, Objective, Optimizer, SpecError, Wire},
-    spec::{Classifier, MAX_EPOCHS, MAX_WEIGHTS, SPEC_FORMAT, Spec, weights},
+    ff::{NetworkSpec, SpecError},
+    spec::{Classifier, MAX_EPOCHS, SPEC_FORMAT, Spec},
 };
+
+mod network;
+#[cfg(test)]
+mod tests;
 
 /// Without `--chapter-steps`, a chapter has at most this many steps: short enough that a newcomer
 /// is given its first row within a second or two, long enough that checkpoints cost little.
@@ -118,6 +121,12 @@ pub struct SpecArgs {
     /// Value of a label's slot, in units of a pixel [default: 1]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub label_strength: Option<f32>,
+    /// Shift each image by up to so many pixels each way, anew every epoch [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub shift: Option<usize>,
+    /// Mirror half of the images left to right, anew every epoch [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub flip: Option<bool>,
     /// Rows per layer, each with its own goodness [default: 1]
     #[arg(long, value_name = "N")]
     pub shards: Option<usize>,
@@ -177,6 +186,8 @@ impl SpecArgs {
             head_weight_decay,
             peer_normalization,
             label_strength,
+            shift,
+            flip,
             shards,
             seed
         ))
@@ -241,66 +252,6 @@ impl SpecArgs {
             network,
         })
     }
-
-    /// The mathematics, its steps aside. What is not given follows from objective and optimiser.
-    fn network_for(
-        &self,
-        layers: Vec<usize>,
-        classes: usize,
-    ) -> Result<NetworkSpec, SpecArgsError> {
-        let objective: Objective = named("objective", &self.objective, "goodness")?;
-        let optimizer: Optimizer = named("optimizer", &self.optimizer, "sgd")?;
-        let usual = NetworkSpec::usual(objective, optimizer, layers, classes);
-        let negatives: Option<Negatives> =
-            self.negatives.as_ref().map(|text| parsed("negatives", text)).transpose()?;
-        Ok(NetworkSpec {
-            shards: self.shards.unwrap_or(1),
-            negatives: negatives.unwrap_or(usual.negatives),
-            label_strength: self.label_strength.unwrap_or(usual.label_strength),
-            lr: self.lr.unwrap_or(usual.lr),
-            head_lr: self.head_lr.unwrap_or(usual.head_lr),
-            weight_decay: self.weight_decay.unwrap_or(usual.weight_decay),
-            head_weight_decay: self.head_weight_decay.unwrap_or(usual.head_weight_decay),
-            peer_normalization: self.peer_normalization.unwrap_or(usual.peer_normalization),
-            wire: named::<Wire>("wire", &self.wire, "u8")?,
-            seed: self.seed.unwrap_or(1),
-            ..usual
-        })
-    }
-
-    /// The network itself, its input width, and the number of its rows.
-    fn check_network(&self, network: &NetworkSpec, data: &Data) -> Result<(), SpecArgsError> {
-        let text = network.layers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let width = data.shape().width;
-        if network.layers.first().is_some_and(|&input| input != width) {
-            let reason = format!("the first width must be {width}, the pixels of {}", data.id());
-            return Err(value("layers", text, reason));
-        }
-        network.check().map_err(|error| self.flagged(error, &text))?;
-        let rows = network.rows().len();
-        if rows > MAX_ROWS {
-            let reason = format!("{rows} rows (layers times shards) are more than {MAX_ROWS}");
-            return Err(value("layers", text, reason));
-        }
-        if weights(network) > MAX_WEIGHTS {
-            return Err(value("layers", text, format!("more than {MAX_WEIGHTS} weights")));
-        }
-        Ok(())
-    }
-
-    /// A wrong network, with the flag that it comes from.
-    fn flagged(&self, error: SpecError, layers: &str) -> SpecArgsError {
-        let reason = error.to_string();
-        if matches!(error, SpecError::Unused("negatives") | SpecError::NoNegatives) {
-            value("negatives", self.negatives.as_deref().unwrap_or_default(), reason)
-        } else if let SpecError::Number(name) | SpecError::Unused(name) = error {
-            value(name, "", reason)
-        } else if matches!(error, SpecError::Width(_) | SpecError::Layers(_)) {
-            value("layers", layers, reason)
-        } else {
-            error.into()
-        }
-    }
 }
 
 fn value(flag: &'static str, value: impl ToString, reason: String) -> SpecArgsError {
@@ -336,7 +287,3 @@ fn read_toml(path: &Path) -> Result<SpecArgs, SpecArgsError> {
     let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
     toml::from_str(&text).map_err(|e| error(e.to_string().trim().replace('\n', " ")))
 }
-
-#[cfg(test)]
-#[path = "config_tests.rs"]
-mod tests;

@@ -1,12 +1,12 @@
 //! What is trained in which step: the spec's order over the data set's samples.
 //!
-//! Rule: a step's samples, labels and negatives follow from the spec and the step number alone,
+//! Rule: a step's samples, images, labels and negatives follow from the spec and the step number alone,
 //! so every peer that has the data set sees the same, wherever it starts.
 
 use crate::{
     config::Checked,
-    data::{Batches, Data, gather},
-    ff::{FirstInput, NetworkSpec, epoch_order, negative_labels},
+    data::{Batches, Data, Shape, gather},
+    ff::{FirstInput, Frame, NetworkSpec, augment, epoch_order, negative_labels},
     spec::Spec,
 };
 
@@ -63,9 +63,15 @@ impl Course {
         let labels = labels_of(&self.data, &samples);
         let epoch = step / network.steps_per_epoch;
         let negatives = negative_labels(network, epoch, &samples, &labels);
-        let pixels = gather(self.data.train(self.threads), &samples);
+        let mut pixels = gather(self.data.train(self.threads), &samples);
+        augment(network, epoch, &samples, frame(self.data.shape()), &mut pixels);
         FirstInput::new(network, pixels, labels, negatives)
     }
+}
+
+/// How a sample's pixels lie.
+fn frame(shape: Shape) -> Frame {
+    Frame { channels: shape.channels, height: shape.height, width: shape.columns() }
 }
 
 fn labels_of(data: &Data, samples: &[u32]) -> Vec<u8> {

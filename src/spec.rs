@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::ff::{NetworkSpec, Objective, SpecError};
 
 /// Grows when the same spec would give other bytes.
-pub(crate) const SPEC_FORMAT: u32 = 1;
+pub(crate) const SPEC_FORMAT: u32 = 2;
 
 /// A canonical spec is at most this long, bytes.
 pub const MAX_SPEC_BYTES: usize = 64 * 1024;

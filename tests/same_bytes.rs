@@ -17,11 +17,11 @@ const SMALL: &[&str] = &[
 ];
 
 /// Trains alone with one and two threads, and with one, two and four nodes.
-fn check(wire: &str, other: &str) {
+fn check(flags: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let meet = format!("--rendezvous={}", folder.path().display());
     let out = format!("--out={}", folder.path().join("model").display());
-    let spec = [SMALL, &["--json", wire, other]].concat();
+    let spec = [SMALL, &["--json"], flags].concat();
     let alone = model_of(&[&["train", "--threads=1"], &spec[..]].concat());
     assert_eq!(model_of(&[&["train", "--threads=2"], &spec[..]].concat()), alone);
     for (nodes, threads) in [("1", "2"), ("2", "1"), ("4", "1")] {
@@ -32,27 +32,27 @@ fn check(wire: &str, other: &str) {
 
 #[test]
 fn f32_one_shard() {
-    check("--wire=f32", "--shards=1");
+    check(&["--wire=f32", "--shards=1"]);
 }
 
 #[test]
 fn f32_two_shards() {
-    check("--wire=f32", "--shards=2");
+    check(&["--wire=f32", "--shards=2"]);
 }
 
 #[test]
 fn u8_one_shard() {
-    check("--wire=u8", "--shards=1");
+    check(&["--wire=u8", "--shards=1"]);
 }
 
 #[test]
 fn u8_two_shards() {
-    check("--wire=u8", "--shards=2");
+    check(&["--wire=u8", "--shards=2"]);
 }
 
 #[test]
-fn u8_softmax_objective() {
-    check("--wire=u8", "--objective=softmax");
+fn u8_softmax_objective_of_moved_images() {
+    check(&["--wire=u8", "--objective=softmax", "--shift=2", "--flip"]);
 }
 
 /// Long enough that a node can join and another leave in the middle.

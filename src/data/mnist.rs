@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use super::digits::{CLASSES, PIXELS};
+use super::digits::{CLASSES, PIXELS, SIDE};
 use super::idx::{self, Idx, Layout};
 use super::{Data, DataError, Half, Images, Shape};
 
@@ -21,6 +21,8 @@ pub(super) fn open(dir: &Path) -> Result<Data, DataError> {
     let test = half(dir, "t10k", &mut hasher)?;
     let shape = Shape {
         width: PIXELS,
+        height: SIDE,
+        channels: 1,
         classes: CLASSES,
         train: train.labels().len() as u32,
         test: test.labels().len() as u32,
@@ -120,7 +122,7 @@ mod tests {
     fn a_folder_opens_as_a_data_set() {
         let dir = folder();
         let data = open(dir.path()).unwrap();
-        let Shape { width, classes, train, test } = data.shape();
+        let Shape { width, classes, train, test, .. } = data.shape();
         assert_eq!((width, classes, train, test), (784, 10, 5, 2));
         assert_eq!(data.train_labels(), [0, 1, 2, 3, 4]);
         assert_eq!(data.train(1).row(3), [120; PIXELS]);
@@ -185,7 +187,7 @@ mod tests {
             return;
         };
         let data = open(Path::new(&dir)).unwrap();
-        let Shape { width, classes, train, test } = data.shape();
+        let Shape { width, classes, train, test, .. } = data.shape();
         assert_eq!((width, classes, train, test), (784, 10, 60_000, 10_000));
         assert_eq!(data.train_labels()[..8], [5, 0, 4, 1, 9, 2, 1, 3]);
         assert_eq!(data.test(1).1[..8], [7, 2, 1, 0, 4, 1, 4, 9]);

@@ -29,14 +29,25 @@ pub use source::{MOST_DIGITS, Source};
 /// The measures of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Pixels of a sample.
+    /// Pixels of a sample: the planes of an image one after the other, each row by row.
     pub width: usize,
+    /// Rows of an image.
+    pub height: usize,
+    /// Planes of an image: 1 for grey, 3 for colour.
+    pub channels: usize,
     /// Labels run from 0 to `classes - 1`.
     pub classes: usize,
     /// Samples to learn from.
     pub train: u32,
     /// Samples to be judged by.
     pub test: u32,
+}
+
+impl Shape {
+    /// Pixels of a row of an image.
+    pub fn columns(&self) -> usize {
+        self.width / (self.height * self.channels)
+    }
 }
 
 /// Grey images of one width, 0 (background) to 255 (ink).

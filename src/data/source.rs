@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::digits::{CLASSES, Digits, PIXELS, Split, VERSION};
+use super::digits::{CLASSES, Digits, PIXELS, SIDE, Split, VERSION};
 use super::{Data, DataError, Half, Shape, mnist};
 
 /// The most samples of a generated half: 500,000 images take 392 MB.
@@ -65,7 +65,7 @@ fn digits(train: u32, test: u32, seed: u64) -> Data {
     let half = |split, count| Half::drawn(Digits { seed, split }, count);
     Data::new(
         format!("digits:{VERSION}:{train}+{test}:{seed}"),
-        Shape { width: PIXELS, classes: CLASSES, train, test },
+        Shape { width: PIXELS, height: SIDE, channels: 1, classes: CLASSES, train, test },
         half(Split::Train, train),
         half(Split::Test, test),
     )
@@ -153,6 +153,8 @@ mod tests {
     fn the_id_tells_version_sizes_and_seed() {
         let data = Source::Digits { train: 12, test: 3, seed: 9 }.open().unwrap();
         assert_eq!(data.id(), "digits:v1:12+3:9");
-        assert_eq!(data.shape(), Shape { width: 784, classes: 10, train: 12, test: 3 });
+        let (width, height, channels) = (784, 28, 1);
+        let shape = Shape { width, height, channels, classes: 10, train: 12, test: 3 };
+        assert_eq!((data.shape(), data.shape().columns()), (shape, 28));
     }
 }

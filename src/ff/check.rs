@@ -13,6 +13,8 @@ const MAX_LAYERS: usize = 256;
 const MAX_BATCH: usize = 1 << 16;
 /// Labels are one byte.
 const MAX_CLASSES: usize = 256;
+/// The largest shift of an image.
+const MAX_SHIFT: usize = 64;
 
 /// Why a spec cannot be trained.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +51,9 @@ pub enum SpecError {
     /// A run or an epoch without steps.
     #[error("a run and its epochs have at least one step")]
     Steps,
+    /// An image that would be moved out of sight.
+    #[error("images are shifted by 0 to {MAX_SHIFT} pixels, not {0}")]
+    Shift(usize),
     /// A number that is negative, infinite or none.
     #[error("{0} is a finite number, not below zero")]
     Number(&'static str),
@@ -87,6 +92,9 @@ impl NetworkSpec {
         }
         if self.steps == 0 || self.steps_per_epoch == 0 {
             return Err(SpecError::Steps);
+        }
+        if self.shift > MAX_SHIFT {
+            return Err(SpecError::Shift(self.shift));
         }
         self.check_objective()?;
         self.check_numbers()
@@ -163,6 +171,7 @@ mod tests {
             NetworkSpec { steps_per_epoch: 0, ..good.clone() },
             NetworkSpec { lr: f32::NAN, ..good.clone() },
             NetworkSpec { label_strength: -1.0, ..good.clone() },
+            NetworkSpec { shift: 65, ..good.clone() },
         ];
         assert!(bad.iter().all(|spec| spec.check().is_err()));
     }

@@ -4,6 +4,7 @@
 //! written order, and threads are an argument ([`Workers`]) that never changes a result.
 
 mod activations;
+mod augment;
 mod check;
 mod evaluate;
 mod first;
@@ -26,6 +27,7 @@ mod wire;
 mod workers;
 
 pub use activations::{Activations, FirstInput, concat};
+pub use augment::{Frame, augment};
 pub use check::SpecError;
 pub use evaluate::Evaluation;
 pub use negatives::{epoch_order, negative_labels};

@@ -28,6 +28,8 @@ pub enum Purpose {
     RandomNegative = 4,
     /// Made-up data sets.
     Data = 5,
+    /// How an image is moved and mirrored in an epoch.
+    Augment = 6,
 }
 
 /// Names one stream of random numbers. Parts that do not matter for a purpose are 0.

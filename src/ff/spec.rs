@@ -72,6 +72,10 @@ pub struct NetworkSpec {
     pub negatives: Negatives,
     /// The value of a label's slot, in units of a pixel; 0 where the input has none.
     pub label_strength: f32,
+    /// Each image is moved by -shift to shift pixels each way, anew every epoch.
+    pub shift: usize,
+    /// Whether half of the images are mirrored, anew every epoch.
+    pub flip: bool,
     /// How gradients become weights.
     pub optimizer: Optimizer,
     /// Learning rate of the layers.
@@ -140,6 +144,8 @@ impl NetworkSpec {
             objective,
             negatives: if contrasts { Negatives::Random } else { Negatives::None },
             label_strength: if contrasts { 1.0 } else { 0.0 },
+            shift: 0,
+            flip: false,
             optimizer,
             lr,
             head_lr,

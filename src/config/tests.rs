@@ -1,6 +1,7 @@
 //! Specs as people write them: what is one run, and what is refused in which words.
 
 use super::*;
+use crate::ff::Negatives;
 
 fn small() -> SpecArgs {
     SpecArgs { data: Some("digits:400+50".to_owned()), ..SpecArgs::default() }
@@ -32,6 +33,8 @@ fn a_wrong_value_names_the_flag_and_what_is_possible() {
         SpecArgs { shards: Some(50), ..small() },
         SpecArgs { layers: Some(vec![784]), ..small() },
         SpecArgs { lr: Some(f32::NAN), ..small() },
+        SpecArgs { shift: Some(28), ..small() },
+        SpecArgs { shift: Some(usize::MAX), ..small() },
     ] {
         assert!(args.clone().check().is_err(), "{args:?}");
     }

@@ -1,0 +1,87 @@
+//! The mathematics of a spec: what was asked for, what follows from the rest, and whether it fits.
+//!
+//! Rule: an error names the flag that it comes from, and what would be right.
+
+use ffp2p_proto::MAX_ROWS;
+
+use super::{SpecArgs, SpecArgsError, named, parsed, value};
+use crate::{
+    data::Data,
+    ff::{Negatives, NetworkSpec, Objective, Optimizer, SpecError, Wire},
+    spec::{MAX_WEIGHTS, weights},
+};
+
+impl SpecArgs {
+    /// The mathematics, its steps aside. What is not given follows from objective and optimiser.
+    pub(super) fn network_for(
+        &self,
+        layers: Vec<usize>,
+        classes: usize,
+    ) -> Result<NetworkSpec, SpecArgsError> {
+        let objective: Objective = named("objective", &self.objective, "goodness")?;
+        let optimizer: Optimizer = named("optimizer", &self.optimizer, "sgd")?;
+        let usual = NetworkSpec::usual(objective, optimizer, layers, classes);
+        let negatives: Option<Negatives> =
+            self.negatives.as_ref().map(|text| parsed("negatives", text)).transpose()?;
+        Ok(NetworkSpec {
+            shards: self.shards.unwrap_or(1),
+            negatives: negatives.unwrap_or(usual.negatives),
+            label_strength: self.label_strength.unwrap_or(usual.label_strength),
+            shift: self.shift.unwrap_or(usual.shift),
+            flip: self.flip.unwrap_or(usual.flip),
+            lr: self.lr.unwrap_or(usual.lr),
+            head_lr: self.head_lr.unwrap_or(usual.head_lr),
+            weight_decay: self.weight_decay.unwrap_or(usual.weight_decay),
+            head_weight_decay: self.head_weight_decay.unwrap_or(usual.head_weight_decay),
+            peer_normalization: self.peer_normalization.unwrap_or(usual.peer_normalization),
+            wire: named::<Wire>("wire", &self.wire, "u8")?,
+            seed: self.seed.unwrap_or(1),
+            ..usual
+        })
+    }
+
+    /// The network itself, its input width, and the number of its rows.
+    pub(super) fn check_network(
+        &self,
+        network: &NetworkSpec,
+        data: &Data,
+    ) -> Result<(), SpecArgsError> {
+        let text = network.layers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let width = data.shape().width;
+        if network.layers.first().is_some_and(|&input| input != width) {
+            let reason = format!("the first width must be {width}, the pixels of {}", data.id());
+            return Err(value("layers", text, reason));
+        }
+        network.check().map_err(|error| self.flagged(error, &text))?;
+        let side = data.shape().height.min(data.shape().columns());
+        if network.shift >= side {
+            let reason = format!("choose less than {side}, the smaller side of an image");
+            return Err(value("shift", network.shift, reason));
+        }
+        let rows = network.rows().len();
+        if rows > MAX_ROWS {
+            let reason = format!("{rows} rows (layers times shards) are more than {MAX_ROWS}");
+            return Err(value("layers", text, reason));
+        }
+        if weights(network) > MAX_WEIGHTS {
+            return Err(value("layers", text, format!("more than {MAX_WEIGHTS} weights")));
+        }
+        Ok(())
+    }
+
+    /// A wrong network, with the flag that it comes from.
+    fn flagged(&self, error: SpecError, layers: &str) -> SpecArgsError {
+        let reason = error.to_string();
+        if matches!(error, SpecError::Unused("negatives") | SpecError::NoNegatives) {
+            value("negatives", self.negatives.as_deref().unwrap_or_default(), reason)
+        } else if let SpecError::Number(name) | SpecError::Unused(name) = error {
+            value(name, "", reason)
+        } else if let SpecError::Shift(shift) = error {
+            value("shift", shift, reason)
+        } else if matches!(error, SpecError::Width(_) | SpecError::Layers(_)) {
+            value("layers", layers, reason)
+        } else {
+            error.into()
+        }
+    }
+}
