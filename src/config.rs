@@ -118,6 +118,9 @@ pub struct SpecArgs {
     /// Strength of peer normalisation [default: 0.03]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub peer_normalization: Option<f32>,
+    /// Share of a layer's units that each training pass leaves out [default: 0]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    pub dropout: Option<f32>,
     /// Value of a label's slot, in units of a pixel [default: 1]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub label_strength: Option<f32>,
@@ -185,6 +188,7 @@ impl SpecArgs {
             weight_decay,
             head_weight_decay,
             peer_normalization,
+            dropout,
             label_strength,
             shift,
             flip,

@@ -36,8 +36,8 @@ fn f32_one_shard() {
 }
 
 #[test]
-fn f32_two_shards() {
-    check(&["--wire=f32", "--shards=2"]);
+fn f32_two_shards_with_dropout() {
+    check(&["--wire=f32", "--shards=2", "--dropout=0.1"]);
 }
 
 #[test]

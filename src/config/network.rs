@@ -34,6 +34,7 @@ impl SpecArgs {
             weight_decay: self.weight_decay.unwrap_or(usual.weight_decay),
             head_weight_decay: self.head_weight_decay.unwrap_or(usual.head_weight_decay),
             peer_normalization: self.peer_normalization.unwrap_or(usual.peer_normalization),
+            dropout: self.dropout.unwrap_or(usual.dropout),
             wire: named::<Wire>("wire", &self.wire, "u8")?,
             seed: self.seed.unwrap_or(1),
             ..usual
@@ -76,6 +77,8 @@ impl SpecArgs {
             value("negatives", self.negatives.as_deref().unwrap_or_default(), reason)
         } else if let SpecError::Number(name) | SpecError::Unused(name) = error {
             value(name, "", reason)
+        } else if error == SpecError::Dropout {
+            value("dropout", self.dropout.unwrap_or_default(), reason)
         } else if let SpecError::Shift(shift) = error {
             value("shift", shift, reason)
         } else if matches!(error, SpecError::Width(_) | SpecError::Layers(_)) {

@@ -13,6 +13,8 @@ const MAX_LAYERS: usize = 256;
 const MAX_BATCH: usize = 1 << 16;
 /// Labels are one byte.
 const MAX_CLASSES: usize = 256;
+/// The largest share of units that is left out.
+const MAX_DROPOUT: f32 = 0.9;
 /// The largest shift of an image.
 const MAX_SHIFT: usize = 64;
 
@@ -54,6 +56,9 @@ pub enum SpecError {
     /// An image that would be moved out of sight.
     #[error("images are shifted by 0 to {MAX_SHIFT} pixels, not {0}")]
     Shift(usize),
+    /// Too few units left.
+    #[error("a share of 0 to {MAX_DROPOUT} of the units is left out, no more")]
+    Dropout,
     /// A number that is negative, infinite or none.
     #[error("{0} is a finite number, not below zero")]
     Number(&'static str),
@@ -126,9 +131,11 @@ impl NetworkSpec {
             ("weight_decay", self.weight_decay),
             ("head_weight_decay", self.head_weight_decay),
             ("peer_normalization", self.peer_normalization),
+            ("dropout", self.dropout),
         ];
         match numbers.iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
             Some((name, _)) => Err(SpecError::Number(name)),
+            None if self.dropout > MAX_DROPOUT => Err(SpecError::Dropout),
             None => Ok(()),
         }
     }
@@ -172,6 +179,7 @@ mod tests {
             NetworkSpec { lr: f32::NAN, ..good.clone() },
             NetworkSpec { label_strength: -1.0, ..good.clone() },
             NetworkSpec { shift: 65, ..good.clone() },
+            NetworkSpec { dropout: 0.95, ..good.clone() },
         ];
         assert!(bad.iter().all(|spec| spec.check().is_err()));
     }

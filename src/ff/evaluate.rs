@@ -6,6 +6,7 @@
 use ndarray::Array2;
 
 use super::activations::{Activations, concat_owned};
+use super::dropout::Dropout;
 use super::first::{Labels, Scales, prepare};
 use super::goodness;
 use super::matrix::{argmax_rows, flat, flat_mut, rows};
@@ -159,6 +160,7 @@ impl Network {
                 goodness::activate(
                     flat_mut(&mut h),
                     flat(&state.bias.value),
+                    &Dropout::none(),
                     &mut squares,
                     workers,
                 );

@@ -7,21 +7,31 @@
 //! The directions climb ln p for positive and ln (1 - p) for negative samples. The factor 2 of
 //! d(h^2) is dropped, as in ffnew.m, so they are half the gradient.
 
+use super::dropout::Dropout;
 use super::lanes::{dot, inverse_rms, relu, sigmoid, softplus, sum, sum_squares};
 use super::workers::{Workers, each, share};
 
 /// How much of the running mean stays at each step (ffnew.m).
 const PEER_MEMORY: f32 = 0.9;
 
-/// `h = relu(z + b)` in place, and `goodness` = sum of h^2, per row of `z`.
-pub(crate) fn activate(z: &mut [f32], bias: &[f32], goodness: &mut [f32], workers: &dyn Workers) {
+/// `h = relu(z + b)` in place, with some of it left out, and `goodness` = sum of h^2, per row of
+/// `z`.
+pub(crate) fn activate(
+    z: &mut [f32],
+    bias: &[f32],
+    dropout: &Dropout,
+    goodness: &mut [f32],
+    workers: &dyn Workers,
+) {
     let rows = share(goodness.len(), 1, workers);
-    let parts = z.chunks_mut(rows * bias.len()).zip(goodness.chunks_mut(rows));
-    each(workers, parts, &|(z, goodness): (&mut [f32], &mut [f32])| {
-        for (row, goodness) in z.chunks_exact_mut(bias.len()).zip(goodness) {
+    let parts = z.chunks_mut(rows * bias.len()).zip(goodness.chunks_mut(rows)).enumerate();
+    each(workers, parts, &|(part, (z, goodness)): (usize, (&mut [f32], &mut [f32]))| {
+        let mut mask = dropout.mask(bias.len());
+        for (k, (row, goodness)) in z.chunks_exact_mut(bias.len()).zip(goodness).enumerate() {
             for (x, b) in row.iter_mut().zip(bias) {
                 *x = relu(*x + b);
             }
+            mask.apply(part * rows + k, row);
             *goodness = sum_squares(row);
         }
     });
@@ -44,12 +54,13 @@ pub(crate) fn normalize(h: &[f32], goodness: &[f32], outputs: &mut [f32], worker
     });
 }
 
-/// Back through [`normalize`] and the ReLU, per row and in place: `directions` of the outputs
-/// become directions d of the pre-activations. With y = h / r of mean square 1 over n units,
-/// (d - y (d y) / n) / r where h is above zero, 0 elsewhere.
+/// Back through [`normalize`], dropout and the ReLU, per row and in place: `directions` d of the
+/// outputs become those of the pre-activations. With y = h / r of mean square 1 over n units, and
+/// `slope` the scale of what dropout left, slope (d - y (d y) / n) / r where h > 0, 0 elsewhere.
 pub(crate) fn unnormalize(
     outputs: &[f32],
     goodness: &[f32],
+    slope: f32,
     directions: &mut [f32],
     workers: &dyn Workers,
 ) {
@@ -60,7 +71,7 @@ pub(crate) fn unnormalize(
     each(workers, parts, &|(directions, (outputs, goodness)): (&mut [f32], (&[f32], &[f32]))| {
         let rows = outputs.chunks_exact(width).zip(goodness);
         for (row, (outputs, &goodness)) in directions.chunks_exact_mut(width).zip(rows) {
-            let scale = inverse_rms(goodness, width);
+            let scale = slope * inverse_rms(goodness, width);
             let along = dot(row, outputs) / width as f32;
             for (d, &y) in row.iter_mut().zip(outputs) {
                 *d = if y > 0.0 { (*d - y * along) * scale } else { 0.0 };
@@ -93,8 +104,15 @@ pub(crate) fn peer_term(peers: &mut [f32], positive: &[f32], strength: f32) -> V
 }
 
 /// Turns the outputs of the positive and the negative pass (2B x width, positives first) into
-/// ascent directions: (1 - p) h + peer term, and -p h.
-pub(crate) fn directions(h: &mut [f32], goodness: &[f32], peers: &[f32], workers: &dyn Workers) {
+/// ascent directions: (1 - p) h + peer term, and -p h; h times `slope`, the scale of what dropout
+/// left.
+pub(crate) fn directions(
+    h: &mut [f32],
+    goodness: &[f32],
+    slope: f32,
+    peers: &[f32],
+    workers: &dyn Workers,
+) {
     let width = peers.len();
     let threshold = width as f32;
     let (positive, negative) = h.split_at_mut(h.len() / 2);
@@ -105,13 +123,13 @@ pub(crate) fn directions(h: &mut [f32], goodness: &[f32], peers: &[f32], workers
         positive.chunks_mut(rows * width).zip(negative.chunks_mut(rows * width)).zip(samples);
     each(workers, parts, &|((positive, negative), (good, bad)): Directed<'_>| {
         for (row, goodness) in positive.chunks_exact_mut(width).zip(good) {
-            let factor = sigmoid(threshold - goodness);
+            let factor = slope * sigmoid(threshold - goodness);
             for (x, peer) in row.iter_mut().zip(peers) {
                 *x = factor * *x + peer;
             }
         }
         for (row, goodness) in negative.chunks_exact_mut(width).zip(bad) {
-            let factor = -sigmoid(goodness - threshold);
+            let factor = -slope * sigmoid(goodness - threshold);
             for x in row {
                 *x *= factor;
             }

@@ -6,6 +6,7 @@
 mod activations;
 mod augment;
 mod check;
+mod dropout;
 mod evaluate;
 mod first;
 mod goodness;

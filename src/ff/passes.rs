@@ -6,6 +6,7 @@
 use ndarray::{Array2, ArrayView2};
 
 use super::activations::Activations;
+use super::dropout::Dropout;
 use super::matrix::{flat, flat_mut, rows};
 use super::optim::Rule;
 use super::product::{Gradient, product, update};
@@ -27,12 +28,15 @@ impl RowState {
     ) -> (Activations, StepReport) {
         let Scratch { h, goodness, .. } = scratch;
         let mut states = Array2::zeros(h.dim());
-        goodness::activate(flat_mut(h), flat(&self.bias.value), goodness, workers);
+        let dropout = Dropout::new(spec, row, self.step);
+        goodness::activate(flat_mut(h), flat(&self.bias.value), &dropout, goodness, workers);
         goodness::normalize(flat(h), goodness, flat_mut(&mut states), workers);
+        let slope = dropout.scale();
         let (logits, report) = match spec.objective {
-            Objective::Goodness => self.contrast(spec, row, heard, &states, scratch, workers),
-            Objective::Softmax => self.classify(spec, heard, &states, scratch, workers),
+            Objective::Goodness => self.contrast(spec, slope, heard, &states, scratch, workers),
+            Objective::Softmax => self.classify(spec, slope, heard, &states, scratch, workers),
         };
+        let logits = if spec.counts(row.layer) { logits } else { heard.0.clone() };
         self.train_bias(spec, heard.1.len(), flat(&scratch.h));
         (Activations { states, logits }, report)
     }
@@ -42,7 +46,7 @@ impl RowState {
     fn contrast(
         &mut self,
         spec: &NetworkSpec,
-        row: Row,
+        slope: f32,
         (below, labels): Heard<'_>,
         states: &Array2<f32>,
         scratch: &mut Scratch,
@@ -53,7 +57,7 @@ impl RowState {
         let strength = spec.peer_normalization;
         let peers = goodness::peer_term(&mut self.peers, &h[..batch * width], strength);
         let cases = &scratch.goodness[..2 * batch];
-        goodness::directions(&mut h[..2 * batch * width], cases, &peers, workers);
+        goodness::directions(&mut h[..2 * batch * width], cases, slope, &peers, workers);
         let neutral = rows(states, 2 * batch..3 * batch);
         let logits = self.logits(neutral, below, workers);
         let mut errors = logits.clone();
@@ -66,7 +70,7 @@ impl RowState {
             positive_goodness: goodness::mean(&cases[..batch]),
             negative_goodness: goodness::mean(&cases[batch..]),
         };
-        (if spec.counts(row.layer) { logits } else { below.clone() }, report)
+        (logits, report)
     }
 
     /// The softmax objective: the head's error goes through the head, as it was before the step,
@@ -74,6 +78,7 @@ impl RowState {
     fn classify(
         &mut self,
         spec: &NetworkSpec,
+        slope: f32,
         (below, labels): Heard<'_>,
         states: &Array2<f32>,
         scratch: &mut Scratch,
@@ -84,7 +89,7 @@ impl RowState {
         let mut errors = self.logits(states.view(), &nothing, workers);
         let outcome = head::directions(&mut errors, labels);
         product(errors.view(), self.head.value.t(), h.view_mut(), workers);
-        goodness::unnormalize(flat(states), goodness, flat_mut(h), workers);
+        goodness::unnormalize(flat(states), goodness, slope, flat_mut(h), workers);
         self.train_head(spec, states.view(), &errors, workers);
         let report = StepReport {
             loss: outcome.loss,

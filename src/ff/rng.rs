@@ -30,6 +30,8 @@ pub enum Purpose {
     Data = 5,
     /// How an image is moved and mirrored in an epoch.
     Augment = 6,
+    /// Which units a step leaves out.
+    Dropout = 7,
 }
 
 /// Names one stream of random numbers. Parts that do not matter for a purpose are 0.
@@ -88,6 +90,13 @@ impl Stream {
         self.output.set_position(item * ITEM_BYTES);
         self.read = BUFFER;
         self.spare = None;
+    }
+
+    /// The random bytes of block number `index`, each block as long as `bytes`.
+    pub(crate) fn fill(&mut self, index: usize, bytes: &mut [u8]) {
+        let stride = bytes.len().next_multiple_of(ITEM_BYTES as usize);
+        self.output.set_position((index * stride) as u64);
+        self.output.fill(bytes);
     }
 
     /// The next 32 bits.
@@ -170,6 +179,18 @@ mod tests {
             jump.at(item);
             let there: Vec<u32> = (0..16).map(|_| jump.bits()).collect();
             assert_eq!(here, there);
+        }
+    }
+
+    #[test]
+    fn blocks_of_bytes_do_not_overlap() {
+        let (mut walk, mut jump) = (stream(), stream());
+        let mut all = [0; 192];
+        walk.fill(0, &mut all);
+        for (index, whole) in all.as_chunks::<64>().0.iter().enumerate() {
+            let mut block = [0; 50];
+            jump.fill(index, &mut block);
+            assert_eq!(block, whole[..50]);
         }
     }
 

@@ -88,6 +88,8 @@ pub struct NetworkSpec {
     pub head_weight_decay: f32,
     /// Strength of peer normalisation (`lambda` in ffnew.m); 0 with the softmax objective.
     pub peer_normalization: f32,
+    /// Share of a row's units that each training pass leaves out.
+    pub dropout: f32,
     /// How activations are rounded on their way up.
     pub wire: Wire,
     /// Samples of a step.
@@ -152,6 +154,7 @@ impl NetworkSpec {
             weight_decay,
             head_weight_decay,
             peer_normalization: if contrasts { 0.03 } else { 0.0 },
+            dropout: 0.0,
             wire: Wire::F32,
             batch_size: 100,
             steps: 1,

@@ -2,13 +2,16 @@
 
 use ndarray::{Array2, Axis, concatenate};
 
-use super::{batch, tiny};
+use super::{batch, mask, tiny};
 use crate::ff::matrix::rows;
 use crate::ff::{
     Activations, FirstInput, Inline, NetworkSpec, Optimizer, Row, RowState, StepReport, Wire,
 };
 
 const BATCH: usize = 16;
+
+/// Shards of a layer, and dropout.
+const CASES: [(usize, f32); 3] = [(1, 0.0), (2, 0.0), (2, 0.25)];
 
 /// The inputs of the three passes of the first layer, label by label.
 fn overlay(spec: &NetworkSpec, input: &FirstInput) -> Array2<f64> {
@@ -30,15 +33,22 @@ fn normalized(x: &Array2<f64>) -> Array2<f64> {
     x / &squares.sqrt().insert_axis(Axis(1))
 }
 
+/// What a row is given in a step: its input, and what its outputs are multiplied by.
+struct Given {
+    inputs: Array2<f64>,
+    mask: Array2<f64>,
+}
+
 /// Outputs before normalisation.
-fn outputs(state: &RowState, inputs: &Array2<f64>) -> Array2<f64> {
-    let z = inputs.dot(&state.weights.value.mapv(f64::from)) + state.bias.value.mapv(f64::from);
-    z.mapv(|z| z.max(0.0))
+fn outputs(state: &RowState, given: &Given) -> Array2<f64> {
+    let z = given.inputs.dot(&state.weights.value.mapv(f64::from));
+    let z = z + state.bias.value.mapv(f64::from);
+    z.mapv(|z| z.max(0.0)) * &given.mask
 }
 
 /// Sum over the mini-batch of ln p(positive) + ln (1 - p(negative)).
-fn likelihood(state: &RowState, inputs: &Array2<f64>) -> f64 {
-    let h = outputs(state, inputs);
+fn likelihood(state: &RowState, given: &Given) -> f64 {
+    let h = outputs(state, given);
     let margins = (&h * &h).sum_axis(Axis(1)) - h.ncols() as f64;
     let case = |(row, margin): (usize, &f64)| match row / BATCH {
         0 => -(-margin).exp().ln_1p(),
@@ -49,8 +59,8 @@ fn likelihood(state: &RowState, inputs: &Array2<f64>) -> f64 {
 }
 
 /// Sum over the mini-batch of the log-likelihood of the labels.
-fn head_likelihood(state: &RowState, inputs: &Array2<f64>, below: &Array2<f32>, y: &[u8]) -> f64 {
-    let states = normalized(&outputs(state, inputs));
+fn head_likelihood(state: &RowState, given: &Given, below: &Array2<f32>, y: &[u8]) -> f64 {
+    let states = normalized(&outputs(state, given));
     let neutral = states.select(Axis(0), &(2 * BATCH..3 * BATCH).collect::<Vec<_>>());
     let logits = neutral.dot(&state.head.value.mapv(f64::from)) + below.mapv(f64::from);
     let case = |(row, y): (usize, &u8)| {
@@ -88,7 +98,7 @@ fn slope(
 struct Step {
     before: RowState,
     after: RowState,
-    inputs: Array2<f64>,
+    given: Given,
     below: Array2<f32>,
     labels: Vec<u8>,
     out: Activations,
@@ -105,10 +115,11 @@ fn awake(spec: &NetworkSpec, row: Row) -> RowState {
 }
 
 /// A step of the first and one of the second layer, of every shard, with a head that is not zero.
-fn steps(shards: usize) -> Vec<Step> {
+fn steps((shards, dropout): (usize, f32)) -> Vec<Step> {
     let spec = NetworkSpec {
         peer_normalization: 0.0,
         label_strength: 1.5,
+        dropout,
         ..tiny(Optimizer::Sgd, Wire::F32, shards)
     };
     let input = batch(&spec, 0);
@@ -134,7 +145,7 @@ fn steps(shards: usize) -> Vec<Step> {
             steps.push(Step {
                 before,
                 after,
-                inputs,
+                given: Given { inputs, mask: mask(&spec, row) },
                 below,
                 labels: input.labels.clone(),
                 out,
@@ -151,14 +162,14 @@ fn steps(shards: usize) -> Vec<Step> {
 
 #[test]
 fn outputs_logits_and_reports_are_the_definition() {
-    for (k, step) in [1, 2].into_iter().flat_map(|shards| steps(shards).into_iter().enumerate()) {
-        let h = outputs(&step.before, &step.inputs);
+    for (k, step) in CASES.into_iter().flat_map(|case| steps(case).into_iter().enumerate()) {
+        let h = outputs(&step.before, &step.given);
         let states = normalized(&h);
         let near = |(a, b): (&f32, &f64)| (f64::from(*a) - b).abs() < 1e-4;
         assert!(step.out.states.iter().zip(&states).all(near));
-        let pairs = -likelihood(&step.before, &step.inputs) / (2 * BATCH) as f64;
+        let pairs = -likelihood(&step.before, &step.given) / (2 * BATCH) as f64;
         close(f64::from(step.report.loss), pairs);
-        let head = head_likelihood(&step.before, &step.inputs, &step.below, &step.labels);
+        let head = head_likelihood(&step.before, &step.given, &step.below, &step.labels);
         close(f64::from(step.report.head_loss), -head / BATCH as f64);
         let positive = (&h * &h).sum_axis(Axis(1)).iter().take(BATCH).sum::<f64>() / BATCH as f64;
         close(f64::from(step.report.positive_goodness), positive);
@@ -170,8 +181,8 @@ fn outputs_logits_and_reports_are_the_definition() {
 
 #[test]
 fn directions_are_half_the_slope_of_the_likelihood() {
-    for step in [1, 2].into_iter().flat_map(steps) {
-        let f = |state: &RowState| likelihood(state, &step.inputs) / 2.0;
+    for step in CASES.into_iter().flat_map(steps) {
+        let f = |state: &RowState| likelihood(state, &step.given) / 2.0;
         for at in (0..step.before.weights.value.len()).step_by(3) {
             let expected = slope(|s| &mut s.weights.value, at, &step.before, &f);
             close(direction(&step.after.weights.first, at), expected);
@@ -185,8 +196,8 @@ fn directions_are_half_the_slope_of_the_likelihood() {
 
 #[test]
 fn the_head_climbs_its_likelihood() {
-    for step in [1, 2].into_iter().flat_map(steps) {
-        let f = |state: &RowState| head_likelihood(state, &step.inputs, &step.below, &step.labels);
+    for step in CASES.into_iter().flat_map(steps) {
+        let f = |state: &RowState| head_likelihood(state, &step.given, &step.below, &step.labels);
         for at in 0..step.before.head.value.len() {
             let expected = slope(|s| &mut s.head.value, at, &step.before, &f);
             close(direction(&step.after.head.first, at), expected);

@@ -2,13 +2,16 @@
 
 use ndarray::{Array2, Axis, concatenate};
 
-use super::{Scoped, batch, images, tiny_for, trained};
+use super::{Scoped, batch, images, mask, tiny_for, trained};
 use crate::ff::{
     Activations, Inline, Network, NetworkSpec, Objective, Optimizer, Row, RowState, StepReport,
     Wire, concat, decode, encode, model_hash,
 };
 
 const BATCH: usize = 16;
+
+/// Shards of a layer, and dropout.
+const CASES: [(usize, f32); 3] = [(1, 0.0), (2, 0.0), (2, 0.25)];
 
 fn local(optimizer: Optimizer, wire: Wire, shards: usize) -> NetworkSpec {
     tiny_for(Objective::Softmax, optimizer, wire, shards)
@@ -21,22 +24,22 @@ fn normalized(x: &Array2<f64>) -> Array2<f64> {
 }
 
 /// What the row hands on, and its logits.
-fn forward(state: &RowState, inputs: &Array2<f64>) -> (Array2<f64>, Array2<f64>) {
+fn forward(state: &RowState, step: &Step) -> (Array2<f64>, Array2<f64>) {
     let wide = |x: &Array2<f32>| x.mapv(f64::from);
-    let z = inputs.dot(&wide(&state.weights.value)) + wide(&state.bias.value);
-    let states = normalized(&z.mapv(|z| z.max(0.0)));
+    let z = step.inputs.dot(&wide(&state.weights.value)) + wide(&state.bias.value);
+    let states = normalized(&(z.mapv(|z| z.max(0.0)) * &step.mask));
     let logits = states.dot(&wide(&state.head.value));
     (states, logits)
 }
 
 /// Sum over the mini-batch of the log-likelihood of the labels by the row's own head.
-fn likelihood(state: &RowState, inputs: &Array2<f64>, labels: &[u8]) -> f64 {
-    let (_, logits) = forward(state, inputs);
+fn likelihood(state: &RowState, step: &Step) -> f64 {
+    let (_, logits) = forward(state, step);
     let case = |(row, label): (usize, &u8)| {
         let total: f64 = logits.row(row).iter().map(|x| x.exp()).sum();
         logits[[row, usize::from(*label)]] - total.ln()
     };
-    labels.iter().enumerate().map(case).sum()
+    step.labels.iter().enumerate().map(case).sum()
 }
 
 /// A step of a row that has a head: before, after, what it read, and what it said.
@@ -44,14 +47,16 @@ struct Step {
     before: RowState,
     after: RowState,
     inputs: Array2<f64>,
+    /// What dropout multiplies the outputs by.
+    mask: Array2<f64>,
     labels: Vec<u8>,
     out: Activations,
     report: StepReport,
 }
 
 /// A step of every row of two layers.
-fn steps(shards: usize) -> Vec<Step> {
-    let spec = local(Optimizer::Sgd, Wire::F32, shards);
+fn steps((shards, dropout): (usize, f32)) -> Vec<Step> {
+    let spec = NetworkSpec { dropout, ..local(Optimizer::Sgd, Wire::F32, shards) };
     let input = batch(&spec, 0);
     let (mut steps, mut below): (Vec<Step>, Option<Activations>) = (Vec::new(), None);
     for layer in 0..2 {
@@ -70,7 +75,8 @@ fn steps(shards: usize) -> Vec<Step> {
             let inputs = below.as_ref().map_or(&input.pixels, |below| &below.states);
             let (inputs, labels) = (inputs.mapv(f64::from), input.labels.clone());
             outs.push(out.clone());
-            steps.push(Step { before, after, inputs, labels, out, report });
+            let mask = mask(&spec, row);
+            steps.push(Step { before, after, inputs, mask, labels, out, report });
         }
         below = Some(concat(&outs));
     }
@@ -79,14 +85,14 @@ fn steps(shards: usize) -> Vec<Step> {
 
 #[test]
 fn outputs_and_reports_are_the_definition() {
-    for step in [1, 2].into_iter().flat_map(steps) {
+    for step in CASES.into_iter().flat_map(steps) {
         assert!((&normalized(&step.inputs) - &step.inputs).iter().all(|x| x.abs() < 1e-4));
-        let (states, logits) = forward(&step.before, &step.inputs);
+        let (states, logits) = forward(&step.before, &step);
         let near = |(a, b): (&f32, &f64)| (f64::from(*a) - b).abs() < 1e-4;
         assert!(step.out.states.iter().zip(&states).all(near));
         assert_eq!(step.out.states.nrows(), BATCH, "one pass");
         assert_eq!(step.out.logits.dim(), (BATCH, 0));
-        let loss = -likelihood(&step.before, &step.inputs, &step.labels) / BATCH as f64;
+        let loss = -likelihood(&step.before, &step) / BATCH as f64;
         assert!((f64::from(step.report.loss) - loss).abs() < 1e-4);
         let best = |row: usize| {
             let top = logits.row(row).iter().copied().fold(f64::MIN, f64::max);
@@ -108,7 +114,7 @@ fn climbs(
             let mut state = step.before.clone();
             let value = &mut tensor(&mut state).as_slice_mut().unwrap()[at];
             *value += by;
-            (f64::from(*value), likelihood(&state, &step.inputs, &step.labels))
+            (f64::from(*value), likelihood(&state, step))
         };
         // So small that next to no unit crosses the corner of its ReLU.
         let ((up, more), (down, less)) = (moved(1e-6), moved(-1e-6));
@@ -119,7 +125,7 @@ fn climbs(
 
 #[test]
 fn every_tensor_climbs_the_local_likelihood() {
-    for step in [1, 2].into_iter().flat_map(steps) {
+    for step in CASES.into_iter().flat_map(steps) {
         climbs(&step, |state| &mut state.weights.value, &step.after.weights.first, 3);
         climbs(&step, |state| &mut state.bias.value, &step.after.bias.first, 1);
         climbs(&step, |state| &mut state.head.value, &step.after.head.first, 1);
@@ -130,7 +136,8 @@ fn every_tensor_climbs_the_local_likelihood() {
 fn threads_change_no_bit() {
     for shards in [1, 2] {
         let usual = local(Optimizer::Adam, Wire::U8, shards);
-        let spec = NetworkSpec { layers: vec![150, 272, 300], steps: 5, ..usual };
+        let layers = vec![150, 272, 300];
+        let spec = NetworkSpec { layers, steps: 5, dropout: 0.2, ..usual };
         let alone = trained(&spec, &Inline);
         let (pixels, labels) = images(&spec, 99);
         let score = alone.evaluate(&pixels, &labels, &Inline);

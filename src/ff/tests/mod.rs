@@ -6,8 +6,9 @@ mod runs;
 
 use ndarray::Array2;
 
+use super::dropout::Dropout;
 use super::{
-    FirstInput, Key, Network, NetworkSpec, Objective, Optimizer, Purpose, Task, Wire, Workers,
+    FirstInput, Key, Network, NetworkSpec, Objective, Optimizer, Purpose, Row, Task, Wire, Workers,
     negative_labels,
 };
 
@@ -70,6 +71,16 @@ pub(crate) fn batch(spec: &NetworkSpec, step: u64) -> FirstInput {
     let samples: Vec<u32> = (0..spec.batch_size as u32).collect();
     let negatives = negative_labels(spec, step / spec.steps_per_epoch, &samples, &labels);
     FirstInput::new(spec, pixels, labels, negatives)
+}
+
+/// What the first step of a row multiplies its outputs by, unit by unit: dropout.
+pub(crate) fn mask(spec: &NetworkSpec, row: Row) -> Array2<f64> {
+    let mut mask = Dropout::new(spec, row, 0).mask(spec.width(row));
+    let mut ones = Array2::ones((spec.objective.passes() * spec.batch_size, spec.width(row)));
+    for (index, mut row) in ones.outer_iter_mut().enumerate() {
+        mask.apply(index, row.as_slice_mut().unwrap());
+    }
+    ones.mapv(f64::from)
 }
 
 /// The network of a spec after all its steps.

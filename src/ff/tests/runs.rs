@@ -17,7 +17,8 @@ fn threads_change_no_bit() {
         for shards in [1, 2] {
             let layers = vec![150, 272, 300];
             let steps = 5;
-            let spec = NetworkSpec { layers, steps, ..tiny(optimizer, Wire::U8, shards) };
+            let usual = tiny(optimizer, Wire::U8, shards);
+            let spec = NetworkSpec { layers, steps, dropout: 0.2, ..usual };
             let alone = trained(&spec, &Inline);
             let (pixels, labels) = images(&spec, 99);
             let score = alone.evaluate(&pixels, &labels, &Inline);

@@ -1,0 +1,122 @@
+//! Units left out at random, in every training pass anew; evaluation leaves none out.
+//!
+//! The rule: whether a unit is left out follows from the seed, the row, the step, the pass, the
+//! sample's place in the mini-batch and the unit, so threads and owners cannot change it.
+//!
+//! It comes after the ReLU and before goodness and normalisation. What stays is scaled by
+//! 1 / sqrt(1 - p), which keeps the expected goodness, hence the threshold's meaning. The softmax
+//! objective reads normalised outputs only, where any scale cancels.
+
+use super::rng::{Key, Purpose, Stream};
+use super::spec::{NetworkSpec, Row};
+
+/// Draws of a unit are 16 bits, so probabilities are multiples of 2^-16.
+const DRAWS: f32 = 65_536.0;
+
+/// The dropout of a row in one step.
+#[derive(Debug)]
+pub(crate) struct Dropout {
+    stream: Stream,
+    /// Draws below this leave a unit out.
+    below: u16,
+    scale: f32,
+}
+
+impl Dropout {
+    /// Of a row in a step.
+    pub(crate) fn new(spec: &NetworkSpec, row: Row, step: u64) -> Self {
+        let (layer, shard) = (row.layer as u32, row.shard as u32);
+        let key = Key { layer, shard, epoch: step, ..Key::new(spec.seed, Purpose::Dropout) };
+        let below = (spec.dropout * DRAWS + 0.5) as u16;
+        let scale = 1.0 / (1.0 - f32::from(below) / DRAWS).sqrt();
+        Self { stream: key.stream(), below, scale }
+    }
+
+    /// Of evaluation: every unit stays as it is.
+    pub(crate) fn none() -> Self {
+        Self { stream: Key::new(0, Purpose::Dropout).stream(), below: 0, scale: 1.0 }
+    }
+
+    /// What the units that stay are multiplied by.
+    pub(crate) fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// What one thread needs to apply it to rows of `width` units.
+    pub(crate) fn mask(&self, width: usize) -> Mask {
+        let draws = if self.below > 0 { vec![[0; 2]; width] } else { Vec::new() };
+        Mask { stream: self.stream.clone(), below: self.below, scale: self.scale, draws }
+    }
+}
+
+/// A dropout with room for the draws of one row.
+pub(crate) struct Mask {
+    stream: Stream,
+    below: u16,
+    scale: f32,
+    draws: Vec<[u8; 2]>,
+}
+
+impl Mask {
+    /// Leaves units of a row out and scales the others; `index` is the row's place in the batch of
+    /// all passes.
+    pub(crate) fn apply(&mut self, index: usize, row: &mut [f32]) {
+        if self.below == 0 {
+            return;
+        }
+        self.stream.fill(index, self.draws.as_flattened_mut());
+        for (x, draw) in row.iter_mut().zip(&self.draws) {
+            *x = if u16::from_le_bytes(*draw) < self.below { 0.0 } else { *x * self.scale };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(dropout: f32, row: Row, step: u64, index: usize) -> Vec<f32> {
+        let spec = NetworkSpec { dropout, ..NetworkSpec::hinton(vec![20, 1000], 4) };
+        let mut ones = vec![1.0; 1000];
+        Dropout::new(&spec, row, step).mask(1000).apply(index, &mut ones);
+        ones
+    }
+
+    #[test]
+    fn the_expected_goodness_stays() {
+        let row = Row { layer: 0, shard: 0 };
+        for p in [0.1, 0.5] {
+            let rows: Vec<f32> = (0..300).flat_map(|index| masked(p, row, 3, index)).collect();
+            let dropped = rows.iter().filter(|&&x| x == 0.0).count() as f32 / rows.len() as f32;
+            assert!((dropped - p).abs() < 0.005, "{dropped}");
+            let goodness = rows.iter().map(|x| x * x).sum::<f32>() / rows.len() as f32;
+            assert!((goodness - 1.0).abs() < 0.01, "{goodness}");
+        }
+        assert_eq!(masked(0.0, row, 3, 7), [1.0; 1000]);
+        assert!(masked(0.9, row, 3, 7).iter().all(|x| x.is_finite()));
+    }
+
+    #[test]
+    fn masks_are_independent_and_repeat() {
+        let row = Row { layer: 1, shard: 0 };
+        let one = masked(0.5, row, 5, 7);
+        assert_eq!(masked(0.5, row, 5, 7), one);
+        let others = [
+            masked(0.5, Row { layer: 2, shard: 0 }, 5, 7),
+            masked(0.5, Row { layer: 1, shard: 1 }, 5, 7),
+            masked(0.5, row, 6, 7),
+            masked(0.5, row, 5, 8),
+        ];
+        for other in others {
+            let same = one.iter().zip(&other).filter(|(a, b)| a == b).count();
+            assert!((400..600).contains(&same), "{same}");
+        }
+    }
+
+    #[test]
+    fn evaluation_keeps_all() {
+        let mut row = [1.5; 3];
+        Dropout::none().mask(3).apply(0, &mut row);
+        assert_eq!(row, [1.5; 3]);
+    }
+}
