@@ -7,10 +7,11 @@
 The second argument is a folder with the IDX test files (t10k-*), packed or not. Prints the
 accuracy of both classifiers, which equals what `ffp2p eval` prints.
 
-The network is: write the label into the first pixels, scale the row to mean square 1, then for
-each layer h = relu(W x + b), goodness = sum(h^2), and h scaled to mean square 1 goes up. With
-shards, each group of neurons is scaled by itself. A network trained for the softmax objective has
-no label in its input: its heads' answers are summed over all layers, or the last one's is taken.
+The network is: write the label over the first pixels, or before them where labels have slots of
+their own; scale the row to mean square 1; then for each layer h = relu(W x + b), goodness =
+sum(h^2), and h scaled to mean square 1 goes up. With shards, each group of neurons is scaled by
+itself. A network trained for the softmax objective has no label in its input: its heads' answers
+are summed over all layers, or the last one's is taken.
 """
 import gzip
 import json
@@ -58,6 +59,8 @@ def classify(images, network, layers, heads):
         logits = [out @ head.T for out, head in zip(outputs, heads)]
         return sum(logits).argmax(axis=1), logits[-1].argmax(axis=1)
     first = 1 if len(layers) > 1 else 0
+    if network["label_embedding"] == "append":
+        x = np.pad(x, ((0, 0), (classes, 0)))
     x[:, :classes] = strength / classes
     outputs = [out for _, out in pass_up(scaled(x), layers, network["shards"])]
     logits = sum(out @ head.T for out, head in zip(outputs[first:], heads[first:]))

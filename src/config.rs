@@ -121,6 +121,10 @@ pub struct SpecArgs {
     /// Share of a layer's units that each training pass leaves out [default: 0]
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub dropout: Option<f32>,
+    /// Labels in the input: overlay (over the first pixels) or append (beside the pixels)
+    /// [default: overlay; none with the softmax objective]
+    #[arg(long, value_name = "NAME", verbatim_doc_comment)]
+    pub label_embedding: Option<String>,
     /// Value of a label's slot, in units of a pixel [default: 1]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub label_strength: Option<f32>,
@@ -189,6 +193,7 @@ impl SpecArgs {
             head_weight_decay,
             peer_normalization,
             dropout,
+            label_embedding,
             label_strength,
             shift,
             flip,
@@ -271,7 +276,14 @@ fn named<T: DeserializeOwned>(
     parsed(flag, text.as_deref().unwrap_or(usual))
 }
 
-/// As [`named`], for a value that was given.
+/// As [`named`], where there is no usual value.
+fn given<T: DeserializeOwned>(
+    flag: &'static str,
+    text: &Option<String>,
+) -> Result<Option<T>, SpecArgsError> {
+    text.as_deref().map(|text| parsed(flag, text)).transpose()
+}
+
 fn parsed<T: DeserializeOwned>(flag: &'static str, text: &str) -> Result<T, SpecArgsError> {
     let json = serde_json::Value::String(text.to_owned());
     serde_json::from_value(json).map_err(|error| value(flag, text, error.to_string()))

@@ -6,7 +6,7 @@
 use ffp2p_proto::{Hash, LayerPlan, MAX_ROWS, Plan};
 use serde::{Deserialize, Serialize};
 
-use crate::ff::{NetworkSpec, Objective, SpecError};
+use crate::ff::{NetworkSpec, Objective, Row, SpecError};
 
 /// Grows when the same spec would give other bytes.
 pub(crate) const SPEC_FORMAT: u32 = 2;
@@ -77,7 +77,11 @@ pub struct Spec {
 
 /// Weights of the layers, heads and biases aside.
 pub(crate) fn weights(network: &NetworkSpec) -> usize {
-    network.layers.windows(2).map(|pair| pair[0].saturating_mul(pair[1])).sum()
+    let layer = |layer| {
+        let inputs = network.input_width(Row { layer, shard: 0 });
+        inputs.saturating_mul(network.layers[layer + 1])
+    };
+    (0..network.depth()).map(layer).sum()
 }
 
 /// Why bytes are not a spec that this program can run.

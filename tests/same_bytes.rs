@@ -46,8 +46,8 @@ fn u8_one_shard() {
 }
 
 #[test]
-fn u8_two_shards() {
-    check(&["--wire=u8", "--shards=2"]);
+fn u8_two_shards_with_labels_beside_the_pixels() {
+    check(&["--wire=u8", "--shards=2", "--label-embedding=append"]);
 }
 
 #[test]

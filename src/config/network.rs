@@ -4,10 +4,10 @@
 
 use ffp2p_proto::MAX_ROWS;
 
-use super::{SpecArgs, SpecArgsError, named, parsed, value};
+use super::{SpecArgs, SpecArgsError, given, named, value};
 use crate::{
     data::Data,
-    ff::{Negatives, NetworkSpec, Objective, Optimizer, SpecError, Wire},
+    ff::{LabelEmbedding, Negatives, NetworkSpec, Objective, Optimizer, SpecError, Wire},
     spec::{MAX_WEIGHTS, weights},
 };
 
@@ -21,11 +21,12 @@ impl SpecArgs {
         let objective: Objective = named("objective", &self.objective, "goodness")?;
         let optimizer: Optimizer = named("optimizer", &self.optimizer, "sgd")?;
         let usual = NetworkSpec::usual(objective, optimizer, layers, classes);
-        let negatives: Option<Negatives> =
-            self.negatives.as_ref().map(|text| parsed("negatives", text)).transpose()?;
+        let negatives: Option<Negatives> = given("negatives", &self.negatives)?;
+        let embedding: Option<LabelEmbedding> = given("label-embedding", &self.label_embedding)?;
         Ok(NetworkSpec {
             shards: self.shards.unwrap_or(1),
             negatives: negatives.unwrap_or(usual.negatives),
+            label_embedding: embedding.unwrap_or(usual.label_embedding),
             label_strength: self.label_strength.unwrap_or(usual.label_strength),
             shift: self.shift.unwrap_or(usual.shift),
             flip: self.flip.unwrap_or(usual.flip),
@@ -75,6 +76,9 @@ impl SpecArgs {
         let reason = error.to_string();
         if matches!(error, SpecError::Unused("negatives") | SpecError::NoNegatives) {
             value("negatives", self.negatives.as_deref().unwrap_or_default(), reason)
+        } else if matches!(error, SpecError::Unused("label_embedding") | SpecError::NoLabels) {
+            let given = self.label_embedding.as_deref().unwrap_or_default();
+            value("label-embedding", given, reason)
         } else if let SpecError::Number(name) | SpecError::Unused(name) = error {
             value(name, "", reason)
         } else if error == SpecError::Dropout {

@@ -51,6 +51,8 @@ fn the_softmax_objective_refuses_what_it_does_not_have() {
         (SpecArgs { negatives: some("random"), ..softmax() }, "--negatives random"),
         (SpecArgs { classifier: some("goodness"), ..softmax() }, "--classifier goodness"),
         (SpecArgs { label_strength: Some(1.0), ..softmax() }, "--label-strength"),
+        (SpecArgs { label_embedding: some("append"), ..softmax() }, "--label-embedding append"),
+        (SpecArgs { label_embedding: some("none"), ..small() }, "--label-embedding none"),
         (SpecArgs { peer_normalization: Some(0.1), ..softmax() }, "--peer-normalization"),
         (SpecArgs { negatives: some("none"), ..small() }, "--negatives none"),
     ] {

@@ -3,7 +3,7 @@
 //! The rule: everything is checked here, by number and by name, before anything is allocated. A
 //! field that the objective has no use for has one value only, so that equal runs are equal specs.
 
-use super::spec::{Negatives, NetworkSpec, Objective};
+use super::spec::{LabelEmbedding, Negatives, NetworkSpec, Objective};
 
 /// The widest layer and the widest input.
 const MAX_WIDTH: usize = 1 << 16;
@@ -65,6 +65,9 @@ pub enum SpecError {
     /// The goodness objective without wrong labels.
     #[error("the goodness objective needs negatives: choose random or fixed")]
     NoNegatives,
+    /// The goodness objective without labels.
+    #[error("the goodness objective needs labels in its input: choose overlay or append")]
+    NoLabels,
     /// A field that the objective has no use for.
     #[error("{0} means nothing to the softmax objective; leave it out")]
     Unused(&'static str),
@@ -85,7 +88,7 @@ impl NetworkSpec {
         if !(2..=MAX_CLASSES).contains(&self.classes) {
             return Err(SpecError::Classes(self.classes));
         }
-        if self.layers[0] < self.label_slots() {
+        if self.label_embedding == LabelEmbedding::Overlay && self.layers[0] < self.classes {
             return Err(SpecError::LabelSlots { input: self.layers[0], classes: self.classes });
         }
         let splits = |width: usize| self.shards > 0 && width.is_multiple_of(self.shards);
@@ -110,9 +113,13 @@ impl NetworkSpec {
             Objective::Goodness if self.negatives == Negatives::None => {
                 return Err(SpecError::NoNegatives);
             }
-            Objective::Goodness => [("", false); 3],
+            Objective::Goodness if self.label_embedding == LabelEmbedding::None => {
+                return Err(SpecError::NoLabels);
+            }
+            Objective::Goodness => [("", false); 4],
             Objective::Softmax => [
                 ("negatives", self.negatives != Negatives::None),
+                ("label_embedding", self.label_embedding != LabelEmbedding::None),
                 ("label_strength", self.label_strength != 0.0),
                 ("peer_normalization", self.peer_normalization != 0.0),
             ],
@@ -151,10 +158,16 @@ mod tests {
         let goodness = NetworkSpec::hinton(vec![20, 8], 4);
         let without = NetworkSpec { negatives: Negatives::None, ..goodness.clone() };
         assert_eq!(without.check(), Err(SpecError::NoNegatives));
+        let without = NetworkSpec { label_embedding: LabelEmbedding::None, ..goodness.clone() };
+        assert_eq!(without.check(), Err(SpecError::NoLabels));
+        let append = LabelEmbedding::Append;
+        let narrow = NetworkSpec { label_embedding: append, layers: vec![3, 8], ..goodness };
+        assert_eq!(narrow.check(), Ok(()), "the slots are no pixels");
         let softmax = NetworkSpec::usual(Objective::Softmax, Optimizer::Adam, vec![3, 8], 4);
         assert_eq!(softmax.check(), Ok(()), "no label slots, so three pixels are enough");
         let bad = [
             NetworkSpec { negatives: Negatives::Random, ..softmax.clone() },
+            NetworkSpec { label_embedding: LabelEmbedding::Append, ..softmax.clone() },
             NetworkSpec { label_strength: 1.0, ..softmax.clone() },
             NetworkSpec { peer_normalization: 0.03, ..softmax.clone() },
         ];

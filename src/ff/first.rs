@@ -11,16 +11,23 @@ use super::activations::FirstInput;
 use super::goodness::add_columns;
 use super::lanes::{inverse_rms, sum_squares};
 use super::matrix::{columns_mut, flat, flat_mut};
-use super::spec::{NetworkSpec, Objective};
+use super::spec::{LabelEmbedding, NetworkSpec};
 use super::workers::{Workers, each, share};
 
-/// Images (N x D, as they are) as the first layer reads them. Goodness: with empty label slots and
-/// not scaled, because the label counts for the scale. Softmax: scaled to mean square 1.
+/// Images (N x D, as they are) as the first layer reads them. With labels: the first `classes`
+/// columns are empty slots, and nothing is scaled, because the label counts for the scale. Without:
+/// scaled to mean square 1.
 pub(crate) fn prepare(spec: &NetworkSpec, mut pixels: Array2<f32>) -> Array2<f32> {
-    match spec.objective {
-        Objective::Goodness => columns_mut(&mut pixels, 0..spec.label_slots()).fill(0.0),
-        Objective::Softmax => {
-            let width = pixels.ncols();
+    let (images, width) = pixels.dim();
+    match spec.label_embedding {
+        LabelEmbedding::Overlay => columns_mut(&mut pixels, 0..spec.classes).fill(0.0),
+        LabelEmbedding::Append => {
+            let slots = spec.classes;
+            let mut wider = Array2::zeros((images, slots + width));
+            columns_mut(&mut wider, slots..slots + width).assign(&pixels);
+            return wider;
+        }
+        LabelEmbedding::None => {
             for row in flat_mut(&mut pixels).chunks_exact_mut(width) {
                 let scale = inverse_rms(sum_squares(row), width);
                 row.iter_mut().for_each(|x| *x *= scale);
@@ -147,14 +154,18 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::ff::Optimizer;
+    use crate::ff::{Objective, Optimizer};
 
     #[test]
-    fn images_are_prepared_for_the_objective() {
+    fn images_are_prepared_for_their_labels() {
         let spec = |objective| NetworkSpec::usual(objective, Optimizer::Sgd, vec![4, 2], 2);
         let pixels = array![[1.0, 1.0, 3.0, 1.0], [0.0, 0.0, 0.0, 0.0]];
         let slots = prepare(&spec(Objective::Goodness), pixels.clone());
         assert_eq!(slots, array![[0.0, 0.0, 3.0, 1.0], [0.0, 0.0, 0.0, 0.0]]);
+        let label_embedding = LabelEmbedding::Append;
+        let append = NetworkSpec { label_embedding, ..spec(Objective::Goodness) };
+        let beside = array![[0.0, 0.0, 1.0, 1.0, 3.0, 1.0], [0.0; 6]];
+        assert_eq!(prepare(&append, pixels.clone()), beside);
         let scaled = prepare(&spec(Objective::Softmax), pixels.clone());
         assert!((scaled - pixels / 3f32.sqrt()).iter().all(|x| x.abs() < 1e-6));
     }

@@ -36,7 +36,7 @@ pub use network::{Network, NetworkError};
 pub use optim::Parameter;
 pub use rng::{Key, Purpose, Stream};
 pub use row::{RowState, StepReport};
-pub use spec::{Negatives, NetworkSpec, Objective, Optimizer, Row, Wire};
+pub use spec::{LabelEmbedding, Negatives, NetworkSpec, Objective, Optimizer, Row, Wire};
 pub use tensors::{Tensor, model_hash};
 pub use wire::{WireError, decode, encode, encoded_len, round};
 pub use workers::{Inline, Task, Workers};

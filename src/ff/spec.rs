@@ -28,6 +28,18 @@ pub enum Negatives {
     None,
 }
 
+/// How labels enter the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LabelEmbedding {
+    /// Over the first `classes` pixels (Hinton 2022, section 3.3).
+    Overlay,
+    /// Beside the pixels, in `classes` slots of their own before the first.
+    Append,
+    /// Not at all (the softmax objective).
+    None,
+}
+
 /// How gradients become weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -60,7 +72,7 @@ pub struct Row {
 /// Everything that determines the mathematics of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NetworkSpec {
-    /// Widths, the input's first.
+    /// Widths, the input's first: the pixels of an image.
     pub layers: Vec<usize>,
     /// Number of classes.
     pub classes: usize,
@@ -70,6 +82,8 @@ pub struct NetworkSpec {
     pub objective: Objective,
     /// Where wrong labels come from.
     pub negatives: Negatives,
+    /// How labels enter the input.
+    pub label_embedding: LabelEmbedding,
     /// The value of a label's slot, in units of a pixel; 0 where the input has none.
     pub label_strength: f32,
     /// Each image is moved by -shift to shift pixels each way, anew every epoch.
@@ -138,6 +152,8 @@ impl NetworkSpec {
         classes: usize,
     ) -> Self {
         let contrasts = objective == Objective::Goodness;
+        let label_embedding =
+            if contrasts { LabelEmbedding::Overlay } else { LabelEmbedding::None };
         let [lr, head_lr, weight_decay, head_weight_decay] = objective.rates(optimizer);
         Self {
             layers,
@@ -145,6 +161,7 @@ impl NetworkSpec {
             shards: 1,
             objective,
             negatives: if contrasts { Negatives::Random } else { Negatives::None },
+            label_embedding,
             label_strength: if contrasts { 1.0 } else { 0.0 },
             shift: 0,
             flip: false,
@@ -179,22 +196,14 @@ impl NetworkSpec {
     /// How many values a row reads per sample and pass.
     #[must_use]
     pub fn input_width(&self, row: Row) -> usize {
-        self.layers[row.layer]
+        let appended = row.layer == 0 && self.label_embedding == LabelEmbedding::Append;
+        self.layers[row.layer] + if appended { self.classes } else { 0 }
     }
 
     /// How many units a row has; also its goodness threshold.
     #[must_use]
     pub fn width(&self, row: Row) -> usize {
         self.layers[row.layer + 1] / self.shards
-    }
-
-    /// How many of the first pixels are slots for the label, and no pixels.
-    #[must_use]
-    pub fn label_slots(&self) -> usize {
-        match self.objective {
-            Objective::Goodness => self.classes,
-            Objective::Softmax => 0,
-        }
     }
 
     /// How many logits a row hands on per sample: heads that correct the layers below read what

@@ -29,7 +29,7 @@ struct Names {
 
 impl Names {
     fn new(spec: &NetworkSpec, layer: usize) -> Self {
-        let (inputs, outputs) = (spec.layers[layer], spec.layers[layer + 1]);
+        let (inputs, outputs) = (spec.input_width(Row { layer, shard: 0 }), spec.layers[layer + 1]);
         Self {
             weight: (format!("layers.{layer}.weight"), [outputs, inputs]),
             bias: (format!("layers.{layer}.bias"), [outputs]),
@@ -61,7 +61,7 @@ pub fn model_hash(tensors: &[Tensor]) -> blake3::Hash {
 }
 
 impl Network {
-    /// The model: for each layer l `layers.l.weight` (out x in), `layers.l.bias` (out) and
+    /// The model: for each layer l `layers.l.weight` (out x in; label slots before pixels), `layers.l.bias` (out) and
     /// `heads.l.weight` (classes x out), shards side by side along `out`. A head is divided by the
     /// number of shards, so that one product with the whole layer's outputs gives the mean.
     #[must_use]
@@ -100,7 +100,8 @@ impl Network {
             let weight = find(tensors, &weight.0, &weight.1)?;
             let bias = find(tensors, &bias.0, &bias.1)?;
             let head = find(tensors, &head.0, &head.1)?;
-            let (inputs, outputs) = (spec.layers[layer], spec.layers[layer + 1]);
+            let inputs = spec.input_width(Row { layer, shard: 0 });
+            let outputs = spec.layers[layer + 1];
             for shard in 0..spec.shards {
                 let width = spec.width(Row { layer, shard });
                 let unit = |k: usize| shard * width + k;

@@ -5,13 +5,18 @@ use ndarray::{Array2, Axis, concatenate};
 use super::{batch, mask, tiny};
 use crate::ff::matrix::rows;
 use crate::ff::{
-    Activations, FirstInput, Inline, NetworkSpec, Optimizer, Row, RowState, StepReport, Wire,
+    Activations, FirstInput, Inline, LabelEmbedding, NetworkSpec, Optimizer, Row, RowState,
+    StepReport, Wire,
 };
 
 const BATCH: usize = 16;
 
-/// Shards of a layer, and dropout.
-const CASES: [(usize, f32); 3] = [(1, 0.0), (2, 0.0), (2, 0.25)];
+/// Shards of a layer, dropout, and where the labels are.
+const CASES: [(usize, f32, LabelEmbedding); 3] = [
+    (1, 0.0, LabelEmbedding::Overlay),
+    (2, 0.0, LabelEmbedding::Append),
+    (2, 0.25, LabelEmbedding::Overlay),
+];
 
 /// The inputs of the three passes of the first layer, label by label.
 fn overlay(spec: &NetworkSpec, input: &FirstInput) -> Array2<f64> {
@@ -115,11 +120,12 @@ fn awake(spec: &NetworkSpec, row: Row) -> RowState {
 }
 
 /// A step of the first and one of the second layer, of every shard, with a head that is not zero.
-fn steps((shards, dropout): (usize, f32)) -> Vec<Step> {
+fn steps((shards, dropout, label_embedding): (usize, f32, LabelEmbedding)) -> Vec<Step> {
     let spec = NetworkSpec {
         peer_normalization: 0.0,
         label_strength: 1.5,
         dropout,
+        label_embedding,
         ..tiny(Optimizer::Sgd, Wire::F32, shards)
     };
     let input = batch(&spec, 0);

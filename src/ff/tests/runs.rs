@@ -4,8 +4,8 @@ use ndarray::{Array2, Axis, concatenate};
 
 use super::{Scoped, batch, images, tiny, trained};
 use crate::ff::{
-    FirstInput, Inline, Network, NetworkError, NetworkSpec, Optimizer, Row, RowState, Wire, concat,
-    decode, encode, model_hash,
+    FirstInput, Inline, LabelEmbedding, Network, NetworkError, NetworkSpec, Optimizer, Row,
+    RowState, Wire, concat, decode, encode, model_hash,
 };
 
 const OPTIMIZERS: [Optimizer; 2] = [Optimizer::Sgd, Optimizer::Adam];
@@ -122,9 +122,10 @@ fn it_learns() {
 /// Evaluation must say what a training pass with that label would have said.
 #[test]
 fn evaluation_is_the_training_pass() {
-    for depth in [1, 2] {
+    for (depth, label_embedding) in [(1, LabelEmbedding::Append), (2, LabelEmbedding::Overlay)] {
         for shards in [1, 2] {
-            let mut spec = tiny(Optimizer::Sgd, Wire::F32, shards);
+            let usual = tiny(Optimizer::Sgd, Wire::F32, shards);
+            let mut spec = NetworkSpec { label_embedding, ..usual };
             spec.layers.truncate(depth + 1);
             let network = trained(&spec, &Inline);
             let (pixels, _) = images(&spec, 500);
@@ -152,12 +153,15 @@ fn evaluation_is_the_training_pass() {
 
 #[test]
 fn a_model_goes_through_its_tensors() {
-    for shards in [1, 2] {
-        let spec = tiny(Optimizer::Adam, Wire::F32, shards);
+    for (shards, inputs) in [(1, 20), (2, 24)] {
+        let mut spec = tiny(Optimizer::Adam, Wire::F32, shards);
+        if inputs == 24 {
+            spec.label_embedding = LabelEmbedding::Append;
+        }
         let network = trained(&spec, &Inline);
         let mut tensors = network.tensors();
         let shapes: Vec<_> = tensors.iter().map(|t| (t.name.as_str(), t.shape.clone())).collect();
-        assert_eq!(shapes[0], ("layers.0.weight", vec![32, 20]));
+        assert_eq!(shapes[0], ("layers.0.weight", vec![32, inputs]));
         assert_eq!(shapes[4], ("layers.1.bias", vec![32]));
         assert_eq!(shapes[5], ("heads.1.weight", vec![4, 32]));
         let hash = model_hash(&tensors);
