@@ -138,6 +138,9 @@ fn wrong_values_are_refused_in_one_line() {
     refused(&["train", "--out=/no/such/folder/m"], &["--out"]);
     refused(&["train", "--out=/dev/null"], &["--out /dev/null"]);
     refused(&["train", "--lr", "-1"], &["--lr", "not below zero"]);
+    refused(&["train", "--shift=28"], &["--shift 28", "less than 28"]);
+    refused(&["train", "--dropout=0.95"], &["--dropout 0.95", "0.9"]);
+    refused(&["train", "--label-embedding=beside"], &["--label-embedding beside", "append"]);
     refused(&["up", "-n", "0"], &["--nodes 0"]);
     refused(&["up", "--silence=0"], &["--silence 0", "1 to 3600"]);
     refused(&["up", "--negatives=none"], &["--negatives none", "random", "fixed"]);
@@ -185,7 +188,7 @@ fn a_diverging_run_is_told_by_train_and_by_nodes() {
     let (meet, out) = (path("meet"), path("m"));
     let wild = [TINY, &["--lr=1e30"]].concat();
     let up = ["up", "-n", "2", "--no-mdns", "--rendezvous", &meet, "--out", &out];
-    for command in [&["train"][..], &up] {
+    for command in [&["train"][..], &["train", "--objective=softmax"], &up] {
         let (code, _, err) = run(&[command, &wild[..]].concat());
         assert_eq!(code, 1, "{err}");
         assert!(err.contains("smaller --lr") && !err.contains("ERROR"), "{err}");

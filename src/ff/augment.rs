@@ -130,6 +130,17 @@ mod tests {
     }
 
     #[test]
+    fn the_first_changes_are_pinned() {
+        let spec = spec(2, true);
+        let mut stream = Key::new(spec.seed, Purpose::Augment).stream();
+        let changes = [0, 1, 2].map(|sample| {
+            let change = Change::draw(&spec, &mut stream, sample);
+            (change.shift, change.flip)
+        });
+        assert_eq!(changes, [((2, 1), false), ((1, 0), false), ((1, 1), false)]);
+    }
+
+    #[test]
     fn every_change_is_as_likely_as_any_other() {
         let spec = spec(1, true);
         let mut stream = Key::new(spec.seed, Purpose::Augment).stream();

@@ -91,11 +91,13 @@ impl RowState {
         product(errors.view(), self.head.value.t(), h.view_mut(), workers);
         goodness::unnormalize(flat(states), goodness, slope, flat_mut(h), workers);
         self.train_head(spec, states.view(), &errors, workers);
+        let mean = goodness::mean(goodness);
         let report = StepReport {
-            loss: outcome.loss,
+            // Outputs that overflow are normalised to nothing, of which the head is merely unsure.
+            loss: if mean.is_finite() { outcome.loss } else { f32::INFINITY },
             head_loss: outcome.loss,
             correct: outcome.correct,
-            positive_goodness: goodness::mean(goodness),
+            positive_goodness: mean,
             negative_goodness: 0.0,
         };
         (below.clone(), report)

@@ -37,7 +37,7 @@ pub struct RowState {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepReport {
     /// What the weights climb down, in nats. Goodness: mean of -ln p over the positive and
-    /// -ln (1 - p) over the negative samples. Softmax: `head_loss`.
+    /// -ln (1 - p) over the negative samples. Softmax: `head_loss`. Not finite once outputs are not.
     pub loss: f32,
     /// Mean cross-entropy of what the head says, in nats: accumulated logits, this row's included,
     /// or with the softmax objective its own ones.
