@@ -69,7 +69,7 @@ pub enum SpecError {
     #[error("the goodness objective needs labels in its input: choose overlay or append")]
     NoLabels,
     /// A field that the objective has no use for.
-    #[error("{0} means nothing to the softmax objective; leave it out")]
+    #[error("the softmax objective has no use for {0}; leave it out")]
     Unused(&'static str),
 }
 
