@@ -18,9 +18,11 @@ mod network;
 #[cfg(test)]
 mod tests;
 
-/// Without `--chapter-steps`, a chapter has at most this many steps: short enough that a newcomer
-/// is given its first row within a second or two, long enough that checkpoints cost little.
-const USUAL_CHAPTER_STEPS: u64 = 60;
+/// Without `--chapter-steps`, a chapter has at most this many samples. What a checkpoint costs to
+/// copy and to keep, beside the training between two of them, depends on this alone: a layer's
+/// width counts in both. So few cost 2 % (docs/RECOVERY.md), and a newcomer waits no longer for
+/// its first row.
+const USUAL_CHAPTER_SAMPLES: u64 = 12_000;
 
 /// The widths of the default run.
 const USUAL_LAYERS: [usize; 5] = [784, 500, 500, 500, 500];
@@ -79,7 +81,7 @@ pub struct SpecArgs {
     /// Samples of a step [default: 100]
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
-    /// Steps between checkpoints [default: the largest divisor of an epoch up to 60]
+    /// Steps between checkpoints [default: the largest divisor of an epoch up to 12000 samples]
     #[arg(long, value_name = "N")]
     pub chapter_steps: Option<u64>,
     /// How cells go to peers: single-layer
@@ -232,7 +234,8 @@ impl SpecArgs {
             let reason = format!("choose 1 to {}, the training samples there are", shape.train);
             return Err(value("batch-size", batch_size, reason));
         }
-        let chapter_steps = self.chapter_steps.unwrap_or_else(|| usual_chapter(steps_per_epoch));
+        let chapter_steps =
+            self.chapter_steps.unwrap_or_else(|| usual_chapter(steps_per_epoch, batch_size as u64));
         if !(1..=steps_per_epoch).contains(&chapter_steps) {
             let reason = format!("choose 1 to {steps_per_epoch}, the steps of an epoch");
             return Err(value("chapter-steps", chapter_steps, reason));
@@ -290,12 +293,13 @@ fn parsed<T: DeserializeOwned>(flag: &'static str, text: &str) -> Result<T, Spec
 }
 
 /// The largest divisor of an epoch that makes a short chapter.
-fn usual_chapter(steps_per_epoch: u64) -> u64 {
-    (1..=USUAL_CHAPTER_STEPS.min(steps_per_epoch))
+fn usual_chapter(steps_per_epoch: u64, batch_size: u64) -> u64 {
+    let most = (USUAL_CHAPTER_SAMPLES / batch_size).clamp(1, steps_per_epoch);
+    (1..=most)
         .rev()
         .find(|steps| steps_per_epoch.is_multiple_of(*steps))
-        .filter(|&steps| steps * 3 >= USUAL_CHAPTER_STEPS.min(steps_per_epoch))
-        .unwrap_or(USUAL_CHAPTER_STEPS.min(steps_per_epoch))
+        .filter(|&steps| steps * 3 >= most)
+        .unwrap_or(most)
 }
 
 fn read_toml(path: &Path) -> Result<SpecArgs, SpecArgsError> {
