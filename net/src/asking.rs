@@ -169,6 +169,9 @@ impl EventLoop {
 
     pub(crate) fn on_ask(&mut self, event: request_response::Event<Request, Answer>) {
         use request_response::{Event, Message};
+        if let Event::Message { peer, .. } = &event {
+            self.peers.heard(peer, Instant::now());
+        }
         match event {
             Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
                 self.on_request(peer, request, channel);

@@ -1,7 +1,8 @@
 //! The libp2p protocols a node speaks, with every setting that differs from the default.
 //!
-//! Rule: every table a peer can fill has a limit here. Liveness is not decided here: pings are
-//! for the transport's sake, and a silent peer is the business of whoever reads its messages.
+//! Rule: every table a peer can fill has a limit here. Liveness is not decided here: pings only
+//! find connections that are dead and do not say so, and a silent peer is the business of whoever
+//! reads its messages.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -37,6 +38,16 @@ const _: () = assert!(MAX_NAMED * NAME < MAX_GOSSIP - 1024);
 
 /// Gossip that only subscribes, and lets others subscribe, to the run's own topic.
 pub(crate) type Gossip = gossipsub::Behaviour<IdentityTransform, WhitelistSubscriptionFilter>;
+
+/// Between two pings of a connection.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A ping that is not answered within this time has failed.
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connection that is not set up within this time never is: on a LAN it takes milliseconds, and
+/// where nothing answers the system would try for minutes, with longer and longer pauses.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// All protocols of a node.
 #[derive(NetworkBehaviour)]
@@ -76,9 +87,7 @@ pub(crate) fn swarm(
                 .with_push_listen_addr_updates(true),
         ),
         ping: ping::Behaviour::new(
-            ping::Config::new()
-                .with_interval(Duration::from_secs(3))
-                .with_timeout(Duration::from_secs(3)),
+            ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT),
         ),
     };
     let swarm = SwarmBuilder::with_existing_identity(key)
@@ -93,6 +102,7 @@ pub(crate) fn swarm(
                 // One round trip less for every request.
                 .with_substream_upgrade_protocol_override(Version::V1Lazy)
         })
+        .with_connection_timeout(DIAL_TIMEOUT)
         .build();
     Ok((swarm, mdns_error))
 }

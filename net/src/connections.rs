@@ -7,7 +7,7 @@ use libp2p::core::ConnectedPoint;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, identify, mdns};
+use libp2p::{Multiaddr, PeerId, identify, mdns, ping};
 use tokio::time::Instant;
 
 use ffp2p_proto::NodeId;
@@ -58,10 +58,23 @@ impl EventLoop {
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => self.on_discovered(found),
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Ask(event) => self.on_ask(event),
-            BehaviourEvent::Identify(_)
-            | BehaviourEvent::Mdns(mdns::Event::Expired(_))
-            | BehaviourEvent::Ping(_) => {}
+            BehaviourEvent::Ping(ping) => self.on_ping(&ping),
+            BehaviourEvent::Identify(_) | BehaviourEvent::Mdns(mdns::Event::Expired(_)) => {}
             BehaviourEvent::Limits(never) => match never {},
+        }
+    }
+
+    /// A connection on which nothing comes any more is closed and dialed anew: the system would
+    /// wait for it with longer and longer pauses, also when the cable is back.
+    fn on_ping(&mut self, ping: &ping::Event) {
+        let now = Instant::now();
+        match &ping.result {
+            Ok(_) => self.peers.heard(&ping.peer, now),
+            Err(error) if self.peers.is_silent(&ping.peer, now) => {
+                tracing::info!(peer = %ping.peer, "closing a connection that is dead: {error}");
+                self.close(ping.peer);
+            }
+            Err(_) => {}
         }
     }
 

@@ -24,7 +24,7 @@ const MAX_FOUND: usize = 256;
 const MAX_BARRED: usize = 256;
 
 /// Attempts after which a found peer is given up.
-const MAX_ATTEMPTS: u32 = 40;
+const MAX_ATTEMPTS: u32 = 100;
 
 /// Attempts for an address that is only remembered.
 const REMEMBERED_ATTEMPTS: u32 = 3;
@@ -39,7 +39,7 @@ const FOUND_PAUSE: Duration = Duration::from_secs(1);
 const FIXED_PAUSE: Duration = Duration::from_secs(2);
 
 /// The longest pause.
-const MAX_PAUSE: Duration = Duration::from_secs(10);
+const MAX_PAUSE: Duration = Duration::from_secs(3);
 
 /// A peer that was found by mDNS, in the rendezvous folder, or through another peer.
 #[derive(Debug)]

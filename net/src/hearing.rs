@@ -26,6 +26,7 @@ impl EventLoop {
     pub(crate) fn on_gossip(&mut self, event: gossipsub::Event) {
         match event {
             gossipsub::Event::Message { propagation_source, message_id, message } => {
+                self.peers.heard(&propagation_source, Instant::now());
                 let acceptance = self.on_broadcast(&message);
                 let gossip = &mut self.swarm.behaviour_mut().gossip;
                 gossip.report_message_validation_result(

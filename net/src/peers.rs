@@ -22,11 +22,16 @@ const GOSSIP_GRACE: Duration = Duration::from_secs(1);
 /// lost, and only a new connection repeats it.
 const DEAF: Duration = Duration::from_secs(10);
 
+/// A connection on which nothing came for this long is taken for dead when a ping fails, too.
+const SILENT: Duration = Duration::from_secs(4);
+
 /// A connected peer.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) node: NodeId,
     pub(crate) since: Instant,
+    /// When something last came from it.
+    heard: Instant,
     /// What it said of itself.
     pub(crate) greeting: Option<Greeting>,
     /// Whether it listens to the run's gossip.
@@ -46,6 +51,7 @@ impl Peer {
         Self {
             node,
             since: now,
+            heard: now,
             greeting: None,
             listens: false,
             announced: false,
@@ -97,6 +103,18 @@ impl Peers {
         self.all.remove(peer)
     }
 
+    /// Something came from `peer`.
+    pub(crate) fn heard(&mut self, peer: &PeerId, now: Instant) {
+        if let Some(peer) = self.all.get_mut(peer) {
+            peer.heard = now;
+        }
+    }
+
+    /// Whether nothing has come from `peer` for long.
+    pub(crate) fn is_silent(&self, peer: &PeerId, now: Instant) -> bool {
+        self.all.get(peer).is_some_and(|peer| now >= peer.heard + SILENT)
+    }
+
     pub(crate) fn ids(&self) -> Vec<PeerId> {
         self.all.keys().copied().collect()
     }
@@ -136,5 +154,21 @@ impl Peers {
     pub(crate) fn deaf(&self, now: Instant) -> Vec<PeerId> {
         let deaf = |peer: &Peer| !peer.listens && now >= peer.since + DEAF;
         self.members().filter(|(_, peer)| deaf(peer)).map(|(id, _)| *id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_silent_only_when_nothing_came_for_long() {
+        let (id, now) = (PeerId::random(), Instant::now());
+        let mut peers = Peers::new(Greeting { swarm: "a".to_owned(), run: None });
+        assert!(!peers.is_silent(&id, now + 2 * SILENT));
+        peers.insert(id, Peer::new(NodeId([1; 32]), false, now));
+        assert!(!peers.is_silent(&id, now) && peers.is_silent(&id, now + SILENT));
+        peers.heard(&id, now + SILENT);
+        assert!(!peers.is_silent(&id, now + SILENT));
     }
 }
