@@ -16,8 +16,12 @@ use serde_json::Value;
 use support::{
     ffp2p,
     herd::{Herd, Said},
+    lan::Lan,
     model_of, run,
 };
+
+/// Cells that the others must finish while one is cut off.
+const CELLS_APART: usize = 8;
 
 /// Kills in one run.
 const KILLS: u32 = 10;
@@ -25,13 +29,18 @@ const KILLS: u32 = 10;
 /// Rows of the run.
 const ROWS: usize = 4;
 
-/// A run of four rows: one epoch of 1,200 steps.
-fn spec(chapter_steps: u32) -> Vec<String> {
+/// A run of four rows of `width` units, with epochs of 1,200 steps.
+fn spec(width: u32, epochs: u32, chapter_steps: u32) -> Vec<String> {
     let data = std::env::var("FFP2P_MNIST")
         .map_or_else(|_| "digits:60000+2000".to_owned(), |folder| format!("mnist:{folder}"));
-    let flags = ["--layers=784,64,64,64,64", "--epochs=1", "--batch-size=50"];
-    let own = [format!("--data={data}"), format!("--chapter-steps={chapter_steps}")];
-    own.into_iter().chain(flags.map(str::to_owned)).collect()
+    let flags = [
+        format!("--data={data}"),
+        format!("--layers=784,{width},{width},{width},{width}"),
+        "--batch-size=50".to_owned(),
+        format!("--epochs={epochs}"),
+        format!("--chapter-steps={chapter_steps}"),
+    ];
+    flags.into()
 }
 
 /// The model's hash when one process trains it.
@@ -126,21 +135,90 @@ fn act(herd: &mut Herd, chance: &mut Chance) -> u32 {
     0
 }
 
-#[test]
-fn ten_kills_change_nothing() {
-    let spec = spec(20);
-    let mut chance = Chance::from_env();
-    let mut herd = Herd::start(4, &spec);
-    let (mut cells, mut kills, mut due) = (Cells::default(), 0, 4);
-    while kills < KILLS {
-        let said = herd.hear();
-        let is_over = said.event["event"] == "ended" && herd.is_current(&said);
-        assert!(!is_over, "the run was over after {kills} kills; {}", herd.report());
+/// Kills and starts nodes until `kills` were killed.
+fn kill_some(herd: &mut Herd, cells: &mut Cells, chance: &mut Chance, kills: u32) {
+    let (mut killed, mut due) = (0, cells.0.len() + ROWS);
+    while killed < kills {
+        let said = hear_on(herd);
         if cells.see(&said) >= due {
-            kills += act(&mut herd, &mut chance);
+            killed += act(herd, chance);
             due = cells.see(&said) + 1 + chance.below(2 * ROWS);
         }
     }
+}
+
+/// The next thing that is said in a run that must not be over yet.
+fn hear_on(herd: &mut Herd) -> Said {
+    let said = herd.hear();
+    let is_over = said.event["event"] == "ended" && herd.is_current(&said);
+    assert!(!is_over, "the run was over too early; {}", herd.report());
+    said
+}
+
+#[test]
+fn ten_kills_change_nothing() {
+    let spec = spec(64, 1, 20);
+    let mut chance = Chance::from_env();
+    let mut herd = Herd::start(4, &spec);
+    kill_some(&mut herd, &mut Cells::default(), &mut chance, KILLS);
+    herd.dead().into_iter().for_each(|slot| herd.revive(slot));
+    finish_alike(&mut herd, &spec);
+}
+
+/// Waits until a node other than `slot` says that the peer `name` is in that `state`.
+fn wait_for_peer(herd: &mut Herd, cells: &mut Cells, (slot, name): (usize, &str), state: &str) {
+    loop {
+        let said = hear_on(herd);
+        cells.see(&said);
+        let event = &said.event;
+        let is_it = event["event"] == "peer" && event["peer"] == name && event["state"] == state;
+        if is_it && said.slot != slot {
+            return;
+        }
+    }
+}
+
+/// Pulls the cable of an owner, lets the others go on without it, and puts it back.
+fn cut_one_off(herd: &mut Herd, cells: &mut Cells, chance: &mut Chance) {
+    herd.dead().into_iter().for_each(|slot| herd.revive(slot));
+    let owners = loop {
+        let said = hear_on(herd);
+        cells.see(&said);
+        let owners = herd.owners(&said);
+        if !owners.is_empty() {
+            break owners;
+        }
+    };
+    let (_, slot) = owners[chance.below(owners.len())];
+    let name = herd.name(slot).unwrap().to_owned();
+    herd.cut(slot);
+    wait_for_peer(herd, cells, (slot, &name), "silent");
+    let others = |said: &Said| said.slot != slot && said.event["event"] == "chapter";
+    let mut done = 0;
+    while done < CELLS_APART {
+        let said = hear_on(herd);
+        cells.see(&said);
+        done += usize::from(others(&said));
+    }
+    herd.heal(slot);
+    let healed = herd.seconds();
+    wait_for_peer(herd, cells, (slot, &name), "joined");
+    eprintln!("heard again {:.2} s after healing", herd.seconds() - healed);
+}
+
+/// Four hosts in a LAN: kills, one pulled cable, kills.
+#[cfg(target_os = "linux")]
+#[test]
+fn kills_and_a_cut_change_nothing() {
+    let Some(lan) = Lan::new(4) else { return };
+    // Long enough that a cut is noticed and healed in the middle of it.
+    let spec = spec(200, 4, 20);
+    let mut chance = Chance::from_env();
+    let mut herd = Herd::start_in(Some(lan), 4, &spec);
+    let mut cells = Cells::default();
+    kill_some(&mut herd, &mut cells, &mut chance, KILLS / 2);
+    cut_one_off(&mut herd, &mut cells, &mut chance);
+    kill_some(&mut herd, &mut cells, &mut chance, KILLS / 2);
     herd.dead().into_iter().for_each(|slot| herd.revive(slot));
     finish_alike(&mut herd, &spec);
 }
@@ -172,7 +250,7 @@ fn export(herd: &Herd, slot: usize) -> (i32, String, String) {
 #[test]
 fn all_are_killed_and_two_go_on() {
     const CHAPTERS: u64 = 12;
-    let spec = spec(100);
+    let spec = spec(64, 1, 100);
     let mut herd = Herd::start(4, &spec);
     let mut cells = Cells::default();
     while cells.see(&herd.hear()) < ROWS * CHAPTERS as usize / 2 {}
@@ -197,7 +275,7 @@ fn all_are_killed_and_two_go_on() {
 
 #[test]
 fn a_dead_nodes_folder_has_the_model() {
-    let spec = spec(60);
+    let spec = spec(64, 1, 60);
     let mut herd = Herd::start(2, &spec);
     let (slot, model) = loop {
         let said = herd.hear();
@@ -215,33 +293,28 @@ fn a_dead_nodes_folder_has_the_model() {
 
 #[test]
 fn a_stopped_owner_comes_back_and_yields() {
-    let spec = spec(20);
+    let spec = spec(64, 1, 20);
     let mut herd = Herd::start(4, &spec);
-    let mut names = vec![String::new(); 4];
-    let slot = loop {
-        let said = herd.hear();
-        if said.event["event"] == "ready" {
-            names[said.slot] = said.event["peer"].as_str().unwrap().to_owned();
-        }
-        let owner = said.event["owners"][1].as_str().filter(|name| !name.is_empty());
-        let all = names.iter().all(|name| !name.is_empty());
-        if let Some(slot) = names.iter().position(|name| all && Some(&name[..]) == owner) {
-            break slot;
+    let (row, slot) = loop {
+        let said = hear_on(&mut herd);
+        if let Some(&owned) = herd.owners(&said).first() {
+            break owned;
         }
     };
+    let name = herd.name(slot).unwrap().to_owned();
     herd.signal(slot, "-STOP");
-    wait_for_owner(&mut herd, |said| said.slot != slot && said.event["peer"] != names[slot]);
+    wait_for_owner(&mut herd, row, |said| said.slot != slot && said.event["peer"] != name);
     herd.signal(slot, "-CONT");
     // It hears from the others that the row is theirs.
-    wait_for_owner(&mut herd, |said| said.slot == slot && said.event["peer"] != names[slot]);
+    wait_for_owner(&mut herd, row, |said| said.slot == slot && said.event["peer"] != name);
     finish_alike(&mut herd, &spec);
 }
 
-/// Waits until somebody tells of such an owner of row 1.
-fn wait_for_owner(herd: &mut Herd, is_it: impl Fn(&Said) -> bool) {
+/// Waits until somebody tells of such an owner of `row`.
+fn wait_for_owner(herd: &mut Herd, row: usize, is_it: impl Fn(&Said) -> bool) {
     loop {
         let said = herd.hear();
-        if said.event["event"] == "owner" && said.event["row"] == 1 && is_it(&said) {
+        if said.event["event"] == "owner" && said.event["row"] == row && is_it(&said) {
             return;
         }
     }

@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Read},
     path::PathBuf,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     time::{Duration, Instant},
 };
@@ -15,7 +15,10 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::ffp2p;
+use super::{
+    ffp2p,
+    lan::{Lan, address},
+};
 
 /// After this long a herd that is not through has failed.
 const BOUND: Duration = Duration::from_secs(240);
@@ -40,11 +43,14 @@ pub(crate) struct Said {
 struct Running {
     child: Child,
     life: u32,
+    /// By which the others know it, once it has said so.
+    name: Option<String>,
 }
 
 /// The nodes.
 pub(crate) struct Herd {
     args: Vec<String>,
+    lan: Option<Lan>,
     folder: TempDir,
     slots: Vec<Option<Running>>,
     lives: u32,
@@ -55,8 +61,13 @@ pub(crate) struct Herd {
 }
 
 impl Herd {
-    /// `nodes` nodes of the run that `spec` describes, started.
+    /// `nodes` nodes of the run that `spec` describes, started on this host.
     pub(crate) fn start(nodes: usize, spec: &[String]) -> Self {
+        Self::start_in(None, nodes, spec)
+    }
+
+    /// The same, each a host of its own in a LAN.
+    pub(crate) fn start_in(lan: Option<Lan>, nodes: usize, spec: &[String]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let meet = format!("--rendezvous={}", folder.path().join("meet").display());
         let own = ["join", "--json", "--no-mdns", "--threads=1", "--exit-when-done", &meet];
@@ -64,7 +75,7 @@ impl Herd {
         let (say, said) = sync_channel(LINES);
         let slots = (0..nodes).map(|_| None).collect();
         let (log, begun) = (VecDeque::new(), Instant::now());
-        let mut herd = Self { args, folder, slots, lives: 0, say, said, log, begun };
+        let mut herd = Self { args, lan, folder, slots, lives: 0, say, said, log, begun };
         (0..nodes).for_each(|slot| herd.revive(slot));
         herd
     }
@@ -102,7 +113,7 @@ impl Herd {
         let life = self.lives;
         let store = format!("--store={}", self.store(slot).display());
         let args: Vec<&str> = self.args.iter().map(String::as_str).chain([&store[..]]).collect();
-        let mut command = ffp2p(&args);
+        let mut command = self.command(slot, &args);
         command.env("FFP2P_LOG", "warn").stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let said = move |event| Said { slot, life, event };
@@ -112,7 +123,29 @@ impl Herd {
         read(child.stderr.take().unwrap(), self.say.clone(), said, |line| {
             line.map(|line| json!({"event": "stderr", "line": line}))
         });
-        self.slots[slot] = Some(Running { child, life });
+        self.slots[slot] = Some(Running { child, life, name: None });
+    }
+
+    /// The binary with these arguments, in its own place when there is a LAN.
+    fn command(&self, slot: usize, args: &[&str]) -> Command {
+        let node = ffp2p(args);
+        let Some(lan) = &self.lan else { return node };
+        let mut command = lan.enter(slot);
+        command.arg(node.get_program()).args(node.get_args());
+        command.arg(format!("--listen={}:0", address(slot))).stdin(Stdio::null());
+        command
+    }
+
+    /// Pulls a node's cable.
+    pub(crate) fn cut(&mut self, slot: usize) {
+        self.note(slot, "cut");
+        self.lan.as_ref().unwrap().cut(slot);
+    }
+
+    /// Puts a node's cable back.
+    pub(crate) fn heal(&mut self, slot: usize) {
+        self.note(slot, "healed");
+        self.lan.as_ref().unwrap().heal(slot);
     }
 
     /// Kills a node: nothing in it runs again.
@@ -150,9 +183,7 @@ impl Herd {
     pub(crate) fn signal(&mut self, slot: usize, signal: &str) {
         self.note(slot, signal);
         let pid = self.slots[slot].as_ref().unwrap().child.id().to_string();
-        assert!(
-            std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success()
-        );
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// The next thing that any of them says.
@@ -168,9 +199,33 @@ impl Herd {
             self.note(said.slot, &said.event.to_string());
             assert!(!is_error, "node {} failed: {}", said.slot, self.report());
             if said.event["event"] != "stderr" {
+                self.learn_name(&said);
                 return said;
             }
         }
+    }
+
+    /// Takes in by which name a node goes.
+    fn learn_name(&mut self, said: &Said) {
+        if said.event["event"] == "ready" && self.is_current(said) {
+            let name = said.event["peer"].as_str().map(str::to_owned);
+            self.slots[said.slot].iter_mut().for_each(|running| running.name.clone_from(&name));
+        }
+    }
+
+    /// By which name the others know a node, once it has said so.
+    pub(crate) fn name(&self, slot: usize) -> Option<&str> {
+        self.slots[slot].as_ref()?.name.as_deref()
+    }
+
+    /// The rows that living nodes other than the speaker own, each with its owner.
+    pub(crate) fn owners(&self, said: &Said) -> Vec<(usize, usize)> {
+        let owners = said.event["owners"].as_array().into_iter().flatten().enumerate();
+        let slot = |owner: &Value| {
+            let known = |slot: &usize| self.name(*slot).is_some_and(|name| *owner == name);
+            self.living().into_iter().find(known).filter(|slot| *slot != said.slot)
+        };
+        owners.filter_map(|(row, owner)| Some((row, slot(owner)?))).collect()
     }
 
     /// Waits until a node has ended by itself; its exit code.
@@ -179,8 +234,13 @@ impl Herd {
         running.child.wait().unwrap().code().unwrap_or(-1)
     }
 
+    /// Since the herd was started.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.begun.elapsed().as_secs_f64()
+    }
+
     fn note(&mut self, slot: usize, what: &str) {
-        let at = self.begun.elapsed().as_secs_f64();
+        let at = self.seconds();
         self.log.push_back(format!("{at:7.2} node {slot}: {what}"));
         if self.log.len() > KEPT {
             self.log.pop_front();

@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub(crate) mod herd;
+pub(crate) mod lan;
 
 use std::{
     collections::VecDeque,

@@ -1,0 +1,142 @@
+//! A LAN of its own for a test: one switch, one network namespace per node, a cable between each
+//! and the switch, which a test can pull.
+//!
+//! Rule: it needs no rights beyond those of an ordinary user (a user namespace stands in for
+//! root), and it leaves nothing behind however the test ends: each namespace lives as long as a
+//! process that reads a pipe of the test's.
+
+use std::{
+    io::Read,
+    process::{Child, Command, Output, Stdio},
+};
+
+/// One namespace.
+#[derive(Debug)]
+struct Place {
+    /// Ends, and its namespace with it, when its input does.
+    keeper: Child,
+}
+
+/// The switch and the places of the nodes.
+#[derive(Debug)]
+pub(crate) struct Lan {
+    switch: Place,
+    nodes: Vec<Place>,
+    /// Whether the caller is root in its own right.
+    is_root: bool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.keeper.kill();
+        let _ = self.keeper.wait();
+    }
+}
+
+impl Place {
+    /// A namespace that `unshare` (perhaps inside another one) makes.
+    fn make(mut unshare: Command) -> Result<Self, String> {
+        unshare.args(["sh", "-c", "echo here; exec cat"]);
+        unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut keeper = unshare.spawn().map_err(|error| format!("unshare: {error}"))?;
+        let mut word = [0; 4];
+        let said = keeper.stdout.as_mut().map(|out| out.read_exact(&mut word));
+        let place = Self { keeper };
+        match said {
+            Some(Ok(())) => Ok(place),
+            _ => Err("a network namespace cannot be made here".to_owned()),
+        }
+    }
+
+    /// A command line that runs what follows it inside.
+    fn enter(&self, is_root: bool) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg("--target").arg(self.keeper.id().to_string()).arg("--net");
+        if !is_root {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.arg("--");
+        command
+    }
+
+    fn ip(&self, is_root: bool, words: &str) -> Result<(), String> {
+        let output = self.enter(is_root).arg("ip").args(words.split(' ')).output();
+        good(words, output)
+    }
+}
+
+fn good(what: &str, output: std::io::Result<Output>) -> Result<(), String> {
+    let output = output.map_err(|error| format!("ip {what}: {error}"))?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("ip {what}: {error}")) }
+}
+
+impl Lan {
+    /// A LAN for `nodes` nodes; why not, when this system makes none.
+    fn try_new(nodes: usize) -> Result<Self, String> {
+        let plain = Command::new("unshare").args(["--net", "true"]).status();
+        let is_root = plain.is_ok_and(|status| status.success());
+        let mut unshare = Command::new("unshare");
+        unshare.arg("--net");
+        if !is_root {
+            unshare.args(["--user", "--map-root-user"]);
+        }
+        let switch = Place::make(unshare)?;
+        switch.ip(is_root, "link add lan type bridge")?;
+        switch.ip(is_root, "link set lan up")?;
+        let mut lan = Self { switch, nodes: Vec::new(), is_root };
+        for number in 0..nodes {
+            lan.plug_in(number)?;
+        }
+        Ok(lan)
+    }
+
+    fn plug_in(&mut self, number: usize) -> Result<(), String> {
+        let mut unshare = self.switch.enter(self.is_root);
+        unshare.args(["unshare", "--net"]);
+        let node = Place::make(unshare)?;
+        let (root, pid) = (self.is_root, node.keeper.id());
+        let cable = format!("link add port{number} type veth peer name eth0 netns {pid}");
+        self.switch.ip(root, &cable)?;
+        self.switch.ip(root, &format!("link set port{number} master lan up"))?;
+        node.ip(root, "link set lo up")?;
+        node.ip(root, &format!("addr add {}/24 dev eth0", address(number)))?;
+        node.ip(root, "link set eth0 up")?;
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    /// A LAN for `nodes` nodes. Without one the test cannot say anything, which it does loudly; on
+    /// the build machine that is a failure.
+    pub(crate) fn new(nodes: usize) -> Option<Self> {
+        match Self::try_new(nodes) {
+            Ok(lan) => Some(lan),
+            Err(reason) => {
+                let is_gate = std::env::var("CI").is_ok_and(|ci| ci == "true");
+                assert!(!is_gate, "no network namespaces: {reason}");
+                eprintln!("NOT TESTED: no network namespaces: {reason}");
+                None
+            }
+        }
+    }
+
+    /// A command line that runs what follows it as node `number`.
+    pub(crate) fn enter(&self, number: usize) -> Command {
+        self.nodes[number].enter(self.is_root)
+    }
+
+    /// Pulls the cable of a node: nothing passes, and nobody is told.
+    pub(crate) fn cut(&self, number: usize) {
+        self.switch.ip(self.is_root, &format!("link set port{number} down")).unwrap();
+    }
+
+    /// Puts the cable back.
+    pub(crate) fn heal(&self, number: usize) {
+        self.switch.ip(self.is_root, &format!("link set port{number} up")).unwrap();
+    }
+}
+
+/// The address of a node.
+pub(crate) fn address(number: usize) -> String {
+    format!("10.77.0.{}", number + 1)
+}
