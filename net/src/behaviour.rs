@@ -46,8 +46,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(2);
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A connection that is not set up within this time never is: on a LAN it takes milliseconds, and
-/// where nothing answers the system would try for minutes, with longer and longer pauses.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// where nothing answers the system would try for minutes, with longer and longer pauses. Less
+/// than the pause between attempts, so that one is over before the next.
+const DIAL_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// All protocols of a node.
 #[derive(NetworkBehaviour)]

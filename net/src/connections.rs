@@ -100,6 +100,10 @@ impl EventLoop {
             tracing::debug!(peer = %id, "its key is not Ed25519");
             return self.close(id);
         };
+        if at.is_listener() && self.peers.get(&id).is_some_and(|peer| peer.is_settled(now)) {
+            tracing::info!(peer = %node, "it dialed anew: the old connection is dead there");
+            return self.close(id);
+        }
         if !self.peers.contains(&id) {
             self.peers.insert(id, Peer::new(node, is_loopback(at.get_remote_address()), now));
         }

@@ -25,6 +25,11 @@ const DEAF: Duration = Duration::from_secs(10);
 /// A connection on which nothing came for this long is taken for dead when a ping fails, too.
 const SILENT: Duration = Duration::from_secs(4);
 
+/// Two peers that dial each other at the same moment have done so within this time. A connection
+/// that comes later replaces a dead one, and over a second one gossip would not say again what
+/// the peer listens to; so both are closed, and a clean one is made.
+const SETTLED: Duration = Duration::from_secs(3);
+
 /// A connected peer.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -59,6 +64,11 @@ impl Peer {
             local,
             unanswered: 0,
         }
+    }
+
+    /// Whether its connection has stood for so long that a new one means something.
+    pub(crate) fn is_settled(&self, now: Instant) -> bool {
+        now >= self.since + SETTLED
     }
 
     /// Adds where it can be dialed, within the bound.
