@@ -11,7 +11,6 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use ffp2p::node::Disk;
 use serde_json::Value;
 use support::{
     ffp2p,
@@ -165,17 +164,27 @@ fn ten_kills_change_nothing() {
     finish_alike(&mut herd, &spec);
 }
 
-/// Waits until a node other than `slot` says that the peer `name` is in that `state`.
-fn wait_for_peer(herd: &mut Herd, cells: &mut Cells, (slot, name): (usize, &str), state: &str) {
+/// Waits until something is said that `is_it`.
+fn wait_until(herd: &mut Herd, cells: &mut Cells, is_it: impl Fn(&Said) -> bool) {
     loop {
         let said = hear_on(herd);
         cells.see(&said);
-        let event = &said.event;
-        let is_it = event["event"] == "peer" && event["peer"] == name && event["state"] == state;
-        if is_it && said.slot != slot {
+        if is_it(&said) {
             return;
         }
     }
+}
+
+/// Whether somebody says that a peer has come, or fell silent.
+fn tells_of_peer(said: &Said, state: &str) -> bool {
+    said.event["event"] == "peer" && said.event["state"] == state
+}
+
+/// Whether somebody says that each row has an owner, and which is not `name`.
+fn tells_of_other_owners(said: &Said, name: &str) -> bool {
+    let owners = said.event["owners"].as_array();
+    let is_other = |owner: &Value| *owner != "" && *owner != name;
+    owners.is_some_and(|owners| owners.iter().all(is_other))
 }
 
 /// Pulls the cable of an owner, lets the others go on without it, and puts it back.
@@ -192,18 +201,20 @@ fn cut_one_off(herd: &mut Herd, cells: &mut Cells, chance: &mut Chance) {
     let (_, slot) = owners[chance.below(owners.len())];
     let name = herd.name(slot).unwrap().to_owned();
     herd.cut(slot);
-    wait_for_peer(herd, cells, (slot, &name), "silent");
-    let others = |said: &Said| said.slot != slot && said.event["event"] == "chapter";
-    let mut done = 0;
-    while done < CELLS_APART {
-        let said = hear_on(herd);
-        cells.see(&said);
-        done += usize::from(others(&said));
+    wait_until(herd, cells, |said| said.slot != slot && tells_of_other_owners(said, &name));
+    for _ in 0..CELLS_APART {
+        wait_until(herd, cells, |said| said.slot != slot && said.event["event"] == "chapter");
     }
     herd.heal(slot);
     let healed = herd.seconds();
-    wait_for_peer(herd, cells, (slot, &name), "joined");
-    eprintln!("heard again {:.2} s after healing", herd.seconds() - healed);
+    let (mut hears, mut is_heard) = (false, false);
+    while !(hears && is_heard) {
+        let said = hear_on(herd);
+        cells.see(&said);
+        hears |= said.slot == slot && tells_of_peer(&said, "joined");
+        is_heard |= said.event["peer"] == name.as_str() && tells_of_peer(&said, "joined");
+    }
+    eprintln!("together again {:.2} s after healing", herd.seconds() - healed);
 }
 
 /// Four hosts in a LAN: kills, one pulled cable, kills.
@@ -223,24 +234,6 @@ fn kills_and_a_cut_change_nothing() {
     finish_alike(&mut herd, &spec);
 }
 
-/// The furthest checkpoint of each row in a dead node's folder, in steps.
-fn furthest(herd: &Herd, slot: usize) -> Vec<u64> {
-    let mut rows = vec![0; ROWS];
-    for (checkpoint, _) in Disk::runs(&herd.store(slot)).unwrap().remove(0).checkpoints {
-        let row = &mut rows[usize::from(checkpoint.row.0)];
-        *row = checkpoint.step.max(*row);
-    }
-    rows
-}
-
-/// The two of four whose folders together have the most.
-fn best_pair(herd: &Herd) -> [usize; 2] {
-    let all: Vec<Vec<u64>> = (0..4).map(|slot| furthest(herd, slot)).collect();
-    let pairs = (0..4).flat_map(|b| (0..b).map(move |a| [a, b]));
-    let sum = |[a, b]: &[usize; 2]| (0..ROWS).map(|row| all[*a][row].max(all[*b][row])).sum();
-    pairs.max_by_key(|pair| -> u64 { sum(pair) }).unwrap()
-}
-
 /// Exports from a dead node's folder; exit code and what was said.
 fn export(herd: &Herd, slot: usize) -> (i32, String, String) {
     let (store, file) = (herd.store(slot), herd.file("offline.safetensors"));
@@ -250,7 +243,9 @@ fn export(herd: &Herd, slot: usize) -> (i32, String, String) {
 #[test]
 fn all_are_killed_and_two_go_on() {
     const CHAPTERS: u64 = 12;
-    let spec = spec(64, 1, 100);
+    // A chapter takes much longer than copying its checkpoint and writing it to disk.
+    let spec = spec(200, 2, 200);
+    let mut chance = Chance::from_env();
     let mut herd = Herd::start(4, &spec);
     let mut cells = Cells::default();
     while cells.see(&herd.hear()) < ROWS * CHAPTERS as usize / 2 {}
@@ -263,7 +258,10 @@ fn all_are_killed_and_two_go_on() {
     }
     let (code, _, err) = export(&herd, 0);
     assert!(code == 3 && err.contains("row"), "{code}: {err}");
-    best_pair(&herd).into_iter().for_each(|slot| herd.revive(slot));
+    // Each checkpoint has two holders besides its maker, so any two have all but the newest.
+    let one = chance.below(4);
+    let other = (one + 1 + chance.below(3)) % 4;
+    [one, other].into_iter().for_each(|slot| herd.revive(slot));
     let done = finish_alike(&mut herd, &spec);
     for row in 0..ROWS {
         let trained: u64 = done.iter().map(|done| done["trained"][row].as_u64().unwrap()).sum();

@@ -20,6 +20,9 @@ use super::{
     lan::{Lan, address},
 };
 
+/// A node whose test was killed must not go on for ever.
+const LEAVES: &str = "--leave-on-eof";
+
 /// After this long a herd that is not through has failed.
 const BOUND: Duration = Duration::from_secs(240);
 
@@ -70,7 +73,7 @@ impl Herd {
     pub(crate) fn start_in(lan: Option<Lan>, nodes: usize, spec: &[String]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let meet = format!("--rendezvous={}", folder.path().join("meet").display());
-        let own = ["join", "--json", "--no-mdns", "--threads=1", "--exit-when-done", &meet];
+        let own = ["join", "--json", "--no-mdns", "--threads=1", "--exit-when-done", LEAVES, &meet];
         let args = own.iter().map(ToString::to_string).chain(spec.iter().cloned()).collect();
         let (say, said) = sync_channel(LINES);
         let slots = (0..nodes).map(|_| None).collect();
@@ -114,7 +117,8 @@ impl Herd {
         let store = format!("--store={}", self.store(slot).display());
         let args: Vec<&str> = self.args.iter().map(String::as_str).chain([&store[..]]).collect();
         let mut command = self.command(slot, &args);
-        command.env("FFP2P_LOG", "warn").stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env("FFP2P_LOG", "warn").stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let said = move |event| Said { slot, life, event };
         read(child.stdout.take().unwrap(), self.say.clone(), said, |line| {
@@ -132,7 +136,7 @@ impl Herd {
         let Some(lan) = &self.lan else { return node };
         let mut command = lan.enter(slot);
         command.arg(node.get_program()).args(node.get_args());
-        command.arg(format!("--listen={}:0", address(slot))).stdin(Stdio::null());
+        command.arg(format!("--listen={}:0", address(slot)));
         command
     }
 
