@@ -271,6 +271,7 @@ impl State {
     }
 
     pub(crate) fn on_have(&mut self, from: NodeId, row: RowId, batches: &[(u64, BlobRef)]) {
+        self.doubts.remove(&(row, from));
         let Self { me, plan, config, owned, blobs, .. } = self;
         for (&reader, owned) in owned.iter_mut() {
             let inputs = plan.inputs(reader);
