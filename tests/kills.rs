@@ -218,7 +218,6 @@ fn cut_one_off(herd: &mut Herd, cells: &mut Cells, chance: &mut Chance) {
 }
 
 /// Four hosts in a LAN: kills, one pulled cable, kills.
-#[cfg(target_os = "linux")]
 #[test]
 fn kills_and_a_cut_change_nothing() {
     let Some(lan) = Lan::new(4) else { return };

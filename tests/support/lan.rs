@@ -6,7 +6,7 @@
 //! process that reads a pipe of the test's.
 
 use std::{
-    io::Read,
+    io::{Read, Write},
     process::{Child, Command, Output, Stdio},
 };
 
@@ -114,7 +114,8 @@ impl Lan {
             Err(reason) => {
                 let is_gate = std::env::var("CI").is_ok_and(|ci| ci == "true");
                 assert!(!is_gate, "no network namespaces: {reason}");
-                eprintln!("NOT TESTED: no network namespaces: {reason}");
+                // Past the harness, which shows what a good test prints to nobody.
+                let _ = writeln!(std::io::stderr(), "NOT TESTED: no network namespaces: {reason}");
                 None
             }
         }
