@@ -197,7 +197,7 @@ pub struct EvalArgs {
     /// The exported model
     #[arg(value_name = "FILE")]
     pub model: PathBuf,
-    /// Data set whose test half is used: digits, digits:TRAIN+TEST or mnist:DIR
+    /// Data set whose test half is used, written as for `train --data`
     #[arg(long, value_name = "SET")]
     pub data: String,
     /// One JSON object a line on stdout

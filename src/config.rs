@@ -24,8 +24,8 @@ mod tests;
 /// its first row.
 const USUAL_CHAPTER_SAMPLES: u64 = 12_000;
 
-/// The widths of the default run.
-const USUAL_LAYERS: [usize; 5] = [784, 500, 500, 500, 500];
+/// The widths of the default run behind its input, which is as wide as the data.
+const USUAL_LAYERS: [usize; 4] = [500; 4];
 
 /// The epochs of the default run.
 const USUAL_EPOCHS: u64 = 8;
@@ -69,10 +69,10 @@ pub struct SpecArgs {
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     pub spec: Option<PathBuf>,
-    /// Data set: digits, digits:TRAIN+TEST or mnist:DIR [default: digits]
+    /// Data set: digits, digits:TRAIN+TEST, mnist:DIR or cifar10:DIR [default: digits]
     #[arg(long, value_name = "SET")]
     pub data: Option<String>,
-    /// Widths, the input's first [default: 784,500,500,500,500]
+    /// Widths, the input's first [default: the data set's width, then 500,500,500,500]
     #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
     pub layers: Option<Vec<usize>>,
     /// Passes over the training set [default: 8]
@@ -223,7 +223,8 @@ impl SpecArgs {
 
     fn spec_for(&self, data: &Data) -> Result<Spec, SpecArgsError> {
         let shape = data.shape();
-        let layers = self.layers.clone().unwrap_or_else(|| USUAL_LAYERS.to_vec());
+        let usual = || [&[shape.width], &USUAL_LAYERS[..]].concat();
+        let layers = self.layers.clone().unwrap_or_else(usual);
         let epochs = self.epochs.unwrap_or(USUAL_EPOCHS);
         if !(1..=MAX_EPOCHS).contains(&epochs) {
             return Err(value("epochs", epochs, format!("choose 1 to {MAX_EPOCHS}")));

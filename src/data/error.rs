@@ -25,13 +25,16 @@ pub enum DataError {
         /// The text as it was written.
         given: String,
     },
-    /// `mnist:` without a folder.
-    #[error("`mnist:` names no folder: write where its four files are, as in mnist:data/mnist")]
-    NoFolder,
+    /// A set of files without a place.
+    #[error("`{kind}:` does not say where its files are: write the path, as in {kind}:data/{kind}")]
+    NoPath {
+        /// The set.
+        kind: &'static str,
+    },
     /// A file of the set is not in the folder under any of its usual names.
     #[error(
-        "{}: found none of {names}; put the file there under one of these names, packed or \
-         unpacked, or use `digits`, which needs no files",
+        "{}: found none of {names}; put the file there under such a name, or use `digits`, \
+         which needs no files",
         dir.display()
     )]
     Missing {

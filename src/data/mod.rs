@@ -6,8 +6,10 @@
 //! them. Pixels stay bytes; only a batch becomes floating point.
 
 mod batches;
+mod cifar10;
 mod digits;
 mod error;
+mod files;
 mod idx;
 mod mnist;
 mod pen;
@@ -50,7 +52,7 @@ impl Shape {
     }
 }
 
-/// Grey images of one width, 0 (background) to 255 (ink).
+/// Images of one shape, a byte a pixel: 0 (background, black) to 255 (ink, full colour).
 pub struct Images {
     width: usize,
     pixels: Vec<u8>,
@@ -67,7 +69,7 @@ impl Images {
         self.width
     }
 
-    /// The pixels of image `i`, row by row from the top left.
+    /// The pixels of image `i`: its planes one after the other, each row by row from the top left.
     ///
     /// # Panics
     /// If there is no image `i`.

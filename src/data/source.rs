@@ -8,14 +8,15 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::digits::{CLASSES, Digits, PIXELS, SIDE, Split, VERSION};
-use super::{Data, DataError, Half, Shape, mnist};
+use super::{Data, DataError, Half, Shape, cifar10, mnist};
 
 /// The most samples of a generated half: 500,000 images take 392 MB.
 pub const MOST_DIGITS: u32 = 500_000;
 
 /// Where samples come from.
 ///
-/// Written as `digits`, `digits:TRAIN+TEST`, `digits:TRAIN+TEST:SEED` or `mnist:DIR`.
+/// Written as `digits`, `digits:TRAIN+TEST`, `digits:TRAIN+TEST:SEED`, `mnist:DIR` or
+/// `cifar10:DIR`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Digits drawn by this program.
@@ -32,6 +33,11 @@ pub enum Source {
         /// The folder they lie in.
         dir: PathBuf,
     },
+    /// The six binary files of CIFAR-10.
+    Cifar10 {
+        /// The folder they lie in, or the one around `cifar-10-batches-bin`.
+        dir: PathBuf,
+    },
 }
 
 impl Source {
@@ -39,8 +45,8 @@ impl Source {
     pub const DIGITS: Self = Self::Digits { train: 60_000, test: 10_000, seed: 0 };
 
     /// How a source can be written.
-    pub(super) const FORMS: [&'static str; 4] =
-        ["digits", "digits:TRAIN+TEST", "digits:TRAIN+TEST:SEED", "mnist:DIR"];
+    pub(super) const FORMS: [&'static str; 5] =
+        ["digits", "digits:TRAIN+TEST", "digits:TRAIN+TEST:SEED", "mnist:DIR", "cifar10:DIR"];
 
     /// Checks the set, reads or works out its labels, and makes it ready for use. Files are read
     /// whole; generated images are left for [`Data::train`] and [`Data::test`].
@@ -57,6 +63,7 @@ impl Source {
                 Ok(digits(*train, *test, *seed))
             }
             Self::Mnist { dir } => mnist::open(dir),
+            Self::Cifar10 { dir } => cifar10::open(dir),
         }
     }
 }
@@ -81,11 +88,16 @@ impl FromStr for Source {
             ("digits", Some(sizes)) => {
                 parse_digits(sizes).ok_or_else(|| DataError::Sizes { given: given.to_owned() })
             }
-            ("mnist", None | Some("")) => Err(DataError::NoFolder),
-            ("mnist", Some(dir)) => Ok(Self::Mnist { dir: PathBuf::from(dir) }),
+            ("mnist", rest) => Ok(Self::Mnist { dir: path("mnist", rest)? }),
+            ("cifar10", rest) => Ok(Self::Cifar10 { dir: path("cifar10", rest)? }),
             _ => Err(DataError::Unknown { given: given.to_owned() }),
         }
     }
+}
+
+/// Where the files of a set are.
+fn path(kind: &'static str, rest: Option<&str>) -> Result<PathBuf, DataError> {
+    rest.filter(|text| !text.is_empty()).map(PathBuf::from).ok_or(DataError::NoPath { kind })
 }
 
 /// `TRAIN+TEST` or `TRAIN+TEST:SEED`; `None` if a number is malformed or a size out of bounds.
@@ -101,6 +113,7 @@ impl fmt::Display for Source {
         match self {
             Self::Digits { train, test, seed } => write!(f, "digits:{train}+{test}:{seed}"),
             Self::Mnist { dir } => write!(f, "mnist:{}", dir.display()),
+            Self::Cifar10 { dir } => write!(f, "cifar10:{}", dir.display()),
         }
     }
 }
@@ -122,7 +135,7 @@ mod tests {
         let seeded = Source::Digits { train: 1, test: MOST_DIGITS, seed: 42 };
         assert_eq!(parse("digits:1+500000:42"), seeded);
         assert_eq!(parse("mnist:C:/data"), Source::Mnist { dir: PathBuf::from("C:/data") });
-        for source in [few, seeded, parse("mnist:some dir")] {
+        for source in [few, seeded, parse("mnist:some dir"), parse("cifar10:x:y")] {
             assert_eq!(parse(&source.to_string()), source);
         }
     }
@@ -133,8 +146,9 @@ mod tests {
             let message = message(text);
             assert!(Source::FORMS.iter().all(|form| message.contains(form)), "{message}");
         }
-        assert!(message("mnist").contains("names no folder"));
-        assert!(message("mnist:").contains("names no folder"));
+        for text in ["mnist", "mnist:", "cifar10", "cifar10:"] {
+            assert!(message(text).contains("does not say where"), "{}", message(text));
+        }
     }
 
     #[test]
