@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::{MOST_DIGITS, Source};
+use super::{ImageFlaw, MOST_DIGITS, Source};
 
 /// Why a data set cannot be named or opened.
 #[derive(Debug, thiserror::Error)]
@@ -81,5 +81,35 @@ pub enum DataError {
         labels: PathBuf,
         /// How many labels it holds.
         label_count: usize,
+    },
+    /// The images of a set do not lie as they should.
+    #[error(
+        "{}: {reason}; a set of images is train/<class>/*.png or *.jpg and test/<class>/..., in a \
+         folder, a .tar or a .tar.gz",
+        set.display()
+    )]
+    Layout {
+        /// The folder or the archive.
+        set: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An image cannot be used.
+    #[error("{}: {name} {flaw}", set.display())]
+    Image {
+        /// The folder or the archive.
+        set: PathBuf,
+        /// Where the image is in it.
+        name: String,
+        /// What is wrong with it, and what to do.
+        flaw: ImageFlaw,
+    },
+    /// An archive is cut, damaged, too large, or none.
+    #[error("{}: {source}; pack train/ and test/ again as a .tar or a .tar.gz", file.display())]
+    Archive {
+        /// The archive.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: std::io::Error,
     },
 }

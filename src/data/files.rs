@@ -1,10 +1,27 @@
-//! What sets that are read from files share: how pixels lie, and the id.
+//! What sets that are read from files share: their bounds, how pixels lie, and the id.
 //!
-//! The rule kept here: a set's id is a hash of what a run depends on, its measures, labels and
-//! pixels, in the order of the samples. Paths, file names and packing differ between machines;
-//! the id does not.
+//! The rule kept here: no file can demand more memory than these bounds, and a set's id is a hash
+//! of what a run depends on, its measures, labels and pixels, in the order of the samples. Paths,
+//! file names and packing differ between machines; the id does not.
+
+use std::fmt;
 
 use super::{Data, Half, Shape};
+
+/// The most samples of a half.
+pub(super) const MOST_SAMPLES: usize = 1_000_000;
+
+/// The most pixels of an image, planes together: the widest input that a network may have.
+pub(super) const MOST_PIXELS: usize = 1 << 16;
+
+/// The most pixels of a half: over six times the training images of CIFAR-10.
+pub(super) const MOST_BYTES: usize = 1 << 30;
+
+/// The most classes: as many as a label's byte can tell apart.
+pub(super) const MOST_CLASSES: usize = 256;
+
+/// The first bytes of a gzip stream.
+pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// How the pixels of an image lie: plane by plane, each row by row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +33,29 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    /// A frame of 1 to [`MOST_PIXELS`] pixels; `None` if it has less or more.
+    pub(super) fn new(height: usize, columns: usize, channels: usize) -> Option<Self> {
+        let width = height.checked_mul(columns)?.checked_mul(channels)?;
+        (1..=MOST_PIXELS).contains(&width).then_some(Self { height, columns, channels })
+    }
+
+    /// Appends the planes of an image whose pixels come with their channels side by side.
+    pub(super) fn planes(self, interleaved: &[u8], planes: &mut Vec<u8>) {
+        for channel in 0..self.channels {
+            planes.extend(interleaved.iter().skip(channel).step_by(self.channels));
+        }
+    }
+
     /// Pixels of all planes.
     pub(super) fn width(self) -> usize {
         self.height * self.columns * self.channels
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.channels == 1 { "grey" } else { "RGB" };
+        write!(f, "{} x {} {kind}", self.columns, self.height)
     }
 }
 

@@ -8,11 +8,10 @@ use std::io::{BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
+use super::files::GZIP;
+
 /// The largest content accepted after the header, in bytes: five times the MNIST training images.
 pub(super) const MOST_BYTES: u64 = 256 << 20;
-
-/// The first bytes of a gzip stream.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// What a file must look like.
 #[derive(Debug)]

@@ -10,9 +10,12 @@ mod cifar10;
 mod digits;
 mod error;
 mod files;
+mod folder;
+mod gallery;
 mod idx;
 mod mnist;
 mod pen;
+mod picture;
 mod random;
 mod source;
 mod strokes;
@@ -26,6 +29,7 @@ use digits::Digits;
 
 pub use batches::{BatchSizeError, Batches};
 pub use error::DataError;
+pub use picture::ImageFlaw;
 pub use source::{MOST_DIGITS, Source};
 
 /// The measures of a data set.

@@ -8,15 +8,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::digits::{CLASSES, Digits, PIXELS, SIDE, Split, VERSION};
-use super::{Data, DataError, Half, Shape, cifar10, mnist};
+use super::{Data, DataError, Half, Shape, cifar10, folder, mnist};
 
 /// The most samples of a generated half: 500,000 images take 392 MB.
 pub const MOST_DIGITS: u32 = 500_000;
 
 /// Where samples come from.
 ///
-/// Written as `digits`, `digits:TRAIN+TEST`, `digits:TRAIN+TEST:SEED`, `mnist:DIR` or
-/// `cifar10:DIR`.
+/// Written as [`Source::FORMS`] say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Digits drawn by this program.
@@ -38,6 +37,11 @@ pub enum Source {
         /// The folder they lie in, or the one around `cifar-10-batches-bin`.
         dir: PathBuf,
     },
+    /// Image files by half and class.
+    Folder {
+        /// The folder, .tar or .tar.gz that `train/` and `test/` are in.
+        path: PathBuf,
+    },
 }
 
 impl Source {
@@ -45,8 +49,14 @@ impl Source {
     pub const DIGITS: Self = Self::Digits { train: 60_000, test: 10_000, seed: 0 };
 
     /// How a source can be written.
-    pub(super) const FORMS: [&'static str; 5] =
-        ["digits", "digits:TRAIN+TEST", "digits:TRAIN+TEST:SEED", "mnist:DIR", "cifar10:DIR"];
+    pub const FORMS: [&'static str; 6] = [
+        "digits",
+        "digits:TRAIN+TEST",
+        "digits:TRAIN+TEST:SEED",
+        "mnist:DIR",
+        "cifar10:DIR",
+        "folder:PATH",
+    ];
 
     /// Checks the set, reads or works out its labels, and makes it ready for use. Files are read
     /// whole; generated images are left for [`Data::train`] and [`Data::test`].
@@ -64,6 +74,7 @@ impl Source {
             }
             Self::Mnist { dir } => mnist::open(dir),
             Self::Cifar10 { dir } => cifar10::open(dir),
+            Self::Folder { path } => folder::open(path),
         }
     }
 }
@@ -90,6 +101,7 @@ impl FromStr for Source {
             }
             ("mnist", rest) => Ok(Self::Mnist { dir: path("mnist", rest)? }),
             ("cifar10", rest) => Ok(Self::Cifar10 { dir: path("cifar10", rest)? }),
+            ("folder", rest) => Ok(Self::Folder { path: path("folder", rest)? }),
             _ => Err(DataError::Unknown { given: given.to_owned() }),
         }
     }
@@ -114,6 +126,7 @@ impl fmt::Display for Source {
             Self::Digits { train, test, seed } => write!(f, "digits:{train}+{test}:{seed}"),
             Self::Mnist { dir } => write!(f, "mnist:{}", dir.display()),
             Self::Cifar10 { dir } => write!(f, "cifar10:{}", dir.display()),
+            Self::Folder { path } => write!(f, "folder:{}", path.display()),
         }
     }
 }
@@ -135,7 +148,8 @@ mod tests {
         let seeded = Source::Digits { train: 1, test: MOST_DIGITS, seed: 42 };
         assert_eq!(parse("digits:1+500000:42"), seeded);
         assert_eq!(parse("mnist:C:/data"), Source::Mnist { dir: PathBuf::from("C:/data") });
-        for source in [few, seeded, parse("mnist:some dir"), parse("cifar10:x:y")] {
+        let files = ["mnist:some dir", "cifar10:x:y", "folder:a.tar.gz"];
+        for source in [few, seeded].into_iter().chain(files.map(parse)) {
             assert_eq!(parse(&source.to_string()), source);
         }
     }
@@ -146,7 +160,7 @@ mod tests {
             let message = message(text);
             assert!(Source::FORMS.iter().all(|form| message.contains(form)), "{message}");
         }
-        for text in ["mnist", "mnist:", "cifar10", "cifar10:"] {
+        for text in ["mnist", "mnist:", "cifar10:", "folder"] {
             assert!(message(text).contains("does not say where"), "{}", message(text));
         }
     }
