@@ -69,8 +69,8 @@ pub struct SpecArgs {
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     pub spec: Option<PathBuf>,
-    /// Data set: digits, digits:TRAIN+TEST, mnist:DIR, cifar10:DIR or folder:PATH (a
-    /// folder, .tar or .tar.gz of train/CLASS/*.png or *.jpg and test/...) [default: digits]
+    /// Data set: digits, digits:TRAIN+TEST, mnist:DIR, cifar10:DIR, folder:PATH (a folder, .tar
+    /// or .tar.gz of train/CLASS/*.png or *.jpg and test/...) or npz:FILE [default: digits]
     #[arg(long, value_name = "SET")]
     pub data: Option<String>,
     /// Widths, the input's first [default: the data set's width, then 500,500,500,500]

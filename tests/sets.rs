@@ -56,7 +56,8 @@ fn sets_that_cannot_be_used_are_told_in_one_line() {
         (format!("cifar10:{path}"), "data_batch_1.bin"),
         (format!("folder:{path}"), "train/<class>"),
         (format!("folder:{file}"), ".tar.gz"),
-        ("folder:/no/such/file".to_owned(), "/no/such/file"),
+        (format!("npz:{file}"), "numpy.savez_compressed"),
+        ("npz:/no/such/file".to_owned(), "/no/such/file"),
     ] {
         let (code, out, err) = run(&["train", "--data", &data]);
         assert_eq!((code, out.as_str()), (2, ""), "{data}: {err}");

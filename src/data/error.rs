@@ -112,4 +112,16 @@ pub enum DataError {
         /// What is wrong with it.
         source: std::io::Error,
     },
+    /// A file of arrays does not hold what it should.
+    #[error(
+        "{}: {reason}; save it with numpy.savez_compressed(FILE, x_train=..., y_train=..., \
+         x_test=..., y_test=...)",
+        file.display()
+    )]
+    Npz {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it, and with which array.
+        reason: String,
+    },
 }

@@ -14,6 +14,8 @@ mod folder;
 mod gallery;
 mod idx;
 mod mnist;
+mod npy;
+mod npz;
 mod pen;
 mod picture;
 mod random;

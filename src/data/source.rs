@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::digits::{CLASSES, Digits, PIXELS, SIDE, Split, VERSION};
-use super::{Data, DataError, Half, Shape, cifar10, folder, mnist};
+use super::{Data, DataError, Half, Shape, cifar10, folder, mnist, npz};
 
 /// The most samples of a generated half: 500,000 images take 392 MB.
 pub const MOST_DIGITS: u32 = 500_000;
@@ -42,6 +42,11 @@ pub enum Source {
         /// The folder, .tar or .tar.gz that `train/` and `test/` are in.
         path: PathBuf,
     },
+    /// Arrays of NumPy.
+    Npz {
+        /// The .npz file.
+        file: PathBuf,
+    },
 }
 
 impl Source {
@@ -49,13 +54,14 @@ impl Source {
     pub const DIGITS: Self = Self::Digits { train: 60_000, test: 10_000, seed: 0 };
 
     /// How a source can be written.
-    pub const FORMS: [&'static str; 6] = [
+    pub const FORMS: [&'static str; 7] = [
         "digits",
         "digits:TRAIN+TEST",
         "digits:TRAIN+TEST:SEED",
         "mnist:DIR",
         "cifar10:DIR",
         "folder:PATH",
+        "npz:FILE",
     ];
 
     /// Checks the set, reads or works out its labels, and makes it ready for use. Files are read
@@ -75,6 +81,7 @@ impl Source {
             Self::Mnist { dir } => mnist::open(dir),
             Self::Cifar10 { dir } => cifar10::open(dir),
             Self::Folder { path } => folder::open(path),
+            Self::Npz { file } => npz::open(file),
         }
     }
 }
@@ -102,6 +109,7 @@ impl FromStr for Source {
             ("mnist", rest) => Ok(Self::Mnist { dir: path("mnist", rest)? }),
             ("cifar10", rest) => Ok(Self::Cifar10 { dir: path("cifar10", rest)? }),
             ("folder", rest) => Ok(Self::Folder { path: path("folder", rest)? }),
+            ("npz", rest) => Ok(Self::Npz { file: path("npz", rest)? }),
             _ => Err(DataError::Unknown { given: given.to_owned() }),
         }
     }
@@ -127,6 +135,7 @@ impl fmt::Display for Source {
             Self::Mnist { dir } => write!(f, "mnist:{}", dir.display()),
             Self::Cifar10 { dir } => write!(f, "cifar10:{}", dir.display()),
             Self::Folder { path } => write!(f, "folder:{}", path.display()),
+            Self::Npz { file } => write!(f, "npz:{}", file.display()),
         }
     }
 }
@@ -148,7 +157,7 @@ mod tests {
         let seeded = Source::Digits { train: 1, test: MOST_DIGITS, seed: 42 };
         assert_eq!(parse("digits:1+500000:42"), seeded);
         assert_eq!(parse("mnist:C:/data"), Source::Mnist { dir: PathBuf::from("C:/data") });
-        let files = ["mnist:some dir", "cifar10:x:y", "folder:a.tar.gz"];
+        let files = ["mnist:some dir", "cifar10:x:y", "folder:a.tar.gz", "npz:mnist.npz"];
         for source in [few, seeded].into_iter().chain(files.map(parse)) {
             assert_eq!(parse(&source.to_string()), source);
         }
@@ -160,7 +169,7 @@ mod tests {
             let message = message(text);
             assert!(Source::FORMS.iter().all(|form| message.contains(form)), "{message}");
         }
-        for text in ["mnist", "mnist:", "cifar10:", "folder"] {
+        for text in ["mnist", "mnist:", "cifar10:", "folder", "npz:"] {
             assert!(message(text).contains("does not say where"), "{}", message(text));
         }
     }
