@@ -35,13 +35,13 @@ pub(crate) enum Learned {
 pub(crate) struct Archive {
     rows: BTreeMap<RowId, BTreeMap<u64, Fact>>,
     /// Bytes that had their hash and were no checkpoint: not learned again from others.
-    unusable: VecDeque<Hash>,
+    unusable: VecDeque<(RowId, u64, Hash)>,
 }
 
 impl Archive {
     /// `holder` holds `checkpoint`.
     pub(crate) fn learn(&mut self, checkpoint: Checkpoint, holder: NodeId) -> Learned {
-        if self.unusable.contains(&checkpoint.blob.hash) {
+        if self.unusable.iter().any(|(_, _, hash)| *hash == checkpoint.blob.hash) {
             return Learned::Unusable;
         }
         let row = self.rows.entry(checkpoint.row).or_default();
@@ -61,7 +61,7 @@ impl Archive {
 
     /// This peer computed `checkpoint` itself, which is worth more than anything that was said.
     pub(crate) fn learn_own(&mut self, checkpoint: Checkpoint, me: NodeId) -> Learned {
-        self.unusable.retain(|hash| *hash != checkpoint.blob.hash);
+        self.unusable.retain(|(_, _, hash)| *hash != checkpoint.blob.hash);
         let row = self.rows.entry(checkpoint.row).or_default();
         if row.get(&checkpoint.step).is_some_and(|fact| fact.checkpoint.blob != checkpoint.blob) {
             row.remove(&checkpoint.step);
@@ -76,8 +76,13 @@ impl Archive {
             if self.unusable.len() >= MAX_UNUSABLE {
                 self.unusable.pop_front();
             }
-            self.unusable.push_back(fact.checkpoint.blob.hash);
+            self.unusable.push_back((row, step, fact.checkpoint.blob.hash));
         }
+    }
+
+    /// Whether some row's checkpoint after `step` steps was tried and was none.
+    pub(crate) fn shuns(&self, step: u64) -> bool {
+        self.unusable.iter().any(|(_, at, _)| *at == step)
     }
 
     /// `holder` holds exactly these of the checkpoints that matter.

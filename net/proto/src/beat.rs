@@ -27,8 +27,9 @@ impl State {
             self.next_beat = now;
         }
         self.merge_leases(&beat.leases, now);
+        self.merge_turns(&beat.turns, now);
         for &(row, done) in &beat.progress {
-            if self.leases.owner(row) == Some(from) {
+            if self.leases.owner(row) == Some(from) || self.plan.is_by_chapter() {
                 self.progress.insert(row, done.min(self.plan.steps));
             }
         }
@@ -64,6 +65,7 @@ impl State {
             scores: self.scores.values().rev().take(MAX_SCORES).copied().collect(),
             kept: self.kept(),
             avoids: self.avoids(),
+            turns: self.turns.iter().copied().collect(),
         }
     }
 }

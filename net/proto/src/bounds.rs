@@ -23,7 +23,8 @@ impl State {
     }
 
     fn batch_bytes(&self) -> u64 {
-        bytes_of(self.retained.values().flat_map(Batches::values))
+        let handed_on = self.retained.values().flat_map(Batches::values);
+        bytes_of(handed_on.chain(self.columns.values().flat_map(|column| column.made.values())))
     }
 
     fn held_bytes(&self) -> u64 {

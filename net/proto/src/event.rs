@@ -3,7 +3,7 @@
 //! Rule: the shell answers every [`Output::Load`], [`Output::Train`], [`Output::Fetch`] and
 //! [`Output::Evaluate`] with exactly one [`Input`] that repeats its keys, and decides nothing.
 
-use crate::{BlobRef, Checkpoint, Hash, Lease, Message, NodeId, RowId, Score};
+use crate::{BlobRef, Checkpoint, Hash, Lease, Message, NodeId, RowId, Score, Turn};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,6 +168,8 @@ pub enum Notice {
     },
     /// A row has a new owner.
     Owner(Lease),
+    /// A chapter has a new owner.
+    Turn(Turn),
     /// A chapter is done.
     Chapter(Checkpoint),
     /// An epoch's accuracy is known.

@@ -109,6 +109,7 @@ impl State {
         let seeking = self.owned.iter().filter(|(_, owned)| owned.phase == Phase::Seeking);
         let mut cells: Vec<(RowId, u64)> =
             seeking.map(|(&row, _)| (row, self.starts[usize::from(row.0)])).collect();
+        cells.extend(self.column_needs());
         if self.plan.rows().all(|row| self.archive.at(row, self.plan.steps).is_some()) {
             cells.extend(self.plan.rows().map(|row| (row, self.plan.steps)));
         }
@@ -132,9 +133,14 @@ impl State {
             return None;
         }
         let fact = self.archive.latest(row)?;
-        let missing = self.wanted_holders().saturating_sub(fact.holders.len());
+        let mut missing = self.wanted_holders().saturating_sub(fact.holders.len());
         let mut others: Vec<NodeId> = self.takers().collect();
         others.retain(|id| !fact.holders.contains(id));
+        if self.plan.is_by_chapter() && self.is_cut_off(&fact.holders) {
+            // Whoever takes a copy makes it reachable for those who cannot reach its maker.
+            missing = missing.max(1);
+            others.retain(|id| !self.is_cut_from(*id, &fact.holders));
+        }
         others.sort_by_cached_key(|id| rank(row, *id));
         others[..missing.min(others.len())]
             .contains(&self.me)

@@ -14,6 +14,7 @@ mod assign;
 mod beat;
 mod blobs;
 mod bounds;
+mod columns;
 mod config;
 mod event;
 mod finish;
@@ -27,11 +28,13 @@ mod message;
 mod ownership;
 mod plan;
 mod reach;
+mod rotation;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod snapshot;
 mod state;
 mod trust;
+mod turns;
 mod work;
 
 pub use config::{
@@ -41,8 +44,8 @@ pub use config::{
 pub use event::{Input, Notice, Output};
 pub use id::{BlobRef, Hash, NodeId, RowId, Term, Time};
 pub use message::{
-    Checkpoint, Heartbeat, Kept, Lease, MAX_LIST, Message, Retained, Role, Score, Span,
+    Checkpoint, Heartbeat, Kept, Lease, MAX_LIST, Message, Retained, Role, Score, Span, Turn,
 };
-pub use plan::{LayerPlan, MAX_ROWS, Plan};
+pub use plan::{LayerPlan, MAX_ROWS, Placement, Plan};
 pub use snapshot::{PeerView, RowView, Snapshot};
 pub use state::State;

@@ -174,6 +174,7 @@ mod tests {
             scores: Vec::new(),
             kept: Kept::default(),
             avoids: Vec::new(),
+            turns: Vec::new(),
         }
     }
 

@@ -33,6 +33,17 @@ pub struct Lease {
     pub from: u64,
 }
 
+/// Who owns a chapter, under which term, where a peer owns all rows of a chapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// The chapter, from 0.
+    pub chapter: u64,
+    /// Higher terms fence lower ones.
+    pub term: Term,
+    /// The owner.
+    pub owner: NodeId,
+}
+
 /// A fact: after `step` steps, `row` has exactly these bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
@@ -112,6 +123,8 @@ pub struct Heartbeat {
     pub kept: Kept,
     /// The peers that it cannot work with.
     pub avoids: Vec<NodeId>,
+    /// Every turn that is not long over, its own and others'.
+    pub turns: Vec<Turn>,
 }
 
 /// A run of chapters of one row that one peer trained, for the export's record.
@@ -162,6 +175,8 @@ pub enum Message {
     },
     /// To a new connection: who trained what so far.
     Ledger(Vec<Span>),
+    /// To all: turns just taken.
+    Turns(Vec<Turn>),
 }
 
 impl Message {
@@ -175,6 +190,7 @@ impl Message {
                 beat.retained.len(),
                 beat.scores.len(),
                 beat.avoids.len(),
+                beat.turns.len(),
             ]
             .iter()
             .all(|&len| len <= MAX_LIST),
@@ -182,6 +198,7 @@ impl Message {
             Self::Checkpoints(list) => list.len() <= MAX_LIST,
             Self::Have { batches, .. } => batches.len() <= MAX_LIST,
             Self::Ledger(list) => list.len() <= MAX_LIST,
+            Self::Turns(list) => list.len() <= MAX_LIST,
             Self::Score(_) | Self::Goodbye | Self::Want { .. } => true,
         }
     }

@@ -5,7 +5,7 @@
 //! owner that sees a standing lease of somebody else lets go at once.
 
 use crate::{
-    Lease, MAX_MEMBERS, Message, NodeId, Notice, Role, RowId, Time,
+    Lease, MAX_MEMBERS, Message, NodeId, Notice, Placement, Role, RowId, Time,
     assign::{Candidate, assign},
     keep::rank,
     state::State,
@@ -25,6 +25,9 @@ const LOSS_MEMORY_MS: u64 = 120_000;
 impl State {
     /// Takes in leases that somebody told of.
     pub(crate) fn merge_leases(&mut self, leases: &[Lease], now: Time) {
+        if self.plan.is_by_chapter() {
+            return;
+        }
         for &lease in leases {
             if usize::from(lease.row.0) < self.plan.row_count() && self.leases.merge(lease) {
                 self.on_lease(lease, now);
@@ -211,7 +214,8 @@ impl State {
 
     /// An owner fell silent, or somebody who was none.
     pub(crate) fn note_loss(&mut self, peer: NodeId) {
-        if self.leases.iter().any(|lease| lease.owner == peer) {
+        let owned = self.leases.iter().any(|lease| lease.owner == peer);
+        if owned || self.turns.iter().any(|turn| turn.owner == peer) {
             if self.losses.len() >= MAX_LOSSES {
                 self.losses.pop_front();
             }
@@ -234,6 +238,19 @@ impl State {
         if let Some(targets) = &self.targets {
             return targets.clone();
         }
+        let mut candidates = self.candidates();
+        if self.plan.placement == Placement::Sequential {
+            self.leave_one(&mut candidates);
+        }
+        let costs: Vec<_> = self.plan.rows().map(|row| self.plan.cost(row)).collect();
+        let owners: Vec<_> = self.plan.rows().map(|row| self.leases.owner(row)).collect();
+        let targets = assign(&costs, &owners, &candidates, self.config.margin_percent);
+        self.targets = Some(targets.clone());
+        targets
+    }
+
+    /// The peers that can be given work, this one perhaps among them, by their keys.
+    pub(crate) fn candidates(&mut self) -> Vec<Candidate> {
         let mut candidates: Vec<_> = self
             .members
             .workers()
@@ -248,15 +265,22 @@ impl State {
             candidate.speed = if candidate.speed == 0 { usual } else { candidate.speed };
         }
         candidates.sort_by_key(|candidate| candidate.id);
+        if self.plan.is_by_chapter() {
+            // Copies bridge what is cut, so nobody has to rest.
+            return candidates;
+        }
         let here = candidates.len();
         let candidates = self.able(candidates);
         let works = |candidate: &Candidate| candidate.id == self.me;
         self.rests = candidates.len() < here && !candidates.iter().any(works);
-        let costs: Vec<_> = self.plan.rows().map(|row| self.plan.cost(row)).collect();
-        let owners: Vec<_> = self.plan.rows().map(|row| self.leases.owner(row)).collect();
-        let targets = assign(&costs, &owners, &candidates, self.config.margin_percent);
-        self.targets = Some(targets.clone());
-        targets
+        candidates
+    }
+
+    /// Where one peer trains everything: who has most of it stays, else the fastest is taken.
+    fn leave_one(&self, candidates: &mut Vec<Candidate>) {
+        let owns = |id: NodeId| self.leases.iter().filter(|lease| lease.owner == id).count();
+        let best = candidates.iter().max_by_key(|it| (owns(it.id), it.speed, it.id)).copied();
+        candidates.retain(|it| Some(it.id) == best.map(|best| best.id));
     }
 
     /// The trainer's speed changed enough to tell.

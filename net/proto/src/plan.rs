@@ -10,6 +10,18 @@ use crate::{Hash, RowId};
 /// Rows of one run, at most: bounds every table and the size of a heartbeat.
 pub const MAX_ROWS: usize = 64;
 
+/// By which rule cells go to peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// An owner holds a row and streams activation batches to the rows above (the paper, 4.1).
+    SingleLayer,
+    /// An owner holds a chapter and trains every row of it in turn (the paper, 4.2).
+    AllLayers,
+    /// One owner trains everything; the others hold copies and stand by.
+    Sequential,
+}
+
 /// One layer: `shards` rows of equal cost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerPlan {
@@ -32,6 +44,8 @@ pub struct Plan {
     pub epoch_steps: u64,
     /// Steps of a chapter (the last one may be shorter).
     pub chapter_steps: u64,
+    /// By which rule cells go to peers.
+    pub placement: Placement,
 }
 
 impl Plan {
@@ -92,6 +106,31 @@ impl Plan {
         done.div_ceil(self.chapter_steps).saturating_sub(1)
     }
 
+    /// Number of chapters, a broken last one included.
+    pub fn chapters(&self) -> u64 {
+        self.steps.div_ceil(self.chapter_steps)
+    }
+
+    /// The chapter that step `step` belongs to.
+    pub fn chapter_at(&self, step: u64) -> u64 {
+        step / self.chapter_steps
+    }
+
+    /// The first step of a chapter.
+    pub fn chapter_start(&self, chapter: u64) -> u64 {
+        chapter.saturating_mul(self.chapter_steps).min(self.steps)
+    }
+
+    /// One past the last step of a chapter.
+    pub fn chapter_end(&self, chapter: u64) -> u64 {
+        self.chapter_start(chapter.saturating_add(1))
+    }
+
+    /// Whether peers own chapters, and not rows.
+    pub(crate) fn is_by_chapter(&self) -> bool {
+        self.placement == Placement::AllLayers
+    }
+
     /// Number of epochs, a broken last one included.
     pub fn epochs(&self) -> u64 {
         self.steps.div_ceil(self.epoch_steps)
@@ -124,6 +163,7 @@ mod tests {
             steps: 25,
             epoch_steps: 12,
             chapter_steps: 10,
+            placement: Placement::SingleLayer,
         }
     }
 
@@ -144,6 +184,8 @@ mod tests {
         assert!(plan.is_boundary(10) && plan.is_boundary(25) && !plan.is_boundary(12));
         assert_eq!(plan.chapter_ending(10), 0);
         assert_eq!(plan.chapter_ending(25), 2);
+        assert_eq!((plan.chapters(), plan.chapter_at(19), plan.chapter_at(20)), (3, 1, 2));
+        assert_eq!((plan.chapter_start(2), plan.chapter_end(2)), (20, 25));
         assert_eq!(plan.epochs(), 3);
         assert_eq!((1..=3).map(|e| plan.epoch_end(e)).collect::<Vec<_>>(), [20, 25, 25]);
         assert_eq!(plan.epochs_ending(20).collect::<Vec<_>>(), [1]);

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{NodeId, Time, assign::Candidate, state::State};
+use crate::{NodeId, Time, archive::Fact, assign::Candidate, members::Member, state::State};
 
 /// A peer that is needed and not connected for this long is avoided, ms: longer than finding
 /// each other takes.
@@ -39,7 +39,8 @@ impl State {
     pub(crate) fn note_apart(&mut self, now: Time) {
         let rows = self.owned.keys();
         let near = rows.flat_map(|&row| [self.plan.inputs(row), self.plan.readers(row)]).flatten();
-        let needed: BTreeSet<NodeId> = near.filter_map(|row| self.leases.owner(row)).collect();
+        let mut needed: BTreeSet<NodeId> = near.filter_map(|row| self.leases.owner(row)).collect();
+        needed.extend(self.column_sources());
         let Self { reach: Reach { links, apart, .. }, members, me, .. } = self;
         apart.retain(|id, _| members.contains(*id) && !links.contains(id));
         for id in needed {
@@ -55,6 +56,29 @@ impl State {
             self.reach.avoided = avoided;
             self.targets = None;
         }
+    }
+
+    /// The holders of the checkpoints that columns wait for, where none of them can be reached.
+    fn column_sources(&self) -> BTreeSet<NodeId> {
+        let needs = self.column_needs().into_iter();
+        let facts = needs.filter_map(|(row, start)| self.archive.at(row, start));
+        let cut = |fact: &&Fact| {
+            !fact.holders.iter().any(|id| *id == self.me || self.reach.links.contains(id))
+        };
+        facts.filter(cut).flat_map(|fact| fact.holders.iter().copied()).collect()
+    }
+
+    /// Whether somebody who works cannot reach any of `holders`, as it says.
+    pub(crate) fn is_cut_off(&self, holders: &BTreeSet<NodeId>) -> bool {
+        self.members.workers().any(|(id, _)| self.is_cut_from(id, holders))
+    }
+
+    /// Whether `peer` cannot reach any of `holders`, as it says.
+    pub(crate) fn is_cut_from(&self, peer: NodeId, holders: &BTreeSet<NodeId>) -> bool {
+        let says = |(id, member): (NodeId, &Member)| {
+            id == peer && holders.iter().all(|holder| member.avoids.contains(holder))
+        };
+        !holders.contains(&peer) && self.members.iter().any(says)
     }
 
     /// Whether what `peer` holds is out of reach.

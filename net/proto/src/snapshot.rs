@@ -76,15 +76,26 @@ impl State {
         }
     }
 
+    /// Who trains `row` now, and by which term.
+    fn standing(&self, row: RowId) -> Option<(NodeId, Term)> {
+        if self.plan.is_by_chapter() {
+            let done = self.archive.latest(row).map_or(0, |fact| fact.checkpoint.step);
+            let turn = self.turns.get(self.plan.chapter_at(done));
+            return turn.map(|turn| (turn.owner, turn.term));
+        }
+        self.leases.get(row).map(|lease| (lease.owner, lease.term))
+    }
+
     fn row_view(&self, row: RowId) -> RowView {
         let latest = self.archive.latest(row);
         let checkpoint = latest.map(|fact| (fact.checkpoint.step, fact.holders.len()));
         RowView {
             row,
-            owner: self.leases.get(row).map(|lease| (lease.owner, lease.term)),
+            owner: self.standing(row),
             done: self.position(row).max(checkpoint.map_or(0, |(step, _)| step)),
             checkpoint,
-            is_ready: self.owned.get(&row).is_some_and(|owned| owned.phase == Phase::Ready),
+            is_ready: self.owned.get(&row).is_some_and(|owned| owned.phase == Phase::Ready)
+                || self.columns.values().any(|it| it.row == row && it.phase == Phase::Ready),
         }
     }
 }

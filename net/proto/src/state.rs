@@ -13,6 +13,7 @@ use crate::{
     Score, Span, Time,
     archive::{Archive, Learned},
     blobs::Blobs,
+    columns::Column,
     flow::Hunger,
     keep::InFlight,
     leases::Leases,
@@ -20,6 +21,7 @@ use crate::{
     members::Members,
     reach::Reach,
     trust::Trust,
+    turns::Turns,
     work::{Batches, Owned},
 };
 
@@ -45,6 +47,12 @@ pub struct State {
     pub(crate) progress: BTreeMap<RowId, u64>,
     /// The rows this peer owns and has not finished.
     pub(crate) owned: BTreeMap<RowId, Owned>,
+    /// Who owns which chapter, where peers own chapters.
+    pub(crate) turns: Turns,
+    /// The chapters this peer owns and has not finished.
+    pub(crate) columns: BTreeMap<u64, Column>,
+    /// Since when each chapter could be taken and was not.
+    pub(crate) untaken: BTreeMap<u64, Time>,
     /// For each row, the step at which it would be taken up, as of the last look.
     pub(crate) starts: Vec<u64>,
     /// The rows that need an owner, as of the last look.
@@ -116,6 +124,9 @@ impl State {
             scores: BTreeMap::new(),
             progress: BTreeMap::new(),
             owned: BTreeMap::new(),
+            turns: Turns::default(),
+            columns: BTreeMap::new(),
+            untaken: BTreeMap::new(),
             starts: Vec::new(),
             vacant: BTreeSet::new(),
             retained: BTreeMap::new(),
@@ -215,13 +226,19 @@ impl State {
         }
         self.note_apart(now);
         self.starts = self.start_points();
-        self.claim(now);
-        self.hand_over(now);
-        self.place_rows(now);
+        if self.plan.is_by_chapter() {
+            self.take_turns(now);
+            self.walk_columns();
+        } else {
+            self.claim(now);
+            self.hand_over(now);
+            self.place_rows(now);
+        }
         self.forget();
         self.ask_for_batches(now);
         self.fetch();
         self.train();
+        self.train_columns();
         self.evaluate(now);
         self.finish(now);
         if now >= self.next_beat && !self.is_finished {
@@ -256,6 +273,7 @@ impl State {
         match message {
             Message::Heartbeat(beat) => self.on_heartbeat(from, beat, now),
             Message::Leases(leases) => self.merge_leases(&leases, now),
+            Message::Turns(turns) => self.merge_turns(&turns, now),
             Message::Checkpoints(list) => {
                 for checkpoint in list {
                     self.learn_from(checkpoint, from);

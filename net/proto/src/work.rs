@@ -70,11 +70,9 @@ impl Owned {
 impl State {
     /// Steps done of each row this peer owns, and of those it owned to the end.
     pub(crate) fn own_progress(&self) -> Vec<(RowId, u64)> {
-        self.leases
-            .iter()
-            .filter(|lease| lease.owner == self.me)
-            .map(|lease| (lease.row, self.position(lease.row)))
-            .collect()
+        let own = self.leases.iter().filter(|lease| lease.owner == self.me);
+        let rows = own.map(|lease| (lease.row, self.position(lease.row)));
+        rows.chain(self.column_progress()).collect()
     }
 
     /// Steps done of `row`, as far as known.
@@ -210,6 +208,9 @@ impl State {
         if let Some(hash) = self.loading.remove(&load) {
             self.release(hash);
         }
+        if self.plan.is_by_chapter() {
+            return self.on_column_loaded(row, load, ok);
+        }
         let Some(owned) = self.owned.get_mut(&row) else { return };
         let Phase::Loading(step) = owned.phase else { return };
         if owned.load != load {
@@ -274,6 +275,9 @@ impl State {
         for blob in fresh.into_iter().flatten() {
             self.blobs.hold(blob.hash);
         }
+        if self.plan.is_by_chapter() {
+            return self.on_column_trained((row, load, step), batch, checkpoint);
+        }
         let current = self.owned.get_mut(&row).filter(|owned| owned.load == load);
         let Some(owned) = current else {
             for blob in fresh.into_iter().flatten() {
@@ -300,6 +304,9 @@ impl State {
     /// again. Steps in flight behind it are refused because of it, whatever they read.
     pub(crate) fn on_refused(&mut self, row: RowId, load: u64, step: u64) {
         self.end_step(load, step);
+        if self.plan.is_by_chapter() {
+            return self.on_column_refused(load);
+        }
         let Some(owned) = self.owned.get_mut(&row).filter(|owned| owned.load == load) else {
             return;
         };

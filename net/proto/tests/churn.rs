@@ -4,8 +4,8 @@
 //! `SEED=n` runs one seed alone and shows its last events
 //! (`LINES=n` of them, `WIDTH=n` characters of each); `SEEDS=n` runs another number of seeds.
 
-use ffp2p_proto::Role;
 use ffp2p_proto::sim::{Chance, Failure, Fault, Report, Scenario, When, World};
+use ffp2p_proto::{Placement, Role};
 
 /// Lines of the trace of a failed run to show.
 const LINES: usize = 100;
@@ -52,7 +52,15 @@ fn late(scenario: Scenario, share: u64, speed: u64) -> Scenario {
 
 #[test]
 fn one_node_alone_finishes() {
-    for report in each("one_node_alone", 50, |seed| Scenario::drawn(seed, 1)) {
+    let alone = |seed| {
+        let mut scenario = Scenario::drawn(seed, 1);
+        if scenario.plan.placement == Placement::AllLayers {
+            // Every chapter begins with reading, and is done again where that fails.
+            scenario.unreadable = 0;
+        }
+        scenario
+    };
+    for report in each("one_node_alone", 50, alone) {
         assert_eq!((report.trained, report.scored), (report.steps, report.epochs));
     }
 }

@@ -11,7 +11,7 @@ use super::network::Weather;
 use super::reference::Mathematics;
 use super::stand_in::StandIn;
 use super::trainer::EVALUATE_STEPS;
-use crate::{Config, Hash, LayerPlan, Plan, Role};
+use crate::{Config, Hash, LayerPlan, Placement, Plan, Role};
 
 /// One machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +129,10 @@ impl Scenario {
         }
         scenario.weather = draw_weather(chance);
         scenario.unreadable = if chance.hit(800) { 0 } else { chance.below(100) };
+        if scenario.plan.placement == Placement::AllLayers {
+            // Every chapter loads every row, and one that fails costs all chapters since.
+            scenario.unreadable /= 20;
+        }
         if chance.hit(300) {
             scenario.config.window = chance.between(1, 40);
             scenario.config.replicas = chance.below(3) as usize;
@@ -230,12 +234,18 @@ pub fn draw_plan(chance: &mut Chance) -> Plan {
     let layers = (0..layers).map(|_| layer()).collect();
     let chapter_steps = chance.between(3, 10);
     let steps = chance.between(30, 120);
+    let placement = match chance.below(10) {
+        0..=5 => Placement::SingleLayer,
+        6..=8 => Placement::AllLayers,
+        _ => Placement::Sequential,
+    };
     Plan {
         run: Hash::of(&chance.any().to_le_bytes()),
         layers,
         steps,
         epoch_steps: chance.between(chapter_steps, steps),
         chapter_steps,
+        placement,
     }
 }
 

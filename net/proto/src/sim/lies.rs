@@ -7,7 +7,7 @@
 use super::chance::Chance;
 use crate::{
     BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Message, NodeId, Plan, Retained,
-    Role, RowId, Score, Snapshot, Span, Term,
+    Role, RowId, Score, Snapshot, Span, Term, Turn,
 };
 
 /// Blobs that are served with other bytes, per mille.
@@ -28,7 +28,7 @@ pub(super) fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {
 
 /// A message that no honest peer would send now.
 pub(super) fn draw(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Message {
-    match chance.below(9) {
+    match chance.below(10) {
         0 | 1 => Message::Leases(vec![old_lease(known, chance)]),
         2 => Message::Leases(vec![forged_lease(known, chance)]),
         3 => oversize(chance),
@@ -49,6 +49,7 @@ pub(super) fn draw(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Messag
             last: u64::MAX,
             by: any_node(chance),
         }]),
+        8 => Message::Turns(vec![forged_turn(plan, known, chance)]),
         _ => Message::Score(Score {
             epoch: plan.epochs() + 1 + chance.below(9),
             samples: 10,
@@ -92,6 +93,13 @@ fn forged_lease(known: &Snapshot, chance: &mut Chance) -> Lease {
     Lease { row: view.row, term: Term(term.saturating_add(step)), owner, from: chance.any() }
 }
 
+/// A turn for nobody or for somebody here, of a chapter that may be over or none.
+fn forged_turn(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Turn {
+    let term = if chance.hit(300) { u64::MAX / 2 } else { chance.below(1_000) };
+    let owner = if chance.hit(500) { any_node(chance) } else { peer(known, chance) };
+    Turn { chapter: chance.below(plan.chapters() + 3), term: Term(term), owner }
+}
+
 /// A list longer than any may be.
 fn oversize(chance: &mut Chance) -> Message {
     let by = any_node(chance);
@@ -129,5 +137,6 @@ fn heartbeat(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Message {
         scores: Vec::new(),
         kept: Kept { batches: chance.any(), checkpoints: u64::MAX, on_disk: true, full: false },
         avoids: vec![peer(known, chance)],
+        turns: vec![forged_turn(plan, known, chance)],
     })
 }

@@ -116,7 +116,7 @@ pub fn model_hash(checkpoints: &[Hash]) -> Hash {
 mod tests {
     use super::super::stand_in::StandIn;
     use super::*;
-    use crate::LayerPlan;
+    use crate::{LayerPlan, Placement};
 
     #[test]
     fn the_reference_knows_every_cell() {
@@ -127,6 +127,7 @@ mod tests {
             steps: 7,
             epoch_steps: 4,
             chapter_steps: 3,
+            placement: Placement::SingleLayer,
         };
         let reference = Reference::of(&plan, &StandIn);
         assert_eq!(reference.finals().len(), 3);

@@ -1,0 +1,119 @@
+//! Who takes the next chapter, where a peer owns all rows of a chapter.
+//!
+//! Rule: a chapter is taken when its first cell can be computed, by a peer that has none, the
+//! fastest first: so a slow peer takes fewer. If all have one and the lowest is nobody's, whoever
+//! is furthest ahead does it, because it waits for it. All who know the same name the same peer.
+
+use crate::{Message, NodeId, Notice, Role, RowId, Time, Turn, assign::Candidate, state::State};
+
+impl State {
+    /// Takes in turns that somebody told of.
+    pub(crate) fn merge_turns(&mut self, turns: &[Turn], now: Time) {
+        if !self.plan.is_by_chapter() {
+            return;
+        }
+        for &turn in turns {
+            if turn.chapter < self.plan.chapters() && self.turns.merge(turn) {
+                self.members_told_of(turn.owner, now);
+                self.notify(Notice::Turn(turn));
+            }
+        }
+    }
+
+    fn members_told_of(&mut self, owner: NodeId, now: Time) {
+        if owner != self.me {
+            self.members.told_of(owner, now, &self.config);
+        }
+    }
+
+    /// Takes the chapters that are this peer's to take.
+    pub(crate) fn take_turns(&mut self, now: Time) {
+        self.follow_turns();
+        let takeable = self.takeable();
+        self.untaken.retain(|chapter, _| takeable.contains(chapter));
+        for &chapter in &takeable {
+            self.untaken.entry(chapter).or_insert(now);
+        }
+        let listens = now < self.started.after(self.config.listen_ms);
+        if listens || self.role != Role::Worker || self.leaving.is_some() {
+            return;
+        }
+        let takers = self.takers_of(&takeable);
+        let due = takeable
+            .iter()
+            .zip(&takers)
+            .filter(|(chapter, taker)| {
+                taker.is_some_and(|it| it == self.me || self.is_late(**chapter, now))
+            })
+            .map(|(&chapter, _)| chapter);
+        let due: Vec<u64> = due.chain(self.done_again()).collect();
+        let turn = |chapter| Turn { chapter, term: self.turns.next_term(chapter), owner: self.me };
+        let mine: Vec<Turn> = due.into_iter().map(turn).collect();
+        if !mine.is_empty() {
+            self.merge_turns(&mine, now);
+            self.follow_turns();
+            self.say(Message::Turns(mine));
+        }
+    }
+
+    /// The chapters that nobody living owns and that can be begun.
+    fn takeable(&self) -> Vec<u64> {
+        let open = self.open_chapters();
+        // More than one chapter a layer cannot be in work at once.
+        let span = self.plan.layers.len() as u64;
+        let end = open.end.min(open.start.saturating_add(span));
+        (open.start..end).filter(|it| !self.is_taken(*it) && self.can_begin(*it)).collect()
+    }
+
+    /// A chapter that is over for others, but not for this peer, which could not read what they
+    /// made of it and needs it.
+    fn done_again(&self) -> Option<u64> {
+        let chapter = self.open_chapters().start;
+        let mine = self.columns.keys().next().is_some_and(|lowest| *lowest > chapter);
+        (mine && self.is_taken(chapter) && self.archive.shuns(self.plan.chapter_end(chapter)))
+            .then_some(chapter)
+    }
+
+    /// Whether somebody who is here owns `chapter`.
+    fn is_taken(&self, chapter: u64) -> bool {
+        match self.turns.owner(chapter) {
+            Some(owner) if owner == self.me => self.columns.contains_key(&chapter),
+            Some(owner) => self.members.iter().any(|(id, it)| id == owner && !it.leaving),
+            None => false,
+        }
+    }
+
+    /// Whether the checkpoints exist from which the lowest rows begin `chapter`.
+    fn can_begin(&self, chapter: u64) -> bool {
+        let start = self.plan.chapter_start(chapter);
+        let mut lowest = self.plan.rows().filter(|row| self.plan.inputs(*row).is_empty());
+        let is_beyond = |row: RowId| self.starts[usize::from(row.0)] > start;
+        start == 0 || lowest.all(|row| is_beyond(row) || self.archive.at(row, start).is_some())
+    }
+
+    /// Who shall take each of the chapters.
+    fn takers_of(&mut self, takeable: &[u64]) -> Vec<Option<NodeId>> {
+        let mut candidates = self.candidates();
+        candidates.sort_by_key(|it| (std::cmp::Reverse(it.speed), it.id));
+        let open = self.open_chapters();
+        let busy = |id: NodeId| {
+            let mut own = self.turns.iter().filter(|turn| turn.owner == id);
+            own.any(|turn| open.contains(&turn.chapter) && self.is_taken(turn.chapter))
+        };
+        let (busy, free): (Vec<Candidate>, Vec<Candidate>) =
+            candidates.into_iter().partition(|it| busy(it.id));
+        let mut free = free.into_iter().map(|it| it.id);
+        let last = |id: NodeId| self.turns.iter().rev().find(|turn| turn.owner == id);
+        let furthest = busy.iter().max_by_key(|it| last(it.id).map(|turn| turn.chapter));
+        let stuck = |chapter: u64| furthest.filter(|_| chapter == open.start).map(|it| it.id);
+        takeable.iter().map(|&chapter| free.next().or_else(|| stuck(chapter))).collect()
+    }
+
+    /// Whether nobody took `chapter` for so long that it is this peer's turn, whoever was meant
+    /// to: peers may differ in whom they take for being here.
+    fn is_late(&self, chapter: u64, now: Time) -> bool {
+        let Some(&since) = self.untaken.get(&chapter).filter(|_| !self.rests) else { return false };
+        let before = self.members.workers().filter(|(id, _)| *id < self.me).count() as u64;
+        now.since(since) >= (1 + before).saturating_mul(self.config.silent_ms)
+    }
+}
