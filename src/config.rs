@@ -85,7 +85,7 @@ pub struct SpecArgs {
     /// Steps between checkpoints [default: the largest divisor of an epoch up to 12000 samples]
     #[arg(long, value_name = "N")]
     pub chapter_steps: Option<u64>,
-    /// How cells go to peers: single-layer
+    /// How cells go to peers: single-layer, all-layers or sequential [default: single-layer]
     #[arg(long, value_name = "RULE")]
     pub placement: Option<String>,
     /// What a layer is trained for: goodness or softmax [default: goodness]

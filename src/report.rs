@@ -46,6 +46,15 @@ pub enum Event {
         /// The lease's term.
         term: u64,
     },
+    /// A chapter has a new owner, where peers own chapters.
+    Turn {
+        /// From 0.
+        chapter: u64,
+        /// Its owner.
+        peer: String,
+        /// Grows with every owner of the chapter.
+        term: u64,
+    },
     /// The node did its first training step.
     Training {
         /// The row.

@@ -3,6 +3,7 @@
 //! Rule: equal specs have equal bytes, hence equal run ids; a spec from a stranger passes the
 //! same bounds as one typed here before anything is allocated for it.
 
+pub use ffp2p_proto::Placement;
 use ffp2p_proto::{Hash, LayerPlan, MAX_ROWS, Plan};
 use serde::{Deserialize, Serialize};
 
@@ -19,14 +20,6 @@ pub(crate) const MAX_WEIGHTS: usize = 1 << 30;
 
 /// The most epochs of one run.
 pub(crate) const MAX_EPOCHS: u64 = 100_000;
-
-/// By which rule cells go to peers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Placement {
-    /// An owner holds a row and streams activation batches to the rows above (the paper, 4.1).
-    SingleLayer,
-}
 
 /// Which activations a row hands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +149,7 @@ impl Spec {
             steps: network.steps,
             epoch_steps: network.steps_per_epoch,
             chapter_steps: self.chapter_steps,
+            placement: self.placement,
         }
     }
 }

@@ -125,6 +125,8 @@ impl Bars {
                 }
                 self.say(event);
             }
+            // Who has a chapter is shown at the row that it is in.
+            Event::Turn { .. } => {}
             Event::Peer { .. }
             | Event::Restored { .. }
             | Event::Taken { .. }
@@ -186,6 +188,7 @@ pub(crate) fn in_words(event: &Event) -> Option<String> {
             state => format!("peer {peer} {state}"),
         },
         Event::Owner { row, peer, term } => format!("row {row}: {peer} (term {term})"),
+        Event::Turn { chapter, peer, term } => format!("chapter {chapter}: {peer} (term {term})"),
         Event::Eval {
             epoch,
             samples,

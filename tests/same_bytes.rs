@@ -16,8 +16,9 @@ const SMALL: &[&str] = &[
     "--chapter-steps=5",
 ];
 
-/// Trains alone with one and two threads, and with one, two and four nodes.
-fn check(flags: &[&str]) {
+/// Trains alone with one and two threads, and with one, two and four nodes; returns the model's
+/// hash.
+fn check(flags: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let meet = format!("--rendezvous={}", folder.path().display());
     let out = format!("--out={}", folder.path().join("model").display());
@@ -28,6 +29,7 @@ fn check(flags: &[&str]) {
         let up = ["up", "--no-mdns", "-n", nodes, "--threads", threads, &meet, &out];
         assert_eq!(model_of(&[&up, &spec[..]].concat()), alone, "up -n {nodes}");
     }
+    alone
 }
 
 #[test]
@@ -53,6 +55,15 @@ fn u8_two_shards_with_labels_beside_the_pixels() {
 #[test]
 fn u8_softmax_objective_of_moved_images() {
     check(&["--wire=u8", "--objective=softmax", "--shift=2", "--flip"]);
+}
+
+#[test]
+fn all_layers_and_a_hot_standby() {
+    let single = model_of(&[&["train", "--json"], SMALL].concat());
+    for placement in ["--placement=all-layers", "--placement=sequential"] {
+        assert_eq!(check(&["--wire=u8", placement]), single, "{placement}");
+    }
+    check(&["--shards=2", "--placement=all-layers"]);
 }
 
 /// Long enough that a node can join and another leave in the middle.

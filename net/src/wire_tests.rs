@@ -2,7 +2,7 @@
 
 use ffp2p_proto::{
     BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Retained, Role, RowId, Score,
-    Span, Term,
+    Span, Term, Turn,
 };
 
 use super::*;
@@ -40,7 +40,12 @@ fn heartbeat() -> Message {
         scores: vec![score()],
         kept: Kept { batches: 9, checkpoints: 70_000, on_disk: true, full: false },
         avoids: Vec::new(),
+        turns: vec![turn()],
     })
+}
+
+fn turn() -> Turn {
+    Turn { chapter: 3, term: Term(1), owner: NodeId([1; 32]) }
 }
 
 fn score() -> Score {
@@ -58,6 +63,7 @@ fn every_kind() -> Vec<Message> {
         Message::Want { seq: 1, reader: RowId(2), row: RowId(1), from: 0, until: 32 },
         Message::Have { row: RowId(1), batches: vec![(5, blob(9))] },
         Message::Ledger(vec![Span { row: RowId(0), first: 0, last: 4, by: NodeId([1; 32]) }]),
+        Message::Turns(vec![turn()]),
     ]
 }
 

@@ -217,9 +217,11 @@ impl Merged {
             Event::Restored { .. } => return,
             Event::Chapter { row, chapter, .. } => Some(format!("chapter {row} {chapter}")),
             Event::Eval { epoch, .. } => Some(format!("eval {epoch}")),
-            Event::Peer { .. } | Event::Owner { .. } | Event::Note { .. } | Event::Saved { .. } => {
-                Some(event.to_json())
-            }
+            Event::Peer { .. }
+            | Event::Owner { .. }
+            | Event::Turn { .. }
+            | Event::Note { .. }
+            | Event::Saved { .. } => Some(event.to_json()),
         };
         if key.is_none_or(|key| self.shown.insert(key)) {
             self.view.show(&event);

@@ -76,6 +76,11 @@ impl Node {
             Notice::Owner(lease) => {
                 Event::Owner { row: lease.row.0, peer: lease.owner.to_string(), term: lease.term.0 }
             }
+            Notice::Turn(turn) => Event::Turn {
+                chapter: turn.chapter,
+                peer: turn.owner.to_string(),
+                term: turn.term.0,
+            },
             Notice::Chapter(checkpoint) => Event::Chapter {
                 row: checkpoint.row.0,
                 chapter: self.spec.plan().chapter_ending(checkpoint.step),

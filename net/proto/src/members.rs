@@ -70,6 +70,12 @@ impl Members {
         }
     }
 
+    /// Whether a heartbeat with this number is older than one of `id` that was heard. It is no sign
+    /// of life: who numbers one too high falls silent by it, and is heard again after that.
+    pub(crate) fn is_overtaken(&self, id: NodeId, seq: u64) -> bool {
+        self.map.get(&id).is_some_and(|member| seq <= member.beat_seq)
+    }
+
     /// Takes in what a peer says of itself. `None` when it is out of date; otherwise whether the
     /// peer is new, and whether anything that the assignment rests on changed.
     pub(crate) fn beat(
@@ -79,10 +85,10 @@ impl Members {
         now: Time,
         config: &Config,
     ) -> Option<(bool, bool)> {
-        let member = self.heard(id, now, config)?;
-        if beat.seq <= member.beat_seq {
+        if self.is_overtaken(id, beat.seq) {
             return None;
         }
+        let member = self.heard(id, now, config)?;
         let is_new = !member.heard;
         let changed = is_new
             || member.role != beat.role

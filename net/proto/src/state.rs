@@ -261,6 +261,10 @@ impl State {
         if !message.is_bounded() {
             return self.blame(from, "a message with a list longer than any honest one");
         }
+        if matches!(&message, Message::Heartbeat(beat) if self.members.is_overtaken(from, beat.seq))
+        {
+            return;
+        }
         if from != self.me && message != Message::Goodbye {
             let known = self.members.contains(from);
             if self.members.heard(from, now, &self.config).is_none() {

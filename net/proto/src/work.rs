@@ -79,7 +79,11 @@ impl State {
     pub(crate) fn position(&self, row: RowId) -> u64 {
         match self.owned.get(&row) {
             Some(owned) if owned.phase == Phase::Ready => owned.done,
-            _ => self.progress.get(&row).copied().unwrap_or(0),
+            _ => {
+                let told = self.progress.get(&row).copied().unwrap_or(0);
+                let here = self.columns.values().filter(|column| column.row == row);
+                here.map(|column| column.done).fold(told, u64::max)
+            }
         }
     }
 
