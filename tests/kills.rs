@@ -156,12 +156,23 @@ fn hear_on(herd: &mut Herd) -> Said {
 
 #[test]
 fn ten_kills_change_nothing() {
-    let spec = spec(64, 1, 20);
+    kill_ten_of(&spec(64, 1, 20));
+}
+
+#[test]
+fn ten_kills_of_chapter_owners_change_nothing() {
+    let mut spec = spec(64, 1, 20);
+    spec.push("--placement=all-layers".to_owned());
+    kill_ten_of(&spec);
+}
+
+/// Four nodes, ten kills, and whoever is dead then is started again.
+fn kill_ten_of(spec: &[String]) {
     let mut chance = Chance::from_env();
-    let mut herd = Herd::start(4, &spec);
+    let mut herd = Herd::start(4, spec);
     kill_some(&mut herd, &mut Cells::default(), &mut chance, KILLS);
     herd.dead().into_iter().for_each(|slot| herd.revive(slot));
-    finish_alike(&mut herd, &spec);
+    finish_alike(&mut herd, spec);
 }
 
 /// Waits until something is said that `is_it`.
