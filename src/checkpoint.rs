@@ -5,13 +5,14 @@
 //! bytes say, nothing is allocated that the spec does not ask for.
 //!
 //! Layout: a header (bincode, fixed-width little-endian integers), then raw little-endian f32:
-//! weights, their first and second moments, the same for bias and head, then the peer means.
+//! weights, their first and second moments, the same for bias and head, then the peer means. The
+//! feedback row has a byte a training sample instead.
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::ff::{NetworkSpec, Optimizer, Parameter, Row, RowState};
+use crate::ff::{FeedbackTable, NetworkSpec, Optimizer, Parameter, Row, RowState};
 
 /// The first bytes of a checkpoint.
 const MAGIC: [u8; 8] = *b"ffp2p-cp";
@@ -71,6 +72,21 @@ pub enum CheckpointError {
     Number,
 }
 
+/// The header of the feedback row's table of `samples` entries at a step.
+fn table_header(spec: &NetworkSpec, samples: usize, step: u64) -> Header {
+    Header {
+        magic: MAGIC,
+        version: VERSION,
+        layer: spec.depth() as u32,
+        shard: 0,
+        inputs: spec.classes as u32,
+        width: samples as u32,
+        classes: spec.classes as u32,
+        optimizer: spec.optimizer,
+        step,
+    }
+}
+
 /// The header of a row of a spec at a step.
 fn header(spec: &NetworkSpec, row: Row, step: u64) -> Header {
     Header {
@@ -104,10 +120,7 @@ fn body_len(spec: &NetworkSpec, row: Row) -> usize {
 #[must_use]
 pub fn encode(state: &RowState, spec: &NetworkSpec, row: Row) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER_LIMIT + body_len(spec, row));
-    let header = header(spec, row, state.step);
-    // A header of fixed-width fields under the limit encodes into memory without fail.
-    let written = bincode::serde::encode_into_std_write(&header, &mut bytes, CONFIG);
-    debug_assert!(written.is_ok(), "the header outgrew its limit");
+    put_header(&mut bytes, &header(spec, row, state.step));
     let mut put = |value: &f32| bytes.extend(value.to_le_bytes());
     for parameter in [&state.weights, &state.bias, &state.head] {
         parameter.value.iter().for_each(&mut put);
@@ -117,19 +130,61 @@ pub fn encode(state: &RowState, spec: &NetworkSpec, row: Row) -> Vec<u8> {
     bytes
 }
 
-/// The row's state in bytes that may come from anyone. The spec has to be one that passes its check.
-///
-/// # Errors
-/// If the bytes are not exactly a checkpoint of this row of this spec.
-pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<RowState, CheckpointError> {
+/// The bytes of the feedback row's table.
+#[must_use]
+pub fn encode_table(table: &FeedbackTable, spec: &NetworkSpec) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_LIMIT + table.labels().len());
+    put_header(&mut bytes, &table_header(spec, table.labels().len(), table.step()));
+    bytes.extend(table.labels());
+    bytes
+}
+
+fn put_header(bytes: &mut Vec<u8>, header: &Header) {
+    // A header of fixed-width fields under the limit encodes into memory without fail.
+    let written = bincode::serde::encode_into_std_write(header, bytes, CONFIG);
+    debug_assert!(written.is_ok(), "the header outgrew its limit");
+}
+
+/// The header that bytes begin with, if it is `expected` of its step, and its length.
+fn read_header(
+    bytes: &[u8],
+    spec: &NetworkSpec,
+    expected: impl Fn(u64) -> Header,
+) -> Result<(u64, usize), CheckpointError> {
     let (found, read): (Header, usize) =
         bincode::serde::decode_from_slice(bytes, CONFIG).map_err(|_| CheckpointError::Header)?;
-    if found != header(spec, row, found.step) {
+    if found != expected(found.step) {
         return Err(CheckpointError::Other);
     }
     if found.step > spec.steps {
         return Err(CheckpointError::Step { step: found.step, steps: spec.steps });
     }
+    Ok((found.step, read))
+}
+
+/// The feedback row's table of `samples` entries in bytes that may come from anyone.
+///
+/// # Errors
+/// If the bytes are not exactly such a table.
+pub fn decode_table(
+    bytes: &[u8],
+    spec: &NetworkSpec,
+    samples: usize,
+) -> Result<FeedbackTable, CheckpointError> {
+    let (step, read) = read_header(bytes, spec, |step| table_header(spec, samples, step))?;
+    let (expected, found) = (read + samples, bytes.len());
+    if found != expected {
+        return Err(CheckpointError::Length { expected, found });
+    }
+    FeedbackTable::from_parts(spec, bytes[read..].to_vec(), step).ok_or(CheckpointError::Number)
+}
+
+/// The row's state in bytes that may come from anyone. The spec has to be one that passes its check.
+///
+/// # Errors
+/// If the bytes are not exactly a checkpoint of this row of this spec.
+pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<RowState, CheckpointError> {
+    let (step, read) = read_header(bytes, spec, |step| header(spec, row, step))?;
     let expected = body_len(spec, row).saturating_add(read);
     if bytes.len() != expected {
         return Err(CheckpointError::Length { expected, found: bytes.len() });
@@ -140,7 +195,7 @@ pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<RowState, Ch
     let bias = reader.parameter(spec.optimizer, bias)?;
     let head = reader.parameter(spec.optimizer, head)?;
     let peers = reader.take(spec.width(row), f32::is_finite)?;
-    Ok(RowState::from_parts(weights, bias, head, peers, found.step))
+    Ok(RowState::from_parts(weights, bias, head, peers, step))
 }
 
 /// The numbers not read yet.
@@ -208,6 +263,24 @@ mod tests {
             }
             assert_eq!(stopped, trained(optimizer, 10));
         }
+    }
+
+    #[test]
+    fn a_table_reads_back_and_others_are_refused() {
+        let spec = tiny(Optimizer::Sgd, Wire::U8, 1);
+        let table = FeedbackTable::from_parts(&spec, vec![0, 3, 255, 1], 7).unwrap();
+        let bytes = encode_table(&table, &spec);
+        assert_eq!(decode_table(&bytes, &spec, 4), Ok(table));
+        assert_eq!(decode_table(&bytes, &spec, 5), Err(CheckpointError::Other));
+        for end in 0..bytes.len() {
+            assert!(decode_table(&bytes[..end], &spec, 4).is_err());
+        }
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert!(matches!(decode_table(&longer, &spec, 4), Err(CheckpointError::Length { .. })));
+        let mut damaged = bytes;
+        *damaged.last_mut().unwrap() = 4;
+        assert_eq!(decode_table(&damaged, &spec, 4), Err(CheckpointError::Number));
     }
 
     #[test]

@@ -91,13 +91,14 @@ pub struct SpecArgs {
     /// What a layer is trained for: goodness or softmax [default: goodness]
     #[arg(long, value_name = "NAME")]
     pub objective: Option<String>,
-    /// Wrong labels: random or fixed [default: random; none with the softmax objective]
+    /// Wrong labels: adaptive, random or fixed [default: random; none with the softmax objective]
     #[arg(long, value_name = "NAME")]
     pub negatives: Option<String>,
     /// Whose answer leads: softmax or goodness [default: softmax]
     #[arg(long, value_name = "NAME")]
     pub classifier: Option<String>,
-    /// What is handed on: online
+    /// What is handed on: online (outputs of the training pass) or refreshed (made anew after each
+    /// chapter) [default: online]
     #[arg(long, value_name = "NAME")]
     pub activations: Option<String>,
     /// Activations between layers: u8 or f32 [default: u8]

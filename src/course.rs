@@ -3,10 +3,12 @@
 //! Rule: a step's samples, images, labels and negatives follow from the spec and the step number alone,
 //! so every peer that has the data set sees the same, wherever it starts.
 
+use ndarray::Array2;
+
 use crate::{
     config::Checked,
     data::{Batches, Data, Shape, gather},
-    ff::{FirstInput, Frame, NetworkSpec, augment, epoch_order, negative_labels},
+    ff::{FeedbackTable, FirstInput, Frame, NetworkSpec, augment, epoch_order, negative_labels},
     spec::Spec,
 };
 
@@ -56,13 +58,30 @@ impl Course {
         labels_of(&self.data, &samples)
     }
 
-    /// What the first layer reads in a step.
-    pub fn first_input(&mut self, step: u64) -> FirstInput {
+    /// One step of the feedback row, from the logits that the last layer hands on for it.
+    pub fn draw_wrong_labels(&mut self, table: &mut FeedbackTable, logits: &Array2<f32>) {
+        let samples = self.batches.samples(table.step());
+        let labels = labels_of(&self.data, &samples);
+        table.learn(&self.spec.network, &samples, &labels, logits);
+    }
+
+    /// The feedback row's table before its first step.
+    pub fn first_table(&self) -> FeedbackTable {
+        FeedbackTable::init(self.samples())
+    }
+
+    /// Number of training samples.
+    pub fn samples(&self) -> usize {
+        self.data.shape().train as usize
+    }
+
+    /// What the first layer reads in a step; `table` is the feedback row's that its chapter reads.
+    pub fn first_input(&mut self, step: u64, table: Option<&FeedbackTable>) -> FirstInput {
         let samples = self.batches.samples(step);
         let network = &self.spec.network;
         let labels = labels_of(&self.data, &samples);
         let epoch = step / network.steps_per_epoch;
-        let negatives = negative_labels(network, epoch, &samples, &labels);
+        let negatives = negative_labels(network, epoch, &samples, &labels, table);
         let mut pixels = gather(self.data.train(self.threads), &samples);
         augment(network, epoch, &samples, frame(self.data.shape()), &mut pixels);
         FirstInput::new(network, pixels, labels, negatives)

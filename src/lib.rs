@@ -20,6 +20,7 @@ pub mod export;
 pub mod ff;
 pub mod node;
 pub mod report;
+pub mod sequential;
 pub mod spec;
 pub mod view;
 mod whole;

@@ -27,6 +27,8 @@ pub(crate) const MAX_EPOCHS: u64 = 100_000;
 pub enum HandedOn {
     /// Those of the training pass itself (Hinton 2022).
     Online,
+    /// Made anew after each chapter, with the weights at its end (the paper, algorithm 1).
+    Refreshed,
 }
 
 /// Whose answer is shown first, and given by `predict`.

@@ -55,7 +55,7 @@ impl Real {
     }
 
     fn input(&self, step: u64) -> FirstInput {
-        let draw = || self.course.borrow_mut().first_input(step);
+        let draw = || self.course.borrow_mut().first_input(step, None);
         self.inputs.borrow_mut().entry(step).or_insert_with(draw).clone()
     }
 
@@ -83,7 +83,7 @@ impl Mathematics for Real {
             let shards: Vec<Activations> = inputs.iter().map(|it| read(it).unwrap()).collect();
             state.train(spec, place, &concat(&shards), &input.labels, &Inline)
         };
-        (checkpoint::encode(&state, spec, place), encode(&handed_on, spec.wire))
+        (checkpoint::encode(&state, spec, place), encode(&handed_on, spec, place))
     }
 
     fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool {
@@ -99,7 +99,7 @@ fn alone(checked: &Checked) -> Vec<Hash> {
     let spec = &checked.spec.network;
     let mut network = Network::init(spec.clone());
     for step in 0..spec.steps {
-        network.train_step(&course.first_input(step), &Inline);
+        network.train_step(&course.first_input(step, None), &Inline);
     }
     let rows = spec.rows().into_iter().zip(network.rows());
     rows.map(|(row, state)| Hash::of(&checkpoint::encode(state, spec, row))).collect()

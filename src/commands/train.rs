@@ -7,9 +7,10 @@ use crate::{
     cli::TrainArgs,
     course::Course,
     export::{Model, score},
-    ff::{Network, Row},
-    node::{Diverged, NodeError, Pool, eval_event},
+    ff::Row,
+    node::{NodeError, Pool, eval_event},
     report::Event,
+    sequential::Sequential,
     view::View,
 };
 
@@ -20,26 +21,24 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     let started = Instant::now();
     let mut view = View::new(args.output.json);
     let pool = Pool::new(threads);
-    let mut course = Course::new(&checked, threads).map_err(NodeError::from)?;
+    let course = Course::new(&checked, threads).map_err(NodeError::from)?;
     let (spec, data) = (checked.spec, checked.data);
     let rows = spec.network.rows();
     view.show(&ready(&spec, &rows));
-    let mut network = Network::init(spec.network.clone());
-    let mut chapter = Chapter::new(rows.len());
     let plan = spec.plan();
-    let trained = vec![plan.steps.div_ceil(plan.chapter_steps); rows.len()];
-    for step in 0..plan.steps {
-        let reports = network.train_step(&course.first_input(step), &pool);
-        chapter.add(reports.iter().map(|report| report.loss));
-        let done = step + 1;
-        if plan.is_boundary(done) {
-            chapter.end(plan.chapter_ending(done), done, &mut view)?;
-        }
-        if done % plan.epoch_steps == 0 {
-            let epoch = done / plan.epoch_steps;
-            view.show(&eval_event(&spec, &score(&network, &spec, &data, epoch, &pool)));
+    let mut run = Sequential::new(spec.clone(), course);
+    for chapter in 0..plan.chapters() {
+        let began = Instant::now();
+        let losses = run.chapter(chapter, &pool)?;
+        let (start, done) = (plan.chapter_start(chapter), plan.chapter_end(chapter));
+        let pace = (done - start) as f64 / began.elapsed().as_secs_f64().max(1e-6);
+        tell(&mut view, chapter, done, &losses, pace);
+        for epoch in plan.epochs_ending(done) {
+            view.show(&eval_event(&spec, &score(run.network(), &spec, &data, epoch, &pool)));
         }
     }
+    let trained = vec![plan.chapters(); rows.len()];
+    let network = run.into_network();
     let model = Model { spec, network, ledger: Vec::new() };
     let hash = model.hash().to_string();
     if let Some(path) = &args.output.out {
@@ -62,40 +61,15 @@ fn ready(spec: &crate::spec::Spec, rows: &[Row]) -> Event {
     }
 }
 
-/// The chapter that is being trained, for the view.
-struct Chapter {
-    losses: Vec<f64>,
-    steps: u64,
-    began: Instant,
-}
-
-impl Chapter {
-    fn new(rows: usize) -> Self {
-        Self { losses: vec![0.0; rows], steps: 0, began: Instant::now() }
+/// Tells that a chapter is done, at `pace` steps a second.
+fn tell(view: &mut View, chapter: u64, done: u64, losses: &[f64], pace: f64) {
+    for (row, &loss) in losses.iter().enumerate() {
+        view.show(&Event::Chapter { row: row as u16, chapter, loss, peer: String::new() });
     }
-
-    fn add(&mut self, losses: impl Iterator<Item = f32>) {
-        self.losses.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += f64::from(loss));
-        self.steps += 1;
-    }
-
-    /// Tells the chapter, and begins the next.
-    fn end(&mut self, chapter: u64, done: u64, view: &mut View) -> Result<(), Diverged> {
-        let rows = self.losses.len();
-        for (row, sum) in self.losses.iter_mut().enumerate() {
-            let loss = std::mem::take(sum) / self.steps.max(1) as f64;
-            if !loss.is_finite() {
-                return Err(Diverged { row: row as u16, step: done });
-            }
-            view.show(&Event::Chapter { row: row as u16, chapter, loss, peer: String::new() });
-        }
-        view.show(&Event::Progress {
-            rows: vec![done; rows],
-            owners: vec![String::new(); rows],
-            peers: 1,
-            steps_per_second: self.steps as f64 / self.began.elapsed().as_secs_f64().max(1e-6),
-        });
-        (self.steps, self.began) = (0, Instant::now());
-        Ok(())
-    }
+    view.show(&Event::Progress {
+        rows: vec![done; losses.len()],
+        owners: vec![String::new(); losses.len()],
+        peers: 1,
+        steps_per_second: pace,
+    });
 }

@@ -63,7 +63,7 @@ pub enum SpecError {
     #[error("{0} is a finite number, not below zero")]
     Number(&'static str),
     /// The goodness objective without wrong labels.
-    #[error("the goodness objective needs negatives: choose random or fixed")]
+    #[error("the goodness objective needs negatives: choose adaptive, random or fixed")]
     NoNegatives,
     /// The goodness objective without labels.
     #[error("the goodness objective needs labels in its input: choose overlay or append")]

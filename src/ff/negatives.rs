@@ -3,21 +3,33 @@
 //! The rule: a function of the seed, the epoch and the sample's number; never of the batch a
 //! sample happens to sit in, and never the right label.
 
+use super::feedback::FeedbackTable;
 use super::rng::{Key, Purpose};
 use super::spec::{Negatives, NetworkSpec};
 
-/// A wrong label for each of a batch's samples, uniform over the wrong classes; none where there is
-/// no negative pass. `samples` are numbers in the data set, `labels` their right labels (below
-/// `classes`).
+/// A wrong label for each of a batch's samples; none where there is no negative pass. What `table`
+/// has of a sample comes first, the rest is uniform over the wrong classes. `samples` are numbers
+/// in the data set, `labels` their right labels (below `classes`).
 #[must_use]
-pub fn negative_labels(spec: &NetworkSpec, epoch: u64, samples: &[u32], labels: &[u8]) -> Vec<u8> {
+pub fn negative_labels(
+    spec: &NetworkSpec,
+    epoch: u64,
+    samples: &[u32],
+    labels: &[u8],
+    table: Option<&FeedbackTable>,
+) -> Vec<u8> {
     let key = match spec.negatives {
         Negatives::Fixed => Key::new(spec.seed, Purpose::FixedNegative),
-        Negatives::Random => Key { epoch, ..Key::new(spec.seed, Purpose::RandomNegative) },
+        Negatives::Random | Negatives::Adaptive => {
+            Key { epoch, ..Key::new(spec.seed, Purpose::RandomNegative) }
+        }
         Negatives::None => return Vec::new(),
     };
     let mut stream = key.stream();
     let wrong = |(&sample, &label): (&u32, &u8)| {
+        if let Some(wrong) = table.and_then(|table| table.wrong(sample, label)) {
+            return wrong;
+        }
         stream.at(u64::from(sample));
         let other = stream.below(spec.classes as u32 - 1) as u8;
         other + u8::from(other >= label)
@@ -51,7 +63,7 @@ mod tests {
             let labels = vec![label; samples.len()];
             for kind in [Negatives::Fixed, Negatives::Random] {
                 let mut counts = [0; 10];
-                for wrong in negative_labels(&spec(kind), 3, &samples, &labels) {
+                for wrong in negative_labels(&spec(kind), 3, &samples, &labels, None) {
                     counts[usize::from(wrong)] += 1;
                 }
                 let right = usize::from(label);
@@ -61,7 +73,7 @@ mod tests {
             }
         }
         let wide = NetworkSpec { classes: 256, ..spec(Negatives::Random) };
-        let wrong = negative_labels(&wide, 0, &samples, &vec![255; samples.len()]);
+        let wrong = negative_labels(&wide, 0, &samples, &vec![255; samples.len()], None);
         assert!(wrong.iter().all(|&label| label != 255));
     }
 
@@ -70,12 +82,15 @@ mod tests {
         let labels = [1; 100];
         let samples: Vec<u32> = (0..100).collect();
         let (fixed, random) = (spec(Negatives::Fixed), spec(Negatives::Random));
-        let whole = negative_labels(&random, 2, &samples, &labels);
-        assert_eq!(negative_labels(&random, 2, &samples[40..60], &labels[40..60]), whole[40..60]);
-        assert_ne!(negative_labels(&random, 3, &samples, &labels), whole);
+        let whole = negative_labels(&random, 2, &samples, &labels, None);
         assert_eq!(
-            negative_labels(&fixed, 2, &samples, &labels),
-            negative_labels(&fixed, 3, &samples, &labels)
+            negative_labels(&random, 2, &samples[40..60], &labels[40..60], None),
+            whole[40..60]
+        );
+        assert_ne!(negative_labels(&random, 3, &samples, &labels, None), whole);
+        assert_eq!(
+            negative_labels(&fixed, 2, &samples, &labels, None),
+            negative_labels(&fixed, 3, &samples, &labels, None)
         );
     }
 

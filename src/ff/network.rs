@@ -87,28 +87,83 @@ impl Network {
         self.rows
     }
 
-    /// One step of every row, from the first layer up; the reports are in row order.
+    /// One step of every row, from the first layer up. The reports are in row order; the
+    /// activations are those of the last layer.
     ///
     /// # Panics
     /// If the input does not have the spec's shapes, or a label is not below `classes`.
-    pub fn train_step(&mut self, input: &FirstInput, workers: &dyn Workers) -> Vec<StepReport> {
-        let spec = &self.spec;
-        let mut reports = Vec::with_capacity(self.rows.len());
-        let mut below: Option<Activations> = None;
-        for (layer, rows) in self.rows.chunks_mut(spec.shards).enumerate() {
-            let mut shards = Vec::with_capacity(rows.len());
-            for (shard, state) in rows.iter_mut().enumerate() {
-                let row = Row { layer, shard };
-                let (mut handed_on, report) = match &below {
-                    None => state.train_first(spec, row, input, workers),
-                    Some(below) => state.train(spec, row, below, &input.labels, workers),
-                };
-                round(&mut handed_on, spec.wire);
-                shards.push(handed_on);
-                reports.push(report);
-            }
-            below = Some(concat_owned(shards));
+    pub fn train_step(
+        &mut self,
+        input: &FirstInput,
+        workers: &dyn Workers,
+    ) -> (Vec<StepReport>, Activations) {
+        let (mut shards, mut reports) = self.train_layer(0, &Below::Images(input), workers);
+        for layer in 1..self.spec.depth() {
+            let below = concat_owned(self.rounded(shards));
+            let below = Below::Layer(&below, &input.labels);
+            let (above, more) = self.train_layer(layer, &below, workers);
+            shards = above;
+            reports.extend(more);
         }
-        reports
+        (reports, concat_owned(self.rounded(shards)))
     }
+
+    fn rounded(&self, mut shards: Vec<Activations>) -> Vec<Activations> {
+        shards.iter_mut().for_each(|shard| round(shard, self.spec.wire));
+        shards
+    }
+
+    /// One step of the rows of one layer: what each hands on, not rounded, and its report.
+    ///
+    /// # Panics
+    /// As [`Network::train_step`].
+    pub fn train_layer(
+        &mut self,
+        layer: usize,
+        below: &Below<'_>,
+        workers: &dyn Workers,
+    ) -> (Vec<Activations>, Vec<StepReport>) {
+        let spec = &self.spec;
+        let train = |(shard, state): (usize, &mut RowState)| {
+            let row = Row { layer, shard };
+            match below {
+                Below::Images(input) => state.train_first(spec, row, input, workers),
+                Below::Layer(below, labels) => state.train(spec, row, below, labels, workers),
+            }
+        };
+        let rows = self.rows.iter_mut().skip(layer * spec.shards).take(spec.shards);
+        rows.enumerate().map(train).unzip()
+    }
+
+    /// What the rows of one layer hand on for a step with their weights as they are, not rounded.
+    ///
+    /// # Panics
+    /// As [`Network::train_step`].
+    pub fn hand_on(
+        &mut self,
+        layer: usize,
+        step: u64,
+        below: &Below<'_>,
+        workers: &dyn Workers,
+    ) -> Vec<Activations> {
+        let spec = &self.spec;
+        let hand_on = |(shard, state): (usize, &mut RowState)| {
+            let row = Row { layer, shard };
+            match below {
+                Below::Images(input) => state.hand_on_first(spec, row, step, input, workers),
+                Below::Layer(below, _) => state.hand_on(spec, row, step, below, workers),
+            }
+        };
+        let rows = self.rows.iter_mut().skip(layer * spec.shards).take(spec.shards);
+        rows.enumerate().map(hand_on).collect()
+    }
+}
+
+/// What a layer reads in one step.
+#[derive(Debug)]
+pub enum Below<'a> {
+    /// The first one.
+    Images(&'a FirstInput),
+    /// An upper one: what the layer below hands on, and the right labels.
+    Layer(&'a Activations, &'a [u8]),
 }

@@ -26,11 +26,8 @@ impl RowState {
         scratch: &mut Scratch,
         workers: &dyn Workers,
     ) -> (Activations, StepReport) {
-        let Scratch { h, goodness, .. } = scratch;
-        let mut states = Array2::zeros(h.dim());
         let dropout = Dropout::new(spec, row, self.step);
-        goodness::activate(flat_mut(h), flat(&self.bias.value), &dropout, goodness, workers);
-        goodness::normalize(flat(h), goodness, flat_mut(&mut states), workers);
+        let states = self.outputs(&dropout, scratch, workers);
         let slope = dropout.scale();
         let (logits, report) = match spec.objective {
             Objective::Goodness => self.contrast(spec, slope, heard, &states, scratch, workers),
@@ -39,6 +36,43 @@ impl RowState {
         let logits = if spec.counts(row.layer) { logits } else { heard.0.clone() };
         self.train_bias(spec, heard.1.len(), flat(&scratch.h));
         (Activations { states, logits }, report)
+    }
+
+    /// From pre-activations (without bias) in `scratch.h` to what is handed on in a step, with the
+    /// weights as they are.
+    pub(super) fn pass_on(
+        &self,
+        spec: &NetworkSpec,
+        row: Row,
+        step: u64,
+        below: &Array2<f32>,
+        scratch: &mut Scratch,
+        workers: &dyn Workers,
+    ) -> Activations {
+        let states = self.outputs(&Dropout::new(spec, row, step), scratch, workers);
+        let adds = spec.counts(row.layer) && spec.objective == Objective::Goodness;
+        let batch = below.nrows();
+        let logits = if adds {
+            self.logits(rows(&states, 2 * batch..3 * batch), below, workers)
+        } else {
+            below.clone()
+        };
+        Activations { states, logits }
+    }
+
+    /// Turns pre-activations (without bias) in `scratch.h` into outputs, finds their goodness, and
+    /// returns them scaled to mean square 1.
+    fn outputs(
+        &self,
+        dropout: &Dropout,
+        scratch: &mut Scratch,
+        workers: &dyn Workers,
+    ) -> Array2<f32> {
+        let Scratch { h, goodness, .. } = scratch;
+        let mut states = Array2::zeros(h.dim());
+        goodness::activate(flat_mut(h), flat(&self.bias.value), dropout, goodness, workers);
+        goodness::normalize(flat(h), goodness, flat_mut(&mut states), workers);
+        states
     }
 
     /// The goodness objective: towards more for the positive, less for the negative pass. The head

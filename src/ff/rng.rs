@@ -32,6 +32,8 @@ pub enum Purpose {
     Augment = 6,
     /// Which units a step leaves out.
     Dropout = 7,
+    /// A wrong label drawn from what the network said.
+    AdaptiveNegative = 8,
 }
 
 /// Names one stream of random numbers. Parts that do not matter for a purpose are 0.

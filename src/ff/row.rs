@@ -189,21 +189,10 @@ impl RowState {
     ) -> (Activations, StepReport) {
         let (batch, width) = (input.labels.len(), self.peers.len());
         let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.fit(spec.objective.passes() * batch, width);
-        scratch.fit_first(batch, width, spec.classes);
-        let Scratch { h, shared, .. } = &mut scratch;
-        let pixels = input.pixels.view();
-        product(pixels, self.weights.value.view(), shared.view_mut(), workers);
-        let scales = Scales::new(spec, &input.pixels);
-        let label = |pass: usize, image: usize| match pass {
-            0 => Some(input.labels[image]),
-            1 => Some(input.negatives[image]),
-            _ => None,
-        };
-        let labels = Labels::new(spec, &self.weights.value);
-        labels.spread(flat(shared), &scales, flat_mut(h), &label, workers);
+        let scales = self.read_labelled(spec, input, &mut scratch, workers);
         let done = self.passes(spec, row, heard, &mut scratch, workers);
         let Scratch { h, shared, slots: extra, blocks, .. } = &mut scratch;
+        let pixels = input.pixels.view();
         let directions = &flat(h)[..2 * batch * width];
         scales.gather(directions, input, spec.label_strength, shared, extra);
         let extra = extra.view();
@@ -224,8 +213,7 @@ impl RowState {
     ) -> (Activations, StepReport) {
         let batch = heard.1.len();
         let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.fit(spec.objective.passes() * batch, self.peers.len());
-        product(states.view(), self.weights.value.view(), scratch.h.view_mut(), workers);
+        self.read(states, &mut scratch, workers);
         let done = self.passes(spec, row, heard, &mut scratch, workers);
         let Scratch { h, blocks, .. } = &mut scratch;
         let cases = 0..spec.objective.cases() * batch;
@@ -237,6 +225,79 @@ impl RowState {
         self.learn(spec, batch, &gradient, blocks, workers);
         self.scratch = scratch;
         done
+    }
+
+    /// What a row of the first layer hands on for a step with the weights as they are; nothing
+    /// learns. What it returns is not rounded for the wire.
+    ///
+    /// # Panics
+    /// If the input does not have the spec's shapes, or a label is not below `classes`.
+    pub fn hand_on_first(
+        &mut self,
+        spec: &NetworkSpec,
+        row: Row,
+        step: u64,
+        input: &FirstInput,
+        workers: &dyn Workers,
+    ) -> Activations {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        match spec.objective {
+            Objective::Goodness => _ = self.read_labelled(spec, input, &mut scratch, workers),
+            Objective::Softmax => self.read(&input.pixels, &mut scratch, workers),
+        }
+        let nothing = Array2::zeros((input.labels.len(), spec.logits_handed_on()));
+        let handed_on = self.pass_on(spec, row, step, &nothing, &mut scratch, workers);
+        self.scratch = scratch;
+        handed_on
+    }
+
+    /// As [`RowState::hand_on_first`], for a row of an upper layer.
+    ///
+    /// # Panics
+    /// If the input does not have the spec's shapes.
+    pub fn hand_on(
+        &mut self,
+        spec: &NetworkSpec,
+        row: Row,
+        step: u64,
+        input: &Activations,
+        workers: &dyn Workers,
+    ) -> Activations {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        self.read(&input.states, &mut scratch, workers);
+        let handed_on = self.pass_on(spec, row, step, &input.logits, &mut scratch, workers);
+        self.scratch = scratch;
+        handed_on
+    }
+
+    /// Pre-activations, without bias, of all passes over states of mean square 1.
+    fn read(&self, states: &Array2<f32>, scratch: &mut Scratch, workers: &dyn Workers) {
+        scratch.fit(states.nrows(), self.peers.len());
+        product(states.view(), self.weights.value.view(), scratch.h.view_mut(), workers);
+    }
+
+    /// Pre-activations, without bias, of all passes over images that wear labels.
+    fn read_labelled(
+        &self,
+        spec: &NetworkSpec,
+        input: &FirstInput,
+        scratch: &mut Scratch,
+        workers: &dyn Workers,
+    ) -> Scales {
+        let (batch, width) = (input.labels.len(), self.peers.len());
+        scratch.fit(spec.objective.passes() * batch, width);
+        scratch.fit_first(batch, width, spec.classes);
+        let Scratch { h, shared, .. } = scratch;
+        product(input.pixels.view(), self.weights.value.view(), shared.view_mut(), workers);
+        let scales = Scales::new(spec, &input.pixels);
+        let label = |pass: usize, image: usize| match pass {
+            0 => Some(input.labels[image]),
+            1 => Some(input.negatives[image]),
+            _ => None,
+        };
+        let labels = Labels::new(spec, &self.weights.value);
+        labels.spread(flat(shared), &scales, flat_mut(h), &label, workers);
+        scales
     }
 
     /// The end of a step: the weights follow their directions.

@@ -24,6 +24,9 @@ pub enum Negatives {
     Fixed,
     /// A wrong label per sample and epoch (the paper's RandomNEG).
     Random,
+    /// A wrong label per sample and epoch, drawn from what the network said of the sample earlier
+    /// (the paper's AdaptiveNEG, with the draw of ffnew.m); random before that.
+    Adaptive,
     /// There is no negative pass (the softmax objective).
     None,
 }
@@ -191,6 +194,20 @@ impl NetworkSpec {
     pub fn rows(&self) -> Vec<Row> {
         let layer = |layer| (0..self.shards).map(move |shard| Row { layer, shard });
         (0..self.depth()).flat_map(layer).collect()
+    }
+
+    /// The row above the last layer that draws wrong labels from its logits; it has no weights and
+    /// is no part of the model.
+    #[must_use]
+    pub fn feedback_row(&self) -> Option<Row> {
+        let row = Row { layer: self.depth(), shard: 0 };
+        (self.negatives == Negatives::Adaptive).then_some(row)
+    }
+
+    /// Whether what a row hands on has states: above the last layer only logits are read.
+    #[must_use]
+    pub fn hands_on_states(&self, row: Row) -> bool {
+        row.layer + 1 < self.depth() || self.feedback_row().is_none()
     }
 
     /// How many values a row reads per sample and pass.

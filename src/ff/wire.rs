@@ -6,7 +6,8 @@
 //!
 //! Layout, for the rows of states of all passes and B rows of logits: F32 has the states, then the
 //! logits. U8 has one scale a row, the states as one byte each, then the logits; a value is its byte
-//! times its row's scale, and a row's scale is its largest value / 255.
+//! times its row's scale, and a row's scale is its largest value / 255. Where only the feedback row
+//! reads, there are logits and no states.
 
 use ndarray::Array2;
 
@@ -36,15 +37,16 @@ pub enum WireError {
 }
 
 /// How many rows of states a row hands on, and how many logits, for a mini-batch.
-fn counts(spec: &NetworkSpec) -> (usize, usize) {
-    (spec.objective.passes() * spec.batch_size, spec.batch_size * spec.logits_handed_on())
+fn counts(spec: &NetworkSpec, row: Row) -> (usize, usize) {
+    let passes = if spec.hands_on_states(row) { spec.objective.passes() } else { 0 };
+    (passes * spec.batch_size, spec.batch_size * spec.logits_handed_on())
 }
 
 /// The length in bytes of what a row hands on for a mini-batch. The spec has to be one that passes
 /// its check.
 #[must_use]
 pub fn encoded_len(spec: &NetworkSpec, row: Row) -> usize {
-    let (rows, logits) = counts(spec);
+    let (rows, logits) = counts(spec, row);
     let states = rows.saturating_mul(spec.width(row));
     match spec.wire {
         Wire::F32 => states.saturating_add(logits).saturating_mul(4),
@@ -83,15 +85,14 @@ fn put(bytes: &mut Vec<u8>, values: &[f32]) {
     bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
 }
 
-/// The bytes of a mini-batch of activations: layout in the head of this file.
+/// The bytes of what a row hands on for a mini-batch: layout in the head of this file.
 #[must_use]
-pub fn encode(activations: &Activations, wire: Wire) -> Vec<u8> {
-    let (count, width) = activations.states.dim();
-    let most = 4 * (activations.states.len() + count + activations.logits.len());
-    let mut bytes = Vec::with_capacity(most);
+pub fn encode(activations: &Activations, spec: &NetworkSpec, row: Row) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(encoded_len(spec, row));
     let states = activations.states.as_standard_layout();
-    let rows = || states.as_slice().unwrap_or_default().chunks_exact(width);
-    match wire {
+    let handed_on = if spec.hands_on_states(row) { states.as_slice() } else { None };
+    let rows = || handed_on.unwrap_or_default().chunks_exact(spec.width(row));
+    match spec.wire {
         Wire::F32 => rows().for_each(|row| put(&mut bytes, row)),
         Wire::U8 => {
             let scales: Vec<(f32, f32)> = rows().map(scales).collect();
@@ -133,7 +134,7 @@ pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<Activations,
     if bytes.len() != expected {
         return Err(WireError::Length { expected, found: bytes.len() });
     }
-    let (rows, logits) = counts(spec);
+    let (rows, logits) = counts(spec, row);
     let (states, logits) = bytes.split_at(expected - 4 * logits);
     let logits = floats(logits).collect();
     let logits = matrix(spec.batch_size, logits, f32::is_finite, WireError::Logit)?;
@@ -154,7 +155,7 @@ pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<Activations,
 mod tests {
     use super::*;
     use crate::ff::rng::{Key, Purpose};
-    use crate::ff::{Objective, Optimizer};
+    use crate::ff::{Negatives, Objective, Optimizer};
 
     const ROW: Row = Row { layer: 0, shard: 0 };
 
@@ -191,7 +192,7 @@ mod tests {
     fn round_is_decode_after_encode() {
         for spec in specs() {
             let exact = some(&spec);
-            let bytes = encode(&exact, spec.wire);
+            let bytes = encode(&exact, &spec, ROW);
             assert_eq!(bytes.len(), encoded_len(&spec, ROW));
             let mut rounded = exact.clone();
             round(&mut rounded, spec.wire);
@@ -210,9 +211,20 @@ mod tests {
     }
 
     #[test]
+    fn only_logits_travel_above_the_last_layer() {
+        for spec in specs().into_iter().filter(|spec| spec.objective == Objective::Goodness) {
+            let spec = NetworkSpec { negatives: Negatives::Adaptive, ..spec };
+            let bytes = encode(&some(&spec), &spec, ROW);
+            assert_eq!(bytes.len(), 4 * 20);
+            let read = decode(&bytes, &spec, ROW).unwrap();
+            assert_eq!((read.states.len(), read.logits), (0, some(&spec).logits));
+        }
+    }
+
+    #[test]
     fn a_wrong_length_is_refused() {
         for spec in specs() {
-            let mut bytes = encode(&some(&spec), spec.wire);
+            let mut bytes = encode(&some(&spec), &spec, ROW);
             bytes.push(0);
             assert!(matches!(decode(&bytes, &spec, ROW), Err(WireError::Length { .. })));
             for end in 0..bytes.len() - 1 {
@@ -225,12 +237,12 @@ mod tests {
     fn numbers_that_are_none_are_refused() {
         for spec in specs() {
             for bad in [f32::NAN, f32::INFINITY, -1.0] {
-                let mut bytes = encode(&some(&spec), spec.wire);
+                let mut bytes = encode(&some(&spec), &spec, ROW);
                 bytes[..4].copy_from_slice(&bad.to_le_bytes());
                 assert_eq!(decode(&bytes, &spec, ROW), Err(WireError::State), "{bad}");
             }
             if spec.objective == Objective::Goodness {
-                let mut bytes = encode(&some(&spec), spec.wire);
+                let mut bytes = encode(&some(&spec), &spec, ROW);
                 let end = bytes.len();
                 bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
                 assert_eq!(decode(&bytes, &spec, ROW), Err(WireError::Logit));

@@ -212,7 +212,16 @@ impl Node {
             }
             Output::Train { row, load, step, inputs, emit, checkpoint } => {
                 let inputs = inputs.into_iter().map(|hash| self.blob(hash)).collect();
-                self.command(Command::Train { row, load, step, inputs, emit, checkpoint })?;
+                let feedback = None;
+                self.command(Command::Train {
+                    row,
+                    load,
+                    step,
+                    inputs,
+                    feedback,
+                    emit,
+                    checkpoint,
+                })?;
             }
             Output::Unload { row } => self.command(Command::Unload { row })?,
             Output::Fetch { blob, from } => self.net.fetch(blob, from),

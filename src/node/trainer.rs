@@ -16,9 +16,12 @@ use tokio::sync::mpsc;
 
 use super::workers::Pool;
 use crate::{
-    checkpoint,
+    checkpoint::{self, CheckpointError},
     course::Course,
-    ff::{Activations, NetworkSpec, Row, RowState, WireError, concat, decode, encode},
+    ff::{
+        Activations, FeedbackTable, FirstInput, NetworkSpec, Row, RowState, WireError, concat,
+        decode, encode,
+    },
 };
 
 /// Commands that can wait; more than the decisions ever have outstanding.
@@ -36,7 +39,18 @@ pub(super) enum Command {
     /// Bring a row in, from a checkpoint's bytes or as it is initialised.
     Load { row: RowId, load: u64, checkpoint: Option<Bytes> },
     /// Do one step.
-    Train { row: RowId, load: u64, step: u64, inputs: Vec<Bytes>, emit: bool, checkpoint: bool },
+    Train {
+        row: RowId,
+        load: u64,
+        step: u64,
+        inputs: Vec<Bytes>,
+        /// The feedback row's table, for a row of the first layer.
+        feedback: Option<Bytes>,
+        emit: bool,
+        checkpoint: bool,
+    },
+    /// Hand on a step of the chapter just trained, with the weights at its end.
+    Refresh { row: RowId, load: u64, step: u64, inputs: Vec<Bytes>, feedback: Option<Bytes> },
     /// Forget a row.
     Unload { row: RowId },
 }
@@ -58,6 +72,12 @@ pub(super) enum Done {
         step: u64,
         batch: Option<Made>,
         checkpoint: Option<(Made, u64)>,
+    },
+    Refreshed {
+        row: RowId,
+        load: u64,
+        step: u64,
+        batch: Made,
     },
     /// The inputs of a step were not activation batches of this run.
     Refused {
@@ -97,10 +117,31 @@ impl Trainer {
     }
 }
 
+/// The state of a row.
+enum State {
+    Row(Box<RowState>),
+    Feedback(FeedbackTable),
+}
+
+/// What a step reads.
+struct Reads<'a> {
+    inputs: &'a [Bytes],
+    feedback: Option<&'a Bytes>,
+}
+
+/// Why a step cannot be done.
+#[derive(Debug, thiserror::Error)]
+enum UnreadableError {
+    #[error(transparent)]
+    Batch(#[from] WireError),
+    #[error("the table of wrong labels: {0}")]
+    Table(#[from] CheckpointError),
+}
+
 /// A row in training.
 struct Loaded {
     load: u64,
-    state: RowState,
+    state: State,
     /// Summed loss and steps of the chapter so far.
     loss: (f64, u32),
 }
@@ -111,6 +152,8 @@ struct Worker {
     /// The rows by number, as layers and shards.
     places: Vec<Row>,
     rows: BTreeMap<RowId, Loaded>,
+    /// The table of wrong labels that was read last, and its bytes.
+    table: Option<(Bytes, FeedbackTable)>,
     /// Steps, work and seconds since the last report of the speed.
     pace: (u32, u64, f64),
     /// Multiply-accumulates a second, smoothed; 0 before the first measurement.
@@ -119,8 +162,10 @@ struct Worker {
 
 impl Worker {
     fn new(course: Course, pool: Pool) -> Self {
-        let places = course.network().rows();
-        Self { course, pool, places, rows: BTreeMap::new(), pace: (0, 0, 0.0), smoothed: 0.0 }
+        let network = course.network();
+        let places = network.rows().into_iter().chain(network.feedback_row()).collect();
+        let rows = BTreeMap::new();
+        Self { course, pool, places, rows, table: None, pace: (0, 0, 0.0), smoothed: 0.0 }
     }
 
     /// Works until the other side is gone.
@@ -128,8 +173,13 @@ impl Worker {
         for command in queue {
             let answer = match command {
                 Command::Load { row, load, checkpoint } => Some(self.load(row, load, checkpoint)),
-                Command::Train { row, load, step, inputs, emit, checkpoint } => {
-                    Some(self.train(row, load, step, &inputs, emit, checkpoint))
+                Command::Train { row, load, step, inputs, feedback, emit, checkpoint } => {
+                    let reads = Reads { inputs: &inputs, feedback: feedback.as_ref() };
+                    Some(self.train((row, load, step), &reads, emit, checkpoint))
+                }
+                Command::Refresh { row, load, step, inputs, feedback } => {
+                    let reads = Reads { inputs: &inputs, feedback: feedback.as_ref() };
+                    Some(self.refresh((row, load, step), &reads))
                 }
                 Command::Unload { row } => {
                     self.rows.remove(&row);
@@ -150,9 +200,15 @@ impl Worker {
         if place.layer == 0 {
             self.course.draw(self.pool_threads());
         }
-        let state = match bytes {
-            None => Ok(RowState::init(spec, place)),
-            Some(bytes) => checkpoint::decode(&bytes, spec, place),
+        let state = match (bytes, spec.feedback_row() == Some(place)) {
+            (None, false) => Ok(State::Row(Box::new(RowState::init(spec, place)))),
+            (None, true) => Ok(State::Feedback(self.course.first_table())),
+            (Some(bytes), false) => {
+                checkpoint::decode(&bytes, spec, place).map(|state| State::Row(Box::new(state)))
+            }
+            (Some(bytes), true) => {
+                checkpoint::decode_table(&bytes, spec, self.course.samples()).map(State::Feedback)
+            }
         };
         let ok = match state {
             Ok(state) => {
@@ -173,10 +229,8 @@ impl Worker {
 
     fn train(
         &mut self,
-        row: RowId,
-        load: u64,
-        step: u64,
-        inputs: &[Bytes],
+        (row, load, step): (RowId, u64, u64),
+        reads: &Reads<'_>,
         emit: bool,
         checkpoint: bool,
     ) -> Done {
@@ -186,50 +240,114 @@ impl Worker {
         };
         let place = self.places[usize::from(row.0)];
         let begin = Instant::now();
-        let done = match self.step(place, &mut loaded.state, step, inputs) {
+        let done = match self.step(place, &mut loaded.state, step, reads) {
             Ok((handed_on, loss)) => {
                 loaded.loss = (loaded.loss.0 + f64::from(loss), loaded.loss.1 + 1);
                 if checkpoint && !loaded.loss.0.is_finite() {
                     return Done::Diverged { row, step: step + 1 };
                 }
                 let spec = self.course.network();
-                let batch = emit.then(|| made(encode(&handed_on, spec.wire)));
+                let handed_on = handed_on.filter(|_| emit);
+                let batch = handed_on.map(|it| made(encode(&it, spec, place)));
                 let checkpoint = checkpoint.then(|| finish_chapter(&mut loaded, spec, place));
                 Done::Trained { row, load, step, batch, checkpoint }
             }
-            Err(error) => {
-                tracing::warn!(%error, %row, step, "an activation batch was not usable");
-                refused
-            }
+            Err(error) => unreadable(&error, refused),
         };
         self.rows.insert(row, loaded);
-        self.pace.0 += 1;
-        self.pace.1 += self.course.network().step_macs(place);
-        self.pace.2 += begin.elapsed().as_secs_f64();
+        if self.course.network().feedback_row() != Some(place) {
+            self.pace.0 += 1;
+            self.pace.1 += self.course.network().step_macs(place);
+            self.pace.2 += begin.elapsed().as_secs_f64();
+        }
         done
     }
 
+    /// One step of a row: what it hands on, if anything reads that, and its loss.
     fn step(
         &mut self,
         place: Row,
-        state: &mut RowState,
+        state: &mut State,
         step: u64,
-        inputs: &[Bytes],
-    ) -> Result<(Activations, f32), WireError> {
-        if place.layer == 0 {
-            let input = self.course.first_input(step);
-            let spec = self.course.network();
-            let (handed_on, report) = state.train_first(spec, place, &input, &self.pool);
-            return Ok((handed_on, report.loss));
+        reads: &Reads<'_>,
+    ) -> Result<(Option<Activations>, f32), UnreadableError> {
+        let state = match state {
+            State::Row(state) => state,
+            State::Feedback(table) => {
+                let read = self.batches(place, reads)?;
+                self.course.draw_wrong_labels(table, &read.logits);
+                return Ok((None, 0.0));
+            }
+        };
+        let (handed_on, report) = if place.layer == 0 {
+            let input = self.images(step, reads)?;
+            state.train_first(self.course.network(), place, &input, &self.pool)
+        } else {
+            let labels = self.course.labels(step);
+            let input = self.batches(place, reads)?;
+            state.train(self.course.network(), place, &input, &labels, &self.pool)
+        };
+        Ok((Some(handed_on), report.loss))
+    }
+
+    /// What a row hands on for a step of the chapter that it has just been trained over.
+    fn refresh(&mut self, (row, load, step): (RowId, u64, u64), reads: &Reads<'_>) -> Done {
+        let refused = Done::Refused { row, load, step };
+        let Some(mut loaded) = self.rows.remove(&row).filter(|loaded| loaded.load == load) else {
+            return refused;
+        };
+        let place = self.places[usize::from(row.0)];
+        let done = match self.hand_on(place, &mut loaded.state, step, reads) {
+            Ok(Some(handed_on)) => {
+                let batch = made(encode(&handed_on, self.course.network(), place));
+                Done::Refreshed { row, load, step, batch }
+            }
+            // Nothing reads the feedback row's outputs.
+            Ok(None) => refused,
+            Err(error) => unreadable(&error, refused),
+        };
+        self.rows.insert(row, loaded);
+        done
+    }
+
+    fn hand_on(
+        &mut self,
+        place: Row,
+        state: &mut State,
+        step: u64,
+        reads: &Reads<'_>,
+    ) -> Result<Option<Activations>, UnreadableError> {
+        let State::Row(state) = state else { return Ok(None) };
+        let handed_on = if place.layer == 0 {
+            let input = self.images(step, reads)?;
+            state.hand_on_first(self.course.network(), place, step, &input, &self.pool)
+        } else {
+            let input = self.batches(place, reads)?;
+            state.hand_on(self.course.network(), place, step, &input, &self.pool)
+        };
+        Ok(Some(handed_on))
+    }
+
+    /// What a row of the first layer reads.
+    fn images(&mut self, step: u64, reads: &Reads<'_>) -> Result<FirstInput, CheckpointError> {
+        let kept = self.table.as_ref().map(|(bytes, _)| bytes);
+        if let Some(bytes) = reads.feedback
+            && kept != Some(bytes)
+        {
+            let (spec, samples) = (self.course.network(), self.course.samples());
+            let table = checkpoint::decode_table(bytes, spec, samples)?;
+            self.table = Some((bytes.clone(), table));
         }
-        let labels = self.course.labels(step);
-        let spec = self.course.network();
+        let table = self.table.as_ref().filter(|_| reads.feedback.is_some());
+        Ok(self.course.first_input(step, table.map(|(_, table)| table)))
+    }
+
+    /// What a row above the first layer reads.
+    fn batches(&self, place: Row, reads: &Reads<'_>) -> Result<Activations, WireError> {
         let below = Row { layer: place.layer - 1, shard: 0 };
-        let read = |bytes: &Bytes| decode(bytes, spec, below);
-        let mut shards = inputs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        let input = if shards.len() == 1 { shards.swap_remove(0) } else { concat(&shards) };
-        let (handed_on, report) = state.train(spec, place, &input, &labels, &self.pool);
-        Ok((handed_on, report.loss))
+        let read = |bytes: &Bytes| decode(bytes, self.course.network(), below);
+        let mut shards = reads.inputs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(if shards.len() == 1 { shards.swap_remove(0) } else { concat(&shards) })
     }
 
     /// The speed, every so many steps.
@@ -253,7 +371,17 @@ impl Worker {
 fn finish_chapter(loaded: &mut Loaded, spec: &NetworkSpec, place: Row) -> (Made, u64) {
     let (sum, steps) = std::mem::replace(&mut loaded.loss, (0.0, 0));
     let mean = sum / f64::from(steps.max(1));
-    (made(checkpoint::encode(&loaded.state, spec, place)), (mean.max(0.0) * 1e6) as u64)
+    let bytes = match &loaded.state {
+        State::Row(state) => checkpoint::encode(state, spec, place),
+        State::Feedback(table) => checkpoint::encode_table(table, spec),
+    };
+    (made(bytes), (mean.max(0.0) * 1e6) as u64)
+}
+
+/// A step cannot be done with what it reads.
+fn unreadable(error: &UnreadableError, refused: Done) -> Done {
+    tracing::warn!(%error, ?refused, "what a step reads was not usable");
+    refused
 }
 
 fn made(bytes: Vec<u8>) -> Made {

@@ -161,7 +161,7 @@ fn rows_that_talk_in_bytes_are_the_network() {
             for (row, state) in spec.rows().into_iter().zip(&mut rows) {
                 if row.layer == 0 {
                     let (out, _) = state.train_first(&spec, row, &input, &Inline);
-                    lower.push(decode(&encode(&out, wire), &spec, row).unwrap());
+                    lower.push(decode(&encode(&out, &spec, row), &spec, row).unwrap());
                 } else {
                     state.train(&spec, row, &concat(&lower), &input.labels, &Inline);
                 }

@@ -69,7 +69,7 @@ pub(crate) fn images(spec: &NetworkSpec, step: u64) -> (Array2<f32>, Vec<u8>) {
 pub(crate) fn batch(spec: &NetworkSpec, step: u64) -> FirstInput {
     let (pixels, labels) = images(spec, step);
     let samples: Vec<u32> = (0..spec.batch_size as u32).collect();
-    let negatives = negative_labels(spec, step / spec.steps_per_epoch, &samples, &labels);
+    let negatives = negative_labels(spec, step / spec.steps_per_epoch, &samples, &labels, None);
     FirstInput::new(spec, pixels, labels, negatives)
 }
 

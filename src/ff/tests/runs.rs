@@ -69,7 +69,7 @@ fn rows_that_talk_in_bytes_are_the_network() {
             for (row, state) in spec.rows().into_iter().zip(&mut rows) {
                 if row.layer == 0 {
                     let (out, _) = state.train_first(&spec, row, &input, &Inline);
-                    let bytes = encode(&out, wire);
+                    let bytes = encode(&out, &spec, row);
                     lower.push(decode(&bytes, &spec, row).unwrap());
                 } else {
                     state.train(&spec, row, &concat(&lower), &input.labels, &Inline);
@@ -90,10 +90,10 @@ fn it_learns() {
             let (lr, head_lr) = (4.0 * usual.lr, 10.0 * usual.head_lr);
             let spec = NetworkSpec { lr, head_lr, steps: 300, ..usual };
             let mut network = Network::init(spec.clone());
-            let first = network.train_step(&batch(&spec, 0), &Inline);
+            let (first, _) = network.train_step(&batch(&spec, 0), &Inline);
             let mut last = first.clone();
             for step in 1..spec.steps {
-                last = network.train_step(&batch(&spec, step), &Inline);
+                (last, _) = network.train_step(&batch(&spec, step), &Inline);
             }
             for (first, last) in first.iter().zip(&last) {
                 assert!(last.loss < 0.6 * first.loss, "{first:?} {last:?}");
@@ -135,7 +135,7 @@ fn evaluation_is_the_training_pass() {
                 let one = pixels.select(Axis(0), &[image]);
                 let total = |label: u8| {
                     let input = FirstInput::new(&spec, one.clone(), vec![label], vec![label]);
-                    let reports = network.clone().train_step(&input, &Inline);
+                    let (reports, _) = network.clone().train_step(&input, &Inline);
                     let counted = &reports[reports.len() - shards..];
                     let said = counted.iter().all(|report| report.correct == 1);
                     (counted.iter().map(|report| report.positive_goodness).sum::<f32>(), said)

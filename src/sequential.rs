@@ -1,0 +1,187 @@
+//! The sequential reference: every cell of a run in one process, chapter by chapter.
+//!
+//! Rule: this is the definition. What any placement makes of a run has to be these bytes.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use ffp2p_proto::Plan;
+
+use crate::{
+    course::Course,
+    ff::{
+        Activations, Below, FeedbackTable, FirstInput, Network, Row, StepReport, Workers, concat,
+        decode, encode,
+    },
+    node::Diverged,
+    spec::{HandedOn, Spec},
+};
+
+/// What a layer has handed on in a chapter: encoded, by step and shard.
+type Encoded = Vec<Vec<Vec<u8>>>;
+
+/// A run that is trained alone.
+#[derive(Debug)]
+pub struct Sequential {
+    spec: Spec,
+    plan: Plan,
+    course: Course,
+    network: Network,
+    /// The feedback row, where there is one.
+    table: Option<FeedbackTable>,
+    /// Its table at the ends of as many chapters as there are layers, the oldest first.
+    tables: VecDeque<FeedbackTable>,
+}
+
+/// Summed losses by row.
+struct Losses(Vec<f64>);
+
+impl Losses {
+    fn add(&mut self, first: usize, reports: &[StepReport]) {
+        let sums = self.0.iter_mut().skip(first);
+        sums.zip(reports).for_each(|(sum, report)| *sum += f64::from(report.loss));
+    }
+}
+
+impl Sequential {
+    /// The run before its first step.
+    pub fn new(spec: Spec, course: Course) -> Self {
+        let network = Network::init(spec.network.clone());
+        let table = spec.network.feedback_row().map(|_| course.first_table());
+        Self { plan: spec.plan(), spec, course, network, table, tables: VecDeque::new() }
+    }
+
+    /// The network as trained so far.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The network as trained so far.
+    pub fn into_network(self) -> Network {
+        self.network
+    }
+
+    /// Trains a chapter, the one after the last. Returns the mean loss of each row.
+    ///
+    /// # Errors
+    /// If a loss is not finite.
+    pub fn chapter(&mut self, chapter: u64, workers: &dyn Workers) -> Result<Vec<f64>, Diverged> {
+        let steps = self.plan.chapter_start(chapter)..self.plan.chapter_end(chapter);
+        let count = steps.end - steps.start;
+        let mut losses = Losses(vec![0.0; self.network.rows().len()]);
+        let end = steps.end;
+        match self.spec.activations {
+            HandedOn::Online => self.online(steps, &mut losses, workers),
+            HandedOn::Refreshed => self.refreshed(steps, &mut losses, workers)?,
+        }
+        if let Some(table) = &self.table {
+            self.tables.push_back(table.clone());
+            if self.tables.len() > self.spec.network.depth() {
+                self.tables.pop_front();
+            }
+        }
+        let mean = losses.0.iter().map(|sum| sum / count.max(1) as f64);
+        let means: Vec<f64> = mean.collect();
+        match means.iter().position(|mean| !mean.is_finite()) {
+            Some(row) => Err(Diverged { row: row as u16, step: end }),
+            None => Ok(means),
+        }
+    }
+
+    /// What the first layer reads in a step: labels as of so many chapters ago as there are layers.
+    fn images(&mut self, step: u64) -> FirstInput {
+        let is_old = self.tables.len() == self.spec.network.depth();
+        self.course.first_input(step, self.tables.front().filter(|_| is_old))
+    }
+
+    fn learn(&mut self, logits: &Activations) {
+        if let Some(table) = &mut self.table {
+            self.course.draw_wrong_labels(table, &logits.logits);
+        }
+    }
+
+    /// A step of every row, then the next step.
+    fn online(&mut self, steps: Range<u64>, losses: &mut Losses, workers: &dyn Workers) {
+        for step in steps {
+            let input = self.images(step);
+            let (reports, top) = self.network.train_step(&input, workers);
+            losses.add(0, &reports);
+            self.learn(&top);
+        }
+    }
+
+    /// All steps of a layer, then all that it hands on, then the next layer.
+    fn refreshed(
+        &mut self,
+        steps: Range<u64>,
+        losses: &mut Losses,
+        workers: &dyn Workers,
+    ) -> Result<(), Diverged> {
+        let mut below: Encoded = Vec::new();
+        for layer in 0..self.spec.network.depth() {
+            let first = layer * self.spec.network.shards;
+            for (at, step) in steps.clone().enumerate() {
+                let train = |network: &mut Network, below: &Below<'_>| {
+                    network.train_layer(layer, below, workers).1
+                };
+                let reports = self.on_input(layer, step, below.get(at), train)?;
+                losses.add(first, &reports);
+            }
+            let is_read = layer + 1 < self.spec.network.depth() || self.table.is_some();
+            let mut handed_on = Vec::new();
+            for (at, step) in steps.clone().enumerate().filter(|_| is_read) {
+                let hand_on = |network: &mut Network, below: &Below<'_>| {
+                    network.hand_on(layer, step, below, workers)
+                };
+                let shards = self.on_input(layer, step, below.get(at), hand_on)?;
+                handed_on.push(self.encoded(layer, &shards));
+            }
+            below = handed_on;
+        }
+        for (at, step) in steps.enumerate().filter(|_| self.table.is_some()).collect::<Vec<_>>() {
+            let depth = self.spec.network.depth();
+            let top = self.decoded(depth, step, below.get(at))?;
+            self.learn(&top);
+        }
+        Ok(())
+    }
+
+    /// Does something with the network and what a layer reads in a step.
+    fn on_input<T>(
+        &mut self,
+        layer: usize,
+        step: u64,
+        below: Option<&Vec<Vec<u8>>>,
+        work: impl Fn(&mut Network, &Below<'_>) -> T,
+    ) -> Result<T, Diverged> {
+        if layer == 0 {
+            let input = self.images(step);
+            return Ok(work(&mut self.network, &Below::Images(&input)));
+        }
+        let read = self.decoded(layer, step, below)?;
+        let labels = self.course.labels(step);
+        Ok(work(&mut self.network, &Below::Layer(&read, &labels)))
+    }
+
+    fn encoded(&self, layer: usize, shards: &[Activations]) -> Vec<Vec<u8>> {
+        let spec = &self.spec.network;
+        let encode = |(shard, it)| encode(it, spec, Row { layer, shard });
+        shards.iter().enumerate().map(encode).collect()
+    }
+
+    /// What `layer` reads in a step; bytes that do not decode come of weights that have overflown.
+    fn decoded(
+        &self,
+        layer: usize,
+        step: u64,
+        below: Option<&Vec<Vec<u8>>>,
+    ) -> Result<Activations, Diverged> {
+        let below = below.into_iter().flatten();
+        let row = |shard| Row { layer: layer - 1, shard };
+        let decode =
+            |(shard, bytes): (usize, &Vec<u8>)| decode(bytes, &self.spec.network, row(shard));
+        let shards: Result<Vec<Activations>, _> = below.enumerate().map(decode).collect();
+        let row = ((layer - 1) * self.spec.network.shards) as u16;
+        shards.map(|shards| concat(&shards)).map_err(|_| Diverged { row, step: step + 1 })
+    }
+}
