@@ -156,6 +156,8 @@ impl Spec {
             steps: network.steps,
             epoch_steps: network.steps_per_epoch,
             chapter_steps: self.chapter_steps,
+            feedback: false,
+            refreshed: false,
         }
     }
 }

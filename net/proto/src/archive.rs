@@ -35,13 +35,13 @@ pub(crate) enum Learned {
 pub(crate) struct Archive {
     rows: BTreeMap<RowId, BTreeMap<u64, Fact>>,
     /// Bytes that had their hash and were no checkpoint: not learned again from others.
-    unusable: VecDeque<Hash>,
+    unusable: VecDeque<(RowId, Hash)>,
 }
 
 impl Archive {
     /// `holder` holds `checkpoint`.
     pub(crate) fn learn(&mut self, checkpoint: Checkpoint, holder: NodeId) -> Learned {
-        if self.unusable.contains(&checkpoint.blob.hash) {
+        if self.unusable.contains(&(checkpoint.row, checkpoint.blob.hash)) {
             return Learned::Unusable;
         }
         let row = self.rows.entry(checkpoint.row).or_default();
@@ -61,7 +61,7 @@ impl Archive {
 
     /// This peer computed `checkpoint` itself, which is worth more than anything that was said.
     pub(crate) fn learn_own(&mut self, checkpoint: Checkpoint, me: NodeId) -> Learned {
-        self.unusable.retain(|hash| *hash != checkpoint.blob.hash);
+        self.unusable.retain(|(_, hash)| *hash != checkpoint.blob.hash);
         let row = self.rows.entry(checkpoint.row).or_default();
         if row.get(&checkpoint.step).is_some_and(|fact| fact.checkpoint.blob != checkpoint.blob) {
             row.remove(&checkpoint.step);
@@ -76,8 +76,13 @@ impl Archive {
             if self.unusable.len() >= MAX_UNUSABLE {
                 self.unusable.pop_front();
             }
-            self.unusable.push_back(fact.checkpoint.blob.hash);
+            self.unusable.push_back((row, fact.checkpoint.blob.hash));
         }
+    }
+
+    /// What was no checkpoint of `row` may be tried again.
+    pub(crate) fn forgive(&mut self, row: RowId) {
+        self.unusable.retain(|(of, _)| *of != row);
     }
 
     /// `holder` holds exactly these of the checkpoints that matter.
@@ -119,13 +124,18 @@ impl Archive {
     /// Forgets checkpoints that only others hold, beyond the bound: the newest and the oldest
     /// stay, and of the rest those that leave the widest gaps, so that whatever step a row has to
     /// go back to, some checkpoint is not far below. What this peer holds does not count, or it
-    /// could crowd out the news; and of what `is_wanted` as many may stay again.
-    pub(crate) fn trim(&mut self, me: NodeId, is_wanted: impl Fn(u64) -> bool) {
-        for row in self.rows.values_mut() {
+    /// could crowd out the news; and of what `is_wanted`, of each row, so many may stay again.
+    pub(crate) fn trim(
+        &mut self,
+        me: NodeId,
+        is_wanted: impl Fn(RowId, u64) -> bool,
+        most: impl Fn(RowId) -> usize,
+    ) {
+        for (&of, row) in &mut self.rows {
             let others = row.iter().filter(|(_, fact)| !fact.holders.contains(&me));
             let (wanted, mut steps): (Vec<u64>, Vec<u64>) =
-                others.map(|(&step, _)| step).partition(|&step| is_wanted(step));
-            steps.extend(wanted.iter().rev().skip(MAX_CHECKPOINTS_PER_ROW));
+                others.map(|(&step, _)| step).partition(|&step| is_wanted(of, step));
+            steps.extend(wanted.iter().rev().skip(most(of)));
             steps.sort_unstable();
             while steps.len() > MAX_CHECKPOINTS_PER_ROW {
                 let gaps = steps.windows(3).map(|at| at[2] - at[0]).enumerate();
@@ -229,7 +239,7 @@ mod tests {
         for step in 10..30 {
             archive.learn(checkpoint(step, 1), B);
         }
-        archive.trim(A, |step| step == 16);
+        archive.trim(A, |_, step| step == 16, |_| MAX_CHECKPOINTS_PER_ROW);
         assert_eq!(archive.of(RowId(0)).count(), 10 + MAX_CHECKPOINTS_PER_ROW);
         assert!([1, 10, 16, 29].iter().all(|&step| archive.at(RowId(0), step).is_some()));
     }

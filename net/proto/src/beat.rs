@@ -49,7 +49,9 @@ impl State {
     pub(crate) fn heartbeat(&mut self) -> Heartbeat {
         self.beats += 1;
         let mut held: Vec<Checkpoint> = self.archive.held_by(self.me).collect();
-        held.sort_by_key(|checkpoint| std::cmp::Reverse(checkpoint.step));
+        // Tables first: rows go on from the newest checkpoints, but read every table in turn.
+        let is_table = |checkpoint: &Checkpoint| self.plan.feedback_row() == Some(checkpoint.row);
+        held.sort_by_key(|it| (!is_table(it), std::cmp::Reverse(it.step)));
         held.truncate(MAX_LIST / 2);
         Heartbeat {
             seq: self.beats,

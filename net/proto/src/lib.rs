@@ -16,6 +16,7 @@ mod blobs;
 mod bounds;
 mod config;
 mod event;
+mod feedback;
 mod finish;
 mod flow;
 mod id;
@@ -31,6 +32,7 @@ mod reach;
 pub mod sim;
 mod snapshot;
 mod state;
+mod steps;
 mod trust;
 mod work;
 

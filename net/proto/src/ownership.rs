@@ -151,7 +151,7 @@ impl State {
 
     /// Whether `row` is between two chapters, with everything a new owner needs in hand.
     fn may_give(&self, row: RowId, owned: &Owned) -> bool {
-        let idle = owned.next == owned.done;
+        let idle = owned.is_idle();
         match owned.phase {
             Phase::Seeking => true,
             Phase::Loading(_) => false,
@@ -159,9 +159,11 @@ impl State {
         }
     }
 
-    /// Whether `row` is at a chapter's end whose checkpoint is here.
+    /// Whether `row` is at a chapter's end whose checkpoint is here, and has handed on all of it.
     fn is_between(&self, row: RowId, owned: &Owned) -> bool {
-        self.plan.is_boundary(owned.done) && (owned.done == 0 || self.holds(row, owned.done))
+        owned.handed == owned.done
+            && self.plan.is_boundary(owned.done)
+            && (owned.done == 0 || self.holds(row, owned.done))
     }
 
     /// Whether a row of a peer that must rest has nothing to read: what it did since its last

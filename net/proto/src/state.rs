@@ -54,9 +54,11 @@ pub struct State {
     pub(crate) hunger: Hunger,
     /// The rows whose batches a peer says it holds and does not deliver.
     pub(crate) doubts: BTreeSet<(RowId, NodeId)>,
+    /// The first checkpoint of the feedback row that any row could need, as of the last look.
+    pub(crate) tables_from: u64,
     pub(crate) blobs: Blobs,
     pub(crate) in_flight: InFlight,
-    /// Training steps handed out and not answered, by load and step, with the batches that each
+    /// Steps handed to the trainer and not answered, by load and step, with the blobs that each
     /// reads: the trainer may not have begun.
     pub(crate) training: BTreeMap<(u64, u64), Vec<Hash>>,
     /// Loads handed out and not answered, with the checkpoint that each reads.
@@ -101,7 +103,11 @@ pub struct State {
 
 impl State {
     /// A peer that has just started, at `now`.
-    pub fn new(me: NodeId, role: Role, plan: Plan, config: Config, now: Time) -> Self {
+    pub fn new(me: NodeId, role: Role, plan: Plan, mut config: Config, now: Time) -> Self {
+        if plan.refreshed {
+            // A chapter is handed on at its end, and the next one is trained while it is read.
+            config.window = config.window.max(plan.chapter_steps.saturating_mul(2));
+        }
         Self {
             me,
             role,
@@ -121,6 +127,7 @@ impl State {
             retained: BTreeMap::new(),
             hunger: Hunger::new(),
             doubts: BTreeSet::new(),
+            tables_from: 0,
             blobs: Blobs::default(),
             in_flight: InFlight::default(),
             training: BTreeMap::new(),
@@ -170,6 +177,9 @@ impl State {
             Input::Trained { row, load, step, batch, checkpoint } => {
                 self.on_trained(row, load, step, batch, checkpoint);
             }
+            Input::Refreshed { row, load, step, batch } => {
+                self.on_refreshed(row, load, step, batch);
+            }
             Input::Refused { row, load, step } => self.on_refused(row, load, step),
             Input::Fetched { hash } => self.on_fetched(hash),
             Input::FetchFailed { hash, from, lied } => {
@@ -217,6 +227,7 @@ impl State {
         self.starts = self.start_points();
         self.claim(now);
         self.hand_over(now);
+        self.note_lost_tables(now);
         self.place_rows(now);
         self.forget();
         self.ask_for_batches(now);
