@@ -123,13 +123,7 @@ impl State {
             let end = self.plan.epoch_end(epoch);
             cells.extend(self.plan.model_rows().map(|row| (row, end)));
         }
-        let latest = self.plan.model_rows().filter_map(|row| self.archive.latest(row));
-        let copied = latest.chain(self.tables_at_least(self.tables_from));
-        cells.extend(
-            copied
-                .filter(|fact| self.must_copy(fact))
-                .map(|fact| (fact.checkpoint.row, fact.checkpoint.step)),
-        );
+        cells.extend(self.copy_duties());
         cells
             .into_iter()
             .filter_map(|(row, step)| self.archive.at(row, step))
@@ -138,18 +132,25 @@ impl State {
             .collect()
     }
 
-    /// Whether this peer should hold a copy of a checkpoint: when it has too few and this peer is
-    /// among the first in the order that row and peers fix.
-    fn must_copy(&self, fact: &Fact) -> bool {
+    /// The checkpoints of which this peer should hold copies: the latest of each row, and tables,
+    /// that have too few holders and have this peer among the first in the order that row and peers
+    /// fix.
+    fn copy_duties(&self) -> Vec<(RowId, u64)> {
         if self.role != Role::Worker {
-            return false;
+            return Vec::new();
         }
-        let row = fact.checkpoint.row;
-        let missing = self.wanted_holders().saturating_sub(fact.holders.len());
-        let mut others: Vec<NodeId> = self.takers().collect();
-        others.retain(|id| !fact.holders.contains(id));
-        others.sort_by_cached_key(|id| rank(row, *id));
-        others[..missing.min(others.len())].contains(&self.me)
+        let (wanted, takers) = (self.wanted_holders(), self.takers().collect::<Vec<_>>());
+        let latest = self.plan.model_rows().filter_map(|row| self.archive.latest(row));
+        let facts = latest.chain(self.tables_at_least(self.tables_from));
+        let scarce = facts.filter(|fact| fact.holders.len() < wanted);
+        let mine = scarce.filter(|fact| {
+            let row = fact.checkpoint.row;
+            let mut others = takers.clone();
+            others.retain(|id| !fact.holders.contains(id));
+            others.sort_by_cached_key(|id| rank(row, *id));
+            others.iter().take(wanted - fact.holders.len()).any(|id| *id == self.me)
+        });
+        mine.map(|fact| (fact.checkpoint.row, fact.checkpoint.step)).collect()
     }
 
     pub(crate) fn on_fetched(&mut self, hash: Hash) {

@@ -50,7 +50,10 @@ impl State {
     pub(crate) fn find_vacant(&mut self) {
         let is_vacant = |row: &RowId| match self.leases.owner(*row) {
             Some(owner) if owner == self.me => {
-                !self.owned.contains_key(row) && self.archive.at(*row, self.plan.steps).is_none()
+                // The feedback row ends without a last checkpoint, and is reopened by hunger alone.
+                let is_model = self.plan.feedback_row() != Some(*row);
+                let lacks_end = self.archive.at(*row, self.plan.steps).is_none();
+                is_model && lacks_end && !self.owned.contains_key(row)
             }
             Some(owner) if self.members.contains(owner) && !self.is_lost(*row, owner) => false,
             _ => self.starts[usize::from(row.0)] < self.plan.steps,
