@@ -44,13 +44,19 @@ impl Facts {
     }
 }
 
+/// Chapters shorter than this make a checkpoint in nearly every step: a row that is a window ahead
+/// of each layer above it keeps all of those, because the topmost may fall back to any of them.
+const SHORT_CHAPTER: u64 = 3;
+
 /// Blobs that one node may hold: for every row, a window and three chapters of its inputs and of
 /// its outputs, and its checkpoints; and what is being fetched. A row that is refreshed needs a
 /// window of two chapters, or it could not train one while its reader reads the one before.
 fn max_blobs(plan: &Plan, config: &Config) -> usize {
     let least = if plan.refreshed { 2 * plan.chapter_steps } else { 0 };
     let batches = 2 * (config.window.max(least) + 3 * plan.chapter_steps) as usize;
-    plan.row_count() * (batches + MAX_CHECKPOINTS_PER_ROW) + MAX_FETCHES
+    let ahead = config.window.max(least) * plan.layers.len() as u64 / plan.chapter_steps;
+    let checkpoints = if plan.chapter_steps < SHORT_CHAPTER { ahead as usize } else { 0 };
+    plan.row_count() * (batches + checkpoints.max(MAX_CHECKPOINTS_PER_ROW)) + MAX_FETCHES
 }
 
 fn ensure(holds: bool, rule: impl FnOnce() -> String) -> Result<(), String> {
