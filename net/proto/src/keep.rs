@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     BlobRef, Checkpoint, Hash, MAX_CHECKPOINTS_PER_ROW, MAX_FETCHES, MAX_ROWS, NodeId, Output,
     Role, RowId,
-    archive::Fact,
     state::State,
     work::{Phase, Slot},
 };

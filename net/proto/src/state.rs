@@ -9,9 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
-    Checkpoint, Config, Hash, Input, MAX_LIST, Message, NodeId, Notice, Output, Plan, Role, RowId,
-    Score, Span, Time,
-    archive::{Archive, Learned},
+    Config, Hash, Input, MAX_LIST, Message, NodeId, Notice, Output, Plan, Role, RowId, Score, Span,
+    Time,
+    archive::Archive,
     blobs::Blobs,
     flow::Hunger,
     keep::InFlight,
@@ -300,39 +300,6 @@ impl State {
         self.doubts.retain(|(_, id)| *id != peer);
         self.targets = None;
         self.notify(Notice::PeerLeft { peer, goodbye });
-    }
-
-    pub(crate) fn learn_from(&mut self, checkpoint: Checkpoint, holder: NodeId) {
-        let Checkpoint { row, step, .. } = checkpoint;
-        let in_plan = usize::from(row.0) < self.plan.row_count() && step <= self.plan.steps;
-        if step == 0 || !in_plan || !self.plan.is_boundary(step) {
-            return self.blame(holder, "a checkpoint of a cell that the run does not have");
-        }
-        if self.is_avoided(holder) {
-            return;
-        }
-        self.learn(checkpoint, holder);
-    }
-
-    /// `holder` holds `checkpoint`: a fact, whoever says it.
-    pub(crate) fn learn(&mut self, checkpoint: Checkpoint, holder: NodeId) {
-        let learned = self.archive.learn(checkpoint, holder);
-        self.on_learned(learned, checkpoint, holder);
-    }
-
-    /// What follows from a checkpoint that was learned.
-    pub(crate) fn on_learned(&mut self, learned: Learned, checkpoint: Checkpoint, holder: NodeId) {
-        match learned {
-            Learned::New => {
-                let chapter = self.plan.chapter_ending(checkpoint.step);
-                if self.ledger.learn(checkpoint.row, chapter, checkpoint.by) {
-                    self.notify(Notice::Chapter(checkpoint));
-                }
-                self.trim();
-            }
-            Learned::Known | Learned::Unusable => {}
-            Learned::Conflict => self.blame(holder, "a checkpoint unlike another's"),
-        }
     }
 
     pub(crate) fn notify(&mut self, notice: Notice) {
