@@ -44,8 +44,8 @@ impl Facts {
     }
 }
 
-/// Chapters shorter than this make a checkpoint in nearly every step: a row that is a window ahead
-/// of each layer above it keeps all of those, because the topmost may fall back to any of them.
+/// Chapters shorter than this make a checkpoint in nearly every step: before news of copies come
+/// back, or of rows above, there are many, and nothing but their number in the run bounds them.
 const SHORT_CHAPTER: u64 = 3;
 
 /// Blobs that one node may hold: for every row, a window and three chapters of its inputs and of
@@ -54,8 +54,7 @@ const SHORT_CHAPTER: u64 = 3;
 fn max_blobs(plan: &Plan, config: &Config) -> usize {
     let least = if plan.refreshed { 2 * plan.chapter_steps } else { 0 };
     let batches = 2 * (config.window.max(least) + 3 * plan.chapter_steps) as usize;
-    let ahead = config.window.max(least) * plan.layers.len() as u64 / plan.chapter_steps;
-    let checkpoints = if plan.chapter_steps < SHORT_CHAPTER { ahead as usize } else { 0 };
+    let checkpoints = if plan.chapter_steps < SHORT_CHAPTER { plan.chapters() as usize } else { 0 };
     plan.row_count() * (batches + checkpoints.max(MAX_CHECKPOINTS_PER_ROW)) + MAX_FETCHES
 }
 
