@@ -168,7 +168,7 @@ pub enum Output {
     },
     /// The store may forget a blob.
     Drop(Hash),
-    /// Keep this checkpoint on disk: it is the newest of its row here.
+    /// Keep this checkpoint on disk until it is dropped.
     Keep(Checkpoint),
     /// Score the network made of these checkpoints (one per row of the model, in order) on the
     /// test set.

@@ -198,3 +198,125 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::{Config, Input, LayerPlan, NodeId, Plan, Role, Time};
+
+    fn plan() -> Plan {
+        let layer = LayerPlan { shards: 1, step_cost: 10 };
+        Plan {
+            run: Hash([0; 32]),
+            layers: vec![layer.clone(), layer.clone(), layer],
+            steps: 8,
+            epoch_steps: 8,
+            chapter_steps: 2,
+            feedback: true,
+            refreshed: true,
+        }
+    }
+
+    /// One peer alone, whose trainer does everything, but refuses the first job that `refuses`;
+    /// returns its jobs.
+    fn alone(refuses: impl Fn(&Output) -> bool) -> Vec<Output> {
+        let mut state =
+            State::new(NodeId([1; 32]), Role::Worker, plan(), Config::default(), Time(0));
+        let (mut jobs, mut refused) = (Vec::new(), false);
+        for turn in 0..200 {
+            let mut inputs = VecDeque::from([Input::Wakeup]);
+            while let Some(input) = inputs.pop_front() {
+                for output in state.handle(input, Time(turn * 100)) {
+                    let refuse = !refused && refuses(&output);
+                    refused |= refuse;
+                    inputs.extend(answer(&output, refuse));
+                    if matches!(
+                        output,
+                        Output::Train { .. } | Output::Refresh { .. } | Output::Load { .. }
+                    ) {
+                        jobs.push(output);
+                    }
+                }
+            }
+        }
+        assert!(state.snapshot().complete, "{jobs:?}");
+        jobs
+    }
+
+    fn answer(output: &Output, refuse: bool) -> Option<Input> {
+        let blob = |row: RowId, step: u64, purpose: u8| {
+            let bytes = [row.0.to_le_bytes()[0], step.to_le_bytes()[0], purpose];
+            BlobRef { hash: Hash::of(&bytes), size: 3 }
+        };
+        match *output {
+            Output::Load { row, load, .. } => Some(Input::Loaded { row, load, ok: true }),
+            Output::Train { row, load, step, .. } | Output::Refresh { row, load, step, .. }
+                if refuse =>
+            {
+                Some(Input::Refused { row, load, step })
+            }
+            Output::Train { row, load, step, checkpoint, .. } => {
+                let checkpoint = checkpoint.then(|| (blob(row, step + 1, 1), 0));
+                Some(Input::Trained { row, load, step, batch: None, checkpoint })
+            }
+            Output::Refresh { row, load, step, .. } => {
+                Some(Input::Refreshed { row, load, step, batch: blob(row, step, 2) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Loads of the lowest row, by step.
+    fn loads(jobs: &[Output]) -> Vec<u64> {
+        let load = |job: &Output| match *job {
+            Output::Load { row: RowId(0), step, .. } => Some(step),
+            _ => None,
+        };
+        jobs.iter().filter_map(load).collect()
+    }
+
+    #[test]
+    fn a_chapter_is_trained_then_handed_on() {
+        let jobs = alone(|_| false);
+        let lowest = jobs.iter().filter_map(|job| match *job {
+            Output::Train { row: RowId(0), step, emit, .. } => Some((step, emit)),
+            Output::Refresh { row: RowId(0), step, .. } => Some((step, true)),
+            _ => None,
+        });
+        let half = |from| [(from, false), (from + 1, false), (from, true), (from + 1, true)];
+        assert_eq!(lowest.collect::<Vec<_>>(), [half(0), half(2), half(4), half(6)].concat());
+        let top = |job: &Output| matches!(job, Output::Refresh { row: RowId(2), .. });
+        assert!(!jobs.iter().any(top), "nobody reads the feedback row");
+    }
+
+    #[test]
+    fn tables_come_after_their_delay_and_the_last_one_ends_their_row() {
+        let jobs = alone(|_| false);
+        let tables = jobs.iter().filter_map(|job| match *job {
+            Output::Train { row: RowId(0), step, feedback, .. } => Some((step, feedback)),
+            _ => None,
+        });
+        let first = tables.clone().find(|(_, table)| table.is_some());
+        let tables: Vec<_> = tables.filter_map(|(_, table)| table).collect();
+        assert_eq!((first.map(|(step, _)| step), tables.len()), (Some(4), 4));
+        assert!(tables[0] == tables[1] && tables[1] != tables[2] && tables[2] == tables[3]);
+        let beyond = |job: &Output| matches!(job, Output::Train { row: RowId(2), step: 4.., .. });
+        assert!(!jobs.iter().any(beyond), "nobody reads a table after four steps");
+    }
+
+    #[test]
+    fn a_row_that_cannot_hand_on_its_chapter_trains_it_again() {
+        let jobs = alone(|job| matches!(job, Output::Refresh { row: RowId(0), step: 3, .. }));
+        assert_eq!(loads(&jobs), [0, 2]);
+    }
+
+    #[test]
+    fn a_table_that_is_refused_is_made_again() {
+        let jobs = alone(|job| matches!(job, Output::Train { row: RowId(0), step: 4, .. }));
+        let made =
+            jobs.iter().filter(|job| matches!(job, Output::Train { row: RowId(2), step: 1, .. }));
+        assert_eq!((made.count(), loads(&jobs)), (2, vec![0]));
+    }
+}
