@@ -201,7 +201,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
+    use std::collections::{BTreeMap, VecDeque};
 
     use super::*;
     use crate::{Config, Input, LayerPlan, NodeId, Plan, Role, Time};
@@ -224,14 +224,14 @@ mod tests {
     fn alone(refuses: impl Fn(&Output) -> bool) -> Vec<Output> {
         let mut state =
             State::new(NodeId([1; 32]), Role::Worker, plan(), Config::default(), Time(0));
-        let (mut jobs, mut refused) = (Vec::new(), false);
+        let (mut jobs, mut refused, mut done) = (Vec::new(), false, BTreeMap::new());
         for turn in 0..200 {
             let mut inputs = VecDeque::from([Input::Wakeup]);
             while let Some(input) = inputs.pop_front() {
                 for output in state.handle(input, Time(turn * 100)) {
                     let refuse = !refused && refuses(&output);
                     refused |= refuse;
-                    inputs.extend(answer(&output, refuse));
+                    inputs.extend(answer(&output, refuse, &mut done));
                     if matches!(
                         output,
                         Output::Train { .. } | Output::Refresh { .. } | Output::Load { .. }
@@ -245,19 +245,25 @@ mod tests {
         jobs
     }
 
-    fn answer(output: &Output, refuse: bool) -> Option<Input> {
+    /// What the trainer says, who has done so many steps of each row.
+    fn answer(output: &Output, refuse: bool, done: &mut BTreeMap<RowId, u64>) -> Option<Input> {
         let blob = |row: RowId, step: u64, purpose: u8| {
             let bytes = [row.0.to_le_bytes()[0], step.to_le_bytes()[0], purpose];
             BlobRef { hash: Hash::of(&bytes), size: 3 }
         };
         match *output {
-            Output::Load { row, load, .. } => Some(Input::Loaded { row, load, ok: true }),
-            Output::Train { row, load, step, .. } | Output::Refresh { row, load, step, .. }
-                if refuse =>
-            {
+            Output::Load { row, load, step, .. } => {
+                done.insert(row, step);
+                Some(Input::Loaded { row, load, ok: true })
+            }
+            Output::Refresh { row, load, step, .. } if refuse => {
+                Some(Input::Refused { row, load, step })
+            }
+            Output::Train { row, load, step, .. } if refuse || done.get(&row) != Some(&step) => {
                 Some(Input::Refused { row, load, step })
             }
             Output::Train { row, load, step, checkpoint, .. } => {
+                done.insert(row, step + 1);
                 let checkpoint = checkpoint.then(|| (blob(row, step + 1, 1), 0));
                 Some(Input::Trained { row, load, step, batch: None, checkpoint })
             }
@@ -317,6 +323,7 @@ mod tests {
         let jobs = alone(|job| matches!(job, Output::Train { row: RowId(0), step: 4, .. }));
         let made =
             jobs.iter().filter(|job| matches!(job, Output::Train { row: RowId(2), step: 1, .. }));
-        assert_eq!((made.count(), loads(&jobs)), (2, vec![0]));
+        // The rows below go back with the feedback row, for its batches.
+        assert_eq!((made.count(), loads(&jobs)), (2, vec![0, 0]));
     }
 }

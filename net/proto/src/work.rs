@@ -135,8 +135,12 @@ impl State {
     }
 
     /// The first step whose batches `reader` needs. An owner that is alive says where it is; if
-    /// it knows a checkpoint beyond that and is not fed, it goes there by itself.
+    /// it knows a checkpoint beyond that and is not fed, it goes there by itself. Once this peer
+    /// holds the whole model, nobody needs a batch: whoever lacks something takes checkpoints.
     pub(crate) fn need(&self, reader: RowId, starts: &[u64]) -> u64 {
+        if self.complete.is_some() {
+            return self.plan.steps;
+        }
         let start = starts[usize::from(reader.0)];
         match self.leases.owner(reader) {
             Some(owner) if owner == self.me => match self.owned.get(&reader) {
