@@ -251,34 +251,31 @@ mod tests {
             let bytes = [row.0.to_le_bytes()[0], step.to_le_bytes()[0], purpose];
             BlobRef { hash: Hash::of(&bytes), size: 3 }
         };
-        match *output {
-            Output::Load { row, load, step, .. } => {
-                done.insert(row, step);
-                Some(Input::Loaded { row, load, ok: true })
-            }
-            Output::Refresh { row, load, step, .. } if refuse => {
-                Some(Input::Refused { row, load, step })
-            }
-            Output::Train { row, load, step, .. } if refuse || done.get(&row) != Some(&step) => {
-                Some(Input::Refused { row, load, step })
-            }
-            Output::Train { row, load, step, checkpoint, .. } => {
-                done.insert(row, step + 1);
-                let checkpoint = checkpoint.then(|| (blob(row, step + 1, 1), 0));
-                Some(Input::Trained { row, load, step, batch: None, checkpoint })
-            }
-            Output::Refresh { row, load, step, .. } => {
-                Some(Input::Refreshed { row, load, step, batch: blob(row, step, 2) })
-            }
-            _ => None,
+        if let Output::Load { row, load, step, .. } = *output {
+            done.insert(row, step);
+            return Some(Input::Loaded { row, load, ok: true });
         }
+        if let Output::Refresh { row, load, step, .. } = *output {
+            let batch = blob(row, step, 2);
+            return Some(match refuse {
+                true => Input::Refused { row, load, step },
+                false => Input::Refreshed { row, load, step, batch },
+            });
+        }
+        let Output::Train { row, load, step, checkpoint, .. } = *output else { return None };
+        if refuse || done.get(&row) != Some(&step) {
+            return Some(Input::Refused { row, load, step });
+        }
+        done.insert(row, step + 1);
+        let checkpoint = checkpoint.then(|| (blob(row, step + 1, 1), 0));
+        Some(Input::Trained { row, load, step, batch: None, checkpoint })
     }
 
     /// Loads of the lowest row, by step.
     fn loads(jobs: &[Output]) -> Vec<u64> {
-        let load = |job: &Output| match *job {
-            Output::Load { row: RowId(0), step, .. } => Some(step),
-            _ => None,
+        let load = |job: &Output| {
+            let Output::Load { row: RowId(0), step, .. } = *job else { return None };
+            Some(step)
         };
         jobs.iter().filter_map(load).collect()
     }
@@ -286,10 +283,12 @@ mod tests {
     #[test]
     fn a_chapter_is_trained_then_handed_on() {
         let jobs = alone(|_| false);
-        let lowest = jobs.iter().filter_map(|job| match *job {
-            Output::Train { row: RowId(0), step, emit, .. } => Some((step, emit)),
-            Output::Refresh { row: RowId(0), step, .. } => Some((step, true)),
-            _ => None,
+        let lowest = jobs.iter().filter_map(|job| {
+            if let Output::Refresh { row: RowId(0), step, .. } = *job {
+                return Some((step, true));
+            }
+            let Output::Train { row: RowId(0), step, emit, .. } = *job else { return None };
+            Some((step, emit))
         });
         let half = |from| [(from, false), (from + 1, false), (from, true), (from + 1, true)];
         assert_eq!(lowest.collect::<Vec<_>>(), [half(0), half(2), half(4), half(6)].concat());
@@ -300,9 +299,9 @@ mod tests {
     #[test]
     fn tables_come_after_their_delay_and_the_last_one_ends_their_row() {
         let jobs = alone(|_| false);
-        let tables = jobs.iter().filter_map(|job| match *job {
-            Output::Train { row: RowId(0), step, feedback, .. } => Some((step, feedback)),
-            _ => None,
+        let tables = jobs.iter().filter_map(|job| {
+            let Output::Train { row: RowId(0), step, feedback, .. } = *job else { return None };
+            Some((step, feedback))
         });
         let first = tables.clone().find(|(_, table)| table.is_some());
         let tables: Vec<_> = tables.filter_map(|(_, table)| table).collect();
