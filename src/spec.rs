@@ -152,6 +152,8 @@ impl Spec {
             epoch_steps: network.steps_per_epoch,
             chapter_steps: self.chapter_steps,
             placement: self.placement,
+            feedback: self.network.feedback_row().is_some(),
+            refreshed: self.activations == HandedOn::Refreshed,
         }
     }
 }

@@ -71,7 +71,14 @@ impl Mathematics for Real {
         checkpoint::encode(&RowState::init(course.network(), place), course.network(), place)
     }
 
-    fn train(&self, row: RowId, step: u64, state: &[u8], inputs: &[&[u8]]) -> (Vec<u8>, Vec<u8>) {
+    fn train(
+        &self,
+        row: RowId,
+        step: u64,
+        state: &[u8],
+        inputs: &[&[u8]],
+        _feedback: Option<&[u8]>,
+    ) -> (Vec<u8>, Vec<u8>) {
         let (mut state, input) = (self.state(row, state), self.input(step));
         let (course, place) = (self.course.borrow(), self.places[usize::from(row.0)]);
         let spec = course.network();
@@ -84,6 +91,17 @@ impl Mathematics for Real {
             state.train(spec, place, &concat(&shards), &input.labels, &Inline)
         };
         (checkpoint::encode(&state, spec, place), encode(&handed_on, spec, place))
+    }
+
+    fn refresh(
+        &self,
+        _row: RowId,
+        _step: u64,
+        _state: &[u8],
+        _inputs: &[&[u8]],
+        _feedback: Option<&[u8]>,
+    ) -> Vec<u8> {
+        unimplemented!("no plan of a real spec is refreshed yet")
     }
 
     fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool {

@@ -120,6 +120,7 @@ impl Observer {
                 }
                 Output::Load { .. }
                 | Output::Train { .. }
+                | Output::Refresh { .. }
                 | Output::Unload { .. }
                 | Output::Keep(_)
                 | Output::Evaluate { .. }

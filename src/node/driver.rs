@@ -210,7 +210,7 @@ impl Node {
                 let checkpoint = checkpoint.map(|hash| self.blob(hash));
                 self.command(Command::Load { row, load, checkpoint })?;
             }
-            Output::Train { row, load, step, inputs, emit, checkpoint } => {
+            Output::Train { row, load, step, inputs, emit, checkpoint, .. } => {
                 let inputs = inputs.into_iter().map(|hash| self.blob(hash)).collect();
                 let feedback = None;
                 self.command(Command::Train {
@@ -222,6 +222,10 @@ impl Node {
                     emit,
                     checkpoint,
                 })?;
+            }
+            // No plan is refreshed yet: `Spec::plan`.
+            Output::Refresh { row, step, .. } => {
+                tracing::error!(%row, step, "a step is to be refreshed");
             }
             Output::Unload { row } => self.command(Command::Unload { row })?,
             Output::Fetch { blob, from } => self.net.fetch(blob, from),

@@ -41,7 +41,10 @@ pub(crate) struct Archive {
 impl Archive {
     /// `holder` holds `checkpoint`.
     pub(crate) fn learn(&mut self, checkpoint: Checkpoint, holder: NodeId) -> Learned {
-        if self.unusable.iter().any(|(_, _, hash)| *hash == checkpoint.blob.hash) {
+        let is_unusable = |(row, _, hash): &(RowId, u64, Hash)| {
+            *row == checkpoint.row && *hash == checkpoint.blob.hash
+        };
+        if self.unusable.iter().any(is_unusable) {
             return Learned::Unusable;
         }
         let row = self.rows.entry(checkpoint.row).or_default();
@@ -85,6 +88,11 @@ impl Archive {
         self.unusable.iter().any(|(_, at, _)| *at == step)
     }
 
+    /// What was no checkpoint of `row` may be tried again.
+    pub(crate) fn forgive(&mut self, row: RowId) {
+        self.unusable.retain(|(of, _, _)| *of != row);
+    }
+
     /// `holder` holds exactly these of the checkpoints that matter.
     pub(crate) fn replace(&mut self, holder: NodeId, held: &[Checkpoint]) {
         let stays: BTreeSet<_> = held.iter().map(|c| (c.row, c.step)).collect();
@@ -124,13 +132,18 @@ impl Archive {
     /// Forgets checkpoints that only others hold, beyond the bound: the newest and the oldest
     /// stay, and of the rest those that leave the widest gaps, so that whatever step a row has to
     /// go back to, some checkpoint is not far below. What this peer holds does not count, or it
-    /// could crowd out the news; and of what `is_wanted` as many may stay again.
-    pub(crate) fn trim(&mut self, me: NodeId, is_wanted: impl Fn(u64) -> bool) {
-        for row in self.rows.values_mut() {
+    /// could crowd out the news; and of what `is_wanted`, of each row, so many may stay again.
+    pub(crate) fn trim(
+        &mut self,
+        me: NodeId,
+        is_wanted: impl Fn(RowId, u64) -> bool,
+        most: impl Fn(RowId) -> usize,
+    ) {
+        for (&of, row) in &mut self.rows {
             let others = row.iter().filter(|(_, fact)| !fact.holders.contains(&me));
             let (wanted, mut steps): (Vec<u64>, Vec<u64>) =
-                others.map(|(&step, _)| step).partition(|&step| is_wanted(step));
-            steps.extend(wanted.iter().rev().skip(MAX_CHECKPOINTS_PER_ROW));
+                others.map(|(&step, _)| step).partition(|&step| is_wanted(of, step));
+            steps.extend(wanted.iter().rev().skip(most(of)));
             steps.sort_unstable();
             while steps.len() > MAX_CHECKPOINTS_PER_ROW {
                 let gaps = steps.windows(3).map(|at| at[2] - at[0]).enumerate();
@@ -234,7 +247,7 @@ mod tests {
         for step in 10..30 {
             archive.learn(checkpoint(step, 1), B);
         }
-        archive.trim(A, |step| step == 16);
+        archive.trim(A, |_, step| step == 16, |_| MAX_CHECKPOINTS_PER_ROW);
         assert_eq!(archive.of(RowId(0)).count(), 10 + MAX_CHECKPOINTS_PER_ROW);
         assert!([1, 10, 16, 29].iter().all(|&step| archive.at(RowId(0), step).is_some()));
     }

@@ -1,9 +1,12 @@
-//! What a peer says of itself all the time, and what it takes from others who do.
+//! What a peer says of itself all the time, and what it learns from others who do.
 //!
 //! Rule: a heartbeat is whole: whoever missed everything before it knows from the next one all
 //! that it needs of its sender, as far as lists are bounded.
 
-use crate::{Checkpoint, Heartbeat, Lease, MAX_LIST, Message, NodeId, Notice, Time, state::State};
+use crate::{
+    Checkpoint, Heartbeat, Lease, MAX_LIST, Message, NodeId, Notice, Time, archive::Learned,
+    state::State,
+};
 
 /// A speed beyond this is no honest one, in millions of multiply-accumulates a second.
 const MAX_SPEED: u64 = 1 << 40;
@@ -50,7 +53,9 @@ impl State {
     pub(crate) fn heartbeat(&mut self) -> Heartbeat {
         self.beats += 1;
         let mut held: Vec<Checkpoint> = self.archive.held_by(self.me).collect();
-        held.sort_by_key(|checkpoint| std::cmp::Reverse(checkpoint.step));
+        // Tables first: rows go on from the newest checkpoints, but read every table in turn.
+        let is_table = |checkpoint: &Checkpoint| self.plan.feedback_row() == Some(checkpoint.row);
+        held.sort_by_key(|it| (!is_table(it), std::cmp::Reverse(it.step)));
         held.truncate(MAX_LIST / 2);
         Heartbeat {
             seq: self.beats,
@@ -66,6 +71,39 @@ impl State {
             kept: self.kept(),
             avoids: self.avoids(),
             turns: self.turns.iter().copied().collect(),
+        }
+    }
+
+    pub(crate) fn learn_from(&mut self, checkpoint: Checkpoint, holder: NodeId) {
+        let Checkpoint { row, step, .. } = checkpoint;
+        let in_plan = usize::from(row.0) < self.plan.row_count() && step <= self.plan.steps;
+        if step == 0 || !in_plan || !self.plan.is_boundary(step) {
+            return self.blame(holder, "a checkpoint of a cell that the run does not have");
+        }
+        if self.is_avoided(holder) {
+            return;
+        }
+        self.learn(checkpoint, holder);
+    }
+
+    /// `holder` holds `checkpoint`: a fact, whoever says it.
+    pub(crate) fn learn(&mut self, checkpoint: Checkpoint, holder: NodeId) {
+        let learned = self.archive.learn(checkpoint, holder);
+        self.on_learned(learned, checkpoint, holder);
+    }
+
+    /// What follows from a checkpoint that was learned.
+    pub(crate) fn on_learned(&mut self, learned: Learned, checkpoint: Checkpoint, holder: NodeId) {
+        match learned {
+            Learned::New => {
+                let chapter = self.plan.chapter_ending(checkpoint.step);
+                if self.ledger.learn(checkpoint.row, chapter, checkpoint.by) {
+                    self.notify(Notice::Chapter(checkpoint));
+                }
+                self.trim();
+            }
+            Learned::Known | Learned::Unusable => {}
+            Learned::Conflict => self.blame(holder, "a checkpoint unlike another's"),
         }
     }
 }

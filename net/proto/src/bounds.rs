@@ -51,9 +51,10 @@ impl State {
         self.config.window.saturating_add(3 * self.plan.chapter_steps)
     }
 
-    /// Whether `row` may make one more batch: not while what its readers still need (from step
-    /// `slowest` on) fills the bound by itself.
-    pub(crate) fn has_room_to_keep(&self, row: RowId, next: u64, slowest: u64) -> bool {
+    /// Whether `row` may make the batch of step `next`: not while what its readers still need
+    /// fills the bound by itself.
+    pub(crate) fn has_room_to_keep(&self, row: RowId, next: u64) -> bool {
+        let slowest = self.slowest_reader(row).unwrap_or(next);
         let kept = self.retained.get(&row).map_or(0, |it| it.range(..next).count() as u64);
         let count = kept < self.config.window + 4 * self.plan.chapter_steps;
         count && (next <= slowest || self.batch_bytes() < self.config.batch_bytes)

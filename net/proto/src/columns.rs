@@ -24,6 +24,10 @@ pub(crate) struct Column {
     pub(crate) done: u64,
     /// The next step to hand to the trainer.
     pub(crate) next: u64,
+    /// The next step to have handed on.
+    handing: u64,
+    /// The table that the lowest rows read, while they do.
+    table: Option<Hash>,
     /// The activation batches of this chapter that have still to be read, by row and step.
     pub(crate) made: BTreeMap<(RowId, u64), BlobRef>,
 }
@@ -32,7 +36,16 @@ impl Column {
     /// A chapter from its first row on.
     pub(crate) fn new(start: u64) -> Self {
         let made = BTreeMap::new();
-        Self { row: RowId(0), phase: Phase::Seeking, load: 0, done: start, next: start, made }
+        let (row, phase) = (RowId(0), Phase::Seeking);
+        let mut column =
+            Self { row, phase, load: 0, done: 0, next: 0, handing: 0, table: None, made };
+        column.set(start);
+        column
+    }
+
+    /// Its row stands at `start`.
+    fn set(&mut self, start: u64) {
+        (self.done, self.next, self.handing) = (start, start, start);
     }
 
     /// Whether the trainer has its row, or is about to.
@@ -65,16 +78,15 @@ impl State {
         let lowest = self.plan.rows().filter(|row| self.plan.inputs(*row).is_empty());
         let start = lowest.map(|row| self.starts[usize::from(row.0)]).min().unwrap_or(0);
         let end = self.plan.chapters();
-        let first = if start >= self.plan.steps { end } else { self.plan.chapter_at(start) };
+        let first = if start >= self.plan.steps { end } else { self.plan.chapter_of(start) };
         first..end
     }
 
     /// Gives up what was made of a chapter.
     fn close_column(&mut self, chapter: u64) {
         if let Some(column) = self.columns.remove(&chapter) {
-            for blob in column.made.values() {
-                self.release(blob.hash);
-            }
+            let held = column.made.values().map(|blob| blob.hash).chain(column.table);
+            held.for_each(|hash| self.release(hash));
             if column.is_loaded() {
                 self.push(Output::Unload { row: column.row });
             }
@@ -132,7 +144,8 @@ impl State {
         let load = self.loads;
         let Some(column) = self.columns.get_mut(&chapter) else { return };
         column.phase = Phase::Loading(checkpoint.map(|_| start));
-        (column.load, column.done, column.next) = (load, start, start);
+        column.load = load;
+        column.set(start);
         if let Some(hash) = checkpoint {
             self.blobs.hold(hash);
             self.loading.insert(load, hash);
@@ -155,30 +168,71 @@ impl State {
     /// Hands steps to the trainer: of the lowest chapter that can go on.
     pub(crate) fn train_columns(&mut self) {
         while self.training.len() < MAX_TRAIN_IN_FLIGHT {
-            let ready = self.columns.iter().find(|(chapter, column)| {
-                let end = self.plan.chapter_end(**chapter);
-                column.phase == Phase::Ready && column.next < end
+            let ready = self.columns.iter().find_map(|(&chapter, column)| {
+                Some((chapter, self.due_in_column(chapter, column)?))
             });
-            let Some((&chapter, column)) = ready else { return };
-            let (row, load, step) = (column.row, column.load, column.next);
-            let sources = self.plan.inputs(row).into_iter();
-            let inputs: Option<Vec<Hash>> =
-                sources.map(|source| Some(column.made.get(&(source, step))?.hash)).collect();
-            let Some(inputs) = inputs else { return self.restart(chapter) };
-            let emit = !self.plan.readers(row).is_empty();
-            let checkpoint = self.plan.is_boundary(step + 1);
-            if let Some(column) = self.columns.get_mut(&chapter) {
-                column.next = step + 1;
+            let Some((chapter, step)) = ready else { return };
+            if !self.begin_in_column(chapter, step) {
+                self.restart(chapter);
             }
-            for hash in &inputs {
-                self.blobs.hold(*hash);
-            }
-            self.training.insert((load, step), inputs.clone());
-            self.push(Output::Train { row, load, step, inputs, emit, checkpoint });
         }
     }
 
-    /// The trainer has done a step of a column.
+    /// The step of a column that the trainer can do now: one to hand on, or the next to train.
+    fn due_in_column(&self, chapter: u64, column: &Column) -> Option<u64> {
+        let (row, end) = (column.row, self.plan.chapter_start(chapter + 1));
+        let table = self.plan.table_of(row, self.plan.chapter_start(chapter));
+        let table = table.zip(self.plan.feedback_row());
+        let has_table =
+            column.table.is_some() || table.is_none_or(|(step, row)| self.holds(row, step));
+        if column.phase != Phase::Ready || !has_table {
+            return None;
+        }
+        if column.next < end {
+            return Some(column.next);
+        }
+        let hands_on = self.plan.is_refreshed(row) && column.done == end && column.handing < end;
+        hands_on.then_some(column.handing)
+    }
+
+    /// Gives a step of a column to the trainer. False when something that it reads is not here.
+    fn begin_in_column(&mut self, chapter: u64, step: u64) -> bool {
+        let Some(column) = self.columns.get(&chapter) else { return false };
+        let (row, load, trains) = (column.row, column.load, step == column.next);
+        let sources = self.plan.inputs(row).into_iter();
+        let inputs = sources.map(|source| Some(column.made.get(&(source, step))?.hash));
+        let Some(inputs) = inputs.collect::<Option<Vec<Hash>>>() else { return false };
+        let feedback = self.table_in_column(chapter, row, step);
+        let emit = !self.plan.is_refreshed(row) && !self.plan.readers(row).is_empty();
+        let checkpoint = self.plan.is_boundary(step + 1);
+        if let Some(column) = self.columns.get_mut(&chapter) {
+            *(if trains { &mut column.next } else { &mut column.handing }) = step + 1;
+        }
+        let read: Vec<Hash> = inputs.iter().copied().chain(feedback).collect();
+        read.iter().for_each(|hash| self.blobs.hold(*hash));
+        self.training.insert((load, step), read);
+        self.push(if trains {
+            Output::Train { row, load, step, inputs, feedback, emit, checkpoint }
+        } else {
+            Output::Refresh { row, load, step, inputs, feedback }
+        });
+        true
+    }
+
+    /// The table that a column's row reads in `step`, held from now on while its layer is trained.
+    fn table_in_column(&mut self, chapter: u64, row: RowId, step: u64) -> Option<Hash> {
+        let table = self.plan.table_of(row, step)?;
+        let fact = self.archive.at(self.plan.feedback_row()?, table);
+        let found = fact.map(|fact| fact.checkpoint.blob.hash);
+        let column = self.columns.get_mut(&chapter)?;
+        if column.table.is_none() {
+            column.table = found;
+            found.into_iter().for_each(|hash| self.blobs.hold(hash));
+        }
+        column.table
+    }
+
+    /// The trainer has done a step of a column; what it made is held already.
     pub(crate) fn on_column_trained(
         &mut self,
         (row, load, step): (RowId, u64, u64),
@@ -186,23 +240,45 @@ impl State {
         checkpoint: Option<(BlobRef, u64)>,
     ) {
         let found = self.columns.iter_mut().find(|(_, column)| column.load == load);
-        let Some((&chapter, column)) = found else {
-            let fresh = [batch, checkpoint.map(|(blob, _)| blob)];
-            fresh.into_iter().flatten().for_each(|blob| self.release(blob.hash));
-            return;
-        };
+        let Some((&chapter, column)) = found else { return };
         column.done = step + 1;
-        let old = batch.and_then(|blob| column.made.insert((row, step), blob));
-        if let Some(old) = old {
-            self.release(old.hash);
+        if let Some(blob) = batch {
+            self.put_in_column(chapter, row, step, blob);
         }
-        self.discard_read(chapter, row, step);
         if let Some((blob, loss_micro)) = checkpoint {
             let checkpoint = Checkpoint { row, step: step + 1, blob, by: self.me, loss_micro };
             self.archive_own(checkpoint);
             self.say(Message::Checkpoints(vec![checkpoint]));
         }
-        if step + 1 == self.plan.chapter_end(chapter) {
+        if !self.plan.is_refreshed(row) {
+            self.handed_on_in_column(chapter, row, step);
+        }
+    }
+
+    /// The trainer has handed on a step of a column.
+    pub(crate) fn on_column_refreshed(
+        &mut self,
+        (row, load, step): (RowId, u64, u64),
+        batch: BlobRef,
+    ) {
+        let found = self.columns.iter().find(|(_, column)| column.load == load);
+        if let Some((&chapter, _)) = found {
+            self.put_in_column(chapter, row, step, batch);
+            self.handed_on_in_column(chapter, row, step);
+        }
+    }
+
+    fn put_in_column(&mut self, chapter: u64, row: RowId, step: u64, batch: BlobRef) {
+        let Some(column) = self.columns.get_mut(&chapter) else { return };
+        if let Some(old) = column.made.insert((row, step), batch) {
+            self.release(old.hash);
+        }
+    }
+
+    /// Nothing of `step` is left to do in a column's row.
+    fn handed_on_in_column(&mut self, chapter: u64, row: RowId, step: u64) {
+        self.discard_read(chapter, row, step);
+        if step + 1 == self.plan.chapter_start(chapter + 1) {
             self.next_row(chapter);
         }
     }
@@ -226,15 +302,25 @@ impl State {
         let Some(column) = self.columns.get_mut(&chapter) else { return };
         let row = column.row;
         column.row = RowId(row.0 + 1);
-        (column.phase, column.done, column.next) = (Phase::Seeking, start, start);
+        column.phase = Phase::Seeking;
+        column.set(start);
+        if self.plan.layer(column.row) > 0
+            && let Some(table) = column.table.take()
+        {
+            self.release(table);
+        }
         self.push(Output::Unload { row });
     }
 
-    /// The trainer could not do a step of a column: it begins anew.
+    /// The trainer could not do a step of a column: it begins anew. What the column made itself can
+    /// be read; a table need not be one.
     pub(crate) fn on_column_refused(&mut self, load: u64) {
         let found = self.columns.iter().find(|(_, column)| column.load == load);
-        if let Some((&chapter, _)) = found {
-            self.restart(chapter);
+        let Some((&chapter, column)) = found else { return };
+        let table = column.table.and(self.plan.feedback_step(chapter));
+        self.restart(chapter);
+        if let Some((row, step)) = self.plan.feedback_row().zip(table) {
+            self.distrust(row, step);
         }
     }
 
@@ -244,7 +330,11 @@ impl State {
             let start = self.plan.chapter_start(chapter);
             self.plan.rows().skip(usize::from(column.row.0)).map(move |row| (row, start))
         });
-        needs.filter(|(_, start)| *start > 0).collect()
+        let lowest = self.columns.iter().filter(|(_, column)| self.plan.layer(column.row) == 0);
+        let tables = lowest.filter_map(|(&chapter, _)| {
+            Some((self.plan.feedback_row()?, self.plan.feedback_step(chapter)?))
+        });
+        tables.chain(needs.filter(|(_, start)| *start > 0)).collect()
     }
 
     /// Steps done of the rows that columns are at.

@@ -1,7 +1,8 @@
 //! The whole vocabulary between the decisions and the shell that carries them out.
 //!
-//! Rule: the shell answers every [`Output::Load`], [`Output::Train`], [`Output::Fetch`] and
-//! [`Output::Evaluate`] with exactly one [`Input`] that repeats its keys, and decides nothing.
+//! Rule: the shell answers every [`Output::Load`], [`Output::Train`], [`Output::Refresh`],
+//! [`Output::Fetch`] and [`Output::Evaluate`] with exactly one [`Input`] that repeats its keys,
+//! and decides nothing.
 
 use crate::{BlobRef, Checkpoint, Hash, Lease, Message, NodeId, RowId, Score, Turn};
 
@@ -45,8 +46,19 @@ pub enum Input {
         /// in the store.
         checkpoint: Option<(BlobRef, u64)>,
     },
-    /// The other answer to [`Output::Train`]: the step was not done, because its inputs were not
-    /// activation batches of this run.
+    /// Answer to [`Output::Refresh`]: the activation batch of one step; it is in the store.
+    Refreshed {
+        /// The row.
+        row: RowId,
+        /// The load under which it was asked.
+        load: u64,
+        /// The step.
+        step: u64,
+        /// The batch.
+        batch: BlobRef,
+    },
+    /// The other answer to [`Output::Train`] and [`Output::Refresh`]: the step was not done,
+    /// because what it reads was no activation batch or no table of this run.
     Refused {
         /// The row.
         row: RowId,
@@ -120,10 +132,27 @@ pub enum Output {
         /// The activation batches to read, one per row of the layer below, in order; all are in
         /// the store.
         inputs: Vec<Hash>,
-        /// Whether anyone reads the outputs.
+        /// The feedback row's checkpoint to read, in the store; only for rows of the lowest layer.
+        feedback: Option<Hash>,
+        /// Whether anyone reads the outputs of the training pass.
         emit: bool,
         /// Whether a chapter ends with this step, so that a checkpoint is due.
         checkpoint: bool,
+    },
+    /// Compute what a loaded row hands on for a step of the chapter that it has just ended, with
+    /// the weights it has now. Comes after all of the chapter's [`Output::Train`], step by step,
+    /// and before those of the next chapter.
+    Refresh {
+        /// The row.
+        row: RowId,
+        /// The load it belongs to.
+        load: u64,
+        /// The step.
+        step: u64,
+        /// The activation batches that the step read, in the store.
+        inputs: Vec<Hash>,
+        /// The table that the step read, in the store.
+        feedback: Option<Hash>,
     },
     /// Forget the row in the trainer.
     Unload {
@@ -139,13 +168,14 @@ pub enum Output {
     },
     /// The store may forget a blob.
     Drop(Hash),
-    /// Keep this checkpoint on disk: it is the newest of its row here.
+    /// Keep this checkpoint on disk until it is dropped.
     Keep(Checkpoint),
-    /// Score the network made of these checkpoints (one per row, in order) on the test set.
+    /// Score the network made of these checkpoints (one per row of the model, in order) on the
+    /// test set.
     Evaluate {
         /// From 1.
         epoch: u64,
-        /// One per row; all are in the store.
+        /// One per row of the model; all are in the store.
         checkpoints: Vec<Hash>,
     },
     /// Tell the person.
@@ -174,7 +204,7 @@ pub enum Notice {
     Chapter(Checkpoint),
     /// An epoch's accuracy is known.
     Score(Score),
-    /// This peer holds the whole trained model: one checkpoint per row, in order.
+    /// This peer holds the whole trained model: one checkpoint per row of it, in order.
     Complete(Vec<Checkpoint>),
     /// A peer said something that an honest one would not.
     Blame {

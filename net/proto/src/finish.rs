@@ -31,7 +31,7 @@ impl State {
             }
             self.scoring.clone_from(&checkpoints);
             self.push(Output::Evaluate { epoch, checkpoints });
-        } else if self.plan.rows().any(|row| self.archive.at(row, end).is_none()) {
+        } else if self.plan.model_rows().any(|row| self.archive.at(row, end).is_none()) {
             self.evaluating = None;
         }
     }
@@ -42,7 +42,7 @@ impl State {
             let end = self.plan.epoch_end(epoch);
             if self.scores.contains_key(&epoch)
                 || self.unscored.contains(&epoch)
-                || self.plan.rows().any(|row| self.archive.at(row, end).is_none())
+                || self.plan.model_rows().any(|row| self.archive.at(row, end).is_none())
             {
                 continue;
             }
@@ -131,9 +131,9 @@ impl State {
             let end = batches.last_key_value().map_or(0, |(step, _)| step + 1);
             self.plan.readers(*row).into_iter().all(|reader| self.position(reader) >= end)
         });
-        let copied = self.plan.rows().all(|row| {
-            self.archive.latest(row).is_none_or(|fact| fact.holders.iter().any(|h| *h != self.me))
-        });
+        let latest = self.plan.rows().filter_map(|row| self.archive.latest(row));
+        let mut missed = latest.chain(self.tables_at_least(self.tables_from));
+        let copied = missed.all(|fact| fact.holders.iter().any(|h| *h != self.me));
         handed_over && drained && copied
     }
 }

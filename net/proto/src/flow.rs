@@ -17,16 +17,16 @@ use crate::{
 const MAX_HOLDERS: usize = 4;
 
 /// Peers and rows whose batches are not believed in, at most.
-const MAX_DOUBTS: usize = MAX_MEMBERS;
+pub(crate) const MAX_DOUBTS: usize = MAX_MEMBERS;
 
 /// Runs of steps told of per row.
 const MAX_RUNS: usize = 3;
 
 /// Retries after which a row goes back for a reader whose batches nobody holds.
-const PATIENCE: u64 = 3;
+pub(crate) const PATIENCE: u64 = 3;
 
 /// Retries after which a peer is not believed to hold the batches that it says it holds.
-const LONG_PATIENCE: u64 = 16;
+pub(crate) const LONG_PATIENCE: u64 = 16;
 
 /// Since when a reader (second) has lacked batches of a row (first) that the row's owner does not
 /// hold, and from which step on.
@@ -75,18 +75,21 @@ impl State {
         self.retained.keys().flat_map(row_runs).collect()
     }
 
-    /// Whether `row` may do step `next`: its slowest reader is within the window, and what it
-    /// must keep for recovery is within its bound.
+    /// Whether the slowest reader of `row` is within the window of step `next`.
     pub(crate) fn has_room(&self, row: RowId, next: u64) -> bool {
+        self.slowest_reader(row).is_none_or(|it| next < it.saturating_add(self.config.window))
+    }
+
+    /// The first step whose batches a reader of `row` needs.
+    pub(crate) fn slowest_reader(&self, row: RowId) -> Option<u64> {
         let readers = self.plan.readers(row).into_iter();
-        let slowest = readers.map(|reader| self.need(reader, &self.starts)).min();
-        let window = slowest.is_none_or(|step| next < step.saturating_add(self.config.window));
-        window && self.has_room_to_keep(row, next, slowest.unwrap_or(next))
+        readers.map(|reader| self.need(reader, &self.starts)).min()
     }
 
     /// Asks the owners below for the batches that owned rows will read.
     pub(crate) fn ask_for_batches(&mut self, now: Time) {
         self.doubt_the_silent(now);
+        let stride = (self.config.window / 4).clamp(1, MAX_BATCHES_PER_HAVE as u64 / 2);
         let due: Vec<_> = self
             .owned
             .iter()
@@ -98,8 +101,7 @@ impl State {
                         .inputs
                         .get(&owned.next)
                         .is_some_and(|slots| slots.iter().all(Option::is_some));
-                    owned.next >= from + (self.config.window / 4).max(1)
-                        || (!full && now.since(at) >= self.config.retry_ms)
+                    owned.next >= from + stride || (!full && now.since(at) >= self.config.retry_ms)
                 }
             })
             .map(|(&row, owned)| (row, owned.next))
@@ -163,7 +165,7 @@ impl State {
         if self.leases.owner(reader) == Some(from) {
             self.progress.insert(reader, steps.start.min(self.plan.steps));
             let done = match self.owned.get(&row) {
-                Some(owned) => owned.done,
+                Some(owned) => owned.handed,
                 None if self.leases.owner(row) == Some(self.me) => self.plan.steps,
                 None => 0,
             };
@@ -182,7 +184,8 @@ impl State {
         }
     }
 
-    /// The owner of a reader of `row` asks from step `start` on, and `row` has done `done` steps.
+    /// The owner of a reader of `row` asks from step `start` on, and `row` has handed on `done`
+    /// steps.
     fn note_hunger(&mut self, key: (RowId, RowId), start: u64, done: u64, now: Time) {
         let row = key.0;
         let holds = self.retained.get(&row).is_some_and(|batches| batches.contains_key(&start));
@@ -248,7 +251,9 @@ impl State {
 
     /// Whether `row` cannot do step `next` because nobody holds what it would read.
     pub(crate) fn is_unfed(&self, row: RowId, next: u64) -> bool {
-        self.plan.inputs(row).into_iter().any(|input| self.covered(input, next) <= next)
+        let inputs = self.plan.inputs(row);
+        inputs.into_iter().any(|input| self.covered(input, next) <= next)
+            || self.lacks_table(row, next)
     }
 
     /// Keeps the batch just made, and tells the readers' owners.

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    BlobRef, Checkpoint, Hash, MAX_FETCHES, NodeId, Output, Role, RowId,
+    BlobRef, Checkpoint, Hash, MAX_CHECKPOINTS_PER_ROW, MAX_FETCHES, MAX_ROWS, NodeId, Output,
+    Role, RowId,
     state::State,
     work::{Phase, Slot},
 };
@@ -18,6 +19,10 @@ pub(crate) type InFlight = BTreeMap<Hash, NodeId>;
 /// Epochs without a score whose checkpoints are kept for scoring: short epochs are several
 /// between the lowest row and the highest.
 const MAX_UNSCORED: usize = 8;
+
+/// Tables that others hold and that a lowest row could need, remembered at most: one for each layer
+/// and some for what is under way.
+const MAX_TABLES: usize = 2 * MAX_ROWS;
 
 impl State {
     /// This peer has just made `checkpoint`; the store has it.
@@ -37,13 +42,13 @@ impl State {
         self.archive.at(row, step).is_some_and(|fact| fact.holders.contains(&self.me))
     }
 
-    /// Every row's checkpoint after `step` steps, when this peer holds them all.
+    /// The checkpoint of every row of the model after `step` steps, when this peer holds them all.
     pub(crate) fn held_at(&self, step: u64) -> Option<Vec<Checkpoint>> {
         let held = |row| {
             let fact = self.archive.at(row, step)?;
             fact.holders.contains(&self.me).then_some(fact.checkpoint)
         };
-        self.plan.rows().map(held).collect()
+        self.plan.model_rows().map(held).collect()
     }
 
     /// The bytes of a checkpoint have their hash and could not be read: they are not taken again.
@@ -110,14 +115,15 @@ impl State {
         let mut cells: Vec<(RowId, u64)> =
             seeking.map(|(&row, _)| (row, self.starts[usize::from(row.0)])).collect();
         cells.extend(self.column_needs());
-        if self.plan.rows().all(|row| self.archive.at(row, self.plan.steps).is_some()) {
-            cells.extend(self.plan.rows().map(|row| (row, self.plan.steps)));
+        cells.extend(self.wanted_tables());
+        if self.plan.model_rows().all(|row| self.archive.at(row, self.plan.steps).is_some()) {
+            cells.extend(self.plan.model_rows().map(|row| (row, self.plan.steps)));
         }
         if let Some(epoch) = self.evaluating.filter(|_| self.scoring.is_empty()) {
             let end = self.plan.epoch_end(epoch);
-            cells.extend(self.plan.rows().map(|row| (row, end)));
+            cells.extend(self.plan.model_rows().map(|row| (row, end)));
         }
-        cells.extend(self.plan.rows().filter_map(|row| self.copy_duty(row)));
+        cells.extend(self.copy_duties());
         cells
             .into_iter()
             .filter_map(|(row, step)| self.archive.at(row, step))
@@ -126,25 +132,33 @@ impl State {
             .collect()
     }
 
-    /// The checkpoint of `row` of which this peer should hold a copy: the latest, when it has too
-    /// few and this peer is among the first in the order that row and peers fix.
-    fn copy_duty(&self, row: RowId) -> Option<(RowId, u64)> {
+    /// The checkpoints of which this peer should hold copies: the latest of each row, and tables,
+    /// that have too few holders and have this peer among the first in the order that row and peers
+    /// fix.
+    fn copy_duties(&self) -> Vec<(RowId, u64)> {
         if self.role != Role::Worker {
-            return None;
+            return Vec::new();
         }
-        let fact = self.archive.latest(row)?;
-        let mut missing = self.wanted_holders().saturating_sub(fact.holders.len());
-        let mut others: Vec<NodeId> = self.takers().collect();
-        others.retain(|id| !fact.holders.contains(id));
-        if self.plan.is_by_chapter() && self.is_cut_off(&fact.holders) {
-            // Whoever takes a copy makes it reachable for those who cannot reach its maker.
-            missing = missing.max(1);
-            others.retain(|id| !self.is_cut_from(*id, &fact.holders));
-        }
-        others.sort_by_cached_key(|id| rank(row, *id));
-        others[..missing.min(others.len())]
-            .contains(&self.me)
-            .then_some((row, fact.checkpoint.step))
+        let (wanted, takers) = (self.wanted_holders(), self.takers().collect::<Vec<_>>());
+        let latest = self.plan.model_rows().filter_map(|row| self.archive.latest(row));
+        let facts = latest.chain(self.tables_at_least(self.tables_from));
+        let mine = facts.filter(|fact| {
+            let row = fact.checkpoint.row;
+            let mut others = takers.clone();
+            let mut missing = wanted.saturating_sub(fact.holders.len());
+            others.retain(|id| !fact.holders.contains(id));
+            if self.plan.is_by_chapter() && self.is_cut_off(&fact.holders) {
+                // Whoever takes a copy makes it reachable for those who cannot reach its maker.
+                missing = missing.max(1);
+                others.retain(|id| !self.is_cut_from(*id, &fact.holders));
+            }
+            if missing == 0 {
+                return false;
+            }
+            others.sort_by_cached_key(|id| rank(row, *id));
+            others.iter().take(missing).any(|id| *id == self.me)
+        });
+        mine.map(|fact| (fact.checkpoint.row, fact.checkpoint.step)).collect()
     }
 
     pub(crate) fn on_fetched(&mut self, hash: Hash) {
@@ -214,15 +228,26 @@ impl State {
     pub(crate) fn forget(&mut self) {
         let needed = self.needed_steps(self.wanted_holders());
         self.forget_batches(&needed);
-        for (row, step) in self.stale_checkpoints(&needed) {
+        let floors = self.floors(&needed);
+        if let Some(row) = self.plan.feedback_row() {
+            self.tables_from = floors[usize::from(row.0)];
+        }
+        for (row, step) in self.stale_checkpoints(&floors) {
             self.lose_copy(row, step, self.me);
         }
     }
 
     /// For each row, the step before which nothing that concerns it is needed: it has gone beyond
-    /// it, and enough peers hold a checkpoint at or beyond it. A row that went back lowers it.
+    /// it, enough peers hold a checkpoint at or beyond it, and its batches until there were handed
+    /// on. A row that went back lowers it.
     fn needed_steps(&self, copies: usize) -> Vec<u64> {
-        let needed = |row| self.archive.stable(row, copies).min(self.need(row, &self.starts));
+        let needed = |row: RowId| {
+            if self.plan.feedback_row() == Some(row) {
+                return self.needed_tables(copies);
+            }
+            let start = self.starts[usize::from(row.0)];
+            self.archive.stable(row, copies).min(self.need(row, &self.starts)).min(start)
+        };
         self.plan.rows().map(needed).collect()
     }
 
@@ -233,26 +258,53 @@ impl State {
 
     /// Forgets some of what others hold.
     pub(crate) fn trim(&mut self) {
-        let Self { archive, plan, scores, .. } = self;
-        archive.trim(self.me, |step| plan.epochs_ending(step).any(|it| !scores.contains_key(&it)));
+        let Self { archive, plan, scores, tables_from, .. } = self;
+        let feedback = plan.feedback_row();
+        let is_unscored = |step| plan.epochs_ending(step).any(|it| !scores.contains_key(&it));
+        let is_wanted = |row, step| {
+            if feedback == Some(row) { step >= *tables_from } else { is_unscored(step) }
+        };
+        let most = |row| if feedback == Some(row) { MAX_TABLES } else { MAX_CHECKPOINTS_PER_ROW };
+        archive.trim(self.me, is_wanted, most);
     }
 
-    /// This peer's checkpoints below what their row could be taken up from, scoring aside.
-    fn stale_checkpoints(&self, needed: &[u64]) -> Vec<(RowId, u64)> {
+    /// For each row, the checkpoint that it could be taken up from, whoever is lost; for the
+    /// feedback row, the first that a lowest row could then read, if that is lower.
+    fn floors(&self, needed: &[u64]) -> Vec<u64> {
         let mut floor = vec![0; self.plan.row_count()];
         for row in self.plan.rows().rev() {
             let above = self.plan.readers(row).into_iter().map(|r| floor[usize::from(r.0)]).min();
             let limit = above.unwrap_or(u64::MAX).min(needed[usize::from(row.0)]);
-            floor[usize::from(row.0)] =
-                self.archive.best(row, limit).map_or(0, |fact| fact.checkpoint.step);
+            let is_over = self.plan.feedback_row() == Some(row) && limit == self.plan.steps;
+            floor[usize::from(row.0)] = match self.archive.best(row, limit) {
+                Some(fact) if !is_over => fact.checkpoint.step,
+                _ => {
+                    if is_over {
+                        limit
+                    } else {
+                        0
+                    }
+                }
+            };
         }
+        if let Some(row) = self.plan.feedback_row() {
+            let lowest = self.plan.rows_of(0).into_iter().map(|row| floor[usize::from(row.0)]);
+            let first = lowest.min().and_then(|step| self.plan.tables_from(step).next());
+            let own = floor[usize::from(row.0)];
+            floor[usize::from(row.0)] = first.map_or(own, |first| first.min(own));
+        }
+        floor
+    }
+
+    /// This peer's checkpoints below these floors, scoring aside.
+    fn stale_checkpoints(&self, floor: &[u64]) -> Vec<(RowId, u64)> {
         // News of a checkpoint may come after that of the steps behind it.
         let comes = |row, step: u64| {
             let done = self.need(row, &self.starts);
             done < self.plan.steps && done <= step.saturating_add(self.config.window)
         };
         let can_be_scored = |step: &u64| {
-            let mut rows = self.plan.rows();
+            let mut rows = self.plan.model_rows();
             rows.all(|row| self.archive.at(row, *step).is_some() || comes(row, *step))
         };
         let steps: BTreeSet<u64> = self.archive.held_by(self.me).map(|c| c.step).collect();
@@ -262,7 +314,10 @@ impl State {
         self.archive
             .held_by(self.me)
             .map(|checkpoint| (checkpoint.row, checkpoint.step))
-            .filter(|(row, step)| *step < floor[usize::from(row.0)] && !pinned.contains(step))
+            .filter(|(row, step)| {
+                let is_table = self.plan.feedback_row() == Some(*row);
+                *step < floor[usize::from(row.0)] && (is_table || !pinned.contains(step))
+            })
             .collect()
     }
 }

@@ -7,6 +7,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::{Config, Heartbeat, Kept, MAX_MEMBERS, NodeId, Retained, Role, Time};
 
+/// A heartbeat is taken for overtaken by a later one for this long, ms: none is under way longer. If a
+/// peer's numbers stay below one that it sent, that one was wrong.
+const OVERTAKEN_MS: u64 = 10_000;
+
 /// What is known of one peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
@@ -24,6 +28,8 @@ pub(crate) struct Member {
     pub(crate) since: Time,
     gone_at: Time,
     beat_seq: u64,
+    /// When the last heartbeat came that was taken in.
+    beaten: Time,
     want_seq: u64,
 }
 
@@ -56,6 +62,7 @@ impl Members {
             since: now,
             gone_at: now,
             beat_seq: 0,
+            beaten: now,
             want_seq: 0,
         });
         member.gone_at = now.after(config.silent_ms);
@@ -70,12 +77,6 @@ impl Members {
         }
     }
 
-    /// Whether a heartbeat with this number is older than one of `id` that was heard. It is no sign
-    /// of life: who numbers one too high falls silent by it, and is heard again after that.
-    pub(crate) fn is_overtaken(&self, id: NodeId, seq: u64) -> bool {
-        self.map.get(&id).is_some_and(|member| seq <= member.beat_seq)
-    }
-
     /// Takes in what a peer says of itself. `None` when it is out of date; otherwise whether the
     /// peer is new, and whether anything that the assignment rests on changed.
     pub(crate) fn beat(
@@ -85,10 +86,10 @@ impl Members {
         now: Time,
         config: &Config,
     ) -> Option<(bool, bool)> {
-        if self.is_overtaken(id, beat.seq) {
+        let member = self.heard(id, now, config)?;
+        if beat.seq <= member.beat_seq && now.since(member.beaten) < OVERTAKEN_MS {
             return None;
         }
-        let member = self.heard(id, now, config)?;
         let is_new = !member.heard;
         let changed = is_new
             || member.role != beat.role
@@ -96,6 +97,7 @@ impl Members {
             || member.avoids != beat.avoids
             || member.speed != beat.speed;
         member.beat_seq = beat.seq;
+        member.beaten = now;
         member.heard = true;
         member.role = beat.role;
         member.leaving = beat.leaving;
@@ -202,6 +204,16 @@ mod tests {
         members.beat(A, &beat(5), Time(0), &config);
         assert_eq!(members.beat(A, &beat(4), Time(1), &config), None);
         assert!(members.is_new_want(A, 3) && !members.is_new_want(A, 3));
+    }
+
+    #[test]
+    fn one_wrong_number_does_not_silence_a_peer_for_good() {
+        let config = Config::default();
+        let mut members = Members::default();
+        members.beat(A, &beat(u64::MAX), Time(0), &config);
+        assert_eq!(members.beat(A, &beat(2), Time(OVERTAKEN_MS - 1), &config), None);
+        assert!(members.beat(A, &beat(3), Time(OVERTAKEN_MS), &config).is_some());
+        assert!(members.beat(A, &beat(4), Time(OVERTAKEN_MS + 1), &config).is_some());
     }
 
     #[test]

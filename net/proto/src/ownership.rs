@@ -53,7 +53,10 @@ impl State {
     pub(crate) fn find_vacant(&mut self) {
         let is_vacant = |row: &RowId| match self.leases.owner(*row) {
             Some(owner) if owner == self.me => {
-                !self.owned.contains_key(row) && self.archive.at(*row, self.plan.steps).is_none()
+                // The feedback row ends without a last checkpoint, and is reopened by hunger alone.
+                let is_model = self.plan.feedback_row() != Some(*row);
+                let lacks_end = self.archive.at(*row, self.plan.steps).is_none();
+                is_model && lacks_end && !self.owned.contains_key(row)
             }
             Some(owner) if self.members.contains(owner) && !self.is_lost(*row, owner) => false,
             _ => self.starts[usize::from(row.0)] < self.plan.steps,
@@ -154,7 +157,7 @@ impl State {
 
     /// Whether `row` is between two chapters, with everything a new owner needs in hand.
     fn may_give(&self, row: RowId, owned: &Owned) -> bool {
-        let idle = owned.next == owned.done;
+        let idle = owned.is_idle();
         match owned.phase {
             Phase::Seeking => true,
             Phase::Loading(_) => false,
@@ -162,9 +165,11 @@ impl State {
         }
     }
 
-    /// Whether `row` is at a chapter's end whose checkpoint is here.
+    /// Whether `row` is at a chapter's end whose checkpoint is here, and has handed on all of it.
     fn is_between(&self, row: RowId, owned: &Owned) -> bool {
-        self.plan.is_boundary(owned.done) && (owned.done == 0 || self.holds(row, owned.done))
+        owned.handed == owned.done
+            && self.plan.is_boundary(owned.done)
+            && (owned.done == 0 || self.holds(row, owned.done))
     }
 
     /// Whether a row of a peer that must rest has nothing to read: what it did since its last

@@ -46,6 +46,12 @@ pub struct Plan {
     pub chapter_steps: u64,
     /// By which rule cells go to peers.
     pub placement: Placement,
+    /// Whether the topmost layer is a pseudo-layer of one row, the *feedback row*: it reads like
+    /// any row, is no part of the model, and its checkpoints are tables that the lowest rows read.
+    pub feedback: bool,
+    /// Whether a row hands a chapter on only at its end, computed anew with the weights it then
+    /// has.
+    pub refreshed: bool,
 }
 
 impl Plan {
@@ -57,6 +63,54 @@ impl Plan {
     /// All rows, bottom first.
     pub fn rows(&self) -> impl DoubleEndedIterator<Item = RowId> + use<> {
         (0..self.row_count()).map(|row| RowId(row as u16))
+    }
+
+    /// The rows that make up the model: all but the feedback row.
+    pub fn model_rows(&self) -> impl DoubleEndedIterator<Item = RowId> + use<> {
+        let all = self.row_count() - usize::from(self.feedback_row().is_some());
+        (0..all).map(|row| RowId(row as u16))
+    }
+
+    /// The row whose checkpoints the lowest rows read, when the run has one.
+    pub fn feedback_row(&self) -> Option<RowId> {
+        let top = self.layers.len().checked_sub(1).filter(|top| self.feedback && *top > 0)?;
+        self.rows_of(top).first().copied()
+    }
+
+    /// The step of the feedback row whose checkpoint the lowest rows need in `chapter` (from 0):
+    /// what it knew as many chapters ago as there are layers, so that nobody waits for the top.
+    pub fn feedback_step(&self, chapter: u64) -> Option<u64> {
+        self.feedback_row()?;
+        let delay = self.layers.len() as u64 - 1;
+        let chapters = (chapter + 1).checked_sub(delay).filter(|chapters| *chapters > 0)?;
+        Some(chapters.saturating_mul(self.chapter_steps))
+    }
+
+    /// The feedback step that `row` needs for `step`; only the lowest rows need any.
+    pub fn table_of(&self, row: RowId, step: u64) -> Option<u64> {
+        if self.layer(row) == 0 { self.feedback_step(self.chapter_of(step)) } else { None }
+    }
+
+    /// The feedback steps that the lowest rows need from `step` to the end.
+    pub fn tables_from(&self, step: u64) -> impl Iterator<Item = u64> + '_ {
+        let without = self.layers.len() as u64 - 1;
+        let first = self.chapter_of(step).max(without);
+        let chapters = if step < self.steps { self.chapters() } else { 0 };
+        (first..chapters).filter_map(|chapter| self.feedback_step(chapter))
+    }
+
+    /// Steps that `row` has to do: the feedback row stops at the last table that is read.
+    pub fn end(&self, row: RowId) -> u64 {
+        if self.feedback_row() == Some(row) {
+            self.chapters().checked_sub(1).and_then(|last| self.feedback_step(last)).unwrap_or(0)
+        } else {
+            self.steps
+        }
+    }
+
+    /// Whether `row` hands a chapter on only at its end; the top row hands nothing on.
+    pub fn is_refreshed(&self, row: RowId) -> bool {
+        self.refreshed && self.layer(row) + 1 < self.layers.len()
     }
 
     /// The layer a row belongs to.
@@ -77,7 +131,7 @@ impl Plan {
     }
 
     /// The rows of one layer.
-    fn rows_of(&self, layer: usize) -> Vec<RowId> {
+    pub(crate) fn rows_of(&self, layer: usize) -> Vec<RowId> {
         let first: u16 = self.layers.iter().take(layer).map(|plan| plan.shards).sum();
         let count = self.layers.get(layer).map_or(0, |plan| plan.shards);
         (first..first + count).map(RowId).collect()
@@ -101,29 +155,29 @@ impl Plan {
         done == self.steps || done.is_multiple_of(self.chapter_steps)
     }
 
+    /// The chapter that `step` is in, from 0.
+    pub fn chapter_of(&self, step: u64) -> u64 {
+        step / self.chapter_steps.max(1)
+    }
+
+    /// The end of the chapter that `step` is in, in steps.
+    pub fn chapter_end(&self, step: u64) -> u64 {
+        (self.chapter_of(step) + 1).saturating_mul(self.chapter_steps).min(self.steps)
+    }
+
+    /// Number of chapters, a broken last one included.
+    pub fn chapters(&self) -> u64 {
+        self.steps.div_ceil(self.chapter_steps.max(1))
+    }
+
     /// The chapter whose end is `done` steps.
     pub fn chapter_ending(&self, done: u64) -> u64 {
         done.div_ceil(self.chapter_steps).saturating_sub(1)
     }
 
-    /// Number of chapters, a broken last one included.
-    pub fn chapters(&self) -> u64 {
-        self.steps.div_ceil(self.chapter_steps)
-    }
-
-    /// The chapter that step `step` belongs to.
-    pub fn chapter_at(&self, step: u64) -> u64 {
-        step / self.chapter_steps
-    }
-
-    /// The first step of a chapter.
+    /// The first step of a chapter; the end of the run for one beyond the last.
     pub fn chapter_start(&self, chapter: u64) -> u64 {
         chapter.saturating_mul(self.chapter_steps).min(self.steps)
-    }
-
-    /// One past the last step of a chapter.
-    pub fn chapter_end(&self, chapter: u64) -> u64 {
-        self.chapter_start(chapter.saturating_add(1))
     }
 
     /// Whether peers own chapters, and not rows.
@@ -164,6 +218,8 @@ mod tests {
             epoch_steps: 12,
             chapter_steps: 10,
             placement: Placement::SingleLayer,
+            feedback: false,
+            refreshed: false,
         }
     }
 
@@ -184,12 +240,41 @@ mod tests {
         assert!(plan.is_boundary(10) && plan.is_boundary(25) && !plan.is_boundary(12));
         assert_eq!(plan.chapter_ending(10), 0);
         assert_eq!(plan.chapter_ending(25), 2);
-        assert_eq!((plan.chapters(), plan.chapter_at(19), plan.chapter_at(20)), (3, 1, 2));
-        assert_eq!((plan.chapter_start(2), plan.chapter_end(2)), (20, 25));
+        assert_eq!((plan.chapters(), plan.chapter_of(19), plan.chapter_of(20)), (3, 1, 2));
+        assert_eq!((plan.chapter_start(2), plan.chapter_start(3)), (20, 25));
         assert_eq!(plan.epochs(), 3);
         assert_eq!((1..=3).map(|e| plan.epoch_end(e)).collect::<Vec<_>>(), [20, 25, 25]);
         assert_eq!(plan.epochs_ending(20).collect::<Vec<_>>(), [1]);
         assert_eq!(plan.epochs_ending(25).collect::<Vec<_>>(), [2, 3]);
         assert_eq!(plan.epochs_ending(10).count(), 0);
+    }
+    #[test]
+    fn the_feedback_row_is_no_part_of_the_model_and_read_after_a_delay() {
+        let plan = Plan { feedback: true, ..plan() };
+        assert_eq!(plan.feedback_row(), Some(RowId(3)));
+        assert_eq!(plan.model_rows().count(), 3);
+        assert_eq!(
+            (0..4).map(|c| plan.feedback_step(c)).collect::<Vec<_>>(),
+            [None, None, Some(10), Some(20)]
+        );
+        assert_eq!(plan.table_of(RowId(0), 24), Some(10));
+        assert_eq!((plan.table_of(RowId(0), 19), plan.table_of(RowId(1), 24)), (None, None));
+        assert_eq!(plan.tables_from(0).collect::<Vec<_>>(), [10]);
+        assert_eq!(plan.tables_from(25).count(), 0);
+        assert_eq!((plan.end(RowId(3)), plan.end(RowId(2))), (10, 25));
+    }
+
+    #[test]
+    fn a_plan_without_feedback_reads_no_tables() {
+        let plan = plan();
+        assert_eq!((plan.feedback_row(), plan.feedback_step(9)), (None, None));
+        assert_eq!((plan.model_rows().count(), plan.tables_from(0).count()), (4, 0));
+    }
+
+    #[test]
+    fn only_what_is_read_is_refreshed() {
+        let plan = Plan { refreshed: true, ..plan() };
+        assert!(plan.is_refreshed(RowId(0)) && !plan.is_refreshed(RowId(3)));
+        assert_eq!((plan.chapter_end(9), plan.chapter_end(10), plan.chapter_end(24)), (10, 20, 25));
     }
 }

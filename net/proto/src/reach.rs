@@ -38,7 +38,9 @@ impl State {
     /// Notes the peers that own what this peer's rows read or feed, and that it cannot reach.
     pub(crate) fn note_apart(&mut self, now: Time) {
         let rows = self.owned.keys();
-        let near = rows.flat_map(|&row| [self.plan.inputs(row), self.plan.readers(row)]).flatten();
+        let near = rows.flat_map(|&row| {
+            [self.plan.inputs(row), self.plan.readers(row), self.table_mates(row)].concat()
+        });
         let mut needed: BTreeSet<NodeId> = near.filter_map(|row| self.leases.owner(row)).collect();
         needed.extend(self.column_sources());
         let Self { reach: Reach { links, apart, .. }, members, me, .. } = self;

@@ -70,7 +70,7 @@ impl State {
     fn done_again(&self) -> Option<u64> {
         let chapter = self.open_chapters().start;
         let mine = self.columns.keys().next().is_some_and(|lowest| *lowest > chapter);
-        (mine && self.is_taken(chapter) && self.archive.shuns(self.plan.chapter_end(chapter)))
+        (mine && self.is_taken(chapter) && self.archive.shuns(self.plan.chapter_start(chapter + 1)))
             .then_some(chapter)
     }
 
@@ -83,11 +83,15 @@ impl State {
         }
     }
 
-    /// Whether the checkpoints exist from which the lowest rows begin `chapter`.
+    /// Whether the checkpoints exist from which the lowest rows begin `chapter`, and its table.
     fn can_begin(&self, chapter: u64) -> bool {
         let start = self.plan.chapter_start(chapter);
         let mut lowest = self.plan.rows().filter(|row| self.plan.inputs(*row).is_empty());
         let is_beyond = |row: RowId| self.starts[usize::from(row.0)] > start;
+        let table = self.plan.feedback_step(chapter).zip(self.plan.feedback_row());
+        if table.is_some_and(|(step, row)| self.archive.at(row, step).is_none()) {
+            return false;
+        }
         start == 0 || lowest.all(|row| is_beyond(row) || self.archive.at(row, start).is_some())
     }
 

@@ -80,7 +80,7 @@ impl State {
     fn standing(&self, row: RowId) -> Option<(NodeId, Term)> {
         if self.plan.is_by_chapter() {
             let done = self.archive.latest(row).map_or(0, |fact| fact.checkpoint.step);
-            let turn = self.turns.get(self.plan.chapter_at(done));
+            let turn = self.turns.get(self.plan.chapter_of(done));
             return turn.map(|turn| (turn.owner, turn.term));
         }
         self.leases.get(row).map(|lease| (lease.owner, lease.term))

@@ -9,9 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
-    Checkpoint, Config, Hash, Input, MAX_LIST, Message, NodeId, Notice, Output, Plan, Role, RowId,
-    Score, Span, Time,
-    archive::{Archive, Learned},
+    Config, Hash, Input, MAX_LIST, Message, NodeId, Notice, Output, Plan, Role, RowId, Score, Span,
+    Time,
+    archive::Archive,
     blobs::Blobs,
     columns::Column,
     flow::Hunger,
@@ -62,9 +62,11 @@ pub struct State {
     pub(crate) hunger: Hunger,
     /// The rows whose batches a peer says it holds and does not deliver.
     pub(crate) doubts: BTreeSet<(RowId, NodeId)>,
+    /// The first checkpoint of the feedback row that any row could need, as of the last look.
+    pub(crate) tables_from: u64,
     pub(crate) blobs: Blobs,
     pub(crate) in_flight: InFlight,
-    /// Training steps handed out and not answered, by load and step, with the batches that each
+    /// Steps handed to the trainer and not answered, by load and step, with the blobs that each
     /// reads: the trainer may not have begun.
     pub(crate) training: BTreeMap<(u64, u64), Vec<Hash>>,
     /// Loads handed out and not answered, with the checkpoint that each reads.
@@ -109,7 +111,11 @@ pub struct State {
 
 impl State {
     /// A peer that has just started, at `now`.
-    pub fn new(me: NodeId, role: Role, plan: Plan, config: Config, now: Time) -> Self {
+    pub fn new(me: NodeId, role: Role, plan: Plan, mut config: Config, now: Time) -> Self {
+        if plan.refreshed {
+            // A chapter is handed on at its end, and the next one is trained while it is read.
+            config.window = config.window.max(plan.chapter_steps.saturating_mul(2));
+        }
         Self {
             me,
             role,
@@ -132,6 +138,7 @@ impl State {
             retained: BTreeMap::new(),
             hunger: Hunger::new(),
             doubts: BTreeSet::new(),
+            tables_from: 0,
             blobs: Blobs::default(),
             in_flight: InFlight::default(),
             training: BTreeMap::new(),
@@ -180,6 +187,9 @@ impl State {
             Input::Loaded { row, load, ok } => self.on_loaded(row, load, ok),
             Input::Trained { row, load, step, batch, checkpoint } => {
                 self.on_trained(row, load, step, batch, checkpoint);
+            }
+            Input::Refreshed { row, load, step, batch } => {
+                self.on_refreshed(row, load, step, batch);
             }
             Input::Refused { row, load, step } => self.on_refused(row, load, step),
             Input::Fetched { hash } => self.on_fetched(hash),
@@ -232,6 +242,7 @@ impl State {
         } else {
             self.claim(now);
             self.hand_over(now);
+            self.note_lost_tables(now);
             self.place_rows(now);
         }
         self.forget();
@@ -260,10 +271,6 @@ impl State {
     fn on_message(&mut self, from: NodeId, message: Message, now: Time) {
         if !message.is_bounded() {
             return self.blame(from, "a message with a list longer than any honest one");
-        }
-        if matches!(&message, Message::Heartbeat(beat) if self.members.is_overtaken(from, beat.seq))
-        {
-            return;
         }
         if from != self.me && message != Message::Goodbye {
             let known = self.members.contains(from);
@@ -311,39 +318,6 @@ impl State {
         self.doubts.retain(|(_, id)| *id != peer);
         self.targets = None;
         self.notify(Notice::PeerLeft { peer, goodbye });
-    }
-
-    pub(crate) fn learn_from(&mut self, checkpoint: Checkpoint, holder: NodeId) {
-        let Checkpoint { row, step, .. } = checkpoint;
-        let in_plan = usize::from(row.0) < self.plan.row_count() && step <= self.plan.steps;
-        if step == 0 || !in_plan || !self.plan.is_boundary(step) {
-            return self.blame(holder, "a checkpoint of a cell that the run does not have");
-        }
-        if self.is_avoided(holder) {
-            return;
-        }
-        self.learn(checkpoint, holder);
-    }
-
-    /// `holder` holds `checkpoint`: a fact, whoever says it.
-    pub(crate) fn learn(&mut self, checkpoint: Checkpoint, holder: NodeId) {
-        let learned = self.archive.learn(checkpoint, holder);
-        self.on_learned(learned, checkpoint, holder);
-    }
-
-    /// What follows from a checkpoint that was learned.
-    pub(crate) fn on_learned(&mut self, learned: Learned, checkpoint: Checkpoint, holder: NodeId) {
-        match learned {
-            Learned::New => {
-                let chapter = self.plan.chapter_ending(checkpoint.step);
-                if self.ledger.learn(checkpoint.row, chapter, checkpoint.by) {
-                    self.notify(Notice::Chapter(checkpoint));
-                }
-                self.trim();
-            }
-            Learned::Known | Learned::Unusable => {}
-            Learned::Conflict => self.blame(holder, "a checkpoint unlike another's"),
-        }
     }
 
     pub(crate) fn notify(&mut self, notice: Notice) {

@@ -1,4 +1,4 @@
-//! Bringing owned rows to the step where they are needed, and training them.
+//! Bringing owned rows to the step where they are needed.
 //!
 //! Rule: a row starts from the furthest checkpoint at hand that leaves none of its readers without
 //! batches. If a reader needs batches that nobody holds any more, the row goes back and makes them
@@ -6,10 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    BlobRef, Checkpoint, Hash, MAX_TRAIN_IN_FLIGHT, Message, NodeId, Output, RowId, Time,
-    flow::end_of_cover, state::State,
-};
+use crate::{BlobRef, Hash, NodeId, Output, RowId, Time, flow::end_of_cover, state::State};
 
 /// Activation batches by step.
 pub(crate) type Batches = BTreeMap<u64, BlobRef>;
@@ -45,6 +42,13 @@ pub(crate) struct Owned {
     pub(crate) done: u64,
     /// The next step to hand to the trainer; more than `done` while steps are in flight.
     pub(crate) next: u64,
+    /// Steps whose batches were handed on; fewer than `done` when they are refreshed.
+    pub(crate) handed: u64,
+    /// The next step to hand to the trainer for refreshing; more than `handed` while steps are
+    /// in flight.
+    pub(crate) handing: u64,
+    /// The feedback step whose table the chapter in hand reads, and the table, which is held.
+    pub(crate) table: Option<(u64, Hash)>,
     /// What it will read, by step and by the position of the row it reads from.
     pub(crate) inputs: BTreeMap<u64, Vec<Option<Slot>>>,
     /// The last want: when, and from which step.
@@ -60,10 +64,18 @@ impl Owned {
             load: 0,
             done: 0,
             next: 0,
+            handed: 0,
+            handing: 0,
+            table: None,
             inputs: BTreeMap::new(),
             wanted: None,
             lacks: None,
         }
+    }
+
+    /// Whether the trainer has none of its steps.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.next == self.done && self.handing == self.handed
     }
 }
 
@@ -90,20 +102,47 @@ impl State {
     /// For each row, the step at which it would be taken up now.
     ///
     /// Computed from the top, because a row may not start beyond what its readers need; a reader
-    /// without a living owner needs what it would itself start from.
+    /// without a living owner needs what it would itself start from. The feedback row is read by
+    /// the lowest: where a table is missing that they will need, it goes back, and all is computed
+    /// again; when none is missing to the end, there is nothing left for it to do.
     pub(crate) fn start_points(&self) -> Vec<u64> {
+        let Some(feedback) = self.plan.feedback_row() else {
+            return self.starts_with(0);
+        };
+        let best = |limit| self.archive.best(feedback, limit).map_or(0, |it| it.checkpoint.step);
+        let mut at = best(u64::MAX);
+        loop {
+            let starts = self.starts_with(at);
+            match self.missing_table(&starts) {
+                Some(step) if step <= at => at = best(step - 1),
+                Some(_) => return starts,
+                None => return self.starts_with(self.plan.steps),
+            }
+        }
+    }
+
+    /// For each row, the step at which it would be taken up if the feedback row, in a run that has
+    /// one, were at step `feedback`.
+    fn starts_with(&self, feedback: u64) -> Vec<u64> {
         let mut starts = vec![0; self.plan.row_count()];
         for row in self.plan.rows().rev() {
-            let limit = self.limit(row, |reader| self.need(reader, &starts));
-            starts[usize::from(row.0)] =
-                self.archive.best(row, limit).map_or(0, |fact| fact.checkpoint.step);
+            starts[usize::from(row.0)] = if self.plan.feedback_row() == Some(row) {
+                feedback
+            } else {
+                let limit = self.limit(row, |reader| self.need(reader, &starts));
+                self.archive.best(row, limit).map_or(0, |fact| fact.checkpoint.step)
+            };
         }
         starts
     }
 
     /// The first step whose batches `reader` needs. An owner that is alive says where it is; if
-    /// it knows a checkpoint beyond that and is not fed, it goes there by itself.
+    /// it knows a checkpoint beyond that and is not fed, it goes there by itself. Once this peer
+    /// holds the whole model, nobody needs a batch: whoever lacks something takes checkpoints.
     pub(crate) fn need(&self, reader: RowId, starts: &[u64]) -> u64 {
+        if self.complete.is_some() {
+            return self.plan.steps;
+        }
         let start = starts[usize::from(reader.0)];
         match self.leases.owner(reader) {
             Some(owner) if owner == self.me => match self.owned.get(&reader) {
@@ -139,11 +178,11 @@ impl State {
             let start = self.starts[usize::from(row.0)];
             let starving = self.is_starving(row, now);
             let Some(owned) = self.owned.get(&row) else { continue };
-            let idle = owned.next == owned.done;
+            let over = start == self.plan.steps && self.plan.feedback_row() == Some(row);
             let behind = start >= owned.done.saturating_add(self.plan.chapter_steps)
-                || (start > owned.done && self.is_unfed(row, owned.done));
-            let ahead = starving && start < owned.done && !self.feeds_from(row, owned.done);
-            if owned.phase == Phase::Ready && idle && (behind || ahead) {
+                || (start > owned.done && (over || self.is_unfed(row, owned.done)));
+            let ahead = starving && start < owned.handed && !self.feeds_from(row, owned.handed);
+            if owned.phase == Phase::Ready && owned.is_idle() && (behind || ahead) {
                 self.forget_hunger(row);
                 if let Some(owned) = self.owned.get_mut(&row) {
                     owned.phase = Phase::Seeking;
@@ -157,8 +196,12 @@ impl State {
         }
     }
 
-    /// Whether every reader of `row` finds its batches with somebody, up to those from `done` on.
+    /// Whether every reader of `row` finds its batches with somebody, up to those from `done` on;
+    /// or its tables.
     fn feeds_from(&self, row: RowId, done: u64) -> bool {
+        if self.plan.feedback_row() == Some(row) {
+            return self.missing_table(&self.starts).is_none_or(|step| step > done);
+        }
         self.limit(row, |reader| self.need(reader, &self.starts)) >= done
     }
 
@@ -178,7 +221,7 @@ impl State {
         }
     }
 
-    fn close_row(&mut self, row: RowId) {
+    pub(crate) fn close_row(&mut self, row: RowId) {
         self.progress.insert(row, self.plan.steps);
         self.let_go(row);
         self.tell_below(row);
@@ -197,6 +240,8 @@ impl State {
         owned.load = self.loads;
         owned.done = start;
         owned.next = start;
+        owned.handed = start;
+        owned.handing = start;
         owned.wanted = None;
         let load = self.loads;
         let checkpoint = if start > 0 { hash } else { None };
@@ -226,122 +271,14 @@ impl State {
         }
     }
 
-    /// Hands steps to the trainer: the row that is furthest behind first, the lower one of two.
-    pub(crate) fn train(&mut self) {
-        while self.training.len() < MAX_TRAIN_IN_FLIGHT {
-            let ready = self.owned.iter().filter(|(row, owned)| self.can_train(**row, owned));
-            let Some((next, row)) = ready.map(|(&row, owned)| (owned.next, row)).min() else {
-                return;
-            };
-            let emit = !self.plan.readers(row).is_empty();
-            let checkpoint = self.plan.is_boundary(next + 1);
-            let Some(owned) = self.owned.get_mut(&row) else { return };
-            let slots = owned.inputs.get(&next).map_or(&[][..], Vec::as_slice);
-            let inputs: Vec<Hash> = slots.iter().flatten().map(|slot| slot.blob.hash).collect();
-            owned.next = next + 1;
-            let load = owned.load;
-            for hash in &inputs {
-                self.blobs.hold(*hash);
-            }
-            self.training.insert((load, next), inputs.clone());
-            self.push(Output::Train { row, load, step: next, inputs, emit, checkpoint });
-        }
-    }
-
-    /// Whether the next step of `row` has its inputs, room for its outputs, and no reason to wait.
-    fn can_train(&self, row: RowId, owned: &Owned) -> bool {
-        if owned.phase != Phase::Ready || owned.next >= self.plan.steps {
-            return false;
-        }
-        let below = self.plan.inputs(row).len();
-        let fed = below == 0
-            || owned.inputs.get(&owned.next).is_some_and(|slots| {
-                slots.iter().all(|slot| slot.as_ref().is_some_and(|slot| slot.here))
-            });
-        let room = self.has_room(row, owned.next);
-        // Between two chapters a row that shall move waits for the steps in flight, then moves.
-        let target = self.targets.as_ref().and_then(|targets| targets.get(usize::from(row.0)));
-        let moves = self.plan.is_boundary(owned.next)
-            && target.is_some_and(|&target| self.should_give(target, self.now));
-        fed && room && !moves
-    }
-
-    pub(crate) fn on_trained(
-        &mut self,
-        row: RowId,
-        load: u64,
-        step: u64,
-        batch: Option<BlobRef>,
-        checkpoint: Option<(BlobRef, u64)>,
-    ) {
-        self.end_step(load, step);
-        let fresh = [batch, checkpoint.map(|(blob, _)| blob)];
-        for blob in fresh.into_iter().flatten() {
-            self.blobs.hold(blob.hash);
-        }
-        if self.plan.is_by_chapter() {
-            return self.on_column_trained((row, load, step), batch, checkpoint);
-        }
-        let current = self.owned.get_mut(&row).filter(|owned| owned.load == load);
-        let Some(owned) = current else {
-            for blob in fresh.into_iter().flatten() {
-                self.release(blob.hash);
-            }
-            return;
-        };
-        owned.done = step + 1;
-        self.discard_inputs(row, step + 1);
-        if let Some(blob) = batch {
-            self.offer(row, step, blob);
-        }
-        if let Some((blob, loss_micro)) = checkpoint {
-            let checkpoint = Checkpoint { row, step: step + 1, blob, by: self.me, loss_micro };
-            self.archive_own(checkpoint);
-            self.say(Message::Checkpoints(vec![checkpoint]));
-        }
-        if step + 1 == self.plan.steps {
-            self.close_row(row);
-        }
-    }
-
-    /// The inputs of `step` were no good: whoever offered them is to blame, and they are asked for
-    /// again. Steps in flight behind it are refused because of it, whatever they read.
-    pub(crate) fn on_refused(&mut self, row: RowId, load: u64, step: u64) {
-        self.end_step(load, step);
-        if self.plan.is_by_chapter() {
-            return self.on_column_refused(load);
-        }
-        let Some(owned) = self.owned.get_mut(&row).filter(|owned| owned.load == load) else {
-            return;
-        };
-        owned.next = owned.next.min(step);
-        if step != owned.done {
-            return;
-        }
-        owned.wanted = None;
-        let slots: Vec<Slot> = owned.inputs.remove(&step).into_iter().flatten().flatten().collect();
-        for slot in slots {
-            if slot.here {
-                self.release(slot.blob.hash);
-            }
-            for holder in slot.holders {
-                self.blame(holder, "an activation batch of the wrong shape");
-            }
-        }
-    }
-
-    /// The trainer has answered a step; what it read is not needed for that any more.
-    fn end_step(&mut self, load: u64, step: u64) {
-        for hash in self.training.remove(&(load, step)).unwrap_or_default() {
-            self.release(hash);
-        }
-    }
-
     /// Stops working on `row`: it is finished, or somebody else's.
     pub(crate) fn let_go(&mut self, row: RowId) {
         if self.owned.contains_key(&row) {
             self.discard_inputs(row, u64::MAX);
-            self.owned.remove(&row);
+            let table = self.owned.remove(&row).and_then(|owned| owned.table);
+            if let Some((_, hash)) = table {
+                self.release(hash);
+            }
             self.forget_hunger(row);
             self.push(Output::Unload { row });
         }

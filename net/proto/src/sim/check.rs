@@ -45,11 +45,18 @@ impl Facts {
     }
 }
 
+/// Chapters shorter than this make a checkpoint in nearly every step: before news of copies come
+/// back, or of rows above, there are many, and nothing but their number in the run bounds them.
+const SHORT_CHAPTER: u64 = 3;
+
 /// Blobs that one node may hold: for every row, a window and three chapters of its inputs and of
-/// its outputs, and its checkpoints; and what is being fetched.
+/// its outputs, and its checkpoints; and what is being fetched. A row that is refreshed needs a
+/// window of two chapters, or it could not train one while its reader reads the one before.
 fn max_blobs(plan: &Plan, config: &Config) -> usize {
-    let batches = 2 * (config.window + 3 * plan.chapter_steps) as usize;
-    plan.row_count() * (batches + MAX_CHECKPOINTS_PER_ROW) + MAX_FETCHES
+    let least = if plan.refreshed { 2 * plan.chapter_steps } else { 0 };
+    let batches = 2 * (config.window.max(least) + 3 * plan.chapter_steps) as usize;
+    let checkpoints = if plan.chapter_steps < SHORT_CHAPTER { plan.chapters() as usize } else { 0 };
+    plan.row_count() * (batches + checkpoints.max(MAX_CHECKPOINTS_PER_ROW)) + MAX_FETCHES
 }
 
 fn ensure(holds: bool, rule: impl FnOnce() -> String) -> Result<(), String> {
@@ -61,6 +68,8 @@ fn ensure(holds: bool, rule: impl FnOnce() -> String) -> Result<(), String> {
 struct Load {
     load: u64,
     next: u64,
+    /// The next step to refresh.
+    handing: u64,
     ready: bool,
 }
 
@@ -100,7 +109,9 @@ impl Watch {
                     found.ready = *ok;
                 }
             }
-            Input::Trained { .. } | Input::Refused { .. } => self.training -= 1,
+            Input::Trained { .. } | Input::Refreshed { .. } | Input::Refused { .. } => {
+                self.training -= 1;
+            }
             Input::Evaluated(_) => self.evaluating = false,
             Input::Fetched { hash } => {
                 self.fetching.remove(hash);
@@ -135,6 +146,7 @@ impl Watch {
             }
             Output::Load { .. } => self.load(facts, store, output),
             Output::Train { .. } => self.train(facts, store, output),
+            Output::Refresh { .. } => self.refresh(facts, store, output),
             Output::Unload { row } => {
                 self.loads.remove(row);
                 Ok(())
@@ -176,29 +188,49 @@ impl Watch {
         let fits = checkpoint.map_or(*step == 0, |hash| right == Some(hash));
         ensure(fits, || format!("row {row} is loaded at {step} from {checkpoint:?}"))?;
         self.last_load = Some(*load);
-        self.loads.insert(*row, Load { load: *load, next: *step, ready: false });
+        self.loads.insert(*row, Load { load: *load, next: *step, handing: *step, ready: false });
         Ok(())
     }
 
-    fn train(&mut self, facts: &Facts, store: &Store, output: &Output) -> Result<(), String> {
-        let Output::Train { row, load, step, inputs, checkpoint, .. } = output else {
-            return Ok(());
-        };
+    /// A step is handed to the trainer, of a load that is ready.
+    fn begin(&mut self, row: RowId, load: u64) -> Result<&mut Load, String> {
         ensure(self.role == Role::Worker, || "an observer trains".to_owned())?;
-        let loaded = self.loads.get_mut(row).filter(|found| found.load == *load && found.ready);
-        let loaded = loaded.ok_or_else(|| format!("row {row} is not loaded by {load}"))?;
-        ensure(loaded.next == *step, || format!("row {row}: {step} does not follow"))?;
-        loaded.next += 1;
         self.training += 1;
         ensure(self.training <= MAX_TRAIN_IN_FLIGHT, || "too many steps in flight".to_owned())?;
-        ensure(*step < facts.plan.steps, || format!("step {step} is beyond the end"))?;
-        let due = facts.plan.is_boundary(step + 1);
+        let loaded = self.loads.get_mut(&row).filter(|found| found.load == load && found.ready);
+        loaded.ok_or_else(|| format!("row {row} is not loaded by {load}"))
+    }
+
+    fn train(&mut self, facts: &Facts, store: &Store, output: &Output) -> Result<(), String> {
+        let Output::Train { row, load, step, inputs, feedback, emit, checkpoint } = output else {
+            return Ok(());
+        };
+        let (row, step, plan) = (*row, *step, &facts.plan);
+        let loaded = self.begin(row, *load)?;
+        ensure(loaded.next == step, || format!("row {row}: {step} does not follow"))?;
+        loaded.next += 1;
+        let refreshed = plan.is_refreshed(row);
+        let begins = !refreshed || !plan.is_boundary(step) || loaded.handing == step;
+        ensure(begins, || format!("row {row}: the chapter before {step} is not handed on"))?;
+        ensure(step < plan.end(row), || format!("step {step} is beyond the end"))?;
+        let due = plan.is_boundary(step + 1);
         ensure(due == *checkpoint, || format!("row {row} step {step}: checkpoint {checkpoint}"))?;
-        inputs.iter().try_for_each(|hash| stored(store, hash))?;
-        let right = facts.plan.inputs(*row).into_iter();
-        let right = right.map(|source| facts.reference.batch(source, *step).map(|blob| blob.hash));
-        let fits = right.eq(inputs.iter().copied().map(Some));
-        ensure(fits, || format!("row {row} step {step} reads other batches"))
+        let emits = !refreshed && !plan.readers(row).is_empty();
+        ensure(emits == *emit, || format!("row {row} step {step}: emit {emit}"))?;
+        reads(facts, store, (row, step), inputs, *feedback)
+    }
+
+    fn refresh(&mut self, facts: &Facts, store: &Store, output: &Output) -> Result<(), String> {
+        let Output::Refresh { row, load, step, inputs, feedback } = output else { return Ok(()) };
+        let (row, step, plan) = (*row, *step, &facts.plan);
+        let loaded = self.begin(row, *load)?;
+        ensure(plan.is_refreshed(row), || format!("row {row} is not to be refreshed"))?;
+        ensure(loaded.next == plan.chapter_end(step), || {
+            format!("row {row}: {step} is refreshed at {}", loaded.next)
+        })?;
+        ensure(loaded.handing == step, || format!("row {row}: refreshing {step} does not follow"))?;
+        loaded.handing += 1;
+        reads(facts, store, (row, step), inputs, *feedback)
     }
 
     /// Says nothing false, and claims to hold only what it holds.
@@ -250,6 +282,27 @@ impl Watch {
     }
 }
 
+/// A step is given exactly what it reads in the sequential run.
+fn reads(
+    facts: &Facts,
+    store: &Store,
+    (row, step): (RowId, u64),
+    inputs: &[Hash],
+    feedback: Option<Hash>,
+) -> Result<(), String> {
+    let plan = &facts.plan;
+    inputs.iter().chain(&feedback).try_for_each(|hash| stored(store, hash))?;
+    let right = plan.inputs(row).into_iter();
+    let right = right.map(|source| facts.reference.batch(source, step).map(|blob| blob.hash));
+    let fits = right.eq(inputs.iter().copied().map(Some));
+    ensure(fits, || format!("row {row} step {step} reads other batches"))?;
+    let table = plan.feedback_row().zip(plan.table_of(row, step));
+    let right = table.and_then(|(row, step)| facts.reference.checkpoint(row, step));
+    ensure(right.map(|(blob, _)| blob.hash) == feedback, || {
+        format!("row {row} step {step} reads another table")
+    })
+}
+
 fn stored(store: &Store, hash: &Hash) -> Result<(), String> {
     ensure(store.contains_key(hash), || format!("{hash:?} is not in the store"))
 }
@@ -276,7 +329,7 @@ fn heartbeat(facts: &Facts, store: &Store, beat: &Heartbeat) -> Result<(), Strin
 
 fn evaluate(facts: &Facts, store: &Store, epoch: u64, found: &[Hash]) -> Result<(), String> {
     let step = facts.plan.epoch_end(epoch);
-    let rows = facts.plan.rows();
+    let rows = facts.plan.model_rows();
     let right = rows.map(|row| facts.reference.checkpoint(row, step).map(|(blob, _)| blob.hash));
     let fits = right.eq(found.iter().copied().map(Some));
     ensure(fits, || format!("epoch {epoch} is scored with other checkpoints"))?;

@@ -226,12 +226,13 @@ fn draw_config(usual: &Config, chance: &mut Chance) -> Config {
     }
 }
 
-/// A plan of 1 to 4 layers, 1 to 3 rows each, whose steps take some 5 to 30 ms.
+/// A plan of 1 to 4 layers, 1 to 3 rows each, whose steps take some 5 to 30 ms; some with a feedback
+/// row on top, some refreshed, some with chapters of one step.
 pub fn draw_plan(chance: &mut Chance) -> Plan {
     let layers = chance.between(1, 4);
     let mut layer =
         || LayerPlan { shards: chance.between(1, 3) as u16, step_cost: chance.between(500, 3_000) };
-    let layers = (0..layers).map(|_| layer()).collect();
+    let mut layers: Vec<LayerPlan> = (0..layers).map(|_| layer()).collect();
     let chapter_steps = chance.between(3, 10);
     let steps = chance.between(30, 120);
     let placement = match chance.below(10) {
@@ -239,13 +240,21 @@ pub fn draw_plan(chance: &mut Chance) -> Plan {
         6..=8 => Placement::AllLayers,
         _ => Placement::Sequential,
     };
+    let epoch_steps = chance.between(chapter_steps, steps);
+    let (feedback, refreshed) = (chance.hit(400), chance.hit(400));
+    let chapter_steps = if chance.hit(120) { chance.between(1, 2) } else { chapter_steps };
+    if feedback {
+        layers.push(LayerPlan { shards: 1, step_cost: chance.between(100, 1_500) });
+    }
     Plan {
         run: Hash::of(&chance.any().to_le_bytes()),
         layers,
         steps,
-        epoch_steps: chance.between(chapter_steps, steps),
+        epoch_steps,
         chapter_steps,
         placement,
+        feedback,
+        refreshed,
     }
 }
 

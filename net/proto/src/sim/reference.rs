@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use super::stand_in::mix;
 use crate::{BlobRef, Hash, Plan, RowId, Score};
@@ -18,8 +19,26 @@ pub trait Mathematics: fmt::Debug {
     fn initial(&self, row: RowId) -> Vec<u8>;
 
     /// One step of `row`: its next state and the batch it hands on. `inputs` are the batches of
-    /// the rows below, in order; a row of the lowest layer has none.
-    fn train(&self, row: RowId, step: u64, state: &[u8], inputs: &[&[u8]]) -> (Vec<u8>, Vec<u8>);
+    /// the rows below, in order; a row of the lowest layer has none, and may have `feedback`, a
+    /// checkpoint of the feedback row.
+    fn train(
+        &self,
+        row: RowId,
+        step: u64,
+        state: &[u8],
+        inputs: &[&[u8]],
+        feedback: Option<&[u8]>,
+    ) -> (Vec<u8>, Vec<u8>);
+
+    /// The batch that `row` hands on for `step`, computed with its `state` at the chapter's end.
+    fn refresh(
+        &self,
+        row: RowId,
+        step: u64,
+        state: &[u8],
+        inputs: &[&[u8]],
+        feedback: Option<&[u8]>,
+    ) -> Vec<u8>;
 
     /// Whether `state` is a state of `row` after `step` steps.
     fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool;
@@ -51,6 +70,15 @@ pub struct Reference {
     batches: Vec<Vec<BlobRef>>,
     /// By epoch, from 1.
     scores: BTreeMap<u64, Score>,
+    /// Rows of the model.
+    model: usize,
+}
+
+/// What a chapter of a row reads.
+struct Read<'a> {
+    /// The chapter's batches of the rows before it, by step.
+    made: &'a [Vec<Vec<u8>>],
+    table: Option<&'a [u8]>,
 }
 
 impl Reference {
@@ -61,26 +89,60 @@ impl Reference {
             states: now.iter().map(|state| vec![blob(state)]).collect(),
             batches: vec![Vec::new(); plan.row_count()],
             scores: BTreeMap::new(),
+            model: plan.model_rows().count(),
         };
-        for step in 0..plan.steps {
-            let mut made: Vec<Vec<u8>> = Vec::new();
+        let mut tables: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        let mut begin = 0;
+        while begin < plan.steps {
+            let steps = begin..plan.chapter_end(begin);
+            begin = steps.end;
+            let mut made: Vec<Vec<Vec<u8>>> = Vec::new();
             for row in plan.rows() {
-                let at = usize::from(row.0);
-                let sources = plan.inputs(row);
-                let inputs: Vec<&[u8]> =
-                    sources.iter().map(|source| made[usize::from(source.0)].as_slice()).collect();
-                let (state, batch) = mathematics.train(row, step, &now[at], &inputs);
-                reference.states[at].push(blob(&state));
-                reference.batches[at].push(blob(&batch));
-                now[at] = state;
-                made.push(batch);
+                let table = plan.table_of(row, steps.start).and_then(|step| tables.get(&step));
+                let read = Read { made: &made, table: table.map(Vec::as_slice) };
+                let state = &mut now[usize::from(row.0)];
+                made.push(reference.chapter(plan, mathematics, row, steps.clone(), state, &read));
             }
-            let states: Vec<&[u8]> = now.iter().map(Vec::as_slice).collect();
-            for epoch in plan.epochs_ending(step + 1) {
+            if let Some(row) = plan.feedback_row() {
+                tables.insert(steps.end, now[usize::from(row.0)].clone());
+            }
+            let states: Vec<&[u8]> = now.iter().map(Vec::as_slice).take(reference.model).collect();
+            for epoch in plan.epochs_ending(steps.end) {
                 reference.scores.insert(epoch, score(epoch, &states));
             }
         }
         reference
+    }
+
+    /// Trains one chapter of one row; returns what it hands on.
+    fn chapter(
+        &mut self,
+        plan: &Plan,
+        mathematics: &dyn Mathematics,
+        row: RowId,
+        steps: Range<u64>,
+        state: &mut Vec<u8>,
+        read: &Read<'_>,
+    ) -> Vec<Vec<u8>> {
+        let at = usize::from(row.0);
+        let sources = plan.inputs(row);
+        let inputs = |step: u64| -> Vec<&[u8]> {
+            let index = (step - steps.start) as usize;
+            sources.iter().map(|it| read.made[usize::from(it.0)][index].as_slice()).collect()
+        };
+        let mut batches = Vec::new();
+        for step in steps.clone() {
+            let made = mathematics.train(row, step, state, &inputs(step), read.table);
+            self.states[at].push(blob(&made.0));
+            *state = made.0;
+            batches.push(made.1);
+        }
+        if plan.is_refreshed(row) {
+            let again = |step| mathematics.refresh(row, step, state, &inputs(step), read.table);
+            batches = steps.clone().map(again).collect();
+        }
+        self.batches[at].extend(batches.iter().map(|batch| blob(batch)));
+        batches
     }
 
     /// The checkpoint of `row` after `step` steps, and its loss.
@@ -100,9 +162,14 @@ impl Reference {
         self.scores.get(&epoch).copied()
     }
 
-    /// The last checkpoint of every row, in order.
+    /// The last checkpoint of every row of the model, in order.
     pub fn finals(&self) -> Vec<Hash> {
-        self.states.iter().filter_map(|states| states.last()).map(|last| last.hash).collect()
+        self.states
+            .iter()
+            .take(self.model)
+            .filter_map(|states| states.last())
+            .map(|last| last.hash)
+            .collect()
     }
 }
 
@@ -128,6 +195,8 @@ mod tests {
             epoch_steps: 4,
             chapter_steps: 3,
             placement: Placement::SingleLayer,
+            feedback: false,
+            refreshed: false,
         };
         let reference = Reference::of(&plan, &StandIn);
         assert_eq!(reference.finals().len(), 3);
@@ -137,5 +206,30 @@ mod tests {
         assert!(reference.score(0).is_none() && reference.score(3).is_none());
         assert_eq!(reference.score(2).map(|score| score.epoch), Some(2));
         assert_ne!(model_hash(&reference.finals()), model_hash(&[]));
+    }
+    #[test]
+    fn tables_and_refreshing_change_what_is_trained() {
+        let layer = LayerPlan { shards: 1, step_cost: 10 };
+        let online = Plan {
+            run: Hash([0; 32]),
+            layers: vec![layer.clone(), layer.clone(), layer],
+            steps: 7,
+            epoch_steps: 7,
+            chapter_steps: 2,
+            placement: Placement::SingleLayer,
+            feedback: false,
+            refreshed: false,
+        };
+        let feedback = Plan { feedback: true, ..online.clone() };
+        let refreshed = Plan { refreshed: true, ..online.clone() };
+        let [online, feedback, refreshed] =
+            [online, feedback, refreshed].map(|plan| Reference::of(&plan, &StandIn));
+        assert_eq!((online.finals().len(), feedback.finals().len()), (3, 2));
+        // The third chapter is the first that reads a table.
+        assert_eq!(online.batch(RowId(0), 3), feedback.batch(RowId(0), 3));
+        assert_ne!(online.batch(RowId(0), 4), feedback.batch(RowId(0), 4));
+        assert_eq!(online.checkpoint(RowId(0), 7), refreshed.checkpoint(RowId(0), 7));
+        assert_ne!(online.batch(RowId(0), 0), refreshed.batch(RowId(0), 0));
+        assert_ne!(online.checkpoint(RowId(1), 2), refreshed.checkpoint(RowId(1), 2));
     }
 }

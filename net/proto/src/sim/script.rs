@@ -26,7 +26,8 @@ impl World {
     }
 
     pub(super) fn all_steps(&self) -> u64 {
-        self.scenario.plan.steps * self.scenario.plan.row_count() as u64
+        let plan = &self.scenario.plan;
+        plan.rows().map(|row| plan.end(row)).sum()
     }
 
     /// Whether this share of all steps was done, per mille.

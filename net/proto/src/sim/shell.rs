@@ -174,6 +174,7 @@ impl World {
             Output::Fetch { blob, from } => self.fetch(node, blob, from),
             job @ (Output::Load { .. }
             | Output::Train { .. }
+            | Output::Refresh { .. }
             | Output::Unload { .. }
             | Output::Evaluate { .. }) => {
                 if self.nodes[node].trainer.push(job) {
@@ -338,7 +339,8 @@ impl World {
 
     pub(super) fn job_done(&mut self, node: usize) -> Result<(), String> {
         let Node { trainer, store, id, .. } = &mut self.nodes[node];
-        let made = trainer.finish(store).map_err(|rule| format!("{id}: {rule}"))?;
+        let made =
+            trainer.finish(&self.facts.plan, store).map_err(|rule| format!("{id}: {rule}"))?;
         self.begin_job(node);
         if let Some(cell) = made.cell {
             self.trained += 1;

@@ -32,17 +32,28 @@ impl Mathematics for StandIn {
         encode(row, 0, &mix("init", &[row.0.into()], &[]))
     }
 
-    fn train(&self, row: RowId, step: u64, state: &[u8], inputs: &[&[u8]]) -> (Vec<u8>, Vec<u8>) {
-        let numbers = [row.0.into(), step];
-        let data = mix("data", &[step], &[]);
-        let mut parts: Vec<&[u8]> = vec![state];
-        if inputs.is_empty() {
-            parts.push(&data.0);
-        }
-        parts.extend(inputs);
-        let mut batch = mix("batch", &numbers, &parts).0.to_vec();
-        batch.resize(batch.len() + PADDING, 0);
-        (encode(row, step + 1, &mix("step", &numbers, &parts)), batch)
+    fn train(
+        &self,
+        row: RowId,
+        step: u64,
+        state: &[u8],
+        inputs: &[&[u8]],
+        feedback: Option<&[u8]>,
+    ) -> (Vec<u8>, Vec<u8>) {
+        let next = forward("step", (row, step), state, inputs, feedback);
+        let batch = forward("batch", (row, step), state, inputs, feedback);
+        (encode(row, step + 1, &next), pad(&batch))
+    }
+
+    fn refresh(
+        &self,
+        row: RowId,
+        step: u64,
+        state: &[u8],
+        inputs: &[&[u8]],
+        feedback: Option<&[u8]>,
+    ) -> Vec<u8> {
+        pad(&forward("refresh", (row, step), state, inputs, feedback))
     }
 
     fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool {
@@ -50,6 +61,30 @@ impl Mathematics for StandIn {
             .get(..HEADER)
             .is_some_and(|header| *header == encode(row, step, &Hash([0; 32]))[..HEADER])
     }
+}
+
+/// A hash of all that a step reads.
+fn forward(
+    purpose: &str,
+    (row, step): (RowId, u64),
+    state: &[u8],
+    inputs: &[&[u8]],
+    feedback: Option<&[u8]>,
+) -> Hash {
+    let data = mix("data", &[step], &[]);
+    let mut parts: Vec<&[u8]> = vec![state];
+    if inputs.is_empty() {
+        parts.push(&data.0);
+    }
+    parts.extend(inputs);
+    parts.extend(feedback);
+    mix(purpose, &[row.0.into(), step], &parts)
+}
+
+fn pad(batch: &Hash) -> Vec<u8> {
+    let mut bytes = batch.0.to_vec();
+    bytes.resize(bytes.len() + PADDING, 0);
+    bytes
 }
 
 /// Bytes of a state before its hash.
@@ -77,7 +112,7 @@ mod tests {
     #[test]
     fn a_step_depends_on_all_it_reads() {
         let train = |row, step, state: &[u8], inputs: &[&[u8]]| {
-            StandIn.train(RowId(row), step, state, inputs)
+            StandIn.train(RowId(row), step, state, inputs, None)
         };
         let (state, other) = (StandIn.initial(RowId(1)), StandIn.initial(RowId(2)));
         let base = train(1, 2, &state, &[b"a", b"b"]);
@@ -86,5 +121,8 @@ mod tests {
         assert_ne!(base, train(2, 2, &state, &[b"a", b"b"]));
         assert_ne!(base, train(1, 2, &state, &[b"b", b"a"]));
         assert_ne!(base, train(1, 2, &other, &[b"a", b"b"]));
+        let table = |table| StandIn.train(RowId(0), 2, &state, &[], table);
+        assert_ne!(table(None), table(Some(b"a")));
+        assert_ne!(table(Some(b"b")), table(Some(b"a")));
     }
 }

@@ -8,13 +8,16 @@ use std::rc::Rc;
 
 use super::chance::Chance;
 use super::reference::{Mathematics, blob, loss_micro, score};
-use crate::{Hash, Input, Output, Plan, RowId};
+use crate::{BlobRef, Hash, Input, Output, Plan, RowId};
 
 /// The blobs of a node.
 pub(super) type Store = BTreeMap<Hash, Vec<u8>>;
 
 /// Steps' worth of work that scoring costs, over all rows.
 pub(super) const EVALUATE_STEPS: u64 = 10;
+
+/// Refreshing a step costs this part of training it.
+const REFRESH_PART: u64 = 3;
 
 /// A row that is in the trainer.
 #[derive(Clone, Debug)]
@@ -67,6 +70,8 @@ impl Trainer {
     pub(super) fn duration(&mut self, plan: &Plan) -> Option<u64> {
         let cost = if let Output::Train { row, .. } = self.jobs.front()? {
             plan.cost(*row)
+        } else if let Some(Output::Refresh { row, .. }) = self.jobs.front() {
+            plan.cost(*row) / REFRESH_PART
         } else if let Some(Output::Evaluate { .. }) = self.jobs.front() {
             EVALUATE_STEPS * plan.rows().map(|row| plan.cost(row)).sum::<u64>()
         } else {
@@ -76,14 +81,17 @@ impl Trainer {
     }
 
     /// Ends the job in hand.
-    pub(super) fn finish(&mut self, store: &mut Store) -> Result<Made, String> {
+    pub(super) fn finish(&mut self, plan: &Plan, store: &mut Store) -> Result<Made, String> {
         match self.jobs.pop_front() {
             Some(Output::Load { row, load, step, checkpoint }) => {
                 self.load(store, row, load, step, checkpoint)
             }
-            Some(Output::Train { row, load, step, inputs, emit, checkpoint }) => {
-                let made = self.train(store, (row, load, step), &inputs, emit, checkpoint)?;
-                Ok(Made { answer: Some(made), cell: Some((row, step)) })
+            Some(job @ Output::Train { row, step, .. }) => {
+                let made = self.train(store, job)?;
+                Ok(Made { answer: made, cell: Some((row, step)) })
+            }
+            Some(job @ Output::Refresh { .. }) => {
+                Ok(Made { answer: self.refresh(store, plan, job)?, cell: None })
             }
             Some(Output::Unload { row }) => {
                 self.rows.remove(&row);
@@ -123,34 +131,56 @@ impl Trainer {
         Ok(Made { answer: Some(Input::Loaded { row, load, ok }), cell: None })
     }
 
-    fn train(
-        &mut self,
-        store: &mut Store,
-        (row, load, step): (RowId, u64, u64),
-        inputs: &[Hash],
-        emit: bool,
-        checkpoint: bool,
-    ) -> Result<Input, String> {
+    /// The row that `load` brought in.
+    fn loaded(&mut self, row: RowId, load: u64) -> Result<&mut Row, String> {
         let loaded = self.rows.get_mut(&row).filter(|loaded| loaded.load == load);
-        let loaded = loaded.ok_or_else(|| format!("row {row} is not there by load {load}"))?;
+        loaded.ok_or_else(|| format!("row {row} is not there by load {load}"))
+    }
+
+    fn train(&mut self, store: &mut Store, job: Output) -> Result<Option<Input>, String> {
+        let Output::Train { row, load, step, inputs, feedback, emit, checkpoint } = job else {
+            return Ok(None);
+        };
+        let mathematics = Rc::clone(&self.mathematics);
+        let loaded = self.loaded(row, load)?;
         if loaded.step != step {
             return Err(format!("row {row} is at step {}, not {step}", loaded.step));
         }
-        let inputs = read(store, inputs)?;
-        let (state, bytes) = self.mathematics.train(row, step, &loaded.state, &inputs);
-        let mut keep = |bytes: Vec<u8>| {
-            let blob = blob(&bytes);
-            store.insert(blob.hash, bytes);
-            blob
-        };
-        let batch = emit.then(|| keep(bytes));
+        let (inputs, table) = (read(store, &inputs)?, read(store, feedback.as_slice())?);
+        let table = table.first().copied();
+        let (state, bytes) = mathematics.train(row, step, &loaded.state, &inputs, table);
+        let batch = emit.then(|| keep(store, bytes));
         let checkpoint = checkpoint.then(|| {
-            let blob = keep(state.clone());
+            let blob = keep(store, state.clone());
             (blob, loss_micro(&blob))
         });
         (loaded.step, loaded.state) = (step + 1, state);
-        Ok(Input::Trained { row, load, step, batch, checkpoint })
+        Ok(Some(Input::Trained { row, load, step, batch, checkpoint }))
     }
+
+    fn refresh(
+        &mut self,
+        store: &mut Store,
+        plan: &Plan,
+        job: Output,
+    ) -> Result<Option<Input>, String> {
+        let Output::Refresh { row, load, step, inputs, feedback } = job else { return Ok(None) };
+        let mathematics = Rc::clone(&self.mathematics);
+        let loaded = self.loaded(row, load)?;
+        if loaded.step != plan.chapter_end(step) {
+            return Err(format!("row {row} is at step {}, to refresh {step}", loaded.step));
+        }
+        let (inputs, table) = (read(store, &inputs)?, read(store, feedback.as_slice())?);
+        let table = table.first().copied();
+        let bytes = mathematics.refresh(row, step, &loaded.state, &inputs, table);
+        Ok(Some(Input::Refreshed { row, load, step, batch: keep(store, bytes) }))
+    }
+}
+
+fn keep(store: &mut Store, bytes: Vec<u8>) -> BlobRef {
+    let blob = blob(&bytes);
+    store.insert(blob.hash, bytes);
+    blob
 }
 
 /// The bytes of these blobs.

@@ -41,7 +41,8 @@ impl World {
             if must && node.complete.as_ref() != Some(&right) {
                 return Err(format!("{} does not have the model", node.id));
             }
-            let (kept, most) = (node.store.len(), LAST_BLOBS_PER_ROW * right.len());
+            let (kept, most) =
+                (node.store.len(), LAST_BLOBS_PER_ROW * self.scenario.plan.row_count());
             if kept > most {
                 return Err(format!("{} still has {kept} blobs, not {most}", node.id));
             }

@@ -1,0 +1,341 @@
+//! Handing steps to the trainer: training them, and handing on what comes of them.
+//!
+//! Rule: a row that is refreshed trains a chapter to its end, then hands it on, computed with the
+//! weights it then has, and only then begins the next. So the trainer hears, for each load, a
+//! chapter's steps and then its refreshing, in order; and what a chapter reads stays until then.
+
+use crate::{
+    BlobRef, Checkpoint, Hash, MAX_TRAIN_IN_FLIGHT, Message, Output, RowId,
+    state::State,
+    work::{Owned, Phase, Slot},
+};
+
+impl State {
+    /// Hands steps to the trainer: the row that is furthest behind first, the lower one of two.
+    pub(crate) fn train(&mut self) {
+        while self.training.len() < MAX_TRAIN_IN_FLIGHT {
+            let due = |(&row, owned)| self.due_step(row, owned).map(|step| (step, row));
+            let Some((step, row)) = self.owned.iter().filter_map(due).min() else {
+                return;
+            };
+            self.begin(row, step);
+        }
+    }
+
+    /// The step of `row` that the trainer can do now: one to refresh, or the next one to train.
+    fn due_step(&self, row: RowId, owned: &Owned) -> Option<u64> {
+        if owned.phase != Phase::Ready {
+            None
+        } else if self.can_refresh(row, owned) {
+            Some(owned.handing)
+        } else {
+            self.can_train(row, owned).then_some(owned.next)
+        }
+    }
+
+    /// Gives `step` of `row` to the trainer; what was trained before is to be refreshed.
+    fn begin(&mut self, row: RowId, step: u64) {
+        let feedback = self.use_table(row, step);
+        let emit = !self.plan.is_refreshed(row) && !self.plan.readers(row).is_empty();
+        let checkpoint = self.plan.is_boundary(step + 1);
+        let Some(owned) = self.owned.get_mut(&row) else { return };
+        let slots = owned.inputs.get(&step).map_or(&[][..], Vec::as_slice);
+        let inputs: Vec<Hash> = slots.iter().flatten().map(|slot| slot.blob.hash).collect();
+        let (load, trains) = (owned.load, step == owned.next);
+        if trains {
+            owned.next = step + 1;
+        } else {
+            owned.handing = step + 1;
+        }
+        let read: Vec<Hash> = inputs.iter().copied().chain(feedback).collect();
+        for hash in &read {
+            self.blobs.hold(*hash);
+        }
+        self.training.insert((load, step), read);
+        self.push(if trains {
+            Output::Train { row, load, step, inputs, feedback, emit, checkpoint }
+        } else {
+            Output::Refresh { row, load, step, inputs, feedback }
+        });
+    }
+
+    /// Whether the next step of `row` has what it reads, room for its outputs, and no reason to
+    /// wait.
+    fn can_train(&self, row: RowId, owned: &Owned) -> bool {
+        let next = owned.next;
+        if next >= self.plan.end(row) || !self.has_table(row, owned, next) {
+            return false;
+        }
+        let begins = self.plan.is_boundary(next);
+        let refreshed = self.plan.is_refreshed(row);
+        if refreshed && begins && owned.handed < next {
+            return false;
+        }
+        let fed = self.plan.inputs(row).is_empty()
+            || owned.inputs.get(&next).is_some_and(|slots| {
+                slots.iter().all(|slot| slot.as_ref().is_some_and(|slot| slot.here))
+            });
+        let room = self.has_room(row, next) && (refreshed || self.has_room_to_keep(row, next));
+        // Between two chapters a row that shall move waits for the steps in flight, then moves.
+        let target = self.targets.as_ref().and_then(|targets| targets.get(usize::from(row.0)));
+        let moves = begins && target.is_some_and(|&target| self.should_give(target, self.now));
+        fed && room && !moves
+    }
+
+    /// Whether `row` has ended a chapter and can hand on its next step.
+    fn can_refresh(&self, row: RowId, owned: &Owned) -> bool {
+        self.plan.is_refreshed(row)
+            && owned.next == owned.done
+            && owned.handing < owned.done
+            && self.plan.is_boundary(owned.done)
+            && self.has_room_to_keep(row, owned.handing)
+    }
+
+    pub(crate) fn on_trained(
+        &mut self,
+        row: RowId,
+        load: u64,
+        step: u64,
+        batch: Option<BlobRef>,
+        checkpoint: Option<(BlobRef, u64)>,
+    ) {
+        let fresh = [batch, checkpoint.map(|(blob, _)| blob)];
+        if !self.take_in(row, load, step, fresh.into_iter().flatten()) {
+            return;
+        }
+        if self.plan.is_by_chapter() {
+            return self.on_column_trained((row, load, step), batch, checkpoint);
+        }
+        let Some(owned) = self.owned.get_mut(&row) else { return };
+        owned.done = step + 1;
+        if let Some(blob) = batch {
+            self.offer(row, step, blob);
+        }
+        if let Some((blob, loss_micro)) = checkpoint {
+            let checkpoint = Checkpoint { row, step: step + 1, blob, by: self.me, loss_micro };
+            self.archive_own(checkpoint);
+            self.say(Message::Checkpoints(vec![checkpoint]));
+        }
+        if !self.plan.is_refreshed(row) {
+            if let Some(owned) = self.owned.get_mut(&row) {
+                owned.handing = step + 1;
+            }
+            self.handed_on(row, step);
+        }
+    }
+
+    pub(crate) fn on_refreshed(&mut self, row: RowId, load: u64, step: u64, batch: BlobRef) {
+        if !self.take_in(row, load, step, [batch]) {
+            return;
+        }
+        if self.plan.is_by_chapter() {
+            self.on_column_refreshed((row, load, step), batch);
+        } else {
+            self.offer(row, step, batch);
+            self.handed_on(row, step);
+        }
+    }
+
+    /// The trainer has made `fresh` of a step. Returns whether that is of any use: it was not when
+    /// the row has been loaded anew since, or is somebody else's.
+    fn take_in(
+        &mut self,
+        row: RowId,
+        load: u64,
+        step: u64,
+        fresh: impl IntoIterator<Item = BlobRef, IntoIter: Clone>,
+    ) -> bool {
+        let fresh = fresh.into_iter();
+        for blob in fresh.clone() {
+            self.blobs.hold(blob.hash);
+        }
+        self.end_step(load, step);
+        let is_current = self.owned.get(&row).is_some_and(|owned| owned.load == load)
+            || self.columns.values().any(|column| column.load == load);
+        if !is_current {
+            fresh.for_each(|blob| self.release(blob.hash));
+        }
+        is_current
+    }
+
+    /// Nothing of `step` is left to do: what it read is not needed any more.
+    fn handed_on(&mut self, row: RowId, step: u64) {
+        if let Some(owned) = self.owned.get_mut(&row) {
+            owned.handed = step + 1;
+        }
+        self.discard_inputs(row, step + 1);
+        if step + 1 == self.plan.steps {
+            self.close_row(row);
+        }
+    }
+
+    /// What `step` reads was no good: whoever offered it is to blame, and it is asked for again.
+    /// Steps in flight behind it are refused because of it, whatever they read. A step that was
+    /// trained and cannot be refreshed has been trained with it: the row is taken up anew.
+    pub(crate) fn on_refused(&mut self, row: RowId, load: u64, step: u64) {
+        self.end_step(load, step);
+        if self.plan.is_by_chapter() {
+            return self.on_column_refused(load);
+        }
+        let Some(owned) = self.owned.get_mut(&row).filter(|owned| owned.load == load) else {
+            return;
+        };
+        if step < owned.done {
+            owned.next = owned.done;
+            owned.handing = owned.handed;
+            owned.phase = Phase::Seeking;
+            return;
+        }
+        owned.next = owned.next.min(step);
+        if step != owned.done {
+            return;
+        }
+        owned.wanted = None;
+        let slots: Vec<Slot> = owned.inputs.remove(&step).into_iter().flatten().flatten().collect();
+        for slot in slots {
+            if slot.here {
+                self.release(slot.blob.hash);
+            }
+            for holder in slot.holders {
+                self.blame(holder, "an activation batch of the wrong shape");
+            }
+        }
+        self.refuse_table(row, step);
+    }
+
+    /// The trainer has answered a step; what it read is not needed for that any more.
+    fn end_step(&mut self, load: u64, step: u64) {
+        for hash in self.training.remove(&(load, step)).unwrap_or_default() {
+            self.release(hash);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, VecDeque};
+
+    use super::*;
+    use crate::{Config, Input, LayerPlan, NodeId, Placement, Plan, Role, Time};
+
+    fn plan() -> Plan {
+        let layer = LayerPlan { shards: 1, step_cost: 10 };
+        Plan {
+            run: Hash([0; 32]),
+            layers: vec![layer.clone(), layer.clone(), layer],
+            steps: 8,
+            epoch_steps: 8,
+            chapter_steps: 2,
+            placement: Placement::SingleLayer,
+            feedback: true,
+            refreshed: true,
+        }
+    }
+
+    /// One peer alone, whose trainer does everything, but refuses the first job that `refuses`;
+    /// returns its jobs.
+    fn alone(refuses: impl Fn(&Output) -> bool) -> Vec<Output> {
+        let mut state =
+            State::new(NodeId([1; 32]), Role::Worker, plan(), Config::default(), Time(0));
+        let (mut jobs, mut refused, mut done) = (Vec::new(), false, BTreeMap::new());
+        for turn in 0..200 {
+            let mut inputs = VecDeque::from([Input::Wakeup]);
+            while let Some(input) = inputs.pop_front() {
+                for output in state.handle(input, Time(turn * 100)) {
+                    let refuse = !refused && refuses(&output);
+                    refused |= refuse;
+                    inputs.extend(answer(&output, refuse, &mut done));
+                    if matches!(
+                        output,
+                        Output::Train { .. } | Output::Refresh { .. } | Output::Load { .. }
+                    ) {
+                        jobs.push(output);
+                    }
+                }
+            }
+        }
+        assert!(state.snapshot().complete, "{jobs:?}");
+        jobs
+    }
+
+    /// What the trainer says, who has done so many steps of each row.
+    fn answer(output: &Output, refuse: bool, done: &mut BTreeMap<RowId, u64>) -> Option<Input> {
+        let blob = |row: RowId, step: u64, purpose: u8| {
+            let bytes = [row.0.to_le_bytes()[0], step.to_le_bytes()[0], purpose];
+            BlobRef { hash: Hash::of(&bytes), size: 3 }
+        };
+        if let Output::Load { row, load, step, .. } = *output {
+            done.insert(row, step);
+            return Some(Input::Loaded { row, load, ok: true });
+        }
+        if let Output::Refresh { row, load, step, .. } = *output {
+            let batch = blob(row, step, 2);
+            return Some(match refuse {
+                true => Input::Refused { row, load, step },
+                false => Input::Refreshed { row, load, step, batch },
+            });
+        }
+        let Output::Train { row, load, step, checkpoint, .. } = *output else { return None };
+        if refuse || done.get(&row) != Some(&step) {
+            return Some(Input::Refused { row, load, step });
+        }
+        done.insert(row, step + 1);
+        let checkpoint = checkpoint.then(|| (blob(row, step + 1, 1), 0));
+        Some(Input::Trained { row, load, step, batch: None, checkpoint })
+    }
+
+    /// Loads of the lowest row, by step.
+    fn loads(jobs: &[Output]) -> Vec<u64> {
+        let load = |job: &Output| {
+            let Output::Load { row: RowId(0), step, .. } = *job else { return None };
+            Some(step)
+        };
+        jobs.iter().filter_map(load).collect()
+    }
+
+    #[test]
+    fn a_chapter_is_trained_then_handed_on() {
+        let jobs = alone(|_| false);
+        let lowest = jobs.iter().filter_map(|job| {
+            if let Output::Refresh { row: RowId(0), step, .. } = *job {
+                return Some((step, true));
+            }
+            let Output::Train { row: RowId(0), step, emit, .. } = *job else { return None };
+            Some((step, emit))
+        });
+        let half = |from| [(from, false), (from + 1, false), (from, true), (from + 1, true)];
+        assert_eq!(lowest.collect::<Vec<_>>(), [half(0), half(2), half(4), half(6)].concat());
+        let top = |job: &Output| matches!(job, Output::Refresh { row: RowId(2), .. });
+        assert!(!jobs.iter().any(top), "nobody reads the feedback row");
+    }
+
+    #[test]
+    fn tables_come_after_their_delay_and_the_last_one_ends_their_row() {
+        let jobs = alone(|_| false);
+        let tables = jobs.iter().filter_map(|job| {
+            let Output::Train { row: RowId(0), step, feedback, .. } = *job else { return None };
+            Some((step, feedback))
+        });
+        let first = tables.clone().find(|(_, table)| table.is_some());
+        let tables: Vec<_> = tables.filter_map(|(_, table)| table).collect();
+        assert_eq!((first.map(|(step, _)| step), tables.len()), (Some(4), 4));
+        assert!(tables[0] == tables[1] && tables[1] != tables[2] && tables[2] == tables[3]);
+        let beyond = |job: &Output| matches!(job, Output::Train { row: RowId(2), step: 4.., .. });
+        assert!(!jobs.iter().any(beyond), "nobody reads a table after four steps");
+    }
+
+    #[test]
+    fn a_row_that_cannot_hand_on_its_chapter_trains_it_again() {
+        let jobs = alone(|job| matches!(job, Output::Refresh { row: RowId(0), step: 3, .. }));
+        assert_eq!(loads(&jobs), [0, 2]);
+    }
+
+    #[test]
+    fn a_table_that_is_refused_is_made_again() {
+        let jobs = alone(|job| matches!(job, Output::Train { row: RowId(0), step: 4, .. }));
+        let made =
+            jobs.iter().filter(|job| matches!(job, Output::Train { row: RowId(2), step: 1, .. }));
+        // The rows below go back with the feedback row, for its batches.
+        assert_eq!((made.count(), loads(&jobs)), (2, vec![0, 0]));
+    }
+}
