@@ -83,9 +83,9 @@ impl Archive {
         }
     }
 
-    /// Whether some row's checkpoint after `step` steps was tried and was none.
-    pub(crate) fn shuns(&self, step: u64) -> bool {
-        self.unusable.iter().any(|(_, at, _)| *at == step)
+    /// Whether some row's checkpoint after `step` steps or more was tried and was none.
+    pub(crate) fn shuns_from(&self, step: u64) -> bool {
+        self.unusable.iter().any(|(_, at, _)| *at >= step)
     }
 
     /// What was no checkpoint of `row` may be tried again.

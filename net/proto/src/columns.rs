@@ -121,8 +121,10 @@ impl State {
         let Some(column) = self.columns.get_mut(&chapter).filter(|it| !it.is_loaded()) else {
             return;
         };
-        let beyond =
-            |row: &RowId| self.starts.get(usize::from(row.0)).is_some_and(|&at| at > start);
+        let beyond = |row: &RowId| {
+            start >= self.plan.end(*row)
+                || self.starts.get(usize::from(row.0)).is_some_and(|&at| at > start)
+        };
         let from = usize::from(column.row.0);
         match self.plan.rows().skip(from).find(|row| !beyond(row)) {
             Some(row) => column.row = row,

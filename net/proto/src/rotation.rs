@@ -4,6 +4,8 @@
 //! fastest first: so a slow peer takes fewer. If all have one and the lowest is nobody's, whoever
 //! is furthest ahead does it, because it waits for it. All who know the same name the same peer.
 
+use std::collections::BTreeSet;
+
 use crate::{Message, NodeId, Notice, Role, RowId, Time, Turn, assign::Candidate, state::State};
 
 impl State {
@@ -46,7 +48,7 @@ impl State {
                 taker.is_some_and(|it| it == self.me || self.is_late(**chapter, now))
             })
             .map(|(&chapter, _)| chapter);
-        let due: Vec<u64> = due.chain(self.done_again()).collect();
+        let due: BTreeSet<u64> = due.chain(self.done_again()).collect();
         let turn = |chapter| Turn { chapter, term: self.turns.next_term(chapter), owner: self.me };
         let mine: Vec<Turn> = due.into_iter().map(turn).collect();
         if !mine.is_empty() {
@@ -69,9 +71,9 @@ impl State {
     /// made of it and needs it.
     fn done_again(&self) -> Option<u64> {
         let chapter = self.open_chapters().start;
-        let mine = self.columns.keys().next().is_some_and(|lowest| *lowest > chapter);
-        (mine && self.is_taken(chapter) && self.archive.shuns(self.plan.chapter_start(chapter + 1)))
-            .then_some(chapter)
+        let waits = self.columns.keys().next().is_some_and(|lowest| *lowest > chapter);
+        let end = self.plan.chapter_start(chapter + 1);
+        (waits && self.archive.shuns_from(end)).then_some(chapter)
     }
 
     /// Whether somebody who is here owns `chapter`.

@@ -103,20 +103,23 @@ impl State {
     ///
     /// Computed from the top, because a row may not start beyond what its readers need; a reader
     /// without a living owner needs what it would itself start from. The feedback row is read by
-    /// the lowest: where a table is missing that they will need, it goes back, and all is computed
-    /// again; when none is missing to the end, there is nothing left for it to do.
+    /// the lowest: where none is missing to the end, there is nothing left for it to do; where one
+    /// is that they will need, it goes back, and all is computed again.
     pub(crate) fn start_points(&self) -> Vec<u64> {
         let Some(feedback) = self.plan.feedback_row() else {
             return self.starts_with(0);
         };
+        let over = self.starts_with(self.plan.steps);
+        if self.missing_table(&over).is_none() {
+            return over;
+        }
         let best = |limit| self.archive.best(feedback, limit).map_or(0, |it| it.checkpoint.step);
         let mut at = best(u64::MAX);
         loop {
             let starts = self.starts_with(at);
             match self.missing_table(&starts) {
                 Some(step) if step <= at => at = best(step - 1),
-                Some(_) => return starts,
-                None => return self.starts_with(self.plan.steps),
+                _ => return starts,
             }
         }
     }
