@@ -66,7 +66,7 @@ impl Sequential {
     /// # Errors
     /// If a loss is not finite.
     pub fn chapter(&mut self, chapter: u64, workers: &dyn Workers) -> Result<Vec<f64>, Diverged> {
-        let steps = self.plan.chapter_start(chapter)..self.plan.chapter_end(chapter);
+        let steps = self.plan.chapter_start(chapter)..self.plan.chapter_start(chapter + 1);
         let count = steps.end - steps.start;
         let mut losses = Losses(vec![0.0; self.network.rows().len()]);
         let end = steps.end;

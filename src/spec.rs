@@ -127,7 +127,7 @@ impl Spec {
         let in_range = (1..=MAX_EPOCHS).contains(&spec.epochs)
             && (1..=network.steps_per_epoch).contains(&spec.chapter_steps)
             && network.steps == spec.epochs.saturating_mul(network.steps_per_epoch)
-            && network.rows().len() <= MAX_ROWS
+            && network.rows().len() + usize::from(network.feedback_row().is_some()) <= MAX_ROWS
             && weights(network) <= MAX_WEIGHTS;
         if in_range { Ok(spec) } else { Err(ForeignSpecError::Range) }
     }
@@ -140,14 +140,15 @@ impl Spec {
     /// The run as the decisions see it.
     pub fn plan(&self) -> Plan {
         let network = &self.network;
-        let rows = network.rows();
-        let layers = rows.iter().filter(|row| row.shard == 0).map(|&row| LayerPlan {
+        let first = network.rows().into_iter().filter(|row| row.shard == 0);
+        let layers = first.map(|row| LayerPlan {
             shards: network.shards as u16,
             step_cost: (network.step_macs(row) / 1000).max(1),
         });
+        let feedback = network.feedback_row().map(|_| LayerPlan { shards: 1, step_cost: 1 });
         Plan {
             run: self.run_id(),
-            layers: layers.collect(),
+            layers: layers.chain(feedback).collect(),
             steps: network.steps,
             epoch_steps: network.steps_per_epoch,
             chapter_steps: self.chapter_steps,

@@ -11,21 +11,22 @@ use ffp2p::{
     checkpoint,
     config::{Checked, SpecArgs},
     course::Course,
-    ff::{Activations, FirstInput, Inline, Network, Row, RowState, concat, decode, encode},
+    ff::{Activations, FirstInput, Inline, NetworkSpec, Row, RowState, concat, decode, encode},
+    sequential::Sequential,
 };
 use ffp2p_proto::{
-    Hash, RowId,
+    Hash, Placement, RowId,
     sim::{Chance, Fault, Mathematics, Scenario, When, World},
 };
 
 /// Seeds without one in the environment.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 60;
 
 /// Lines of the trace of a failed run to show.
 const LINES: usize = 400;
 
 /// A run of 36 steps of three layers.
-fn tiny() -> Checked {
+fn tiny(negatives: &str, activations: &str) -> Checked {
     let args = SpecArgs {
         data: Some("digits:240+20".to_owned()),
         layers: Some(vec![784, 8, 6, 6]),
@@ -33,6 +34,8 @@ fn tiny() -> Checked {
         batch_size: Some(20),
         chapter_steps: Some(4),
         shards: Some(2),
+        negatives: Some(negatives.to_owned()),
+        activations: Some(activations.to_owned()),
         ..SpecArgs::default()
     };
     args.check().unwrap()
@@ -42,33 +45,53 @@ fn tiny() -> Checked {
 #[derive(Debug)]
 struct Real {
     course: RefCell<Course>,
+    spec: NetworkSpec,
     places: Vec<Row>,
-    /// What the first layer reads in each step, once drawn.
-    inputs: RefCell<BTreeMap<u64, FirstInput>>,
+    /// What the first layer reads in each step with each table, once drawn.
+    inputs: RefCell<BTreeMap<(u64, Vec<u8>), FirstInput>>,
 }
 
 impl Real {
     fn new(checked: &Checked) -> Self {
         let course = Course::new(checked, 1).unwrap();
-        let places = course.network().rows();
-        Self { course: RefCell::new(course), places, inputs: RefCell::default() }
+        let spec = course.network().clone();
+        let places = spec.rows().into_iter().chain(spec.feedback_row()).collect();
+        Self { course: RefCell::new(course), spec, places, inputs: RefCell::default() }
     }
 
-    fn input(&self, step: u64) -> FirstInput {
-        let draw = || self.course.borrow_mut().first_input(step, None);
-        self.inputs.borrow_mut().entry(step).or_insert_with(draw).clone()
+    fn images(&self, step: u64, feedback: Option<&[u8]>) -> FirstInput {
+        let mut course = self.course.borrow_mut();
+        let samples = course.samples();
+        let draw = || {
+            let read = |bytes| checkpoint::decode_table(bytes, &self.spec, samples).unwrap();
+            course.first_input(step, feedback.map(read).as_ref())
+        };
+        let key = (step, feedback.unwrap_or_default().to_vec());
+        self.inputs.borrow_mut().entry(key).or_insert_with(draw).clone()
     }
 
-    fn state(&self, row: RowId, bytes: &[u8]) -> RowState {
-        let place = self.places[usize::from(row.0)];
-        checkpoint::decode(bytes, self.course.borrow().network(), place).unwrap()
+    fn below(&self, place: Row, inputs: &[&[u8]]) -> Activations {
+        let below = Row { layer: place.layer - 1, shard: 0 };
+        let read = |bytes: &&[u8]| decode(bytes, &self.spec, below).unwrap();
+        concat(&inputs.iter().map(read).collect::<Vec<Activations>>())
+    }
+
+    fn state(&self, place: Row, bytes: &[u8]) -> RowState {
+        checkpoint::decode(bytes, &self.spec, place).unwrap()
+    }
+
+    fn is_feedback(&self, place: Row) -> bool {
+        self.spec.feedback_row() == Some(place)
     }
 }
 
 impl Mathematics for Real {
     fn initial(&self, row: RowId) -> Vec<u8> {
-        let (course, place) = (self.course.borrow(), self.places[usize::from(row.0)]);
-        checkpoint::encode(&RowState::init(course.network(), place), course.network(), place)
+        let place = self.places[usize::from(row.0)];
+        if self.is_feedback(place) {
+            return checkpoint::encode_table(&self.course.borrow().first_table(), &self.spec);
+        }
+        checkpoint::encode(&RowState::init(&self.spec, place), &self.spec, place)
     }
 
     fn train(
@@ -77,49 +100,64 @@ impl Mathematics for Real {
         step: u64,
         state: &[u8],
         inputs: &[&[u8]],
-        _feedback: Option<&[u8]>,
+        feedback: Option<&[u8]>,
     ) -> (Vec<u8>, Vec<u8>) {
-        let (mut state, input) = (self.state(row, state), self.input(step));
-        let (course, place) = (self.course.borrow(), self.places[usize::from(row.0)]);
-        let spec = course.network();
+        let (spec, place) = (&self.spec, self.places[usize::from(row.0)]);
+        if self.is_feedback(place) {
+            let mut course = self.course.borrow_mut();
+            let mut table = checkpoint::decode_table(state, spec, course.samples()).unwrap();
+            course.draw_wrong_labels(&mut table, &self.below(place, inputs).logits);
+            return (checkpoint::encode_table(&table, spec), vec![0]);
+        }
+        let mut state = self.state(place, state);
         let (handed_on, _) = if place.layer == 0 {
-            state.train_first(spec, place, &input, &Inline)
+            state.train_first(spec, place, &self.images(step, feedback), &Inline)
         } else {
-            let below = Row { layer: place.layer - 1, shard: 0 };
-            let read = |bytes: &&[u8]| decode(bytes, spec, below);
-            let shards: Vec<Activations> = inputs.iter().map(|it| read(it).unwrap()).collect();
-            state.train(spec, place, &concat(&shards), &input.labels, &Inline)
+            let labels = self.course.borrow_mut().labels(step);
+            state.train(spec, place, &self.below(place, inputs), &labels, &Inline)
         };
         (checkpoint::encode(&state, spec, place), encode(&handed_on, spec, place))
     }
 
     fn refresh(
         &self,
-        _row: RowId,
-        _step: u64,
-        _state: &[u8],
-        _inputs: &[&[u8]],
-        _feedback: Option<&[u8]>,
+        row: RowId,
+        step: u64,
+        state: &[u8],
+        inputs: &[&[u8]],
+        feedback: Option<&[u8]>,
     ) -> Vec<u8> {
-        unimplemented!("no plan of a real spec is refreshed yet")
+        let (spec, place) = (&self.spec, self.places[usize::from(row.0)]);
+        let mut state = self.state(place, state);
+        let handed_on = if place.layer == 0 {
+            state.hand_on_first(spec, place, step, &self.images(step, feedback), &Inline)
+        } else {
+            state.hand_on(spec, place, step, &self.below(place, inputs), &Inline)
+        };
+        encode(&handed_on, spec, place)
     }
 
     fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool {
         let place = self.places[usize::from(row.0)];
-        let state = checkpoint::decode(state, self.course.borrow().network(), place);
+        if self.is_feedback(place) {
+            let samples = self.course.borrow().samples();
+            let table = checkpoint::decode_table(state, &self.spec, samples);
+            return table.is_ok_and(|table| table.step() == step);
+        }
+        let state = checkpoint::decode(state, &self.spec, place);
         state.is_ok_and(|state| state.step == step)
     }
 }
 
 /// The rows' last checkpoints when the network is trained in one piece.
 fn alone(checked: &Checked) -> Vec<Hash> {
-    let mut course = Course::new(checked, 1).unwrap();
-    let spec = &checked.spec.network;
-    let mut network = Network::init(spec.clone());
-    for step in 0..spec.steps {
-        network.train_step(&course.first_input(step, None), &Inline);
+    let course = Course::new(checked, 1).unwrap();
+    let mut run = Sequential::new(checked.spec.clone(), course);
+    for chapter in 0..checked.spec.plan().chapters() {
+        run.chapter(chapter, &Inline).unwrap();
     }
-    let rows = spec.rows().into_iter().zip(network.rows());
+    let spec = &checked.spec.network;
+    let rows = spec.rows().into_iter().zip(run.network().rows());
     rows.map(|(row, state)| Hash::of(&checkpoint::encode(state, spec, row))).collect()
 }
 
@@ -147,19 +185,33 @@ fn scenario(seed: u64, checked: &Checked, mathematics: &Rc<Real>) -> Scenario {
         .then(When::After(chance.below(8_000)), Fault::Heal)
 }
 
+/// What placements may not change: each with its reference and its mathematics.
+fn variants() -> Vec<(Checked, Hash, Rc<Real>)> {
+    let kinds = [("random", "online"), ("adaptive", "online"), ("random", "refreshed")];
+    let kinds = kinds.into_iter().chain([("adaptive", "refreshed")]);
+    let variant = |(negatives, activations)| {
+        let checked = tiny(negatives, activations);
+        let model = ffp2p_proto::sim::model_hash(&alone(&checked));
+        let mathematics = Rc::new(Real::new(&checked));
+        (checked, model, mathematics)
+    };
+    kinds.map(variant).collect()
+}
+
 #[test]
 fn real_training_survives_every_fault() {
-    let checked = tiny();
-    let (right, mathematics) = (alone(&checked), Rc::new(Real::new(&checked)));
-    let model = ffp2p_proto::sim::model_hash(&right);
+    let variants = variants();
+    let placements = [Placement::SingleLayer, Placement::AllLayers, Placement::Sequential];
     let only = std::env::var("SEED").ok().and_then(|text| text.parse::<u64>().ok());
     for seed in only.map_or(0..SEEDS, |seed| seed..seed + 1) {
         let lines = only.map(|_| LINES);
-        let world = World::new(scenario(seed, &checked, &mathematics), lines);
-        let report = world.run().unwrap_or_else(|failure| {
+        let (checked, model, mathematics) = &variants[(seed % 4) as usize];
+        let mut scenario = scenario(seed, checked, mathematics);
+        scenario.plan.placement = placements[(seed / 4 % 3) as usize];
+        let report = World::new(scenario, lines).run().unwrap_or_else(|failure| {
             let lines = failure.lines.join("\n");
             panic!("{lines}\n{failure}\nreplay: SEED={seed} cargo test --test rehearsal")
         });
-        assert_eq!(report.model, model, "SEED={seed}");
+        assert_eq!(report.model, *model, "SEED={seed}");
     }
 }

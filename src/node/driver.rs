@@ -210,22 +210,15 @@ impl Node {
                 let checkpoint = checkpoint.map(|hash| self.blob(hash));
                 self.command(Command::Load { row, load, checkpoint })?;
             }
-            Output::Train { row, load, step, inputs, emit, checkpoint, .. } => {
-                let inputs = inputs.into_iter().map(|hash| self.blob(hash)).collect();
-                let feedback = None;
-                self.command(Command::Train {
-                    row,
-                    load,
-                    step,
-                    inputs,
-                    feedback,
-                    emit,
-                    checkpoint,
-                })?;
+            Output::Train { row, load, step, inputs, feedback, emit, checkpoint } => {
+                let (inputs, feedback) = self.reads(inputs, feedback);
+                let command =
+                    Command::Train { row, load, step, inputs, feedback, emit, checkpoint };
+                self.command(command)?;
             }
-            // No plan is refreshed yet: `Spec::plan`.
-            Output::Refresh { row, step, .. } => {
-                tracing::error!(%row, step, "a step is to be refreshed");
+            Output::Refresh { row, load, step, inputs, feedback } => {
+                let (inputs, feedback) = self.reads(inputs, feedback);
+                self.command(Command::Refresh { row, load, step, inputs, feedback })?;
             }
             Output::Unload { row } => self.command(Command::Unload { row })?,
             Output::Fetch { blob, from } => self.net.fetch(blob, from),
@@ -236,6 +229,12 @@ impl Node {
             Output::Finished => self.finished = true,
         }
         Ok(())
+    }
+
+    /// What a step reads: batches, and a table of wrong labels.
+    fn reads(&self, inputs: Vec<Hash>, feedback: Option<Hash>) -> (Vec<Bytes>, Option<Bytes>) {
+        let inputs = inputs.into_iter().map(|hash| self.blob(hash)).collect();
+        (inputs, feedback.map(|hash| self.blob(hash)))
     }
 
     /// A blob that the decisions hold. An empty one stands for what should not happen, and is
@@ -256,6 +255,10 @@ impl Node {
             Done::Loaded { row, load, ok } => Input::Loaded { row, load, ok },
             Done::Refused { row, load, step } => Input::Refused { row, load, step },
             Done::Speed(speed) => Input::Speed(speed),
+            Done::Refreshed { row, load, step, batch: (batch, bytes) } => {
+                self.store.insert(batch.hash, bytes);
+                Input::Refreshed { row, load, step, batch }
+            }
             Done::Diverged { row, step } => return Err(Diverged { row: row.0, step }.into()),
             Done::Trained { row, load, step, batch, checkpoint } => {
                 self.tell_step(row, load, step);
@@ -282,7 +285,8 @@ impl Node {
             let seconds = self.started.elapsed().as_secs_f64();
             self.view.show(&Event::Training { row: row.0, step, seconds });
         }
-        if self.taken.insert(row, load) != Some(load) {
+        let is_model = usize::from(row.0) < self.spec.network.rows().len();
+        if is_model && self.taken.insert(row, load) != Some(load) {
             self.view.show(&Event::Taken { row: row.0, step });
         }
     }
@@ -332,7 +336,7 @@ impl Node {
                     seconds: self.started.elapsed().as_secs_f64(),
                     bytes_in: traffic.bytes_in,
                     bytes_out: traffic.bytes_out,
-                    trained: self.chapters.clone(),
+                    trained: self.chapters[..self.spec.network.rows().len()].to_vec(),
                 });
                 self.handle(Input::Wakeup)
             }

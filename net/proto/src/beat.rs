@@ -97,7 +97,8 @@ impl State {
         match learned {
             Learned::New => {
                 let chapter = self.plan.chapter_ending(checkpoint.step);
-                if self.ledger.learn(checkpoint.row, chapter, checkpoint.by) {
+                let is_model = self.plan.feedback_row() != Some(checkpoint.row);
+                if is_model && self.ledger.learn(checkpoint.row, chapter, checkpoint.by) {
                     self.notify(Notice::Chapter(checkpoint));
                 }
                 self.trim();

@@ -139,22 +139,22 @@ impl State {
         if self.role != Role::Worker {
             return Vec::new();
         }
-        let (wanted, takers) = (self.wanted_holders(), self.takers().collect::<Vec<_>>());
+        let (wanted, takers) = (self.wanted_holders(), self.takers().collect::<Vec<NodeId>>());
         let latest = self.plan.model_rows().filter_map(|row| self.archive.latest(row));
         let facts = latest.chain(self.tables_at_least(self.tables_from));
         let mine = facts.filter(|fact| {
             let row = fact.checkpoint.row;
-            let mut others = takers.clone();
-            let mut missing = wanted.saturating_sub(fact.holders.len());
+            let cut = self.plan.is_by_chapter() && self.is_cut_off(&fact.holders);
+            let (missing, mut others) = if cut {
+                // A copy makes it reachable for those who cannot reach its maker; for that, there
+                // is always room.
+                let workers = self.members.workers().map(|(id, _)| id).chain([self.me]);
+                let able = workers.filter(|id| !self.is_cut_from(*id, &fact.holders));
+                (1, able.collect())
+            } else {
+                (wanted.saturating_sub(fact.holders.len()), takers.clone())
+            };
             others.retain(|id| !fact.holders.contains(id));
-            if self.plan.is_by_chapter() && self.is_cut_off(&fact.holders) {
-                // Whoever takes a copy makes it reachable for those who cannot reach its maker.
-                missing = missing.max(1);
-                others.retain(|id| !self.is_cut_from(*id, &fact.holders));
-            }
-            if missing == 0 {
-                return false;
-            }
             others.sort_by_cached_key(|id| rank(row, *id));
             others.iter().take(missing).any(|id| *id == self.me)
         });

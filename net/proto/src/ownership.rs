@@ -39,7 +39,9 @@ impl State {
     fn on_lease(&mut self, lease: Lease, now: Time) {
         self.targets = None;
         self.progress.insert(lease.row, lease.from.min(self.plan.steps));
-        self.notify(Notice::Owner(lease));
+        if self.plan.feedback_row() != Some(lease.row) {
+            self.notify(Notice::Owner(lease));
+        }
         if lease.owner == self.me {
             self.owned.entry(lease.row).or_insert_with(Owned::new);
         } else {
