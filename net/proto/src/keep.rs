@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     BlobRef, Checkpoint, Hash, MAX_CHECKPOINTS_PER_ROW, MAX_FETCHES, MAX_ROWS, NodeId, Output,
     Role, RowId,
+    archive::Fact,
     state::State,
     work::{Phase, Slot},
 };
@@ -141,7 +142,7 @@ impl State {
         }
         let (wanted, takers) = (self.wanted_holders(), self.takers().collect::<Vec<NodeId>>());
         let latest = self.plan.model_rows().filter_map(|row| self.archive.latest(row));
-        let facts = latest.chain(self.tables_at_least(self.tables_from));
+        let facts = latest.chain(self.tables_at_least(self.tables_from)).chain(self.cut_off());
         let mine = facts.filter(|fact| {
             let row = fact.checkpoint.row;
             let cut = self.plan.is_by_chapter() && self.is_cut_off(&fact.holders);
@@ -159,6 +160,17 @@ impl State {
             others.iter().take(missing).any(|id| *id == self.me)
         });
         mine.map(|fact| (fact.checkpoint.row, fact.checkpoint.step)).collect()
+    }
+
+    /// The checkpoints that an open chapter begins with and that somebody cannot reach, where
+    /// peers own chapters.
+    fn cut_off(&self) -> impl Iterator<Item = &Fact> {
+        let rows = self.plan.model_rows().filter(|_| self.plan.is_by_chapter());
+        let facts = rows.flat_map(|row| {
+            let start = self.starts[usize::from(row.0)];
+            self.archive.of(row).filter(move |fact| fact.checkpoint.step >= start)
+        });
+        facts.filter(|fact| self.is_cut_off(&fact.holders))
     }
 
     pub(crate) fn on_fetched(&mut self, hash: Hash) {
