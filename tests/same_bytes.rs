@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use support::{Node, model_of};
 
 /// A run of 60 steps in chapters of 5.
@@ -16,9 +18,8 @@ const SMALL: &[&str] = &[
     "--chapter-steps=5",
 ];
 
-/// Trains alone with one and two threads, and with one, two and four nodes; returns the model's
-/// hash.
-fn check(flags: &[&str]) -> String {
+/// Trains alone with one and two threads, and with one, two and four nodes.
+fn check(flags: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let meet = format!("--rendezvous={}", folder.path().display());
     let out = format!("--out={}", folder.path().join("model").display());
@@ -29,7 +30,6 @@ fn check(flags: &[&str]) -> String {
         let up = ["up", "--no-mdns", "-n", nodes, "--threads", threads, &meet, &out];
         assert_eq!(model_of(&[&up, &spec[..]].concat()), alone, "up -n {nodes}");
     }
-    alone
 }
 
 #[test]
@@ -57,13 +57,53 @@ fn u8_softmax_objective_of_moved_images() {
     check(&["--wire=u8", "--objective=softmax", "--shift=2", "--flip"]);
 }
 
-#[test]
-fn all_layers_and_a_hot_standby() {
-    let single = model_of(&[&["train", "--json"], SMALL].concat());
-    for placement in ["--placement=all-layers", "--placement=sequential"] {
-        assert_eq!(check(&["--wire=u8", placement]), single, "{placement}");
+/// A run of 36 steps in chapters of 4: long enough for tables of three layers ago.
+const SHORT: &[&str] = &[
+    "--data=digits:600+100",
+    "--layers=784,48,48,48",
+    "--epochs=3",
+    "--batch-size=50",
+    "--chapter-steps=4",
+];
+
+/// Trains alone, and with three nodes by every placement; returns the model's hash.
+fn check_placements(flags: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let meet = format!("--rendezvous={}", folder.path().display());
+    let out = format!("--out={}", folder.path().join("model").display());
+    let spec = [SHORT, &["--json"], flags].concat();
+    let alone = model_of(&[&["train"], &spec[..]].concat());
+    for placement in ["single-layer", "all-layers", "sequential"] {
+        let placement = format!("--placement={placement}");
+        let up = ["up", "--no-mdns", "-n", "3", "--threads", "1", &meet, &out, &placement];
+        assert_eq!(model_of(&[&up, &spec[..]].concat()), alone, "{placement} {flags:?}");
     }
-    check(&["--shards=2", "--placement=all-layers"]);
+    alone
+}
+
+/// Every kind of negatives and of activations makes its own model, in every placement.
+#[test]
+fn placements_with_the_goodness_objective() {
+    let mut models = BTreeSet::new();
+    for negatives in ["--negatives=adaptive", "--negatives=random", "--negatives=fixed"] {
+        for activations in ["--activations=online", "--activations=refreshed"] {
+            models.insert(check_placements(&[negatives, activations]));
+        }
+    }
+    assert_eq!(models.len(), 6);
+}
+
+#[test]
+fn placements_with_the_softmax_objective() {
+    for activations in ["--activations=online", "--activations=refreshed"] {
+        check_placements(&["--objective=softmax", activations]);
+    }
+}
+
+#[test]
+fn placements_with_shards_and_dropout() {
+    let flags = ["--negatives=adaptive", "--activations=refreshed", "--shards=2"];
+    check_placements(&[&flags[..], &["--dropout=0.1"]].concat());
 }
 
 /// Long enough that a node can join and another leave in the middle.
