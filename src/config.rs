@@ -22,7 +22,7 @@ mod tests;
 /// copy and to keep, beside the training between two of them, depends on this alone: a layer's
 /// width counts in both. So few cost 2 % (docs/RECOVERY.md), and a newcomer waits no longer for
 /// its first row.
-const USUAL_CHAPTER_SAMPLES: u64 = 12_000;
+const USUAL_CHAPTER_SAMPLES: u64 = 20_000;
 
 /// The widths of the default run behind its input, which is as wide as the data.
 const USUAL_LAYERS: [usize; 4] = [500; 4];
@@ -82,7 +82,7 @@ pub struct SpecArgs {
     /// Samples of a step [default: 100]
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
-    /// Steps between checkpoints [default: the largest divisor of an epoch up to 12000 samples]
+    /// Steps between checkpoints [default: the largest divisor of an epoch up to 20000 samples]
     #[arg(long, value_name = "N")]
     pub chapter_steps: Option<u64>,
     /// How cells go to peers: single-layer, all-layers or sequential [default: single-layer]
