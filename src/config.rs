@@ -20,7 +20,7 @@ mod tests;
 
 /// Without `--chapter-steps`, a chapter has at most this many samples. What a checkpoint costs to
 /// copy and to keep, beside the training between two of them, depends on this alone: a layer's
-/// width counts in both. So few cost 2 % (docs/RECOVERY.md), and a newcomer waits no longer for
+/// width counts in both. So few cost 3 % (docs/RECOVERY.md), and a newcomer waits no longer for
 /// its first row.
 const USUAL_CHAPTER_SAMPLES: u64 = 20_000;
 
