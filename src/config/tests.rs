@@ -78,11 +78,11 @@ fn flags_override_the_file() {
 
 #[test]
 fn chapters_divide_an_epoch_where_they_can() {
-    assert_eq!(usual_chapter(600, 100), 120);
-    assert_eq!(usual_chapter(937, 64), 187);
+    assert_eq!(usual_chapter(600, 100), 200);
+    assert_eq!(usual_chapter(937, 64), 312);
     assert_eq!(usual_chapter(4, 100), 4);
-    assert_eq!(usual_chapter(500, 100), 100);
-    assert_eq!(usual_chapter(601, 100), 120);
+    assert_eq!(usual_chapter(500, 100), 125);
+    assert_eq!(usual_chapter(601, 100), 200);
     assert_eq!(usual_chapter(3, 20_000), 1);
 }
 
