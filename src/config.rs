@@ -20,8 +20,8 @@ mod tests;
 
 /// Without `--chapter-steps`, a chapter has at most this many samples. What a checkpoint costs to
 /// copy and to keep, beside the training between two of them, depends on this alone: a layer's
-/// width counts in both. So few cost 3 % (docs/RECOVERY.md), and a newcomer never waits for
-/// more of them than that before it gets its first row.
+/// width counts in both. So few cost 3 % (docs/RECOVERY.md); a newcomer may have to wait for
+/// the end of one for its first row.
 const USUAL_CHAPTER_SAMPLES: u64 = 20_000;
 
 /// The widths of the default run behind its input, which is as wide as the data.
