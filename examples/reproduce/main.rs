@@ -1,0 +1,172 @@
+//! Trains a table of runs, several seeds each, and sets what they reach beside the paper's figures.
+//!
+//! Rule: what counts is the last epoch on the whole test set, chosen before the first step. Each
+//! finished run is one line of a file, so that an interrupted table goes on where it stopped.
+//!
+//! ```sh
+//! cargo run --release --example reproduce -- --data mnist=mnist:DIR --data cifar10=folder:PATH
+//! cargo run --release --example reproduce -- --table
+//! ```
+
+mod results;
+mod table;
+
+use std::{
+    error::Error,
+    path::PathBuf,
+    process::{Command, ExitCode},
+    time::Instant,
+};
+
+use clap::Parser;
+use ffp2p::{
+    config::{Checked, SpecArgs},
+    course::Course,
+    export::Model,
+    ff::{Inline, Objective},
+    sequential::Sequential,
+};
+use results::{Line, Results};
+use serde::Deserialize;
+
+/// Trains the runs of a table that have no result yet, one after the other, on one thread.
+#[derive(Debug, Parser)]
+struct Args {
+    /// The runs
+    #[arg(long, default_value = "examples/reproduce/runs.toml", value_name = "FILE")]
+    runs: PathBuf,
+    /// What was reached so far
+    #[arg(long, default_value = "docs/results.csv", value_name = "FILE")]
+    results: PathBuf,
+    /// The page to write
+    #[arg(long, default_value = "docs/RESULTS.md", value_name = "FILE")]
+    page: PathBuf,
+    /// Where a group's data lies, such as mnist=mnist:DIR
+    #[arg(long, value_name = "GROUP=SET")]
+    data: Vec<String>,
+    /// Train only the runs whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Train no more, only write the page
+    #[arg(long)]
+    table: bool,
+}
+
+/// The table as the file has it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Runs {
+    run: Vec<Run>,
+}
+
+/// One row of the table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Run {
+    /// What it is called in the page.
+    pub(crate) name: String,
+    /// Which data it is trained on.
+    pub(crate) group: String,
+    /// How many seeds, from 1.
+    pub(crate) seeds: u64,
+    /// What determines it, data and seed aside.
+    pub(crate) spec: SpecArgs,
+    /// The paper's figures, in words.
+    pub(crate) paper: String,
+    /// The best published figure of such a network, with its source.
+    pub(crate) best: String,
+}
+
+impl Run {
+    /// The run's spec as flags, for the page.
+    pub(crate) fn flags(&self) -> String {
+        self.spec.to_flags().join(" ")
+    }
+}
+
+fn main() -> ExitCode {
+    match work(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(args: &Args) -> Result<(), Box<dyn Error>> {
+    let text = std::fs::read_to_string(&args.runs)
+        .map_err(|error| format!("{}: {error}", args.runs.display()))?;
+    let runs: Runs = toml::from_str(&text)?;
+    let mut results = Results::read(&args.results)?;
+    if !args.table {
+        for run in runs.run.iter().filter(|run| is_asked_for(args, run)) {
+            train_seeds(args, run, &mut results)?;
+        }
+    }
+    std::fs::write(&args.page, table::page(&runs.run, &results))?;
+    Ok(())
+}
+
+fn is_asked_for(args: &Args, run: &Run) -> bool {
+    args.only.as_ref().is_none_or(|text| run.name.contains(text.as_str()))
+}
+
+/// Trains the seeds of a run that have no result.
+fn train_seeds(args: &Args, run: &Run, results: &mut Results) -> Result<(), Box<dyn Error>> {
+    let is_group = |pair: &&String| pair.split_once('=').is_some_and(|(it, _)| it == run.group);
+    let Some((_, set)) = args.data.iter().find(is_group).and_then(|pair| pair.split_once('='))
+    else {
+        eprintln!("{}: skipped, because there is no --data {}=SET", run.name, run.group);
+        return Ok(());
+    };
+    for seed in 1..=run.seeds {
+        if results.find(&run.group, &run.name, seed, &run.flags()).is_some() {
+            continue;
+        }
+        let mut spec = run.spec.clone();
+        (spec.data, spec.seed) = (Some(set.to_owned()), Some(seed));
+        let checked = spec.check()?;
+        eprintln!("{}, seed {seed}: {} epochs", run.name, checked.spec.epochs);
+        let line = train(run, seed, &checked)?;
+        eprintln!("{}, seed {seed}: {:.2} % softmax", run.name, line.softmax);
+        results.add(line)?;
+    }
+    Ok(())
+}
+
+/// Trains one run to its end.
+fn train(run: &Run, seed: u64, checked: &Checked) -> Result<Line, Box<dyn Error>> {
+    let begun = Instant::now();
+    let mut training = Sequential::new(checked.spec.clone(), Course::new(checked, 1)?);
+    for chapter in 0..checked.spec.plan().chapters() {
+        training.chapter(chapter, &Inline)?;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let (spec, network) = (checked.spec.clone(), training.into_network());
+    let model = Model { spec, network, ledger: Vec::new() };
+    let found = model.evaluate(&checked.data, usize::MAX, &Inline);
+    let other = match checked.spec.network.objective {
+        Objective::Goodness => found.goodness_correct,
+        Objective::Softmax => found.layers_correct.last().copied().unwrap_or(0),
+    };
+    let percent = |right: u32| 100.0 * f64::from(right) / f64::from(found.samples.max(1));
+    Ok(Line {
+        group: run.group.clone(),
+        run: run.name.clone(),
+        seed,
+        flags: run.flags(),
+        softmax: percent(found.softmax_correct),
+        other: percent(other),
+        seconds,
+        commit: commit(),
+        model: model.hash().to_string().chars().take(8).collect(),
+    })
+}
+
+/// The commit that this is built from, if that can be told.
+fn commit() -> String {
+    let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let text = output.ok().and_then(|output| String::from_utf8(output.stdout).ok());
+    text.map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned())
+}
