@@ -101,9 +101,7 @@ impl Node {
         if self.model.is_some() {
             return;
         }
-        let mut snapshot = self.state.snapshot();
-        // The feedback row is no part of the model.
-        snapshot.rows.truncate(self.spec.network.rows().len());
+        let snapshot = self.state.snapshot();
         let slowest = snapshot.rows.iter().map(|row| row.done).min().unwrap_or(0);
         let (before, at) = std::mem::replace(&mut self.pace, (slowest, Instant::now()));
         let seconds = at.elapsed().as_secs_f64().max(1e-3);

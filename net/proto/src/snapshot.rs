@@ -37,7 +37,7 @@ pub struct RowView {
 pub struct Snapshot {
     /// This peer first, then the others.
     pub peers: Vec<PeerView>,
-    /// Bottom first.
+    /// Those of the model, bottom first.
     pub rows: Vec<RowView>,
     /// By epoch.
     pub scores: Vec<Score>,
@@ -67,7 +67,7 @@ impl State {
         });
         Snapshot {
             peers: std::iter::once(myself).chain(others).collect(),
-            rows: self.plan.rows().map(|row| self.row_view(row)).collect(),
+            rows: self.plan.model_rows().map(|row| self.row_view(row)).collect(),
             scores: self.scores.values().copied().collect(),
             ledger: self.ledger.spans(),
             complete: self.complete.is_some(),
