@@ -59,7 +59,10 @@ impl State {
     pub(crate) fn follow_turns(&mut self) {
         let open = self.open_chapters();
         self.turns.close(open.start);
-        let mine = |chapter: &u64| self.turns.owner(*chapter) == Some(self.me);
+        let again = self.done_again();
+        let mine = |chapter: &u64| {
+            self.turns.owner(*chapter) == Some(self.me) || again == Some(*chapter)
+        };
         let stays = |chapter: &u64| self.leaving.is_none() && mine(chapter);
         let due: Vec<u64> = open.clone().filter(stays).collect();
         let over: Vec<u64> =

@@ -4,8 +4,6 @@
 //! fastest first: so a slow peer takes fewer. If all have one and the lowest is nobody's, whoever
 //! is furthest ahead does it, because it waits for it. All who know the same name the same peer.
 
-use std::collections::BTreeSet;
-
 use crate::{Message, NodeId, Notice, Role, RowId, Time, Turn, assign::Candidate, state::State};
 
 impl State {
@@ -48,9 +46,8 @@ impl State {
                 taker.is_some_and(|it| it == self.me || self.is_late(**chapter, now))
             })
             .map(|(&chapter, _)| chapter);
-        let due: BTreeSet<u64> = due.chain(self.done_again()).collect();
         let turn = |chapter| Turn { chapter, term: self.turns.next_term(chapter), owner: self.me };
-        let mine: Vec<Turn> = due.into_iter().map(turn).collect();
+        let mine: Vec<Turn> = due.map(turn).collect();
         if !mine.is_empty() {
             self.merge_turns(&mine, now);
             self.follow_turns();
@@ -68,10 +65,11 @@ impl State {
     }
 
     /// A chapter that is over for others, but not for this peer, which could not read what they
-    /// made of it and needs it.
-    fn done_again(&self) -> Option<u64> {
+    /// made of it and needs it. It does it for itself, whoever owns it: another one may have to as
+    /// well, and must not be kept from it.
+    pub(crate) fn done_again(&self) -> Option<u64> {
         let chapter = self.open_chapters().start;
-        let waits = self.columns.keys().next().is_some_and(|lowest| *lowest > chapter);
+        let waits = self.columns.keys().any(|other| *other > chapter);
         let end = self.plan.chapter_start(chapter + 1);
         (waits && self.archive.shuns_from(end)).then_some(chapter)
     }
