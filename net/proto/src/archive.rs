@@ -1,7 +1,8 @@
 //! Which checkpoints exist, and who holds them.
 //!
 //! Rule: a checkpoint is a fact: any two honest ones of the same row and step are the same bytes,
-//! so the first one learned stands and one that differs is evidence against its bearer.
+//! so the first one learned stands and one that differs is evidence against its bearer. Only where
+//! each peer trains on data of its own there may be two, and an order decides ([`Archive::unseat`]).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -39,12 +40,31 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
+    /// Whether the bytes of `checkpoint` were tried and are none.
+    fn shuns(&self, checkpoint: &Checkpoint) -> bool {
+        let Checkpoint { row, blob, .. } = checkpoint;
+        self.unusable.iter().any(|(of, _, hash)| of == row && *hash == blob.hash)
+    }
+
+    /// Where each peer trains on data of its own, two of them may train one cell. Which of two
+    /// such checkpoints stands must not depend on who heard of which first: that of the smaller
+    /// peer, then that of the smaller hash. Forgets one that cannot stand against `checkpoint`,
+    /// and returns it.
+    pub(crate) fn unseat(&mut self, checkpoint: &Checkpoint) -> Option<Fact> {
+        let order = |it: &Checkpoint| (it.by, it.blob.hash);
+        let row = self.rows.get(&checkpoint.row)?;
+        let stands = row.get(&checkpoint.step)?.checkpoint;
+        let falls = stands.blob != checkpoint.blob && order(checkpoint) < order(&stands);
+        let is_built_on = row.range(checkpoint.step + 1..).next().is_some();
+        if !falls || is_built_on || self.shuns(checkpoint) {
+            return None;
+        }
+        self.rows.get_mut(&checkpoint.row)?.remove(&checkpoint.step)
+    }
+
     /// `holder` holds `checkpoint`.
     pub(crate) fn learn(&mut self, checkpoint: Checkpoint, holder: NodeId) -> Learned {
-        let is_unusable = |(row, _, hash): &(RowId, u64, Hash)| {
-            *row == checkpoint.row && *hash == checkpoint.blob.hash
-        };
-        if self.unusable.iter().any(is_unusable) {
+        if self.shuns(&checkpoint) {
             return Learned::Unusable;
         }
         let row = self.rows.entry(checkpoint.row).or_default();
@@ -95,9 +115,10 @@ impl Archive {
 
     /// `holder` holds exactly these of the checkpoints that matter.
     pub(crate) fn replace(&mut self, holder: NodeId, held: &[Checkpoint]) {
-        let stays: BTreeSet<_> = held.iter().map(|c| (c.row, c.step)).collect();
+        let stays: BTreeSet<_> = held.iter().map(|c| (c.row, c.step, c.blob.hash)).collect();
         self.forget(|fact| {
-            if !stays.contains(&(fact.checkpoint.row, fact.checkpoint.step)) {
+            let Checkpoint { row, step, blob, .. } = fact.checkpoint;
+            if !stays.contains(&(row, step, blob.hash)) {
                 fact.holders.remove(&holder);
             }
         });
@@ -224,6 +245,25 @@ mod tests {
         archive.learn(checkpoint(10, 1), A);
         assert_eq!(archive.learn(checkpoint(10, 9), B), Learned::Conflict);
         assert_eq!(archive.at(RowId(0), 10).map(|f| f.holders.len()), Some(1));
+    }
+
+    #[test]
+    fn of_two_trainers_the_smaller_stands_whoever_is_heard_first() {
+        let other = Checkpoint { by: B, ..checkpoint(10, 0) };
+        for order in [[checkpoint(10, 1), other], [other, checkpoint(10, 1)]] {
+            let mut archive = Archive::default();
+            for it in order {
+                archive.unseat(&it);
+                archive.learn(it, it.by);
+            }
+            let stands = archive.at(RowId(0), 10).map(|fact| fact.checkpoint);
+            assert_eq!(stands, Some(checkpoint(10, 1)));
+        }
+        let mut archive = Archive::default();
+        archive.learn(checkpoint(10, 1), A);
+        archive.distrust(RowId(0), 10);
+        archive.learn(other, B);
+        assert!(archive.unseat(&checkpoint(10, 1)).is_none(), "it was no checkpoint");
     }
 
     #[test]

@@ -88,6 +88,7 @@ impl State {
 
     /// `holder` holds `checkpoint`: a fact, whoever says it.
     pub(crate) fn learn(&mut self, checkpoint: Checkpoint, holder: NodeId) {
+        self.settle_conflict(&checkpoint);
         let learned = self.archive.learn(checkpoint, holder);
         self.on_learned(learned, checkpoint, holder);
     }
@@ -98,12 +99,16 @@ impl State {
             Learned::New => {
                 let chapter = self.plan.chapter_ending(checkpoint.step);
                 let is_model = self.plan.feedback_row() != Some(checkpoint.row);
+                if self.plan.is_private() {
+                    self.ledger.correct(checkpoint.row, chapter, checkpoint.by);
+                }
                 if is_model && self.ledger.learn(checkpoint.row, chapter, checkpoint.by) {
                     self.notify(Notice::Chapter(checkpoint));
                 }
                 self.trim();
             }
             Learned::Known | Learned::Unusable => {}
+            Learned::Conflict if self.plan.is_private() => {}
             Learned::Conflict => self.blame(holder, "a checkpoint unlike another's"),
         }
     }

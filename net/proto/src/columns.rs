@@ -1,9 +1,11 @@
 //! Chapters owned whole: the all-layers placement (the paper, section 4.2).
 //!
 //! The owner of a chapter trains each row of it in turn, from the checkpoints that the chapter
-//! before left. Checkpoints travel, activations stay. Rule: what a column has made of its chapter
-//! is lost with it, and the chapter is done again from the same checkpoints: those before it are
-//! kept until all rows are beyond it.
+//! before left. Checkpoints travel, activations stay. Rule: what a column has handed on within its
+//! chapter is lost with it, and the chapter is done again from the same checkpoints: those before
+//! it are kept until all rows are beyond it. A row that is refreshed is not trained again, only
+//! handed on, from the checkpoint that it left: where each trains on data of its own, what another
+//! has done is not lost and not done twice.
 
 use std::collections::BTreeMap;
 
@@ -37,15 +39,8 @@ impl Column {
     pub(crate) fn new(start: u64) -> Self {
         let made = BTreeMap::new();
         let (row, phase) = (RowId(0), Phase::Seeking);
-        let mut column =
-            Self { row, phase, load: 0, done: 0, next: 0, handing: 0, table: None, made };
-        column.set(start);
-        column
-    }
-
-    /// Its row stands at `start`.
-    fn set(&mut self, start: u64) {
-        (self.done, self.next, self.handing) = (start, start, start);
+        let (done, next, handing) = (start, start, start);
+        Self { row, phase, load: 0, done, next, handing, table: None, made }
     }
 
     /// Whether the trainer has its row, or is about to.
@@ -60,9 +55,8 @@ impl State {
         let open = self.open_chapters();
         self.turns.close(open.start);
         let again = self.done_again();
-        let mine = |chapter: &u64| {
-            self.turns.owner(*chapter) == Some(self.me) || again == Some(*chapter)
-        };
+        let mine =
+            |chapter: &u64| self.turns.owner(*chapter) == Some(self.me) || again == Some(*chapter);
         let stays = |chapter: &u64| self.leaving.is_none() && mine(chapter);
         let due: Vec<u64> = open.clone().filter(stays).collect();
         let over: Vec<u64> =
@@ -104,7 +98,8 @@ impl State {
             self.skip_rows(chapter, start);
             let Some(column) = self.columns.get(&chapter) else { continue };
             let row = column.row;
-            if column.is_loaded() || (start > 0 && !self.holds(row, start)) {
+            let at = self.entry(row, chapter);
+            if column.is_loaded() || (at > 0 && !self.holds(row, at)) {
                 continue;
             }
             let at_row = self.columns.iter().find(|(_, it)| it.row == row && it.is_loaded());
@@ -114,8 +109,16 @@ impl State {
                 Some(other) => self.restart(other),
                 None => {}
             }
-            self.load_column(chapter, row, start);
+            self.load_column(chapter, row, at);
         }
+    }
+
+    /// The step at which a chapter takes a row up: its begin, or its end, if it was trained
+    /// already and only what it hands on is missing.
+    fn entry(&self, row: RowId, chapter: u64) -> u64 {
+        let end = self.plan.chapter_start(chapter + 1);
+        let is_trained = self.plan.is_refreshed(row) && self.archive.at(row, end).is_some();
+        if is_trained { end } else { self.plan.chapter_start(chapter) }
     }
 
     /// Passes by the rows that are beyond the chapter and whose batches nobody lacks: parts of a
@@ -142,20 +145,21 @@ impl State {
         self.columns.insert(chapter, Column::new(start));
     }
 
-    fn load_column(&mut self, chapter: u64, row: RowId, start: u64) {
-        let checkpoint = self.archive.at(row, start).map(|fact| fact.checkpoint.blob.hash);
-        let checkpoint = checkpoint.filter(|_| start > 0);
+    fn load_column(&mut self, chapter: u64, row: RowId, at: u64) {
+        let checkpoint = self.archive.at(row, at).map(|fact| fact.checkpoint.blob.hash);
+        let checkpoint = checkpoint.filter(|_| at > 0);
         self.loads += 1;
         let load = self.loads;
+        let start = self.plan.chapter_start(chapter);
         let Some(column) = self.columns.get_mut(&chapter) else { return };
-        column.phase = Phase::Loading(checkpoint.map(|_| start));
+        column.phase = Phase::Loading(checkpoint.map(|_| at));
         column.load = load;
-        column.set(start);
+        (column.done, column.next, column.handing) = (at, at, start);
         if let Some(hash) = checkpoint {
             self.blobs.hold(hash);
             self.loading.insert(load, hash);
         }
-        self.push(Output::Load { row, load, step: start, checkpoint });
+        self.push(Output::Load { row, load, step: at, checkpoint });
     }
 
     /// The trainer has read the checkpoint of a column's row, or could not.
@@ -252,7 +256,10 @@ impl State {
         }
         if let Some((blob, loss_micro)) = checkpoint {
             let checkpoint = Checkpoint { row, step: step + 1, blob, by: self.me, loss_micro };
-            self.archive_own(checkpoint);
+            if !self.archive_own(checkpoint) {
+                // Somebody else's stands, and is what the rows above have to read.
+                return self.restart(chapter);
+            }
             self.say(Message::Checkpoints(vec![checkpoint]));
         }
         if !self.plan.is_refreshed(row) {
@@ -303,12 +310,10 @@ impl State {
 
     /// A column is through with its row.
     fn next_row(&mut self, chapter: u64) {
-        let start = self.plan.chapter_start(chapter);
         let Some(column) = self.columns.get_mut(&chapter) else { return };
         let row = column.row;
         column.row = RowId(row.0 + 1);
         column.phase = Phase::Seeking;
-        column.set(start);
         if self.plan.layer(column.row) > 0
             && let Some(table) = column.table.take()
         {
@@ -332,14 +337,14 @@ impl State {
     /// The checkpoints that columns need or will need, those needed first in front.
     pub(crate) fn column_needs(&self) -> Vec<(RowId, u64)> {
         let needs = self.columns.iter().flat_map(|(&chapter, column)| {
-            let start = self.plan.chapter_start(chapter);
-            self.plan.rows().skip(usize::from(column.row.0)).map(move |row| (row, start))
+            let rows = self.plan.rows().skip(usize::from(column.row.0));
+            rows.map(move |row| (row, self.entry(row, chapter)))
         });
         let lowest = self.columns.iter().filter(|(_, column)| self.plan.layer(column.row) == 0);
         let tables = lowest.filter_map(|(&chapter, _)| {
             Some((self.plan.feedback_row()?, self.plan.feedback_step(chapter)?))
         });
-        tables.chain(needs.filter(|(_, start)| *start > 0)).collect()
+        tables.chain(needs.filter(|(_, step)| *step > 0)).collect()
     }
 
     /// Steps done of the rows that columns are at.

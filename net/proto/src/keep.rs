@@ -26,15 +26,42 @@ const MAX_UNSCORED: usize = 8;
 const MAX_TABLES: usize = 2 * MAX_ROWS;
 
 impl State {
-    /// This peer has just made `checkpoint`; the store has it.
-    pub(crate) fn archive_own(&mut self, checkpoint: Checkpoint) {
-        let before = self.holds(checkpoint.row, checkpoint.step);
+    /// This peer has just made `checkpoint`; the store has it. Returns whether it stands.
+    pub(crate) fn archive_own(&mut self, checkpoint: Checkpoint) -> bool {
+        let Checkpoint { row, step, blob, .. } = checkpoint;
+        self.settle_conflict(&checkpoint);
+        let other = self.archive.at(row, step).is_some_and(|fact| fact.checkpoint.blob != blob);
+        if other && self.plan.is_private() {
+            self.release(blob.hash);
+            return false;
+        }
+        let before = self.holds(row, step);
         let learned = self.archive.learn_own(checkpoint, self.me);
         self.on_learned(learned, checkpoint, self.me);
-        if before || !self.holds(checkpoint.row, checkpoint.step) {
-            self.release(checkpoint.blob.hash);
+        let stands = self.holds(row, step);
+        if before || !stands {
+            self.release(blob.hash);
         } else {
             self.push(Output::Keep(checkpoint));
+        }
+        stands
+    }
+
+    /// Makes room for a checkpoint that stands against the known one of its cell, where each
+    /// trains on data of its own.
+    pub(crate) fn settle_conflict(&mut self, checkpoint: &Checkpoint) {
+        let step = checkpoint.step;
+        if !self.plan.is_private() {
+            return;
+        }
+        if let Some(fallen) = self.archive.unseat(checkpoint) {
+            if step == self.plan.steps {
+                self.complete = None;
+                self.is_told = false;
+            }
+            if fallen.holders.contains(&self.me) {
+                self.release(fallen.checkpoint.blob.hash);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Who trained which chapter: the record that an export carries.
 //!
-//! Rule: the first trainer learned for a cell stands. The record is bounded, and nothing is
-//! decided by it.
+//! Rule: the first trainer learned for a cell stands, unless its checkpoint does not. The record is
+//! bounded, and nothing is decided by it.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +22,14 @@ impl Ledger {
         }
         self.0.insert((row, chapter), by);
         true
+    }
+
+    /// The cell was trained anew, by `by`: where each trains on data of its own, the record has to
+    /// name whose checkpoint stands.
+    pub(crate) fn correct(&mut self, row: RowId, chapter: u64, by: NodeId) {
+        if let Some(trainer) = self.0.get_mut(&(row, chapter)) {
+            *trainer = by;
+        }
     }
 
     /// Takes in another peer's record, as far as the run has such cells.

@@ -18,6 +18,9 @@ pub enum Placement {
     SingleLayer,
     /// An owner holds a chapter and trains every row of it in turn (the paper, 4.2).
     AllLayers,
+    /// As all-layers, each owner on data of its own that never leaves it, in rotation (the paper,
+    /// 4.3).
+    Federated,
     /// One owner trains everything; the others hold copies and stand by.
     Sequential,
 }
@@ -181,8 +184,13 @@ impl Plan {
     }
 
     /// Whether peers own chapters, and not rows.
-    pub(crate) fn is_by_chapter(&self) -> bool {
-        self.placement == Placement::AllLayers
+    pub fn is_by_chapter(&self) -> bool {
+        matches!(self.placement, Placement::AllLayers | Placement::Federated)
+    }
+
+    /// Whether each peer trains on data of its own, so that who trained a cell shows in its bytes.
+    pub fn is_private(&self) -> bool {
+        self.placement == Placement::Federated
     }
 
     /// Number of epochs, a broken last one included.

@@ -2,7 +2,12 @@
 //!
 //! Rule: a chapter is taken when its first cell can be computed, by a peer that has none, the
 //! fastest first: so a slow peer takes fewer. If all have one and the lowest is nobody's, whoever
-//! is furthest ahead does it, because it waits for it. All who know the same name the same peer.
+//! is furthest ahead does it, because it waits for it. Where each trains on data of its own, the
+//! chapters go round instead, so that all data counts alike. All who know the same name the same
+//! peer.
+
+use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::{Message, NodeId, Notice, Role, RowId, Time, Turn, assign::Candidate, state::State};
 
@@ -98,6 +103,10 @@ impl State {
     /// Who shall take each of the chapters.
     fn takers_of(&mut self, takeable: &[u64]) -> Vec<Option<NodeId>> {
         let mut candidates = self.candidates();
+        if self.plan.is_private() {
+            let roster: BTreeSet<NodeId> = candidates.iter().map(|it| it.id).collect();
+            return takeable.iter().map(|&chapter| self.next_of(&roster, chapter)).collect();
+        }
         candidates.sort_by_key(|it| (std::cmp::Reverse(it.speed), it.id));
         let open = self.open_chapters();
         let busy = |id: NodeId| {
@@ -111,6 +120,14 @@ impl State {
         let furthest = busy.iter().max_by_key(|it| last(it.id).map(|turn| turn.chapter));
         let stuck = |chapter: u64| furthest.filter(|_| chapter == open.start).map(|it| it.id);
         takeable.iter().map(|&chapter| free.next().or_else(|| stuck(chapter))).collect()
+    }
+
+    /// Whose turn `chapter` is in a round: of those who are here, the one after the owner of the
+    /// chapter before.
+    fn next_of(&self, roster: &BTreeSet<NodeId>, chapter: u64) -> Option<NodeId> {
+        let last = chapter.checked_sub(1).and_then(|before| self.turns.owner(before));
+        let after = last.and_then(|last| roster.range((Excluded(last), Unbounded)).next());
+        after.or_else(|| roster.first()).copied()
     }
 
     /// Whether nobody took `chapter` for so long that it is this peer's turn, whoever was meant

@@ -15,6 +15,7 @@ mod faults;
 mod lies;
 mod network;
 mod node;
+mod private;
 mod reference;
 mod script;
 mod shell;
@@ -108,11 +109,19 @@ impl fmt::Display for Failure {
     }
 }
 
+/// A cell, as row and chapter, and the machine that trained it.
+pub type Trained = (RowId, u64, usize);
+
 /// What a run that went well was like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The hash of the model that every node ended with.
     pub model: Hash,
+    /// Who trained which chapter, as far as anybody had it on record; empty where all have the
+    /// same data.
+    pub ledger: Vec<Trained>,
+    /// Chapters that two machines trained on different data.
+    pub rivals: u64,
     /// When the last node had it, ms.
     pub done_ms: u64,
     /// Events handled.
@@ -175,7 +184,7 @@ impl World {
     /// happens and keeps that many lines.
     pub fn new(scenario: Scenario, trace: Option<usize>) -> Self {
         Self {
-            facts: Facts::new(scenario.plan.clone(), &scenario.config, &*scenario.mathematics),
+            facts: scenario.facts(),
             now: Time(0),
             sequence: 0,
             queue: BTreeMap::new(),
@@ -202,7 +211,9 @@ impl World {
     pub fn run(mut self) -> Result<Report, Failure> {
         match self.phases() {
             Ok(done_ms) => Ok(Report {
-                model: model_hash(&self.facts.reference.finals()),
+                model: model_hash(&self.model().unwrap_or_default()),
+                ledger: if self.facts.made.is_some() { self.ledger() } else { Vec::new() },
+                rivals: self.facts.made.as_ref().map_or(0, |made| made.rivals),
                 done_ms,
                 events: self.sequence,
                 trained: self.trained,
@@ -273,10 +284,7 @@ impl World {
             Event::Tell { node, input } => self.tell(node, *input),
             Event::Deliver { from, via, to, message } => self.deliver(from, via, to, &message),
             Event::Notice { node, peer } => self.notice(node, peer),
-            Event::Serve { node, asker, token, hash } => {
-                self.serve(node, asker, token, hash);
-                Ok(())
-            }
+            Event::Serve { node, asker, token, hash } => self.serve(node, asker, token, hash),
             Event::Answer { node, from, token, bytes } => self.answer(node, from, token, bytes),
             Event::GiveUp { node, token } => self.end_fetch(node, token, None),
             Event::JobDone { node } => self.job_done(node),

@@ -9,8 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
-    Config, Hash, Input, MAX_LIST, Message, NodeId, Notice, Output, Plan, Role, RowId, Score, Span,
-    Time,
+    Config, Hash, Input, MAX_LIST, Message, NodeId, Notice, Output, Plan, Role, RowId, Score, Time,
     archive::Archive,
     blobs::Blobs,
     columns::Column,
@@ -263,9 +262,9 @@ impl State {
         self.link(peer);
         let beat = self.heartbeat();
         self.send(peer, Message::Heartbeat(beat));
-        let mut spans: Vec<Span> = self.ledger.spans();
-        spans.truncate(MAX_LIST);
-        self.send(peer, Message::Ledger(spans));
+        for spans in self.ledger.spans().chunks(MAX_LIST) {
+            self.send(peer, Message::Ledger(spans.to_vec()));
+        }
     }
 
     fn on_message(&mut self, from: NodeId, message: Message, now: Time) {

@@ -5,19 +5,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::private::Made;
 use super::reference::{Mathematics, Reference};
 use super::trainer::Store;
 use crate::{
     Checkpoint, Config, Hash, Heartbeat, Input, MAX_CHECKPOINTS_PER_ROW, MAX_FETCHES,
-    MAX_TRAIN_IN_FLIGHT, Message, NodeId, Notice, Output, Placement, Plan, Role, RowId, Score,
-    Snapshot, Term,
+    MAX_TRAIN_IN_FLIGHT, Message, NodeId, Notice, Output, Plan, Role, RowId, Score, Snapshot, Term,
 };
 
 /// What is true of the run, whoever looks.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) plan: Plan,
-    pub(super) reference: Reference,
+    /// The sequential run; `None` where each machine has data of its own.
+    reference: Option<Reference>,
+    /// What was made, where each machine has data of its own.
+    pub(super) made: Option<Made>,
     /// Blobs that one node may hold at once.
     max_blobs: usize,
     /// The nodes that lie.
@@ -25,23 +28,45 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn new(plan: Plan, config: &Config, mathematics: &dyn Mathematics) -> Self {
-        let reference = Reference::of(&plan, mathematics);
+    /// The facts of a run that all train with `mathematics`, or each with something of its own.
+    pub(super) fn new(plan: Plan, config: &Config, mathematics: Option<&dyn Mathematics>) -> Self {
+        let reference = mathematics.map(|mathematics| Reference::of(&plan, mathematics));
         let max_blobs = max_blobs(&plan, config);
-        Self { plan, reference, max_blobs, liars: BTreeSet::new() }
+        let made = mathematics.is_none().then(Made::default);
+        Self { plan, reference, made, max_blobs, liars: BTreeSet::new() }
+    }
+
+    /// Whether `found` is what the sequential run has, where there is one.
+    pub(super) fn is<T: PartialEq>(
+        &self,
+        found: &T,
+        right: impl FnOnce(&Reference) -> Option<T>,
+    ) -> bool {
+        self.reference.as_ref().is_none_or(|run| right(run).as_ref() == Some(found))
     }
 
     fn checkpoint(&self, found: &Checkpoint) -> Result<(), String> {
-        let right = self.reference.checkpoint(found.row, found.step);
-        if right != Some((found.blob, found.loss_micro)) {
+        let what = (found.blob, found.loss_micro);
+        if !self.is(&what, |run| run.checkpoint(found.row, found.step)) {
             return Err(format!("{found:?} is not what the sequential run has"));
         }
         ensure(self.plan.is_boundary(found.step), || format!("{found:?} is no chapter's end"))
     }
 
     fn score(&self, found: &Score) -> Result<(), String> {
-        let right = self.reference.score(found.epoch);
-        ensure(right == Some(*found), || format!("{found:?}, but the sequential run has {right:?}"))
+        ensure(self.is(found, |run| run.score(found.epoch)), || {
+            format!("{found:?} is not what the sequential run has")
+        })
+    }
+
+    fn batch(&self, row: RowId, step: u64, found: Hash) -> Result<(), String> {
+        let right = |run: &Reference| run.batch(row, step).map(|blob| blob.hash);
+        ensure(self.is(&found, right), || format!("row {row} step {step}: a wrong batch"))
+    }
+
+    fn state(&self, row: RowId, step: u64, found: Hash) -> Result<(), String> {
+        let right = |run: &Reference| run.checkpoint(row, step).map(|(blob, _)| blob.hash);
+        ensure(self.is(&found, right), || format!("row {row} step {step}: a wrong checkpoint"))
     }
 }
 
@@ -184,9 +209,10 @@ impl Watch {
         if let Some(hash) = checkpoint {
             stored(store, hash)?;
         }
-        let right = facts.reference.checkpoint(*row, *step).map(|(blob, _)| blob.hash);
-        let fits = checkpoint.map_or(*step == 0, |hash| right == Some(hash));
-        ensure(fits, || format!("row {row} is loaded at {step} from {checkpoint:?}"))?;
+        match checkpoint {
+            Some(hash) => facts.state(*row, *step, *hash)?,
+            None => ensure(*step == 0, || format!("row {row} is loaded at {step} from nothing"))?,
+        }
         self.last_load = Some(*load);
         self.loads.insert(*row, Load { load: *load, next: *step, handing: *step, ready: false });
         Ok(())
@@ -228,21 +254,28 @@ impl Watch {
         ensure(loaded.next == plan.chapter_end(step), || {
             format!("row {row}: {step} is refreshed at {}", loaded.next)
         })?;
-        ensure(loaded.handing == step, || format!("row {row}: refreshing {step} does not follow"))?;
-        loaded.handing += 1;
+        // A row that was loaded at a chapter's end may hand that chapter on.
+        let begins =
+            loaded.handing == loaded.next && step == plan.chapter_start(plan.chapter_of(step));
+        let follows = begins || loaded.handing == step;
+        ensure(follows, || format!("row {row}: refreshing {step} does not follow"))?;
+        loaded.handing = step + 1;
         reads(facts, store, (row, step), inputs, *feedback)
     }
 
     /// Says nothing false, and claims to hold only what it holds.
     fn message(&self, facts: &Facts, store: &Store, message: &Message) -> Result<(), String> {
         ensure(message.is_bounded(), || "a list is too long".to_owned())?;
+        let streams = matches!(message, Message::Want { .. } | Message::Have { .. });
+        ensure(!streams || !facts.plan.is_by_chapter(), || {
+            "activation batches are offered where they stay with their maker".to_owned()
+        })?;
         match message {
             Message::Heartbeat(beat) => heartbeat(facts, store, beat),
             Message::Checkpoints(list) => list.iter().try_for_each(|it| held(facts, store, it)),
             Message::Score(score) => facts.score(score),
             Message::Have { row, batches } => batches.iter().try_for_each(|(step, blob)| {
-                let right = facts.reference.batch(*row, *step);
-                ensure(right == Some(*blob), || format!("row {row} step {step}: a wrong batch"))?;
+                facts.batch(*row, *step, blob.hash)?;
                 stored(store, &blob.hash)
             }),
             Message::Want { from, until, .. } => {
@@ -272,7 +305,7 @@ impl Watch {
             let (row, Some((owner, term))) = (view.row, view.owner) else { continue };
             let known = self.terms.entry(row).or_default();
             // A row's next chapter has terms of its own.
-            let rises = *known <= term || facts.plan.placement == Placement::AllLayers;
+            let rises = *known <= term || facts.plan.is_by_chapter();
             ensure(rises, || format!("row {row}: term {term:?} after {known:?}"))?;
             *known = term;
             let allowed = self.role == Role::Worker || owner != self.me;
@@ -292,15 +325,16 @@ fn reads(
 ) -> Result<(), String> {
     let plan = &facts.plan;
     inputs.iter().chain(&feedback).try_for_each(|hash| stored(store, hash))?;
-    let right = plan.inputs(row).into_iter();
-    let right = right.map(|source| facts.reference.batch(source, step).map(|blob| blob.hash));
-    let fits = right.eq(inputs.iter().copied().map(Some));
-    ensure(fits, || format!("row {row} step {step} reads other batches"))?;
-    let table = plan.feedback_row().zip(plan.table_of(row, step));
-    let right = table.and_then(|(row, step)| facts.reference.checkpoint(row, step));
-    ensure(right.map(|(blob, _)| blob.hash) == feedback, || {
-        format!("row {row} step {step} reads another table")
-    })
+    let sources = plan.inputs(row);
+    ensure(sources.len() == inputs.len(), || format!("row {row} step {step} reads too little"))?;
+    sources.iter().zip(inputs).try_for_each(|(source, hash)| facts.batch(*source, step, *hash))?;
+    match plan.feedback_row().zip(plan.table_of(row, step)).zip(feedback) {
+        Some(((row, step), hash)) => facts.state(row, step, hash),
+        None => {
+            let is_due = plan.table_of(row, step).is_some();
+            ensure(is_due == feedback.is_some(), || format!("row {row} step {step}: no table"))
+        }
+    }
 }
 
 fn stored(store: &Store, hash: &Hash) -> Result<(), String> {
@@ -319,8 +353,9 @@ fn heartbeat(facts: &Facts, store: &Store, beat: &Heartbeat) -> Result<(), Strin
         ensure(*step <= facts.plan.steps, || format!("row {row} has done {step} steps"))?;
     }
     beat.retained.iter().try_for_each(|kept| {
+        let Some(run) = &facts.reference else { return Err(format!("{kept:?} is offered")) };
         (kept.from..kept.until).try_for_each(|step| {
-            let batch = facts.reference.batch(kept.row, step);
+            let batch = run.batch(kept.row, step);
             let batch = batch.ok_or_else(|| format!("{kept:?} is beyond the end"))?;
             stored(store, &batch.hash)
         })
@@ -330,18 +365,19 @@ fn heartbeat(facts: &Facts, store: &Store, beat: &Heartbeat) -> Result<(), Strin
 fn evaluate(facts: &Facts, store: &Store, epoch: u64, found: &[Hash]) -> Result<(), String> {
     let step = facts.plan.epoch_end(epoch);
     let rows = facts.plan.model_rows();
-    let right = rows.map(|row| facts.reference.checkpoint(row, step).map(|(blob, _)| blob.hash));
-    let fits = right.eq(found.iter().copied().map(Some));
-    ensure(fits, || format!("epoch {epoch} is scored with other checkpoints"))?;
+    let fits = facts.plan.model_rows().count() == found.len();
+    ensure(fits, || format!("epoch {epoch} is scored with {} checkpoints", found.len()))?;
+    rows.zip(found).try_for_each(|(row, hash)| facts.state(row, step, *hash))?;
     found.iter().try_for_each(|hash| stored(store, hash))
 }
 
 fn notify(facts: &Facts, notice: &Notice) -> Result<(), String> {
     match notice {
         Notice::Complete(list) => {
-            let right = facts.reference.finals();
-            let fits = list.iter().map(|it| it.blob.hash).eq(right);
-            ensure(fits, || "complete with another model than the sequential run".to_owned())
+            let found: Vec<Hash> = list.iter().map(|it| it.blob.hash).collect();
+            ensure(facts.is(&found, |run| Some(run.finals())), || {
+                "complete with another model than the sequential run".to_owned()
+            })
         }
         Notice::Chapter(checkpoint) => facts.checkpoint(checkpoint),
         Notice::Score(score) => facts.score(score),

@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use super::chance::Chance;
+use super::check::Facts;
 use super::network::Weather;
 use super::reference::Mathematics;
 use super::stand_in::StandIn;
@@ -79,6 +80,8 @@ pub struct Scenario {
     pub plan: Plan,
     /// What a step of it computes.
     pub mathematics: Rc<dyn Mathematics>,
+    /// What it computes on each machine, where each has data of its own; empty otherwise.
+    pub private: Vec<Rc<dyn Mathematics>>,
     /// Timers and limits of the machines that have none of their own.
     pub config: Config,
     /// The network until it heals.
@@ -103,7 +106,8 @@ impl Scenario {
         Self {
             seed,
             plan,
-            mathematics: Rc::new(StandIn),
+            mathematics: Rc::new(StandIn::default()),
+            private: Vec::new(),
             config: Config::default(),
             weather: Weather::CALM,
             calm: Weather::CALM,
@@ -129,7 +133,7 @@ impl Scenario {
         }
         scenario.weather = draw_weather(chance);
         scenario.unreadable = if chance.hit(800) { 0 } else { chance.below(100) };
-        if scenario.plan.placement == Placement::AllLayers {
+        if scenario.plan.is_by_chapter() {
             // Every chapter loads every row, and one that fails costs all chapters since.
             scenario.unreadable /= 20;
         }
@@ -176,6 +180,17 @@ impl Scenario {
         let configs = self.machines.iter().filter_map(|machine| machine.config.as_ref());
         let window = |config: &Config| if config.batch_bytes < TIGHT { 1 } else { config.window };
         configs.chain([&self.config]).map(window).min().unwrap_or(1).max(1)
+    }
+
+    /// What a step computes on a machine.
+    pub(super) fn mathematics_of(&self, machine: usize) -> Rc<dyn Mathematics> {
+        Rc::clone(self.private.get(machine).unwrap_or(&self.mathematics))
+    }
+
+    /// What is true of the run before anything happened.
+    pub(super) fn facts(&self) -> Facts {
+        let shared = self.private.is_empty().then_some(&*self.mathematics);
+        Facts::new(self.plan.clone(), &self.config, shared)
     }
 
     /// Timers and limits of one machine.
@@ -237,11 +252,14 @@ pub fn draw_plan(chance: &mut Chance) -> Plan {
     let steps = chance.between(30, 120);
     let placement = match chance.below(10) {
         0..=5 => Placement::SingleLayer,
-        6..=8 => Placement::AllLayers,
+        6..=7 => Placement::AllLayers,
+        8 => Placement::Federated,
         _ => Placement::Sequential,
     };
     let epoch_steps = chance.between(chapter_steps, steps);
     let (feedback, refreshed) = (chance.hit(400), chance.hit(400));
+    let is_private = placement == Placement::Federated;
+    let (feedback, refreshed) = (feedback && !is_private, refreshed || is_private);
     let chapter_steps = if chance.hit(120) { chance.between(1, 2) } else { chapter_steps };
     if feedback {
         layers.push(LayerPlan { shards: 1, step_cost: chance.between(100, 1_500) });

@@ -4,7 +4,6 @@
 //! agrees with nobody else's.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use super::chance::Chance;
 use super::check::{Facts, Watch};
@@ -78,7 +77,7 @@ impl Node {
         let config = scenario.config_of(what);
         let own = on_clock(now, clock, what.clock_rate);
         let state = State::new(id, what.role, plan, config, own);
-        let mathematics = Rc::clone(&scenario.mathematics);
+        let mathematics = scenario.mathematics_of(machine);
         let trainer = Trainer::new(what.speed, scenario.unreadable, chance, mathematics);
         let store = disk.values().map(|(it, bytes)| (it.blob.hash, bytes.clone())).collect();
         Self {

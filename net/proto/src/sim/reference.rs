@@ -198,7 +198,7 @@ mod tests {
             feedback: false,
             refreshed: false,
         };
-        let reference = Reference::of(&plan, &StandIn);
+        let reference = Reference::of(&plan, &StandIn::default());
         assert_eq!(reference.finals().len(), 3);
         assert!(plan.rows().all(|row| reference.checkpoint(row, 7).is_some()));
         assert_eq!(reference.checkpoint(RowId(0), 8), None);
@@ -223,7 +223,7 @@ mod tests {
         let feedback = Plan { feedback: true, ..online.clone() };
         let refreshed = Plan { refreshed: true, ..online.clone() };
         let [online, feedback, refreshed] =
-            [online, feedback, refreshed].map(|plan| Reference::of(&plan, &StandIn));
+            [online, feedback, refreshed].map(|plan| Reference::of(&plan, &StandIn::default()));
         assert_eq!((online.finals().len(), feedback.finals().len()), (3, 2));
         // The third chapter is the first that reads a table.
         assert_eq!(online.batch(RowId(0), 3), feedback.batch(RowId(0), 3));

@@ -291,10 +291,19 @@ impl World {
     }
 
     /// A node looks a blob up for another one, at the moment at which it is asked.
-    pub(super) fn serve(&mut self, node: usize, asker: usize, token: u64, hash: Hash) {
+    pub(super) fn serve(
+        &mut self,
+        node: usize,
+        asker: usize,
+        token: u64,
+        hash: Hash,
+    ) -> Result<(), String> {
         let (here, there) = (self.nodes[node].machine, self.nodes[asker].machine);
         if !self.connectable(node, asker) {
-            return;
+            return Ok(());
+        }
+        if self.facts.made.as_ref().is_some_and(|made| made.is_batch(&hash)) {
+            return Err(format!("{} gives an activation batch away", self.nodes[node].id));
         }
         let mut bytes = self.nodes[node].store.get(&hash).cloned();
         if self.is_liar(node) && self.chance.hit(lies::FALSE_BLOBS) {
@@ -303,6 +312,7 @@ impl World {
         let size = bytes.as_ref().map_or(0, Vec::len) as u64;
         let at = self.network.transfer(here, there, size, self.now);
         self.push(at, Event::Answer { node: asker, from: node, token, bytes });
+        Ok(())
     }
 
     pub(super) fn answer(
@@ -342,6 +352,9 @@ impl World {
         let made =
             trainer.finish(&self.facts.plan, store).map_err(|rule| format!("{id}: {rule}"))?;
         self.begin_job(node);
+        if let Some((record, answer)) = self.facts.made.as_mut().zip(made.answer.as_ref()) {
+            record.note(answer);
+        }
         if let Some(cell) = made.cell {
             self.trained += 1;
             if self.cells.insert(cell) {

@@ -24,8 +24,11 @@ pub(super) fn mix(purpose: &str, numbers: &[u64], parts: &[&[u8]]) -> Hash {
 }
 
 /// Training made of hashes: a state is row, steps done and a hash of all that came before.
-#[derive(Clone, Copy, Debug)]
-pub struct StandIn;
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StandIn {
+    /// Names the data that is trained on.
+    pub data: u64,
+}
 
 impl Mathematics for StandIn {
     fn initial(&self, row: RowId) -> Vec<u8> {
@@ -40,8 +43,8 @@ impl Mathematics for StandIn {
         inputs: &[&[u8]],
         feedback: Option<&[u8]>,
     ) -> (Vec<u8>, Vec<u8>) {
-        let next = forward("step", (row, step), state, inputs, feedback);
-        let batch = forward("batch", (row, step), state, inputs, feedback);
+        let next = forward(self.data, "step", (row, step), state, inputs, feedback);
+        let batch = forward(self.data, "batch", (row, step), state, inputs, feedback);
         (encode(row, step + 1, &next), pad(&batch))
     }
 
@@ -53,7 +56,7 @@ impl Mathematics for StandIn {
         inputs: &[&[u8]],
         feedback: Option<&[u8]>,
     ) -> Vec<u8> {
-        pad(&forward("refresh", (row, step), state, inputs, feedback))
+        pad(&forward(self.data, "refresh", (row, step), state, inputs, feedback))
     }
 
     fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool {
@@ -65,17 +68,16 @@ impl Mathematics for StandIn {
 
 /// A hash of all that a step reads.
 fn forward(
+    data: u64,
     purpose: &str,
     (row, step): (RowId, u64),
     state: &[u8],
     inputs: &[&[u8]],
     feedback: Option<&[u8]>,
 ) -> Hash {
-    let data = mix("data", &[step], &[]);
-    let mut parts: Vec<&[u8]> = vec![state];
-    if inputs.is_empty() {
-        parts.push(&data.0);
-    }
+    let data = mix("data", &[data, step], &[]);
+    // Labels are data that every layer reads.
+    let mut parts: Vec<&[u8]> = vec![state, &data.0];
     parts.extend(inputs);
     parts.extend(feedback);
     mix(purpose, &[row.0.into(), step], &parts)
@@ -104,24 +106,28 @@ mod tests {
     #[test]
     fn a_state_knows_its_place() {
         let state = encode(RowId(3), 9, &Hash([5; 32]));
-        assert!(StandIn.is_state(RowId(3), 9, &state));
-        assert!(!StandIn.is_state(RowId(3), 8, &state) && !StandIn.is_state(RowId(2), 9, &state));
-        assert!(!StandIn.is_state(RowId(3), 9, b"short"));
+        assert!(StandIn::default().is_state(RowId(3), 9, &state));
+        assert!(
+            !StandIn::default().is_state(RowId(3), 8, &state)
+                && !StandIn::default().is_state(RowId(2), 9, &state)
+        );
+        assert!(!StandIn::default().is_state(RowId(3), 9, b"short"));
     }
 
     #[test]
     fn a_step_depends_on_all_it_reads() {
         let train = |row, step, state: &[u8], inputs: &[&[u8]]| {
-            StandIn.train(RowId(row), step, state, inputs, None)
+            StandIn::default().train(RowId(row), step, state, inputs, None)
         };
-        let (state, other) = (StandIn.initial(RowId(1)), StandIn.initial(RowId(2)));
+        let (state, other) =
+            (StandIn::default().initial(RowId(1)), StandIn::default().initial(RowId(2)));
         let base = train(1, 2, &state, &[b"a", b"b"]);
         assert_eq!(base, train(1, 2, &state, &[b"a", b"b"]));
         assert_ne!(base, train(1, 3, &state, &[b"a", b"b"]));
         assert_ne!(base, train(2, 2, &state, &[b"a", b"b"]));
         assert_ne!(base, train(1, 2, &state, &[b"b", b"a"]));
         assert_ne!(base, train(1, 2, &other, &[b"a", b"b"]));
-        let table = |table| StandIn.train(RowId(0), 2, &state, &[], table);
+        let table = |table| StandIn::default().train(RowId(0), 2, &state, &[], table);
         assert_ne!(table(None), table(Some(b"a")));
         assert_ne!(table(Some(b"b")), table(Some(b"a")));
     }

@@ -2,10 +2,12 @@
 //!
 //! Rule: nobody who stays is left without the model, and the model is the sequential run's.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::World;
 use super::node::Node;
+use super::{Trained, World};
+use crate::{Hash, NodeId};
 
 /// Checkpoints of one row that a node may hold when all is done: the last one, and those of the
 /// epochs that still wait for somebody's turn to score them.
@@ -35,10 +37,10 @@ impl World {
 
     /// Whether the nodes that are left, and those that ended by themselves, have the right model.
     pub(super) fn verdict(&self) -> Result<(), String> {
-        let right = self.facts.reference.finals();
+        let model = self.model();
         for node in self.nodes.iter().filter(|node| !self.lies(node)) {
             let must = (node.alive && node.leaving.is_none()) || node.is_done;
-            if must && node.complete.as_ref() != Some(&right) {
+            if must && node.complete != model {
                 return Err(format!("{} does not have the model", node.id));
             }
             let (kept, most) =
@@ -48,6 +50,31 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// The model of the nodes that are left: the sequential run's, where there is one.
+    pub(super) fn model(&self) -> Option<Vec<Hash>> {
+        let honest = self.living().filter(|node| !self.lies(node) && node.leaving.is_none());
+        let ended = self.nodes.iter().filter(|node| node.is_done && !self.lies(node));
+        let model = honest.chain(ended).find_map(|node| node.complete.clone());
+        model.filter(|found| self.facts.is(found, |run| Some(run.finals())))
+    }
+
+    /// Who trained which chapter, as all nodes had it on record: those that are left know better
+    /// than those that ended.
+    pub(super) fn ledger(&self) -> Vec<Trained> {
+        let machine = |id: NodeId| self.by_id.get(&id).map(|&node| self.nodes[node].machine);
+        let honest = self.nodes.iter().filter(|it| !self.lies(it));
+        let (alive, ended): (Vec<&Node>, Vec<&Node>) = honest.partition(|it| it.alive);
+        let mut trainers = BTreeMap::new();
+        for node in ended.iter().chain(&alive) {
+            for span in node.state.snapshot().ledger {
+                let cells = (span.first..=span.last).map(|chapter| (span.row, chapter));
+                trainers.extend(cells.zip(std::iter::repeat(span.by)));
+            }
+        }
+        let cells = trainers.into_iter();
+        cells.filter_map(|((row, chapter), by)| Some((row, chapter, machine(by)?))).collect()
     }
 
     /// Epochs of which anybody ever knew the score.
