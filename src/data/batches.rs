@@ -43,12 +43,17 @@ impl<F: Fn(u64) -> Vec<u32>> Batches<F> {
         u64::from(self.n / self.batch_size)
     }
 
+    /// The pass over the samples that a step is part of.
+    pub fn epoch(&self, step: u64) -> u64 {
+        step / self.steps_per_epoch()
+    }
+
     /// The sample numbers of a step, `batch_size` of them, in the order they are trained.
     ///
     /// # Panics
     /// If `order` gives an epoch of another length than `n`.
     pub fn samples(&mut self, step: u64) -> Vec<u32> {
-        let epoch = step / self.steps_per_epoch();
+        let epoch = self.epoch(step);
         let start = (step % self.steps_per_epoch()) as usize * self.batch_size as usize;
         let order = match self.kept.take() {
             Some((kept, order)) if kept == epoch => order,

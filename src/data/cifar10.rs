@@ -50,7 +50,7 @@ pub(super) fn open(dir: &Path) -> Result<Data, DataError> {
     let dir = if inner.is_dir() { inner } else { dir.to_owned() };
     let train = half(&dir, &TRAIN)?;
     let test = half(&dir, &TEST)?;
-    Ok(files::set("cifar10", FRAME, CLASSES, train, test))
+    Ok(files::set("cifar10", FRAME, Vec::new(), CLASSES, train, test))
 }
 
 fn half(dir: &Path, names: &[&str]) -> Result<Half, DataError> {

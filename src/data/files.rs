@@ -39,6 +39,11 @@ impl Frame {
         (1..=MOST_PIXELS).contains(&width).then_some(Self { height, columns, channels })
     }
 
+    /// As the images of a set lie.
+    pub(super) fn of(shape: &Shape) -> Self {
+        Self { height: shape.height, columns: shape.columns(), channels: shape.channels }
+    }
+
     /// Appends the planes of an image whose pixels come with their channels side by side.
     pub(super) fn planes(self, interleaved: &[u8], planes: &mut Vec<u8>) {
         for channel in 0..self.channels {
@@ -60,7 +65,14 @@ impl fmt::Display for Frame {
 }
 
 /// The set of two halves whose images all lie as `frame` says.
-pub(super) fn set(kind: &str, frame: Frame, classes: usize, train: Half, test: Half) -> Data {
+pub(super) fn set(
+    kind: &str,
+    frame: Frame,
+    names: Vec<String>,
+    classes: usize,
+    train: Half,
+    test: Half,
+) -> Data {
     let count = |half: &Half| half.labels().len() as u32;
     let shape = Shape {
         width: frame.width(),
@@ -80,5 +92,5 @@ pub(super) fn set(kind: &str, frame: Frame, classes: usize, train: Half, test: H
         // Read halves are there already: no thread is needed to draw them.
         hasher.update(&half.images(1).pixels);
     }
-    Data::new(format!("{kind}:{}", hasher.finalize().to_hex()), shape, train, test)
+    Data::new(format!("{kind}:{}", hasher.finalize().to_hex()), names, shape, train, test)
 }

@@ -47,6 +47,7 @@ fn walk(dir: &Path, gallery: &mut Gallery<'_>) -> Result<(), DataError> {
             if !folder.is_dir() {
                 continue;
             }
+            gallery.add_folder(&format!("{half}/{class}"));
             for name in names(&folder, gallery)? {
                 let file = folder.join(&name);
                 if let Some((_, place)) = Place::of(&format!("{half}/{class}/{name}"))
@@ -127,12 +128,13 @@ fn unpack_tar(file: &Path, input: impl Read, gallery: &mut Gallery<'_>) -> Resul
         let entry = entry.map_err(damaged)?;
         let path = entry.path_bytes().into_owned();
         let kind = entry.header().entry_type();
+        if kind.is_dir() {
+            gallery.add_folder(&String::from_utf8_lossy(&path));
+            continue;
+        }
         let Some((top, place)) = std::str::from_utf8(&path).ok().and_then(Place::of) else {
             continue;
         };
-        if kind.is_dir() {
-            continue;
-        }
         if !(kind.is_file() || kind.is_contiguous()) {
             let way = "pack it with tar --dereference --hard-dereference";
             return Err(gallery.layout(format!("{} is a link: {way}", place.path())));

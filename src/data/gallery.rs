@@ -1,7 +1,7 @@
 //! Images by class, gathered in any order, put into an order that only their names decide.
 //!
-//! A class is a folder's name, its label the name's rank among the sorted names. The rule kept
-//! here: the samples are the first image of each class, then the second of each, and so on, an
+//! A class is the name of a folder of `train/`, with images or without; its label is the name's
+//! rank among the sorted names. The rule kept here: the samples are the first image of each class, then the second of each, and so on, an
 //! image's place in its class being its name's rank. So neither the file system nor an archive
 //! has a say, and any first part of a half shows all classes.
 
@@ -31,6 +31,11 @@ pub(super) struct Place {
     name: String,
 }
 
+/// Whether a folder or file is one of the set's: hidden ones are not.
+fn is_shown(name: &str) -> bool {
+    !name.starts_with('.') && name.len() <= MOST_NAME
+}
+
 impl Place {
     /// The place that a path names, and the folder above it if it has one; `None` if the path is
     /// of no image of a class. Names that begin with a dot are not shown by `ls` and not used.
@@ -43,7 +48,7 @@ impl Place {
         };
         let half = HALVES.iter().position(|&known| known == half)?;
         let lower = name.to_ascii_lowercase();
-        let shown = [class, name].iter().all(|n| !n.starts_with('.') && n.len() <= MOST_NAME);
+        let shown = [class, name].into_iter().all(is_shown);
         let image = shown && ENDINGS.iter().any(|ending| lower.ends_with(ending));
         let place = || Self { half, class: class.to_owned(), name: name.to_owned() };
         image.then(|| (top, place()))
@@ -62,6 +67,8 @@ pub(super) struct Gallery<'a> {
     /// What all images must be like, and the first of them.
     first: Option<(Frame, String)>,
     walls: [Wall; 2],
+    /// The names of the folders in `train/`.
+    classes: BTreeSet<String>,
 }
 
 /// The images of a half in the order they came.
@@ -74,12 +81,26 @@ struct Wall {
 impl<'a> Gallery<'a> {
     /// An empty one for the set at `set`.
     pub(super) fn new(set: &'a Path) -> Self {
-        Self { set, first: None, walls: [Wall::default(), Wall::default()] }
+        let walls = [Wall::default(), Wall::default()];
+        Self { set, first: None, walls, classes: BTreeSet::new() }
     }
 
     /// An error about the arrangement of the set.
     pub(super) fn layout(&self, reason: String) -> DataError {
         DataError::Layout { set: self.set.to_owned(), reason }
+    }
+
+    /// There is a folder `path`, a class of its own if it lies in `train/`. One too many is none,
+    /// and is found when the set is made.
+    pub(super) fn add_folder(&mut self, path: &str) {
+        let parts: Vec<_> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        if let [half, class] | [_, half, class] = parts[..]
+            && half == HALVES[0]
+            && is_shown(class)
+            && self.classes.len() <= MOST_CLASSES
+        {
+            self.classes.insert(class.to_owned());
+        }
     }
 
     /// Decodes an image and adds it.
@@ -116,7 +137,8 @@ impl<'a> Gallery<'a> {
             let half = HALVES[empty.unwrap_or_default()];
             return Err(self.layout(format!("no .png, .jpg or .jpeg in {half}/<class>/")));
         };
-        let names: BTreeSet<_> = self.walls[0].places.iter().map(|p| p.class.clone()).collect();
+        let used = self.walls[0].places.iter().map(|place| place.class.clone());
+        let names: BTreeSet<String> = self.classes.iter().cloned().chain(used).collect();
         let classes: Vec<String> = names.into_iter().collect();
         if !(2..=MOST_CLASSES).contains(&classes.len()) {
             let found = classes.len();
@@ -127,7 +149,8 @@ impl<'a> Gallery<'a> {
         let layout = |reason| DataError::Layout { set: set.to_owned(), reason };
         let [train, test] = self.walls.map(|wall| wall.half(&classes).map_err(layout));
         let (train, test) = (train?, test?);
-        Ok(files::set("folder", frame, classes.len(), train, test))
+        let count = classes.len();
+        Ok(files::set("folder", frame, classes, count, train, test))
     }
 }
 

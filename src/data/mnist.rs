@@ -27,7 +27,7 @@ pub(super) fn open(dir: &Path) -> Result<Data, DataError> {
         train: train.labels().len() as u32,
         test: test.labels().len() as u32,
     };
-    Ok(Data::new(format!("mnist:{}", hasher.finalize().to_hex()), shape, train, test))
+    Ok(Data::new(format!("mnist:{}", hasher.finalize().to_hex()), Vec::new(), shape, train, test))
 }
 
 /// Images and labels of one half; their contents, in this order, go into `hasher`.

@@ -28,11 +28,15 @@ use std::sync::{Arc, OnceLock};
 use ndarray::{Array2, aview1};
 
 use digits::Digits;
+use files::Frame;
 
 pub use batches::{BatchSizeError, Batches};
 pub use error::DataError;
 pub use picture::ImageFlaw;
 pub use source::{MOST_DIGITS, Source};
+
+/// How the id of data begins that only their form is known of.
+pub(crate) const PRIVATE: &str = "private:";
 
 /// The measures of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,14 +115,16 @@ pub struct Data {
 
 struct Content {
     id: String,
+    /// The classes' names, where they have some that are not their numbers.
+    names: Vec<String>,
     shape: Shape,
     train: Half,
     test: Half,
 }
 
 impl Data {
-    fn new(id: String, shape: Shape, train: Half, test: Half) -> Self {
-        Self { content: Arc::new(Content { id, shape, train, test }) }
+    fn new(id: String, names: Vec<String>, shape: Shape, train: Half, test: Half) -> Self {
+        Self { content: Arc::new(Content { id, names, shape, train, test }) }
     }
 
     /// The measures of the set.
@@ -129,6 +135,40 @@ impl Data {
     /// Names the content: equal ids on two machines mean equal bytes.
     pub fn id(&self) -> &str {
         &self.content.id
+    }
+
+    /// What a set of `classes` classes must have in common with this one so that a network can
+    /// learn from both: the measures of an image, the number of classes, and their names.
+    pub fn form(&self, classes: usize) -> String {
+        let Shape { height, channels, .. } = self.shape();
+        let columns = self.shape().columns();
+        let numbered =
+            self.content.names.iter().enumerate().all(|(i, name)| *name == i.to_string());
+        let names = match numbered {
+            true => String::new(),
+            false => format!(":{}", blake3::hash(self.content.names.join("/").as_bytes())),
+        };
+        format!("{PRIVATE}{channels}x{height}x{columns}:{classes}{names}")
+    }
+
+    /// The same set with these of its training samples only, in this order.
+    ///
+    /// # Panics
+    /// If there is no such sample.
+    pub fn part(&self, samples: &[u32], threads: usize) -> Self {
+        let Content { names, test, .. } = &*self.content;
+        let images = self.train(threads);
+        let of = |images: &Images, samples: &[u32]| {
+            let rows = samples.iter().flat_map(|&sample| images.row(sample as usize));
+            Images { width: images.width, pixels: rows.copied().collect() }
+        };
+        let labels = self.train_labels();
+        let labels = samples.iter().map(|&sample| labels[sample as usize]).collect();
+        let train = Half::read(of(images, samples), labels);
+        let all: Vec<u32> = (0..self.shape().test).collect();
+        let test = Half::read(of(test.images(threads), &all), test.labels().to_vec());
+        let frame = Frame::of(&self.shape());
+        files::set("part", frame, names.clone(), self.shape().classes, train, test)
     }
 
     /// The labels to learn from, one a sample.

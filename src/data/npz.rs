@@ -51,7 +51,7 @@ fn set(archive: &mut Archive) -> Result<Data, Named> {
         let found = self::classes(test.labels()) - 1;
         return Err(("y_test", Flaw::new(expected, found)));
     }
-    Ok(files::set("npz", frame, classes, train, test))
+    Ok(files::set("npz", frame, Vec::new(), classes, train, test))
 }
 
 /// One more than the largest label.

@@ -90,6 +90,7 @@ fn digits(train: u32, test: u32, seed: u64) -> Data {
     let half = |split, count| Half::drawn(Digits { seed, split }, count);
     Data::new(
         format!("digits:{VERSION}:{train}+{test}:{seed}"),
+        Vec::new(),
         Shape { width: PIXELS, height: SIDE, channels: 1, classes: CLASSES, train, test },
         half(Split::Train, train),
         half(Split::Test, test),

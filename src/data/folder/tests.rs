@@ -119,6 +119,24 @@ fn a_folder_and_its_archives_are_one_set() {
 }
 
 #[test]
+fn a_class_may_have_no_image_here() {
+    let [all, few] = [small(), small()];
+    fs::remove_dir_all(few.path().join("train/cat")).unwrap();
+    fs::create_dir(few.path().join("train/cat")).unwrap();
+    let packed = all.path().join("set.tar");
+    fs::write(&packed, tar(few.path(), "")).unwrap();
+    let whole = open(all.path()).unwrap();
+    for path in [few.path(), &packed] {
+        let data = open(path).unwrap();
+        assert_eq!((data.shape().classes, data.train_labels()), (2, &[1, 1][..]));
+        assert_eq!(data.form(2), whole.form(2), "a network can learn from both");
+    }
+    fs::rename(few.path().join("train/cat"), few.path().join("train/cow")).unwrap();
+    fs::remove_dir_all(few.path().join("test/cat")).unwrap();
+    assert_ne!(open(few.path()).unwrap().form(2), whole.form(2), "a cow is no cat");
+}
+
+#[test]
 fn colours_become_planes() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["train/a/1.png", "train/b/1.png", "test/a/1.png"] {
