@@ -11,24 +11,21 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     data::{Data, DataError, Source},
     ff::{NetworkSpec, SpecError},
-    spec::{Classifier, MAX_EPOCHS, SPEC_FORMAT, Spec},
+    spec::{Classifier, Placement, SPEC_FORMAT, Spec},
 };
+use length::Length;
 
+mod length;
 mod network;
+mod private;
 #[cfg(test)]
 mod tests;
-
-/// Without `--chapter-steps`, a chapter has at most this many samples. What a checkpoint costs to
-/// copy and to keep, beside the training between two of them, depends on this alone: a layer's
-/// width counts in both. So few cost 3 % (docs/RECOVERY.md); a newcomer may have to wait for
-/// the end of one for its first row.
-const USUAL_CHAPTER_SAMPLES: u64 = 20_000;
 
 /// The widths of the default run behind its input, which is as wide as the data.
 const USUAL_LAYERS: [usize; 4] = [500; 4];
 
-/// The epochs of the default run.
-const USUAL_EPOCHS: u64 = 8;
+/// Samples of a step of the default run.
+const USUAL_BATCH: usize = 100;
 
 /// Why a spec was refused.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +82,14 @@ pub struct SpecArgs {
     /// Steps between checkpoints [default: the largest divisor of an epoch up to 20000 samples]
     #[arg(long, value_name = "N")]
     pub chapter_steps: Option<u64>,
-    /// How cells go to peers: single-layer, all-layers or sequential [default: single-layer]
+    /// Steps after which all peers count an epoch, with the federated placement [default: 600]
+    #[arg(long, value_name = "N")]
+    pub epoch_steps: Option<u64>,
+    /// Classes there are, where the data has none of the last [default: those of the data]
+    #[arg(long, value_name = "N")]
+    pub classes: Option<usize>,
+    /// How cells go to peers: single-layer, all-layers, federated (each peer on data of its own,
+    /// which never leaves it) or sequential [default: single-layer]
     #[arg(long, value_name = "RULE")]
     pub placement: Option<String>,
     /// What a layer is trained for: goodness or softmax [default: goodness]
@@ -98,7 +102,7 @@ pub struct SpecArgs {
     #[arg(long, value_name = "NAME")]
     pub classifier: Option<String>,
     /// What is handed on: online (outputs of the training pass) or refreshed (made anew after each
-    /// chapter) [default: online]
+    /// chapter) [default: online; refreshed with the federated placement]
     #[arg(long, value_name = "NAME")]
     pub activations: Option<String>,
     /// Activations between layers: u8 or f32 [default: u8]
@@ -184,6 +188,8 @@ impl SpecArgs {
             epochs,
             batch_size,
             chapter_steps,
+            epoch_steps,
+            classes,
             placement,
             objective,
             negatives,
@@ -227,28 +233,16 @@ impl SpecArgs {
         let shape = data.shape();
         let usual = || [&[shape.width], &USUAL_LAYERS[..]].concat();
         let layers = self.layers.clone().unwrap_or_else(usual);
-        let epochs = self.epochs.unwrap_or(USUAL_EPOCHS);
-        if !(1..=MAX_EPOCHS).contains(&epochs) {
-            return Err(value("epochs", epochs, format!("choose 1 to {MAX_EPOCHS}")));
-        }
-        let batch_size = self.batch_size.unwrap_or(100);
-        let steps_per_epoch = u64::from(shape.train) / (batch_size as u64).max(1);
-        if batch_size == 0 || steps_per_epoch == 0 {
-            let reason = format!("choose 1 to {}, the training samples there are", shape.train);
-            return Err(value("batch-size", batch_size, reason));
-        }
-        let chapter_steps =
-            self.chapter_steps.unwrap_or_else(|| usual_chapter(steps_per_epoch, batch_size as u64));
-        if !(1..=steps_per_epoch).contains(&chapter_steps) {
-            let reason = format!("choose 1 to {steps_per_epoch}, the steps of an epoch");
-            return Err(value("chapter-steps", chapter_steps, reason));
-        }
-        let steps = epochs.saturating_mul(steps_per_epoch);
+        let placement = named("placement", &self.placement, "single-layer")?;
+        let batch_size = self.batch_size.unwrap_or(USUAL_BATCH);
+        let Length { epochs, steps_per_epoch, chapter_steps } =
+            self.length(placement, shape.train, batch_size)?;
+        let classes = self.classes_of(&shape)?;
         let network = NetworkSpec {
             batch_size,
-            steps,
+            steps: epochs.saturating_mul(steps_per_epoch),
             steps_per_epoch,
-            ..self.network_for(layers, shape.classes)?
+            ..self.network_for(layers, classes)?
         };
         self.check_network(&network, data)?;
         let classifier: Classifier = named("classifier", &self.classifier, "softmax")?;
@@ -256,11 +250,16 @@ impl SpecArgs {
             let reason = "the softmax objective has no goodness classifier; leave it out";
             return Err(value("classifier", "goodness", reason.to_owned()));
         }
+        let (data, activations) = if placement == Placement::Federated {
+            self.private(&network, data)?
+        } else {
+            (data.id().to_owned(), named("activations", &self.activations, "online")?)
+        };
         Ok(Spec {
             format: SPEC_FORMAT,
-            data: data.id().to_owned(),
-            placement: named("placement", &self.placement, "single-layer")?,
-            activations: named("activations", &self.activations, "online")?,
+            data,
+            placement,
+            activations,
             classifier,
             epochs,
             chapter_steps,
@@ -293,16 +292,6 @@ fn given<T: DeserializeOwned>(
 fn parsed<T: DeserializeOwned>(flag: &'static str, text: &str) -> Result<T, SpecArgsError> {
     let json = serde_json::Value::String(text.to_owned());
     serde_json::from_value(json).map_err(|error| value(flag, text, error.to_string()))
-}
-
-/// The largest divisor of an epoch that makes a short chapter.
-fn usual_chapter(steps_per_epoch: u64, batch_size: u64) -> u64 {
-    let most = (USUAL_CHAPTER_SAMPLES / batch_size).clamp(1, steps_per_epoch);
-    (1..=most)
-        .rev()
-        .find(|steps| steps_per_epoch.is_multiple_of(*steps))
-        .filter(|&steps| steps * 3 >= most)
-        .unwrap_or(most)
 }
 
 fn read_toml(path: &Path) -> Result<SpecArgs, SpecArgsError> {

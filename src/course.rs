@@ -1,7 +1,7 @@
 //! What is trained in which step: the spec's order over the data set's samples.
 //!
-//! Rule: a step's samples, images, labels and negatives follow from the spec and the step number alone,
-//! so every peer that has the data set sees the same, wherever it starts.
+//! Rule: a step's samples, images, labels and negatives follow from the spec, the data set and the
+//! step number alone, so every peer that has the data set sees the same, wherever it starts.
 
 use ndarray::Array2;
 
@@ -80,7 +80,7 @@ impl Course {
         let samples = self.batches.samples(step);
         let network = &self.spec.network;
         let labels = labels_of(&self.data, &samples);
-        let epoch = step / network.steps_per_epoch;
+        let epoch = self.batches.epoch(step);
         let negatives = negative_labels(network, epoch, &samples, &labels, table);
         let mut pixels = gather(self.data.train(self.threads), &samples);
         augment(network, epoch, &samples, frame(self.data.shape()), &mut pixels);

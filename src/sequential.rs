@@ -61,6 +61,12 @@ impl Sequential {
         self.network
     }
 
+    /// Goes on with another course, the next peer's where each has data of its own. Returns the one
+    /// before.
+    pub fn take_up(&mut self, course: Course) -> Course {
+        std::mem::replace(&mut self.course, course)
+    }
+
     /// Trains a chapter, the one after the last. Returns the mean loss of each row.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ pub use ffp2p_proto::Placement;
 use ffp2p_proto::{Hash, LayerPlan, MAX_ROWS, Plan};
 use serde::{Deserialize, Serialize};
 
+use crate::data::PRIVATE;
 use crate::ff::{NetworkSpec, Objective, Row, SpecError};
 
 /// Grows when the same spec would give other bytes.
@@ -54,7 +55,7 @@ impl Classifier {
 pub struct Spec {
     /// Version of the mathematics.
     pub format: u32,
-    /// The data set's content id.
+    /// The data set's content id; where each peer has data of its own, their form.
     pub data: String,
     /// By which rule cells go to peers.
     pub placement: Placement,
@@ -95,6 +96,11 @@ pub enum ForeignSpecError {
     /// A classifier that the objective does not train.
     #[error("the softmax objective has no goodness classifier")]
     Classifier,
+    /// Private data whose samples others would hear of.
+    #[error(
+        "with the federated placement, data are private, activations refreshed and negatives not adaptive; no other placement has private data"
+    )]
+    Private,
     /// Numbers that do not fit together.
     #[error("the spec's epochs, chapters, rows or weights are out of range")]
     Range,
@@ -124,6 +130,11 @@ impl Spec {
             return Err(ForeignSpecError::Classifier);
         }
         let network = &spec.network;
+        let is_private = spec.data.starts_with(PRIVATE);
+        let keeps = spec.activations == HandedOn::Refreshed && network.feedback_row().is_none();
+        if is_private != (spec.placement == Placement::Federated) || (is_private && !keeps) {
+            return Err(ForeignSpecError::Private);
+        }
         let in_range = (1..=MAX_EPOCHS).contains(&spec.epochs)
             && (1..=network.steps_per_epoch).contains(&spec.chapter_steps)
             && network.steps == spec.epochs.saturating_mul(network.steps_per_epoch)

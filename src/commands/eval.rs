@@ -19,9 +19,9 @@ pub(super) fn run(args: EvalArgs) -> Result<(), CommandError> {
     let network = &model.spec.network;
     let (width, classes) = (network.layers[0], network.classes);
     let shape = data.shape();
-    if (shape.width, shape.classes) != (width, classes) {
+    if shape.width != width || shape.classes > classes {
         return Err(CommandError::Usage(format!(
-            "--data {}: has {} pixels and {} classes, the model wants {width} and {classes}",
+            "--data {}: has {} pixels and {} classes, the model wants {width} and up to {classes}",
             args.data, shape.width, shape.classes
         )));
     }

@@ -1,7 +1,7 @@
 //! Specs as people write them: what is one run, and what is refused in which words.
 
 use super::*;
-use crate::ff::Negatives;
+use crate::{ff::Negatives, spec::HandedOn};
 
 fn small() -> SpecArgs {
     SpecArgs { data: Some("digits:400+50".to_owned()), ..SpecArgs::default() }
@@ -77,13 +77,36 @@ fn flags_override_the_file() {
 }
 
 #[test]
-fn chapters_divide_an_epoch_where_they_can() {
-    assert_eq!(usual_chapter(600, 100), 200);
-    assert_eq!(usual_chapter(937, 64), 312);
-    assert_eq!(usual_chapter(4, 100), 4);
-    assert_eq!(usual_chapter(500, 100), 125);
-    assert_eq!(usual_chapter(601, 100), 200);
-    assert_eq!(usual_chapter(3, 20_000), 1);
+fn with_data_of_its_own_the_form_is_the_run_and_not_the_content() {
+    let federated = |data: &str| SpecArgs {
+        data: Some(data.to_owned()),
+        placement: Some("federated".to_owned()),
+        ..SpecArgs::default()
+    };
+    let spec = |args: SpecArgs| args.check().unwrap().spec;
+    let one = spec(federated("digits:400+50:1"));
+    assert_eq!(one.run_id(), spec(federated("digits:900+20:2")).run_id());
+    assert_eq!((one.network.steps_per_epoch, one.activations), (600, HandedOn::Refreshed));
+    assert_eq!(Spec::from_canonical(&one.canonical()).unwrap(), one);
+    let some = |text: &str| Some(text.to_owned());
+    let usual = || federated("digits:400+50");
+    for (args, flag) in [
+        (SpecArgs { activations: some("online"), ..usual() }, "--activations online"),
+        (SpecArgs { negatives: some("adaptive"), ..usual() }, "--negatives adaptive"),
+        (SpecArgs { epoch_steps: Some(0), ..usual() }, "--epoch-steps 0"),
+        (SpecArgs { batch_size: Some(401), ..usual() }, "--batch-size 401"),
+        (SpecArgs { epoch_steps: Some(9), ..small() }, "--epoch-steps 9"),
+        (SpecArgs { classes: Some(9), ..small() }, "--classes 9"),
+        (SpecArgs { classes: Some(257), ..small() }, "--classes 257"),
+    ] {
+        let text = args.check().unwrap_err().to_string();
+        assert!(text.contains(flag), "{text}");
+    }
+    let open = Spec { data: small().check().unwrap().spec.data, ..one.clone() };
+    let online = Spec { activations: HandedOn::Online, ..one };
+    for stranger in [open, online] {
+        assert!(Spec::from_canonical(&stranger.canonical()).is_err(), "{stranger:?}");
+    }
 }
 
 #[test]

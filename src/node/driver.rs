@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ffp2p_net::{BlobSource, Handle};
-use ffp2p_proto::{BlobRef, Checkpoint, Hash, Input, Output, Role, RowId, State, Time};
+use ffp2p_proto::{Checkpoint, Hash, Input, Output, Placement, Role, RowId, State, Time};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
@@ -240,10 +240,19 @@ impl Node {
     /// A blob that the decisions hold. An empty one stands for what should not happen, and is
     /// refused where it is read.
     fn blob(&self, hash: Hash) -> Bytes {
-        self.store.get(&hash).unwrap_or_else(|| {
+        self.store.read(&hash).unwrap_or_else(|| {
             tracing::error!(%hash, "a blob that is needed is not in the store");
             Bytes::new()
         })
+    }
+
+    /// Puts activations away, where other peers can have them unless they tell of private data.
+    fn put_batch(&self, hash: Hash, bytes: Bytes) {
+        if self.spec.placement == Placement::Federated {
+            self.store.insert_own(hash, bytes);
+        } else {
+            self.store.insert(hash, bytes);
+        }
     }
 
     fn command(&self, command: Command) -> Result<(), NodeError> {
@@ -256,18 +265,20 @@ impl Node {
             Done::Refused { row, load, step } => Input::Refused { row, load, step },
             Done::Speed(speed) => Input::Speed(speed),
             Done::Refreshed { row, load, step, batch: (batch, bytes) } => {
-                self.store.insert(batch.hash, bytes);
+                self.put_batch(batch.hash, bytes);
                 Input::Refreshed { row, load, step, batch }
             }
             Done::Diverged { row, step } => return Err(Diverged { row: row.0, step }.into()),
             Done::Trained { row, load, step, batch, checkpoint } => {
                 self.tell_step(row, load, step);
-                let put = |(blob, bytes): (BlobRef, Bytes)| {
-                    self.store.insert(blob.hash, bytes);
+                let batch = batch.map(|(blob, bytes)| {
+                    self.put_batch(blob.hash, bytes);
                     blob
-                };
-                let batch = batch.map(put);
-                let checkpoint = checkpoint.map(|(made, loss)| (put(made), loss));
+                });
+                let checkpoint = checkpoint.map(|((blob, bytes), loss)| {
+                    self.store.insert(blob.hash, bytes);
+                    (blob, loss)
+                });
                 if let (Some(_), Some(count)) =
                     (checkpoint, self.chapters.get_mut(usize::from(row.0)))
                 {

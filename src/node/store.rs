@@ -1,6 +1,7 @@
 //! Blobs by hash.
 //!
-//! Rule: what is in the store has the hash it is named by. Memory holds what the decisions hold;
+//! Rule: what is in the store has the hash it is named by. What is to stay here cannot be had by
+//! the network, whoever asks for it by whatever hash. Memory holds what the decisions hold;
 //! checkpoints worth keeping also go to disk, on a thread of their own, so that a slow disk never
 //! delays a heartbeat.
 
@@ -18,10 +19,19 @@ use super::{
     writer::Writer,
 };
 
+/// The blobs in memory.
+#[derive(Debug, Default)]
+struct Blobs {
+    /// Those that any peer may have.
+    open: BTreeMap<Hash, Bytes>,
+    /// Those that stay here.
+    own: BTreeMap<Hash, Bytes>,
+}
+
 /// A node's blobs.
 #[derive(Debug, Default)]
 pub struct Store {
-    blobs: Mutex<BTreeMap<Hash, Bytes>>,
+    blobs: Mutex<Blobs>,
     disk: Option<Writer>,
 }
 
@@ -34,24 +44,39 @@ impl Store {
         failed: impl FnOnce(StoreError) + Send + 'static,
     ) -> Self {
         let restored = restored.iter().map(|(it, bytes)| (it.blob.hash, bytes.clone()));
-        let blobs: BTreeMap<Hash, Bytes> = restored.collect();
-        let writer = Writer::start(disk, blobs.keys().copied().collect(), failed);
-        Self { blobs: Mutex::new(blobs), disk: Some(writer) }
+        let open: BTreeMap<Hash, Bytes> = restored.collect();
+        let writer = Writer::start(disk, open.keys().copied().collect(), failed);
+        let blobs = Mutex::new(Blobs { open, own: BTreeMap::new() });
+        Self { blobs, disk: Some(writer) }
     }
 
-    fn blobs(&self) -> MutexGuard<'_, BTreeMap<Hash, Bytes>> {
-        // The map is never left half-changed, so a poisoned lock still guards a good one.
+    fn blobs(&self) -> MutexGuard<'_, Blobs> {
+        // The maps are never left half-changed, so a poisoned lock still guards a good one.
         self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts bytes under the hash they have.
+    /// Puts bytes under the hash they have, for any peer that asks.
     pub fn insert(&self, hash: Hash, bytes: Bytes) {
-        self.blobs().insert(hash, bytes);
+        self.blobs().open.insert(hash, bytes);
+    }
+
+    /// Puts bytes under the hash they have, for this node alone.
+    pub fn insert_own(&self, hash: Hash, bytes: Bytes) {
+        self.blobs().own.insert(hash, bytes);
+    }
+
+    /// Bytes for this node itself.
+    pub fn read(&self, hash: &Hash) -> Option<Bytes> {
+        let blobs = self.blobs();
+        blobs.open.get(hash).or_else(|| blobs.own.get(hash)).cloned()
     }
 
     /// Forgets a blob, on disk too.
     pub fn remove(&self, hash: Hash) {
-        self.blobs().remove(&hash);
+        let mut blobs = self.blobs();
+        blobs.open.remove(&hash);
+        blobs.own.remove(&hash);
+        drop(blobs);
         if let Some(disk) = &self.disk {
             disk.forget(hash);
         }
@@ -81,6 +106,23 @@ impl Store {
 
 impl BlobSource for Store {
     fn get(&self, hash: &Hash) -> Option<Bytes> {
-        self.blobs().get(hash).cloned()
+        self.blobs().open.get(hash).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_here_cannot_be_had() {
+        let (store, bytes) = (Store::default(), Bytes::from_static(b"activations"));
+        let hash = Hash::of(&bytes);
+        store.insert_own(hash, bytes.clone());
+        assert_eq!((store.read(&hash), store.get(&hash)), (Some(bytes.clone()), None));
+        store.remove(hash);
+        assert_eq!(store.read(&hash), None);
+        store.insert(hash, bytes.clone());
+        assert_eq!(store.get(&hash), Some(bytes));
     }
 }
