@@ -81,6 +81,42 @@ fn check_placements(flags: &[&str]) -> String {
     alone
 }
 
+/// Three nodes that own chapters in turn: with the same data each, they make what one alone makes.
+fn check_federated(flags: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let meet = format!("--rendezvous={}", folder.path().display());
+    let out = format!("--out={}", folder.path().join("model").display());
+    let spec = [SHORT, &["--json"], flags].concat();
+    let alone = model_of(&[&["train", "--activations=refreshed"], &spec[..]].concat());
+    let own = ["--placement=federated", "--epoch-steps=12"];
+    let up = ["up", "--no-mdns", "-n", "3", "--threads", "1", &meet, &out];
+    assert_eq!(model_of(&[&up, &own[..], &spec[..]].concat()), alone, "{flags:?}");
+}
+
+#[test]
+fn federated_nodes_with_the_same_data() {
+    check_federated(&["--negatives=random", "--dropout=0.1"]);
+    check_federated(&["--negatives=fixed", "--shards=2"]);
+    check_federated(&["--objective=softmax", "--shift=2"]);
+}
+
+#[test]
+fn federated_nodes_with_data_of_their_own_end_with_one_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let meet = format!("--rendezvous={}", folder.path().display());
+    let node = ["--no-mdns", "--threads=1", "--exit-when-done", "--placement=federated", &meet];
+    let sets = ["--data=digits:600+100:1", "--data=digits:500+50:2", "--data=digits:300+20:3"];
+    let length = ["--epoch-steps=12", "--layers=784,48,48,48", "--epochs=3", "--batch-size=50"];
+    let join = |set: &&str| Node::join(&[&node[..], &length, &["--chapter-steps=2", set]].concat());
+    let mut nodes: Vec<Node> = sets.iter().map(join).collect();
+    let done: Vec<_> = nodes.iter_mut().map(|node| node.wait("done")).collect();
+    let models: BTreeSet<&str> = done.iter().filter_map(|done| done["model"].as_str()).collect();
+    assert_eq!(models.len(), 1, "{models:?}");
+    for node in nodes {
+        assert_eq!(node.end(), 0);
+    }
+}
+
 /// Every kind of negatives and of activations makes its own model, in every placement.
 #[test]
 fn placements_with_the_goodness_objective() {

@@ -29,7 +29,7 @@ use std::fmt;
 use std::rc::Rc;
 
 pub use chance::Chance;
-pub use faults::{Fault, Machine, Scenario, When, draw_plan, draw_weather};
+pub use faults::{Fault, Machine, Scenario, Sent, Tap, When, draw_plan, draw_weather};
 pub use network::Weather;
 pub use reference::{Mathematics, Reference, model_hash};
 pub use stand_in::StandIn;

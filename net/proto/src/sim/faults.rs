@@ -4,6 +4,7 @@
 //! which is a time or a part of the work done. So a fault "in mid-run" is in mid-run for every
 //! plan, and a seed alone names a whole scenario.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::chance::Chance;
@@ -12,7 +13,7 @@ use super::network::Weather;
 use super::reference::Mathematics;
 use super::stand_in::StandIn;
 use super::trainer::EVALUATE_STEPS;
-use crate::{Config, Hash, LayerPlan, Placement, Plan, Role};
+use crate::{Config, Hash, LayerPlan, Message, Placement, Plan, Role};
 
 /// One machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +72,18 @@ pub enum Fault {
     Weather(Weather),
 }
 
+/// One thing that a machine sent.
+#[derive(Clone, Debug)]
+pub enum Sent {
+    /// Said to a peer.
+    Message(Rc<Message>),
+    /// Given to a peer that asked for it.
+    Blob(Vec<u8>),
+}
+
+/// A record of what was sent.
+pub type Tap = Rc<RefCell<Vec<Sent>>>;
+
 /// A whole simulated run, as data.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -82,6 +95,8 @@ pub struct Scenario {
     pub mathematics: Rc<dyn Mathematics>,
     /// What it computes on each machine, where each has data of its own; empty otherwise.
     pub private: Vec<Rc<dyn Mathematics>>,
+    /// Where everything goes that any machine sends; nowhere if there is none.
+    pub tap: Option<Tap>,
     /// Timers and limits of the machines that have none of their own.
     pub config: Config,
     /// The network until it heals.
@@ -108,6 +123,7 @@ impl Scenario {
             plan,
             mathematics: Rc::new(StandIn::default()),
             private: Vec::new(),
+            tap: None,
             config: Config::default(),
             weather: Weather::CALM,
             calm: Weather::CALM,

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::faults::Sent;
 use super::lies::{self, damage};
 use super::network::Cause;
 use super::node::{Disk, Node};
@@ -247,12 +248,19 @@ impl World {
         }
     }
 
+    fn record(&self, sent: impl FnOnce() -> Sent) {
+        if let Some(tap) = &self.scenario.tap {
+            tap.borrow_mut().push(sent());
+        }
+    }
+
     /// Sends copies along a path of nodes.
     fn transmit(&mut self, path: &[usize], message: &Rc<Message>) {
         let [from, .., to] = *path else { return };
         let via = path[path.len() - 2];
         let machines: Vec<usize> = path.iter().map(|&node| self.nodes[node].machine).collect();
         self.messages += 1;
+        self.record(|| Sent::Message(Rc::clone(message)));
         for delay in self.network.copies(&machines) {
             let message = Rc::clone(message);
             self.push(self.now.after(delay), Event::Deliver { from, via, to, message });
@@ -309,6 +317,7 @@ impl World {
         if self.is_liar(node) && self.chance.hit(lies::FALSE_BLOBS) {
             bytes.iter_mut().for_each(|bytes| damage(bytes, &mut self.chance));
         }
+        bytes.iter().for_each(|bytes| self.record(|| Sent::Blob(bytes.clone())));
         let size = bytes.as_ref().map_or(0, Vec::len) as u64;
         let at = self.network.transfer(here, there, size, self.now);
         self.push(at, Event::Answer { node: asker, from: node, token, bytes });

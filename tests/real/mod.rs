@@ -1,0 +1,122 @@
+//! The real mathematics in the cells of a simulated run.
+//!
+//! Rule: a step is a function of bytes, as a trainer's is; what a step computes is kept nowhere but
+//! in what it returns.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use ffp2p::{
+    checkpoint,
+    config::Checked,
+    course::Course,
+    ff::{Activations, FirstInput, Inline, NetworkSpec, Row, RowState, concat, decode, encode},
+};
+use ffp2p_proto::{RowId, sim::Mathematics};
+
+/// The real training, a step at a time, from canonical bytes to canonical bytes.
+#[derive(Debug)]
+pub(crate) struct Real {
+    course: RefCell<Course>,
+    spec: NetworkSpec,
+    places: Vec<Row>,
+    /// What the first layer reads in each step with each table, once drawn.
+    inputs: RefCell<BTreeMap<(u64, Vec<u8>), FirstInput>>,
+}
+
+impl Real {
+    pub(crate) fn new(checked: &Checked) -> Self {
+        let course = Course::new(checked, 1).unwrap();
+        let spec = course.network().clone();
+        let places = spec.rows().into_iter().chain(spec.feedback_row()).collect();
+        Self { course: RefCell::new(course), spec, places, inputs: RefCell::default() }
+    }
+
+    fn images(&self, step: u64, feedback: Option<&[u8]>) -> FirstInput {
+        let mut course = self.course.borrow_mut();
+        let samples = course.samples();
+        let draw = || {
+            let read = |bytes| checkpoint::decode_table(bytes, &self.spec, samples).unwrap();
+            course.first_input(step, feedback.map(read).as_ref())
+        };
+        let key = (step, feedback.unwrap_or_default().to_vec());
+        self.inputs.borrow_mut().entry(key).or_insert_with(draw).clone()
+    }
+
+    fn below(&self, place: Row, inputs: &[&[u8]]) -> Activations {
+        let below = Row { layer: place.layer - 1, shard: 0 };
+        let read = |bytes: &&[u8]| decode(bytes, &self.spec, below).unwrap();
+        concat(&inputs.iter().map(read).collect::<Vec<Activations>>())
+    }
+
+    fn state(&self, place: Row, bytes: &[u8]) -> RowState {
+        checkpoint::decode(bytes, &self.spec, place).unwrap()
+    }
+
+    fn is_feedback(&self, place: Row) -> bool {
+        self.spec.feedback_row() == Some(place)
+    }
+}
+
+impl Mathematics for Real {
+    fn initial(&self, row: RowId) -> Vec<u8> {
+        let place = self.places[usize::from(row.0)];
+        if self.is_feedback(place) {
+            return checkpoint::encode_table(&self.course.borrow().first_table(), &self.spec);
+        }
+        checkpoint::encode(&RowState::init(&self.spec, place), &self.spec, place)
+    }
+
+    fn train(
+        &self,
+        row: RowId,
+        step: u64,
+        state: &[u8],
+        inputs: &[&[u8]],
+        feedback: Option<&[u8]>,
+    ) -> (Vec<u8>, Vec<u8>) {
+        let (spec, place) = (&self.spec, self.places[usize::from(row.0)]);
+        if self.is_feedback(place) {
+            let mut course = self.course.borrow_mut();
+            let mut table = checkpoint::decode_table(state, spec, course.samples()).unwrap();
+            course.draw_wrong_labels(&mut table, &self.below(place, inputs).logits);
+            return (checkpoint::encode_table(&table, spec), vec![0]);
+        }
+        let mut state = self.state(place, state);
+        let (handed_on, _) = if place.layer == 0 {
+            state.train_first(spec, place, &self.images(step, feedback), &Inline)
+        } else {
+            let labels = self.course.borrow_mut().labels(step);
+            state.train(spec, place, &self.below(place, inputs), &labels, &Inline)
+        };
+        (checkpoint::encode(&state, spec, place), encode(&handed_on, spec, place))
+    }
+
+    fn refresh(
+        &self,
+        row: RowId,
+        step: u64,
+        state: &[u8],
+        inputs: &[&[u8]],
+        feedback: Option<&[u8]>,
+    ) -> Vec<u8> {
+        let (spec, place) = (&self.spec, self.places[usize::from(row.0)]);
+        let mut state = self.state(place, state);
+        let handed_on = if place.layer == 0 {
+            state.hand_on_first(spec, place, step, &self.images(step, feedback), &Inline)
+        } else {
+            state.hand_on(spec, place, step, &self.below(place, inputs), &Inline)
+        };
+        encode(&handed_on, spec, place)
+    }
+
+    fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool {
+        let place = self.places[usize::from(row.0)];
+        if self.is_feedback(place) {
+            let samples = self.course.borrow().samples();
+            let table = checkpoint::decode_table(state, &self.spec, samples);
+            return table.is_ok_and(|table| table.step() == step);
+        }
+        let state = checkpoint::decode(state, &self.spec, place);
+        state.is_ok_and(|state| state.step == step)
+    }
+}
