@@ -8,10 +8,12 @@
 //! cargo run --release --example reproduce -- --table
 //! ```
 
+mod peers;
 mod results;
 mod table;
 
 use std::{
+    collections::VecDeque,
     error::Error,
     path::PathBuf,
     process::{Command, ExitCode},
@@ -26,6 +28,7 @@ use ffp2p::{
     ff::{Inline, Objective},
     sequential::Sequential,
 };
+use peers::Federation;
 use results::{Line, Results};
 use serde::Deserialize;
 
@@ -71,6 +74,8 @@ pub(crate) struct Run {
     pub(crate) seeds: u64,
     /// What determines it, data and seed aside.
     pub(crate) spec: SpecArgs,
+    /// Whose data, if not everybody's.
+    pub(crate) federation: Option<Federation>,
     /// The paper's figures, in words.
     pub(crate) paper: String,
     /// The best published figure of such a network, with its source.
@@ -78,9 +83,10 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// The run's spec as flags, for the page.
+    /// The run's spec as flags, for the page, and how its data are split.
     pub(crate) fn flags(&self) -> String {
-        self.spec.to_flags().join(" ")
+        let split = self.federation.map(Federation::words);
+        self.spec.to_flags().into_iter().chain(split).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -139,7 +145,16 @@ fn train_seeds(args: &Args, run: &Run, results: &mut Results) -> Result<(), Box<
 fn train(run: &Run, seed: u64, checked: &Checked) -> Result<Line, Box<dyn Error>> {
     let begun = Instant::now();
     let mut training = Sequential::new(checked.spec.clone(), Course::new(checked, 1)?);
+    let mut waiting: VecDeque<Course> = match run.federation {
+        Some(federation) => federation.courses(checked)?.into(),
+        None => VecDeque::new(),
+    };
     for chapter in 0..checked.spec.plan().chapters() {
+        if let Some(next) = waiting.pop_front() {
+            let last = training.take_up(next);
+            // The first one is the course of all data, which no peer has.
+            waiting.extend((chapter > 0).then_some(last));
+        }
         training.chapter(chapter, &Inline)?;
     }
     let seconds = begun.elapsed().as_secs_f64();
