@@ -33,6 +33,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// What the peers of a run know: who is here, who owns what, how far it is
     Status(StatusArgs),
+    /// How fast this machine is at what a run does
+    Bench(BenchArgs),
 }
 
 /// How a command speaks.
@@ -220,4 +222,36 @@ pub struct StatusArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub network: NetworkArgs,
+}
+
+/// `ffp2p bench`
+#[derive(Args, Clone, Debug)]
+pub struct BenchArgs {
+    /// What to time.
+    #[command(subcommand)]
+    pub command: BenchCommand,
+}
+
+/// What can be timed.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BenchCommand {
+    /// A training step beside its bare matrix products, by layer and phase
+    Step(BenchStepArgs),
+}
+
+/// `ffp2p bench step`
+#[derive(Args, Clone, Debug)]
+pub struct BenchStepArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub spec: SpecArgs,
+    /// Threads to train with [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Rounds, of which the middle one counts; each takes about a second
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..))]
+    pub rounds: u16,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
 }

@@ -54,6 +54,25 @@ fn train_export_eval(flags: &[&str], other: &str) {
 }
 
 #[test]
+fn a_step_is_timed_by_layer_and_phase() {
+    let bench = |flags: &[&str]| run(&[&["bench", "step", "--rounds=1"], TINY, flags].concat());
+    for (flags, phases) in [(&["--threads=1"][..], 7), (&["--threads=3", "--wire=f32"], 7)] {
+        let (code, out, err) = bench(&[flags, &["--json"]].concat());
+        assert_eq!(code, 0, "{err}");
+        let found: Value = serde_json::from_str(out.trim()).unwrap();
+        let ratio = found["ratio"].as_f64().unwrap();
+        let speeds = [&found["gflops"], &found["products_gflops"]].map(|x| x.as_f64().unwrap());
+        assert!(ratio > 0.0 && (speeds[0] / speeds[1] / ratio - 1.0).abs() < 1e-6, "{out}");
+        assert_eq!(found["phases"].as_array().unwrap().len(), 2 * phases);
+        assert_eq!(found["handing_on"].as_array().unwrap().len(), 2);
+    }
+    let (code, out, _) = bench(&["--objective=softmax"]);
+    assert_eq!((code, out.lines().filter(|line| line.starts_with("layer ")).count()), (0, 2));
+    refused(&["bench", "step", "--layers=7,8"], &["--layers", "784"]);
+    refused(&["bench", "step", "--rounds=0"], &["--rounds"]);
+}
+
+#[test]
 fn a_node_keeps_its_model_and_an_observer_gets_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

@@ -2,6 +2,7 @@
 //!
 //! Rule: every failure is one line that says what to do, and an exit code that `docs/CLI.md` lists.
 
+mod bench;
 mod eval;
 mod export;
 mod join;
@@ -83,6 +84,7 @@ pub fn run(command: Command) -> Result<(), CommandError> {
         Command::Export(args) => export::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Status(args) => status::run(args),
+        Command::Bench(args) => bench::run(args),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod activations;
 mod augment;
+mod bare;
 mod check;
 mod dropout;
 mod evaluate;
@@ -30,6 +31,7 @@ mod workers;
 
 pub use activations::{Activations, FirstInput, concat};
 pub use augment::{Frame, augment};
+pub use bare::BareProducts;
 pub use check::SpecError;
 pub use evaluate::Evaluation;
 pub use feedback::FeedbackTable;
@@ -41,4 +43,4 @@ pub use row::{RowState, StepReport};
 pub use spec::{LabelEmbedding, Negatives, NetworkSpec, Objective, Optimizer, Row, Wire};
 pub use tensors::{Tensor, model_hash};
 pub use wire::{WireError, decode, encode, encoded_len, round};
-pub use workers::{Inline, Task, Workers};
+pub use workers::{Inline, Mark, Phase, Task, Workers};

@@ -8,7 +8,7 @@ use super::check::SpecError;
 use super::row::{RowState, StepReport};
 use super::spec::{NetworkSpec, Row};
 use super::wire::round;
-use super::workers::Workers;
+use super::workers::{Mark, Phase, Workers};
 
 /// Every row of a network.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,16 +99,17 @@ impl Network {
     ) -> (Vec<StepReport>, Activations) {
         let (mut shards, mut reports) = self.train_layer(0, &Below::Images(input), workers);
         for layer in 1..self.spec.depth() {
-            let below = concat_owned(self.rounded(shards));
+            let below = concat_owned(self.rounded(shards, workers));
             let below = Below::Layer(&below, &input.labels);
             let (above, more) = self.train_layer(layer, &below, workers);
             shards = above;
             reports.extend(more);
         }
-        (reports, concat_owned(self.rounded(shards)))
+        (reports, concat_owned(self.rounded(shards, workers)))
     }
 
-    fn rounded(&self, mut shards: Vec<Activations>) -> Vec<Activations> {
+    fn rounded(&self, mut shards: Vec<Activations>, workers: &dyn Workers) -> Vec<Activations> {
+        workers.mark(Mark::Phase(Phase::Encoding));
         shards.iter_mut().for_each(|shard| round(shard, self.spec.wire));
         shards
     }
@@ -123,6 +124,7 @@ impl Network {
         below: &Below<'_>,
         workers: &dyn Workers,
     ) -> (Vec<Activations>, Vec<StepReport>) {
+        workers.mark(Mark::Layer(layer));
         let spec = &self.spec;
         let train = |(shard, state): (usize, &mut RowState)| {
             let row = Row { layer, shard };

@@ -12,7 +12,7 @@ use super::optim::Rule;
 use super::product::{Gradient, product, update};
 use super::row::{Heard, RowState, Scratch, StepReport};
 use super::spec::{NetworkSpec, Objective, Row};
-use super::workers::Workers;
+use super::workers::{Mark, Phase, Workers};
 use super::{goodness, head};
 
 impl RowState {
@@ -34,6 +34,7 @@ impl RowState {
             Objective::Softmax => self.classify(spec, slope, heard, &states, scratch, workers),
         };
         let logits = if spec.counts(row.layer) { logits } else { heard.0.clone() };
+        workers.mark(Mark::Phase(Phase::Directions));
         self.train_bias(spec, heard.1.len(), flat(&scratch.h));
         (Activations { states, logits }, report)
     }
@@ -68,6 +69,7 @@ impl RowState {
         scratch: &mut Scratch,
         workers: &dyn Workers,
     ) -> Array2<f32> {
+        workers.mark(Mark::Phase(Phase::Normalization));
         let Scratch { h, goodness, .. } = scratch;
         let mut states = Array2::zeros(h.dim());
         goodness::activate(flat_mut(h), flat(&self.bias.value), dropout, goodness, workers);
@@ -87,6 +89,7 @@ impl RowState {
         workers: &dyn Workers,
     ) -> (Array2<f32>, StepReport) {
         let (batch, width) = (labels.len(), self.peers.len());
+        workers.mark(Mark::Phase(Phase::Directions));
         let h = flat_mut(&mut scratch.h);
         let strength = spec.peer_normalization;
         let peers = goodness::peer_term(&mut self.peers, &h[..batch * width], strength);
@@ -123,6 +126,7 @@ impl RowState {
         let mut errors = self.logits(states.view(), &nothing, workers);
         let outcome = head::directions(&mut errors, labels);
         product(errors.view(), self.head.value.t(), h.view_mut(), workers);
+        workers.mark(Mark::Phase(Phase::Directions));
         goodness::unnormalize(flat(states), goodness, slope, flat_mut(h), workers);
         self.train_head(spec, states.view(), &errors, workers);
         let mean = goodness::mean(goodness);
@@ -170,6 +174,7 @@ impl RowState {
         below: &Array2<f32>,
         workers: &dyn Workers,
     ) -> Array2<f32> {
+        workers.mark(Mark::Phase(Phase::Head));
         let mut logits = Array2::zeros(below.dim());
         product(read, self.head.value.view(), logits.view_mut(), workers);
         logits + below

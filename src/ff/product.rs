@@ -9,13 +9,13 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 
 use super::matrix;
 use super::optim::{Parameter, Part, Rule};
-use super::workers::{Workers, each, share};
+use super::workers::{Mark, Phase, Workers, each, share};
 
 /// Columns are shared out in multiples of the widest kernel, so that no worker has a ragged edge.
 const COLUMNS: usize = 16;
 
 /// Rows of a weight gradient that are made and used up at a time, so that it stays in the cache.
-const BLOCK: usize = 128;
+const BLOCK: usize = 256;
 
 /// `c = a b`, shared out by columns of `c`.
 pub(crate) fn product(
@@ -57,18 +57,26 @@ pub(crate) fn update(
         *blocks = vec![Array2::zeros((BLOCK.min(rows), columns)); parts.len()];
     }
     each(workers, parts.into_iter().zip(blocks), &|(part, block)| {
-        update_part(part, gradient, rule, block);
+        update_part(part, gradient, rule, block, workers);
     });
 }
 
-fn update_part(part: Part<'_>, gradient: &Gradient<'_>, rule: &Rule, block: &mut Array2<f32>) {
+fn update_part(
+    part: Part<'_>,
+    gradient: &Gradient<'_>,
+    rule: &Rule,
+    block: &mut Array2<f32>,
+    workers: &dyn Workers,
+) {
     let labels = gradient.extra.nrows();
     for part in part.split(block.nrows()) {
         let from = part.first_row;
         let to = from + part.value.len() / part.columns;
         let mut block = matrix::rows_mut(block, 0..to - from);
         let inputs = matrix::columns(&gradient.inputs, from..to);
+        workers.mark(Mark::Phase(Phase::Gradient));
         general_mat_mul(1.0, &inputs.t(), &gradient.directions, 0.0, &mut block);
+        workers.mark(Mark::Phase(Phase::Optimizer));
         if from < labels {
             let to = to.min(labels);
             let mut slots = matrix::rows_mut(&mut block, 0..to - from);

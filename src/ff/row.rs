@@ -12,7 +12,7 @@ use super::optim::{Parameter, Rule};
 use super::product::{Gradient, product, update};
 use super::rng::{Key, Purpose};
 use super::spec::{NetworkSpec, Objective, Row};
-use super::workers::Workers;
+use super::workers::{Mark, Phase, Workers};
 
 /// The running mean output of a unit before the first step (ffnew.m).
 const FIRST_PEER_MEAN: f32 = 0.5;
@@ -191,6 +191,7 @@ impl RowState {
         let mut scratch = std::mem::take(&mut self.scratch);
         let scales = self.read_labelled(spec, input, &mut scratch, workers);
         let done = self.passes(spec, row, heard, &mut scratch, workers);
+        workers.mark(Mark::Phase(Phase::Directions));
         let Scratch { h, shared, slots: extra, blocks, .. } = &mut scratch;
         let pixels = input.pixels.view();
         let directions = &flat(h)[..2 * batch * width];
@@ -272,6 +273,7 @@ impl RowState {
 
     /// Pre-activations, without bias, of all passes over states of mean square 1.
     fn read(&self, states: &Array2<f32>, scratch: &mut Scratch, workers: &dyn Workers) {
+        workers.mark(Mark::Phase(Phase::Forward));
         scratch.fit(states.nrows(), self.peers.len());
         product(states.view(), self.weights.value.view(), scratch.h.view_mut(), workers);
     }
@@ -284,6 +286,7 @@ impl RowState {
         scratch: &mut Scratch,
         workers: &dyn Workers,
     ) -> Scales {
+        workers.mark(Mark::Phase(Phase::Forward));
         let (batch, width) = (input.labels.len(), self.peers.len());
         scratch.fit(spec.objective.passes() * batch, width);
         scratch.fit_first(batch, width, spec.classes);

@@ -138,16 +138,24 @@ pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<Activations,
     let (states, logits) = bytes.split_at(expected - 4 * logits);
     let logits = floats(logits).collect();
     let logits = matrix(spec.batch_size, logits, f32::is_finite, WireError::Logit)?;
-    let values = match spec.wire {
-        Wire::F32 => floats(states).collect(),
+    let good = |x: f32| x.is_finite() && x >= 0.0;
+    let states = match spec.wire {
+        Wire::F32 => matrix(rows, floats(states).collect(), good, WireError::State)?,
         Wire::U8 => {
-            let (scales, states) = states.split_at(4 * rows);
-            let rows = floats(scales).zip(states.chunks_exact(spec.width(row)));
-            rows.flat_map(|(scale, row)| row.iter().map(move |q| f32::from(*q) * scale)).collect()
+            let (scales, bytes) = states.split_at(4 * rows);
+            let mut states = Array2::zeros((rows, bytes.len() / rows.max(1)));
+            let width = states.ncols().max(1);
+            let rows = flat_mut(&mut states).chunks_exact_mut(width);
+            for ((row, bytes), scale) in rows.zip(bytes.chunks_exact(width)).zip(floats(scales)) {
+                // Then every value of the row is good.
+                if !good(255.0 * scale) {
+                    return Err(WireError::State);
+                }
+                row.iter_mut().zip(bytes).for_each(|(x, q)| *x = f32::from(*q) * scale);
+            }
+            states
         }
     };
-    let good = |x: f32| x.is_finite() && x >= 0.0;
-    let states = matrix(rows, values, good, WireError::State)?;
     Ok(Activations { states, logits })
 }
 

@@ -6,8 +6,39 @@
 /// One independent piece of work.
 pub type Task<'a> = Box<dyn FnOnce() + Send + 'a>;
 
+/// What a thread does from now on, for whoever counts time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// It works for this layer.
+    Layer(usize),
+    /// It does this part of a step.
+    Phase(Phase),
+}
+
+/// The parts of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Products with the weights, and the labels' share of them.
+    Forward,
+    /// Bias, ReLU, dropout, goodness, and outputs of mean square 1.
+    Normalization,
+    /// Directions of the pre-activations, bias and peer normalisation.
+    Directions,
+    /// What the head says, and how wrong it is.
+    Head,
+    /// Products that give the gradient of weights and head.
+    Gradient,
+    /// The update of weights and head.
+    Optimizer,
+    /// Activations as bytes, or rounded as bytes would be.
+    Encoding,
+}
+
 /// Runs independent pieces of work; the result never depends on how.
 pub trait Workers: Sync {
+    /// The calling thread says what it does from now on. Changes nothing.
+    fn mark(&self, _mark: Mark) {}
+
     /// How many pieces are worth making: the number of threads, at least 1.
     fn count(&self) -> usize;
 

@@ -1,0 +1,170 @@
+//! How fast a training step is, beside the matrix products in it.
+//!
+//! Rule: both are timed in turns within one run, and the middle of the rounds counts, so that a
+//! busy machine slows both. What is timed is what `train` does.
+
+mod clock;
+
+use std::time::{Duration, Instant};
+
+use ndarray::Array2;
+
+use crate::{
+    config::Checked,
+    course::Course,
+    ff::{
+        Activations, BareProducts, FirstInput, Network, NetworkSpec, Phase, Row, Workers, decode,
+        encode,
+    },
+    node::NodeError,
+};
+use clock::Clocked;
+
+/// How long one turn of a round takes at least, for the clock's sake.
+const TURN: Duration = Duration::from_millis(250);
+
+/// What a step costs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepCost {
+    /// Steps of one turn.
+    pub steps: u32,
+    /// Seconds of a whole step, images, labels and rounding included.
+    pub step: f64,
+    /// Seconds of its matrix products alone.
+    pub products: f64,
+    /// Floating point operations of these, two for each multiply-accumulate.
+    pub operations: u64,
+    /// Seconds to make a step's images and labels ready.
+    pub input: f64,
+    /// Thread-seconds of a step by layer and phase.
+    pub phases: Vec<(usize, Phase, f64)>,
+    /// What handing on costs a node, by layer.
+    pub handing_on: Vec<HandingOn>,
+}
+
+/// What it costs to hand on what a row of a layer makes in a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HandingOn {
+    /// Bytes of one row's step.
+    pub bytes: usize,
+    /// Seconds to encode them.
+    pub encode: f64,
+    /// Seconds to decode them.
+    pub decode: f64,
+}
+
+impl StepCost {
+    /// How much of the whole step's time its products would take alone.
+    #[must_use]
+    pub fn ratio(&self) -> f64 {
+        self.products / self.step
+    }
+}
+
+/// Times steps of a spec on its own data, in `rounds` rounds.
+///
+/// # Errors
+/// If the course cannot be made.
+pub fn step(
+    checked: &Checked,
+    threads: usize,
+    rounds: usize,
+    workers: &dyn Workers,
+) -> Result<StepCost, NodeError> {
+    let mut course = Course::new(checked, threads)?;
+    course.draw(threads);
+    let spec = checked.spec.network.clone();
+    let mut bench = Bench { network: Network::init(spec.clone()), course: &mut course, at: 0 };
+    let mut bare = BareProducts::new(&spec);
+    bare.run(workers);
+    let began = Instant::now();
+    bench.steps(2, workers);
+    let steps = (2.0 * TURN.as_secs_f64() / began.elapsed().as_secs_f64()).ceil() as u32;
+    let (mut whole, mut products, mut input) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        whole.push(timed(steps, || bench.steps(steps, workers)));
+        products.push(timed(steps, || (0..steps).for_each(|_| bare.run(workers))));
+        input.push(timed(steps, || (0..steps).for_each(|_| drop(bench.input()))));
+    }
+    let clock = Clocked::new(workers);
+    bench.steps(steps, &clock);
+    let a_step = |spent: Duration| spent.as_secs_f64() / f64::from(steps);
+    let phases = clock.spent().into_iter();
+    Ok(StepCost {
+        steps,
+        step: middle(whole),
+        products: middle(products),
+        operations: 2 * bare.macs(),
+        input: middle(input),
+        phases: phases.map(|((layer, phase), spent)| (layer, phase, a_step(spent))).collect(),
+        handing_on: handing_on(&spec),
+    })
+}
+
+/// A run that goes round and round its steps.
+struct Bench<'a> {
+    network: Network,
+    course: &'a mut Course,
+    at: u64,
+}
+
+impl Bench<'_> {
+    fn input(&mut self) -> FirstInput {
+        let step = self.at % self.network.spec().steps;
+        self.at += 1;
+        self.course.first_input(step, None)
+    }
+
+    fn steps(&mut self, count: u32, workers: &dyn Workers) {
+        for _ in 0..count {
+            let input = self.input();
+            self.network.train_step(&input, workers);
+        }
+    }
+}
+
+/// Times the bytes of a step, layer by layer; how long they take does not depend on the values.
+fn handing_on(spec: &NetworkSpec) -> Vec<HandingOn> {
+    let rows = (0..spec.depth()).map(|layer| Row { layer, shard: 0 });
+    let time = |row| {
+        let shape = (spec.objective.passes() * spec.batch_size, spec.width(row));
+        let states = Array2::from_shape_fn(shape, |(i, j)| ((i + 7 * j) % 256) as f32);
+        let logits = Array2::zeros((spec.batch_size, spec.logits_handed_on()));
+        let activations = Activations { states, logits };
+        let bytes = encode(&activations, spec, row);
+        HandingOn {
+            bytes: bytes.len(),
+            encode: timed(ENCODINGS, || {
+                (0..ENCODINGS).for_each(|_| drop(encode(&activations, spec, row)));
+            }),
+            decode: timed(ENCODINGS, || {
+                (0..ENCODINGS).for_each(|_| drop(decode(&bytes, spec, row)));
+            }),
+        }
+    };
+    rows.map(time).collect()
+}
+
+/// How often activations are encoded to time it.
+const ENCODINGS: u32 = 20;
+
+/// Seconds of one of `count` equal things.
+fn timed(count: u32, work: impl FnOnce()) -> f64 {
+    let began = Instant::now();
+    work();
+    began.elapsed().as_secs_f64() / f64::from(count)
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// The most memory that this process has held at once, in bytes, where the system tells.
+#[must_use]
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kibibytes * 1024)
+}
