@@ -92,7 +92,7 @@ fn table(spec: &Spec, threads: usize, cost: &StepCost) {
     for layer in 0..spec.network.depth() {
         let of = |phase| {
             let at = cost.phases.iter().filter(|it| (it.0, it.1) == (layer, phase));
-            at.map(|it| it.2).sum::<f64>() * ms
+            at.fold(0.0, |sum, it| sum + it.2) * ms
         };
         let cells: Vec<_> =
             PHASES.iter().map(|&(phase, _)| format!("{:14.3}", of(phase))).collect();

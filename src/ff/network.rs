@@ -88,7 +88,7 @@ impl Network {
     }
 
     /// One step of every row, from the first layer up. The reports are in row order; the
-    /// activations are those of the last layer.
+    /// activations are those of the last layer, which nobody reads but for the logits: not rounded.
     ///
     /// # Panics
     /// If the input does not have the spec's shapes, or a label is not below `classes`.
@@ -105,12 +105,12 @@ impl Network {
             shards = above;
             reports.extend(more);
         }
-        (reports, concat_owned(self.rounded(shards, workers)))
+        (reports, concat_owned(shards))
     }
 
     fn rounded(&self, mut shards: Vec<Activations>, workers: &dyn Workers) -> Vec<Activations> {
         workers.mark(Mark::Phase(Phase::Encoding));
-        shards.iter_mut().for_each(|shard| round(shard, self.spec.wire));
+        shards.iter_mut().for_each(|shard| round(shard, self.spec.wire, workers));
         shards
     }
 
