@@ -31,7 +31,8 @@ fn run_step(args: BenchStepArgs) -> Result<(), CommandError> {
     let threads = threads(args.threads, Pool::usual_threads(1))?;
     let checked = args.spec.check()?;
     let pool = Pool::new(threads);
-    let cost = step(&checked, threads, usize::from(args.rounds), &pool)?;
+    let rounds = usize::from(args.rounds);
+    let cost = pool.inside(|| step(&checked, threads, rounds, &pool))?;
     if args.json {
         line(&json(&checked.spec, threads, &cost).to_string());
     } else {

@@ -29,7 +29,7 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     let mut run = Sequential::new(spec.clone(), course);
     for chapter in 0..plan.chapters() {
         let began = Instant::now();
-        let losses = run.chapter(chapter, &pool)?;
+        let losses = pool.inside(|| run.chapter(chapter, &pool))?;
         let (start, done) = (plan.chapter_start(chapter), plan.chapter_start(chapter + 1));
         let pace = (done - start) as f64 / began.elapsed().as_secs_f64().max(1e-6);
         tell(&mut view, chapter, done, &losses, pace);

@@ -104,7 +104,10 @@ impl Trainer {
     /// Starts the thread; its answers go to `answers`.
     pub(super) fn start(course: Course, pool: Pool, answers: mpsc::Sender<Done>) -> Self {
         let (commands, queue) = sync_channel(QUEUE);
-        std::thread::spawn(move || Worker::new(course, pool).run(&queue, &answers));
+        std::thread::spawn(move || {
+            let pool = &pool;
+            pool.inside(move || Worker::new(course, pool).run(queue, &answers));
+        });
         Self { commands }
     }
 
@@ -146,9 +149,9 @@ struct Loaded {
     loss: (f64, u32),
 }
 
-struct Worker {
+struct Worker<'a> {
     course: Course,
-    pool: Pool,
+    pool: &'a Pool,
     /// The rows by number, as layers and shards.
     places: Vec<Row>,
     rows: BTreeMap<RowId, Loaded>,
@@ -160,8 +163,8 @@ struct Worker {
     smoothed: f64,
 }
 
-impl Worker {
-    fn new(course: Course, pool: Pool) -> Self {
+impl<'a> Worker<'a> {
+    fn new(course: Course, pool: &'a Pool) -> Self {
         let network = course.network();
         let places = network.rows().into_iter().chain(network.feedback_row()).collect();
         let rows = BTreeMap::new();
@@ -169,7 +172,7 @@ impl Worker {
     }
 
     /// Works until the other side is gone.
-    fn run(mut self, queue: &Receiver<Command>, answers: &mpsc::Sender<Done>) {
+    fn run(mut self, queue: Receiver<Command>, answers: &mpsc::Sender<Done>) {
         for command in queue {
             let answer = match command {
                 Command::Load { row, load, checkpoint } => Some(self.load(row, load, checkpoint)),
@@ -224,7 +227,7 @@ impl Worker {
     }
 
     fn pool_threads(&self) -> usize {
-        crate::ff::Workers::count(&self.pool)
+        crate::ff::Workers::count(self.pool)
     }
 
     fn train(
@@ -281,11 +284,11 @@ impl Worker {
         };
         let (handed_on, report) = if place.layer == 0 {
             let input = self.images(step, reads)?;
-            state.train_first(self.course.network(), place, &input, &self.pool)
+            state.train_first(self.course.network(), place, &input, self.pool)
         } else {
             let labels = self.course.labels(step);
             let input = self.batches(place, reads)?;
-            state.train(self.course.network(), place, &input, &labels, &self.pool)
+            state.train(self.course.network(), place, &input, &labels, self.pool)
         };
         Ok((Some(handed_on), report.loss))
     }
@@ -320,10 +323,10 @@ impl Worker {
         let State::Row(state) = state else { return Ok(None) };
         let handed_on = if place.layer == 0 {
             let input = self.images(step, reads)?;
-            state.hand_on_first(self.course.network(), place, step, &input, &self.pool)
+            state.hand_on_first(self.course.network(), place, step, &input, self.pool)
         } else {
             let input = self.batches(place, reads)?;
-            state.hand_on(self.course.network(), place, step, &input, &self.pool)
+            state.hand_on(self.course.network(), place, step, &input, self.pool)
         };
         Ok(Some(handed_on))
     }

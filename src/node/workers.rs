@@ -30,6 +30,15 @@ impl Pool {
         }
     }
 
+    /// Does something on one of the threads, where the others are given their share of the work
+    /// without a word through the system: for whatever calls [`Workers::run`] often.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.0 {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+
     /// As many threads as there are cores, divided among `nodes` nodes.
     pub fn usual_threads(nodes: usize) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
