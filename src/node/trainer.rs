@@ -104,10 +104,14 @@ impl Trainer {
     /// Starts the thread; its answers go to `answers`.
     pub(super) fn start(course: Course, pool: Pool, answers: mpsc::Sender<Done>) -> Self {
         let (commands, queue) = sync_channel(QUEUE);
-        std::thread::spawn(move || {
+        let work = move || {
             let pool = &pool;
             pool.inside(move || Worker::new(course, pool).run(queue, &answers));
-        });
+        };
+        // Without it no command is taken, and the node says that it cannot train.
+        if let Err(error) = std::thread::Builder::new().name("train".to_owned()).spawn(work) {
+            tracing::error!(%error, "the system gives no thread to train on");
+        }
         Self { commands }
     }
 

@@ -1,0 +1,211 @@
+"""How much faster several machines are than one: measured on one host that imitates them.
+
+Each case trains one spec twice: alone, by `ffp2p train` (as many copies at once as the case has machines,
+each under the first machine's quota, so that both share the host's caches alike; the middle one counts), and
+together, by `ffp2p join` on every machine. Both times run from the first step to the last. Prints a table and
+writes it as CSV and SVG.
+
+    sudo python3 tests/lab/lab.py target/release/ffp2p --out docs/lab            # all cases
+    sudo python3 tests/lab/lab.py target/release/ffp2p --only all-layers
+
+The rule: a figure is a ratio of two times under the same quota, and the models of both have the same hash.
+"""
+
+import argparse
+import csv
+import json
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from machines import LAN, WIFI, Link, Machines
+from plot import bars
+
+GIVE_UP_S = 1_800
+
+STEPS = 100
+"""Of a chapter, which is an epoch: 10,000 samples; by default a chapter has up to 20,000."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Machines (shares of the first one's speed), what joins them, and what they train."""
+
+    name: str
+    speeds: tuple
+    placement: str
+    shards: int = 2
+    layers: str = "784,400,400,400,400"
+    link: Link = LAN
+    epochs: int = 100
+    quota: float = 0.4
+
+    def spec(self):
+        return [
+            f"--data=digits:{100 * STEPS}+500", f"--layers={self.layers}", f"--shards={self.shards}",
+            f"--placement={self.placement}", f"--epochs={self.epochs}", f"--chapter-steps={STEPS}",
+        ]
+
+    def ceiling(self):
+        """What the schedule allows. A row's chapters follow each other, whoever trains them, so no run is
+        faster than its slowest row; and with single-layer, than the machine with the most work."""
+        widths = [int(width) for width in self.layers.split(",")]
+        work = [widths[0] * widths[1] * 2] + [a * b * 5 for a, b in zip(widths[1:], widths[2:])]
+        rows = [cost / self.shards for cost in work for _ in range(self.shards)]
+        if self.placement == "all-layers":
+            # The last machine starts when the first rows of the chapters before are done.
+            late = max(rows) * (len(self.speeds) - 1)
+            together = max(sum(rows) / sum(self.speeds), max(rows) / max(self.speeds)) + late / self.epochs
+            return sum(rows) / together
+        loads = [0.0] * len(self.speeds)
+        for row in sorted(rows, reverse=True):
+            best = min(range(len(loads)), key=lambda k: (loads[k] + row) / self.speeds[k])
+            loads[best] += row
+        slowest = max(load / speed for load, speed in zip(loads, self.speeds))
+        return sum(rows) / (slowest * (1 + (len(work) - 1) / self.epochs))
+
+
+CASES = [
+    Case("4 machines, all-layers, LAN", (1, 1, 1, 1), "all-layers"),
+    Case("4 machines, single-layer, one row a layer, LAN", (1, 1, 1, 1), "single-layer", shards=1),
+    Case("4 machines, single-layer, LAN", (1, 1, 1, 1), "single-layer", shards=4),
+    Case("8 machines, single-layer, LAN", (1,) * 8, "single-layer", shards=4, quota=0.2),
+    Case("speeds 1, 1, 0.5, 0.25, all-layers, LAN", (1, 1, 0.5, 0.25), "all-layers"),
+    Case("speeds 1, 1, 0.5, 0.25, single-layer, LAN", (1, 1, 0.5, 0.25), "single-layer", shards=4),
+    Case("4 machines, all-layers, Wi-Fi", (1, 1, 1, 1), "all-layers", link=WIFI),
+    Case("4 machines, single-layer, Wi-Fi", (1, 1, 1, 1), "single-layer", shards=4, link=WIFI),
+]
+
+
+class Process:
+    """A process of ours that tells events, each with the time it was told."""
+
+    def __init__(self, machines, number, command):
+        self.events = []
+        self.process = machines.start(number, command, stdout=-1, stderr=sys.stderr, text=True)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            self.events.append((time.monotonic(), json.loads(line)))
+
+    def first(self, *names):
+        """When the first such event came, and the event."""
+        return next(((at, it) for at, it in list(self.events) if it["event"] in names), None)
+
+    def wait_for(self, name):
+        end = time.monotonic() + GIVE_UP_S
+        while (found := self.first(name)) is None:
+            if time.monotonic() > end or self.process.poll() not in (None, 0):
+                raise RuntimeError(f"no event {name}")
+            time.sleep(0.05)
+        return found
+
+    def threads(self):
+        """Seconds of CPU by what threads do: `train` or `network`; and the peak of memory in MB."""
+        used, tick = {"train": 0.0, "network": 0.0}, os.sysconf("SC_CLK_TCK")
+        root = Path(f"/proc/{self.process.pid}")
+        for task in (root / "task").iterdir():
+            name, _, rest = (task / "stat").read_text().partition("(")[2].rpartition(")")
+            words = rest.split()
+            used["train" if name.startswith("train") else "network"] += (int(words[11]) + int(words[12])) / tick
+        status = (root / "status").read_text()
+        return used, int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait()
+        self.reader.join()
+
+
+def alone(case, program):
+    """Seconds from the first step to the last of a machine that trains alone, and the model's hash."""
+    with Machines([case.quota] * len(case.speeds), case.link) as machines:
+        command = [program, "train", "--json", "--threads=1", *case.spec()]
+        runs = [Process(machines, number, command) for number in range(len(case.speeds))]
+        times, model = [], None
+        for run in runs:
+            done, event = run.wait_for("done")
+            began, _ = run.first("ready")
+            times.append(done - began)
+            model = event["model"]
+            run.stop()
+    return statistics.median(times), model
+
+
+def together(case, program):
+    """The same for all machines, and what the run cost each."""
+    shares = [case.quota * speed for speed in case.speeds]
+    with tempfile.TemporaryDirectory() as folder, Machines(shares, case.link) as machines:
+        nodes = []
+        for number in range(len(shares)):
+            command = [program, "join", "--json", "--threads=1", f"--rendezvous={folder}/{number}", *case.spec()]
+            nodes.append(Process(machines, number, command))
+        done = [node.wait_for("done") for node in nodes]
+        began = min(it[0] for it in (node.first("training") for node in nodes) if it)
+        used = [node.threads() for node in nodes]
+        for node in nodes:
+            node.stop()
+    events = [event for _, event in done]
+    return {
+        "seconds": min(at for at, _ in done) - began,
+        "model": events[0]["model"],
+        "megabytes_a_link_and_epoch": max(e["bytes_in"] + e["bytes_out"] for e in events) / 1e6 / case.epochs,
+        "network_cpu_s": sum(times["network"] for times, _ in used),
+        "cpu_s": sum(sum(times.values()) for times, _ in used),
+        "peak_memory_mb": max(peak for _, peak in used),
+    }
+
+
+def measure(case, program):
+    """One line of the table."""
+    single, model = alone(case, program)
+    found = together(case, program)
+    if found.pop("model") != model:
+        raise RuntimeError(f"{case.name}: another model than alone")
+    speed_up, ceiling = single / found["seconds"], case.ceiling()
+    return {
+        "case": case.name, "machines": len(case.speeds), "placement": case.placement, "link": case.link.name,
+        "alone_s": round(single, 1), "together_s": round(found.pop("seconds"), 1),
+        "speed_up": round(speed_up, 2), "ceiling": round(ceiling, 2), "share": round(speed_up / ceiling, 3),
+        **{key: round(value, 2) for key, value in found.items()},
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("program", type=Path)
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--out", type=Path, help="folder for lab.csv and lab.svg")
+    args = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("lab: it makes network namespaces and quotas; run it as root")
+    lines = []
+    for case in CASES:
+        if args.only not in case.name:
+            continue
+        try:
+            line = measure(case, str(args.program.resolve()))
+        except RuntimeError as error:
+            print(f"{case.name}: not measured: {error}", file=sys.stderr)
+            continue
+        lines.append(line)
+        print("  ".join(f"{key} {value}" for key, value in line.items()), flush=True)
+        if args.out:
+            args.out.mkdir(parents=True, exist_ok=True)
+            with open(args.out / "lab.csv", "w", newline="") as file:
+                writer = csv.DictWriter(file, lines[0].keys())
+                writer.writeheader()
+                writer.writerows(lines)
+            (args.out / "lab.svg").write_text(bars(lines))
+
+
+main()
