@@ -8,7 +8,7 @@
 //! - [`ff`] is the mathematics, [`data`] the samples, [`course`] which sample is when.
 //! - [`config`] turns flags into a checked [`spec`], [`checkpoint`] a row into bytes.
 //! - [`node`] carries out what `ffp2p_proto` decides, over `ffp2p_net`.
-//! - [`bench`] times a step of it.
+//! - [`mod@bench`] times a step of it.
 //! - [`export`] makes one model of the rows; [`report`] and [`view`] tell of it all.
 
 pub mod bench;
