@@ -43,9 +43,14 @@ impl State {
         end_of_cover(&self.runs(row), from)
     }
 
-    /// The runs of batches of `row` that anybody holds, by their first step.
+    /// The runs of batches of `row` that anybody holds, by their first step; those aside that an
+    /// owner of a reader cannot fetch.
     pub(crate) fn runs(&self, row: RowId) -> Vec<Range<u64>> {
-        let believed = self.members.iter().filter(|(id, _)| !self.doubts.contains(&(row, *id)));
+        let cut = self.avoided_by_readers(row);
+        let believed = self
+            .members
+            .iter()
+            .filter(|(id, _)| !self.doubts.contains(&(row, *id)) && !cut.contains(id));
         let held = believed.flat_map(|(_, member)| &member.retained);
         let held = held.filter(|retained| retained.row == row);
         let mut runs: Vec<Range<u64>> =

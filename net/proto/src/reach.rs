@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{NodeId, Time, archive::Fact, assign::Candidate, members::Member, state::State};
+use crate::{NodeId, RowId, Time, archive::Fact, assign::Candidate, members::Member, state::State};
 
 /// A peer that is needed and not connected for this long is avoided, ms: longer than finding
 /// each other takes.
@@ -81,6 +81,17 @@ impl State {
             id == peer && holders.iter().all(|holder| member.avoids.contains(holder))
         };
         !holders.contains(&peer) && self.members.iter().any(says)
+    }
+
+    /// Whom the owners of `row`'s readers cannot reach, as they say: what these hold of it, nobody
+    /// needs to count on.
+    pub(crate) fn avoided_by_readers(&self, row: RowId) -> BTreeSet<NodeId> {
+        let readers = self.plan.readers(row).into_iter();
+        let owners: BTreeSet<NodeId> = readers.filter_map(|it| self.leases.owner(it)).collect();
+        let told = self.members.iter().filter(|(id, _)| owners.contains(id));
+        let told = told.flat_map(|(_, member)| member.avoids.iter().copied());
+        let own = self.reach.avoided.iter().copied().filter(|_| owners.contains(&self.me));
+        told.chain(own).collect()
     }
 
     /// Whether what `peer` holds is out of reach.
