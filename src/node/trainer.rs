@@ -14,14 +14,14 @@ use bytes::Bytes;
 use ffp2p_proto::{BlobRef, Hash, MAX_ROWS, RowId};
 use tokio::sync::mpsc;
 
-use super::workers::Pool;
+use super::{
+    reads::{Reader, Reads, UnreadableError},
+    workers::Pool,
+};
 use crate::{
-    checkpoint::{self, CheckpointError},
+    checkpoint,
     course::Course,
-    ff::{
-        Activations, FeedbackTable, FirstInput, NetworkSpec, Row, RowState, WireError, concat,
-        decode, encode,
-    },
+    ff::{Activations, FeedbackTable, NetworkSpec, Row, RowState, encode},
 };
 
 /// Commands that can wait; more than the decisions ever have outstanding.
@@ -130,21 +130,6 @@ enum State {
     Feedback(FeedbackTable),
 }
 
-/// What a step reads.
-struct Reads<'a> {
-    inputs: &'a [Bytes],
-    feedback: Option<&'a Bytes>,
-}
-
-/// Why a step cannot be done.
-#[derive(Debug, thiserror::Error)]
-enum UnreadableError {
-    #[error(transparent)]
-    Batch(#[from] WireError),
-    #[error("the table of wrong labels: {0}")]
-    Table(#[from] CheckpointError),
-}
-
 /// A row in training.
 struct Loaded {
     load: u64,
@@ -159,8 +144,7 @@ struct Worker<'a> {
     /// The rows by number, as layers and shards.
     places: Vec<Row>,
     rows: BTreeMap<RowId, Loaded>,
-    /// The table of wrong labels that was read last, and its bytes.
-    table: Option<(Bytes, FeedbackTable)>,
+    reader: Reader,
     /// Steps, work and seconds since the last report of the speed.
     pace: (u32, u64, f64),
     /// Multiply-accumulates a second, smoothed; 0 before the first measurement.
@@ -171,8 +155,8 @@ impl<'a> Worker<'a> {
     fn new(course: Course, pool: &'a Pool) -> Self {
         let network = course.network();
         let places = network.rows().into_iter().chain(network.feedback_row()).collect();
-        let rows = BTreeMap::new();
-        Self { course, pool, places, rows, table: None, pace: (0, 0, 0.0), smoothed: 0.0 }
+        let (rows, reader) = (BTreeMap::new(), Reader::default());
+        Self { course, pool, places, rows, reader, pace: (0, 0, 0.0), smoothed: 0.0 }
     }
 
     /// Works until the other side is gone.
@@ -182,11 +166,11 @@ impl<'a> Worker<'a> {
                 Command::Load { row, load, checkpoint } => Some(self.load(row, load, checkpoint)),
                 Command::Train { row, load, step, inputs, feedback, emit, checkpoint } => {
                     let reads = Reads { inputs: &inputs, feedback: feedback.as_ref() };
-                    Some(self.train((row, load, step), &reads, emit, checkpoint))
+                    Some(self.train((row, load, step), reads, emit, checkpoint))
                 }
                 Command::Refresh { row, load, step, inputs, feedback } => {
                     let reads = Reads { inputs: &inputs, feedback: feedback.as_ref() };
-                    Some(self.refresh((row, load, step), &reads))
+                    Some(self.refresh((row, load, step), reads))
                 }
                 Command::Unload { row } => {
                     self.rows.remove(&row);
@@ -237,7 +221,7 @@ impl<'a> Worker<'a> {
     fn train(
         &mut self,
         (row, load, step): (RowId, u64, u64),
-        reads: &Reads<'_>,
+        reads: Reads<'_>,
         emit: bool,
         checkpoint: bool,
     ) -> Done {
@@ -276,29 +260,29 @@ impl<'a> Worker<'a> {
         place: Row,
         state: &mut State,
         step: u64,
-        reads: &Reads<'_>,
+        reads: Reads<'_>,
     ) -> Result<(Option<Activations>, f32), UnreadableError> {
         let state = match state {
             State::Row(state) => state,
             State::Feedback(table) => {
-                let read = self.batches(place, reads)?;
+                let read = self.reader.batches(self.course.network(), place, reads)?;
                 self.course.draw_wrong_labels(table, &read.logits);
                 return Ok((None, 0.0));
             }
         };
         let (handed_on, report) = if place.layer == 0 {
-            let input = self.images(step, reads)?;
-            state.train_first(self.course.network(), place, &input, self.pool)
+            let input = self.reader.images(&mut self.course, step, reads)?;
+            state.train_first(self.course.network(), place, input, self.pool)
         } else {
             let labels = self.course.labels(step);
-            let input = self.batches(place, reads)?;
-            state.train(self.course.network(), place, &input, &labels, self.pool)
+            let input = self.reader.batches(self.course.network(), place, reads)?;
+            state.train(self.course.network(), place, input, &labels, self.pool)
         };
         Ok((Some(handed_on), report.loss))
     }
 
     /// What a row hands on for a step of the chapter that it has just been trained over.
-    fn refresh(&mut self, (row, load, step): (RowId, u64, u64), reads: &Reads<'_>) -> Done {
+    fn refresh(&mut self, (row, load, step): (RowId, u64, u64), reads: Reads<'_>) -> Done {
         let refused = Done::Refused { row, load, step };
         let Some(mut loaded) = self.rows.remove(&row).filter(|loaded| loaded.load == load) else {
             return refused;
@@ -322,39 +306,17 @@ impl<'a> Worker<'a> {
         place: Row,
         state: &mut State,
         step: u64,
-        reads: &Reads<'_>,
+        reads: Reads<'_>,
     ) -> Result<Option<Activations>, UnreadableError> {
         let State::Row(state) = state else { return Ok(None) };
         let handed_on = if place.layer == 0 {
-            let input = self.images(step, reads)?;
-            state.hand_on_first(self.course.network(), place, step, &input, self.pool)
+            let input = self.reader.images(&mut self.course, step, reads)?;
+            state.hand_on_first(self.course.network(), place, step, input, self.pool)
         } else {
-            let input = self.batches(place, reads)?;
-            state.hand_on(self.course.network(), place, step, &input, self.pool)
+            let input = self.reader.batches(self.course.network(), place, reads)?;
+            state.hand_on(self.course.network(), place, step, input, self.pool)
         };
         Ok(Some(handed_on))
-    }
-
-    /// What a row of the first layer reads.
-    fn images(&mut self, step: u64, reads: &Reads<'_>) -> Result<FirstInput, CheckpointError> {
-        let kept = self.table.as_ref().map(|(bytes, _)| bytes);
-        if let Some(bytes) = reads.feedback
-            && kept != Some(bytes)
-        {
-            let (spec, samples) = (self.course.network(), self.course.samples());
-            let table = checkpoint::decode_table(bytes, spec, samples)?;
-            self.table = Some((bytes.clone(), table));
-        }
-        let table = self.table.as_ref().filter(|_| reads.feedback.is_some());
-        Ok(self.course.first_input(step, table.map(|(_, table)| table)))
-    }
-
-    /// What a row above the first layer reads.
-    fn batches(&self, place: Row, reads: &Reads<'_>) -> Result<Activations, WireError> {
-        let below = Row { layer: place.layer - 1, shard: 0 };
-        let read = |bytes: &Bytes| decode(bytes, self.course.network(), below);
-        let mut shards = reads.inputs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(if shards.len() == 1 { shards.swap_remove(0) } else { concat(&shards) })
     }
 
     /// The speed, every so many steps.

@@ -1,0 +1,107 @@
+//! What steps read, decoded once for all rows that read the same.
+//!
+//! Rule: the last of each kind is kept, with the bytes it came from: rows of one layer that a peer
+//! owns do a step one after the other. What is kept is given again only for the very same bytes.
+
+use bytes::Bytes;
+
+use crate::{
+    checkpoint::{self, CheckpointError},
+    course::Course,
+    ff::{Activations, FeedbackTable, FirstInput, NetworkSpec, Row, WireError, concat, decode},
+};
+
+/// The bytes that a step reads.
+#[derive(Clone, Copy)]
+pub(super) struct Reads<'a> {
+    /// The batches of the rows below.
+    pub(super) inputs: &'a [Bytes],
+    /// The feedback row's table, for a row of the first layer.
+    pub(super) feedback: Option<&'a Bytes>,
+}
+
+/// Why a step cannot be done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UnreadableError {
+    #[error(transparent)]
+    Batch(#[from] WireError),
+    #[error("the table of wrong labels: {0}")]
+    Table(#[from] CheckpointError),
+}
+
+/// What was read last.
+#[derive(Default)]
+pub(super) struct Reader {
+    table: Option<(Bytes, FeedbackTable)>,
+    /// The step, the table's bytes, and what the first layer reads.
+    images: Option<(u64, Option<Bytes>, FirstInput)>,
+    /// The batches of the rows below, and what they are side by side.
+    batch: Option<(Vec<Bytes>, Activations)>,
+}
+
+impl Reader {
+    /// What a row of the first layer reads.
+    pub(super) fn images(
+        &mut self,
+        course: &mut Course,
+        step: u64,
+        reads: Reads<'_>,
+    ) -> Result<&FirstInput, UnreadableError> {
+        let is_kept = |(at, bytes, _): &(u64, Option<Bytes>, FirstInput)| {
+            *at == step && bytes.as_ref().map(place) == reads.feedback.map(place)
+        };
+        let kept = self.images.take().filter(is_kept);
+        let images = match kept {
+            Some(kept) => kept,
+            None => {
+                let table = match reads.feedback {
+                    Some(bytes) => Some(self.table(course, bytes)?),
+                    None => None,
+                };
+                (step, reads.feedback.cloned(), course.first_input(step, table))
+            }
+        };
+        Ok(&self.images.insert(images).2)
+    }
+
+    fn table(&mut self, course: &Course, bytes: &Bytes) -> Result<&FeedbackTable, UnreadableError> {
+        let kept = self.table.take().filter(|(kept, _)| kept == bytes);
+        let table = match kept {
+            Some(kept) => kept,
+            None => {
+                let table = checkpoint::decode_table(bytes, course.network(), course.samples())?;
+                (bytes.clone(), table)
+            }
+        };
+        Ok(&self.table.insert(table).1)
+    }
+
+    /// What a row above the first layer reads.
+    pub(super) fn batches(
+        &mut self,
+        spec: &NetworkSpec,
+        row: Row,
+        reads: Reads<'_>,
+    ) -> Result<&Activations, UnreadableError> {
+        let is_kept = |(bytes, _): &(Vec<Bytes>, Activations)| {
+            bytes.iter().map(place).eq(reads.inputs.iter().map(place))
+        };
+        let kept = self.batch.take().filter(is_kept);
+        let batch = match kept {
+            Some(kept) => kept,
+            None => {
+                let below = Row { layer: row.layer - 1, shard: 0 };
+                let read = |bytes: &Bytes| decode(bytes, spec, below);
+                let mut shards = reads.inputs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+                let all = if shards.len() == 1 { shards.swap_remove(0) } else { concat(&shards) };
+                (reads.inputs.to_vec(), all)
+            }
+        };
+        Ok(&self.batch.insert(batch).1)
+    }
+}
+
+/// Where bytes lie: as long as they are kept, no others can lie there.
+fn place(bytes: &Bytes) -> (*const u8, usize) {
+    (bytes.as_ptr(), bytes.len())
+}
