@@ -42,9 +42,11 @@ fn run_step(args: BenchStepArgs) -> Result<(), CommandError> {
 }
 
 fn json(spec: &Spec, threads: usize, cost: &StepCost) -> serde_json::Value {
-    let name = |phase| PHASES.iter().find(|(it, _)| *it == phase).map_or("", |(_, name)| name);
-    let phases = cost.phases.iter().map(|&(layer, phase, seconds)| {
-        serde_json::json!({ "layer": layer, "phase": name(phase), "thread_seconds": seconds })
+    let layers = 0..spec.network.depth();
+    let cells = layers.flat_map(|layer| PHASES.map(|(phase, name)| (layer, phase, name)));
+    let phases = cells.map(|(layer, phase, name)| {
+        let seconds = spent(cost, layer, phase);
+        serde_json::json!({ "layer": layer, "phase": name, "thread_seconds": seconds })
     });
     let handing_on = cost.handing_on.iter().map(|it| {
         serde_json::json!({ "bytes": it.bytes, "encode_seconds": it.encode, "decode_seconds": it.decode })
@@ -64,6 +66,12 @@ fn json(spec: &Spec, threads: usize, cost: &StepCost) -> serde_json::Value {
         "handing_on": handing_on.collect::<Vec<_>>(),
         "peak_memory_bytes": peak_memory(),
     })
+}
+
+/// Thread-seconds of a phase of a layer; none where no thread said that it was in it.
+fn spent(cost: &StepCost, layer: usize, phase: Phase) -> f64 {
+    let at = cost.phases.iter().filter(|it| (it.0, it.1) == (layer, phase));
+    at.fold(0.0, |sum, it| sum + it.2)
 }
 
 fn table(spec: &Spec, threads: usize, cost: &StepCost) {
@@ -91,12 +99,8 @@ fn table(spec: &Spec, threads: usize, cost: &StepCost) {
     let names: Vec<_> = PHASES.iter().map(|(_, name)| format!("{name:>14}")).collect();
     line(&format!("{:18}{}", "ms a thread", names.concat()));
     for layer in 0..spec.network.depth() {
-        let of = |phase| {
-            let at = cost.phases.iter().filter(|it| (it.0, it.1) == (layer, phase));
-            at.fold(0.0, |sum, it| sum + it.2) * ms
-        };
-        let cells: Vec<_> =
-            PHASES.iter().map(|&(phase, _)| format!("{:14.3}", of(phase))).collect();
+        let of = |(phase, _)| format!("{:14.3}", spent(cost, layer, phase) * ms);
+        let cells: Vec<_> = PHASES.map(of).into();
         line(&format!("layer {layer:<12}{}", cells.concat()));
     }
     for (layer, it) in cost.handing_on.iter().enumerate() {
