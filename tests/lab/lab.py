@@ -1,9 +1,9 @@
 """How much faster several machines are than one: measured on one host that imitates them.
 
 Each case trains one spec twice: alone, by `ffp2p train` (as many copies at once as the case has machines,
-each under the first machine's quota, so that both share the host's caches alike; the middle one counts), and
-together, by `ffp2p join` on every machine. Both times run from the first step to the last. Prints a table and
-writes it as CSV and SVG.
+each under the first machine's quota, so that both share the host's caches alike; the middle one counts, for all
+cases that would do the same), and together, by `ffp2p join` on every machine. Both times run from the first
+step to the last. Prints a table and writes it as CSV and SVG.
 
     sudo python3 tests/lab/lab.py target/release/ffp2p --out docs/lab            # all cases
     sudo python3 tests/lab/lab.py target/release/ffp2p --only all-layers
@@ -13,21 +13,17 @@ The rule: a figure is a ratio of two times under the same quota, and the models 
 
 import argparse
 import csv
-import json
 import os
-import signal
 import statistics
 import sys
 import tempfile
-import threading
-import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from machines import LAN, WIFI, Link, Machines
 from plot import bars
-
-GIVE_UP_S = 1_800
+from process import Process
 
 STEPS = 100
 """Of a chapter, which is an epoch: 10,000 samples; by default a chapter has up to 20,000."""
@@ -47,17 +43,22 @@ class Case:
     quota: float = 0.4
 
     def spec(self):
-        return [
+        """What is trained; the model does not depend on the placement."""
+        return (
             f"--data=digits:{100 * STEPS}+500", f"--layers={self.layers}", f"--shards={self.shards}",
-            f"--placement={self.placement}", f"--epochs={self.epochs}", f"--chapter-steps={STEPS}",
-        ]
+            f"--epochs={self.epochs}", f"--chapter-steps={STEPS}",
+        )
+
+    def work(self):
+        """Of a step, by row: multiply-accumulates of a sample."""
+        widths = [int(width) for width in self.layers.split(",")]
+        work = [widths[0] * widths[1] * 2] + [a * b * 5 for a, b in zip(widths[1:], widths[2:])]
+        return [cost / self.shards for cost in work for _ in range(self.shards)]
 
     def ceiling(self):
         """What the schedule allows. A row's chapters follow each other, whoever trains them, so no run is
         faster than its slowest row; and with single-layer, than the machine with the most work."""
-        widths = [int(width) for width in self.layers.split(",")]
-        work = [widths[0] * widths[1] * 2] + [a * b * 5 for a, b in zip(widths[1:], widths[2:])]
-        rows = [cost / self.shards for cost in work for _ in range(self.shards)]
+        rows = self.work()
         if self.placement == "all-layers":
             # The last machine starts when the first rows of the chapters before are done.
             late = max(rows) * (len(self.speeds) - 1)
@@ -68,7 +69,7 @@ class Case:
             best = min(range(len(loads)), key=lambda k: (loads[k] + row) / self.speeds[k])
             loads[best] += row
         slowest = max(load / speed for load, speed in zip(loads, self.speeds))
-        return sum(rows) / (slowest * (1 + (len(work) - 1) / self.epochs))
+        return sum(rows) / (slowest * (1 + (len(rows) // self.shards - 1) / self.epochs))
 
 
 CASES = [
@@ -83,54 +84,12 @@ CASES = [
 ]
 
 
-class Process:
-    """A process of ours that tells events, each with the time it was told."""
-
-    def __init__(self, machines, number, command):
-        self.events = []
-        self.process = machines.start(number, command, stdout=-1, stderr=sys.stderr, text=True)
-        self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
-
-    def read(self):
-        for line in self.process.stdout:
-            self.events.append((time.monotonic(), json.loads(line)))
-
-    def first(self, *names):
-        """When the first such event came, and the event."""
-        return next(((at, it) for at, it in list(self.events) if it["event"] in names), None)
-
-    def wait_for(self, name):
-        end = time.monotonic() + GIVE_UP_S
-        while (found := self.first(name)) is None:
-            if time.monotonic() > end or self.process.poll() not in (None, 0):
-                raise RuntimeError(f"no event {name}")
-            time.sleep(0.05)
-        return found
-
-    def threads(self):
-        """Seconds of CPU by what threads do: `train` or `network`; and the peak of memory in MB."""
-        used, tick = {"train": 0.0, "network": 0.0}, os.sysconf("SC_CLK_TCK")
-        root = Path(f"/proc/{self.process.pid}")
-        for task in (root / "task").iterdir():
-            name, _, rest = (task / "stat").read_text().partition("(")[2].rpartition(")")
-            words = rest.split()
-            used["train" if name.startswith("train") else "network"] += (int(words[11]) + int(words[12])) / tick
-        status = (root / "status").read_text()
-        return used, int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait()
-        self.reader.join()
-
-
-def alone(case, program):
+@cache
+def alone(spec, machines, quota, program):
     """Seconds from the first step to the last of a machine that trains alone, and the model's hash."""
-    with Machines([case.quota] * len(case.speeds), case.link) as machines:
-        command = [program, "train", "--json", "--threads=1", *case.spec()]
-        runs = [Process(machines, number, command) for number in range(len(case.speeds))]
+    with Machines([quota] * machines, LAN) as them:
+        command = [program, "train", "--json", "--threads=1", *spec]
+        runs = [Process(them, number, command) for number in range(machines)]
         times, model = [], None
         for run in runs:
             done, event = run.wait_for("done")
@@ -141,14 +100,19 @@ def alone(case, program):
     return statistics.median(times), model
 
 
+def join(case, program, folder):
+    """The command of a node, which finds others by multicast only."""
+    flags = ["--json", "--threads=1", f"--placement={case.placement}", f"--rendezvous={folder}"]
+    return [program, "join", *flags, *case.spec()]
+
+
 def together(case, program):
     """The same for all machines, and what the run cost each."""
     shares = [case.quota * speed for speed in case.speeds]
     with tempfile.TemporaryDirectory() as folder, Machines(shares, case.link) as machines:
         nodes = []
         for number in range(len(shares)):
-            command = [program, "join", "--json", "--threads=1", f"--rendezvous={folder}/{number}", *case.spec()]
-            nodes.append(Process(machines, number, command))
+            nodes.append(Process(machines, number, join(case, program, f"{folder}/{number}")))
         done = [node.wait_for("done") for node in nodes]
         began = min(it[0] for it in (node.first("training") for node in nodes) if it)
         used = [node.threads() for node in nodes]
@@ -167,7 +131,7 @@ def together(case, program):
 
 def measure(case, program):
     """One line of the table."""
-    single, model = alone(case, program)
+    single, model = alone(case.spec(), len(case.speeds), case.quota, program)
     found = together(case, program)
     if found.pop("model") != model:
         raise RuntimeError(f"{case.name}: another model than alone")
@@ -208,4 +172,5 @@ def main():
             (args.out / "lab.svg").write_text(bars(lines))
 
 
-main()
+if __name__ == "__main__":
+    main()
