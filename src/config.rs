@@ -217,8 +217,11 @@ impl SpecArgs {
         let Ok(serde_json::Value::Object(flags)) = serde_json::to_value(self) else {
             return Vec::new();
         };
-        let text = |value: &serde_json::Value| {
-            value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+        let text = |value: &serde_json::Value| match (value.as_str(), value.as_f64()) {
+            (Some(text), _) => text.to_owned(),
+            // A flag's fractions are f32: as such they are short.
+            (None, Some(number)) if value.is_f64() => (number as f32).to_string(),
+            (None, _) => value.to_string(),
         };
         let mut words = Vec::new();
         for (flag, value) in flags.iter().filter(|(_, value)| !value.is_null()) {

@@ -116,3 +116,9 @@ fn a_strangers_spec_is_checked() {
     assert!(Spec::from_canonical(&spec.canonical()).is_err());
     assert!(Spec::from_canonical(b"{}").is_err());
 }
+
+#[test]
+fn flags_are_as_short_as_a_person_would_type_them() {
+    let args = SpecArgs { dropout: Some(0.3), layers: Some(vec![784, 10]), ..SpecArgs::default() };
+    assert_eq!(args.to_flags(), ["--dropout", "0.3", "--layers", "784,10"]);
+}
