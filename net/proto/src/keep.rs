@@ -144,6 +144,7 @@ impl State {
             seeking.map(|(&row, _)| (row, self.starts[usize::from(row.0)])).collect();
         cells.extend(self.column_needs());
         cells.extend(self.wanted_tables());
+        cells.extend(self.needs_ahead());
         if self.plan.model_rows().all(|row| self.archive.at(row, self.plan.steps).is_some()) {
             cells.extend(self.plan.model_rows().map(|row| (row, self.plan.steps)));
         }
@@ -180,7 +181,13 @@ impl State {
                 let able = workers.filter(|id| !self.is_cut_from(*id, &fact.holders));
                 (1, able.collect())
             } else {
-                (wanted.saturating_sub(fact.holders.len()), takers.clone())
+                // Whoever goes on from it gets it without being told to.
+                let taker = self.taker_at(fact.checkpoint.step);
+                let taker = taker.filter(|id| !fact.holders.contains(id));
+                let others: Vec<NodeId> =
+                    takers.iter().copied().filter(|id| Some(*id) != taker).collect();
+                let holders = fact.holders.len() + usize::from(taker.is_some());
+                (wanted.saturating_sub(holders), others)
             };
             others.retain(|id| !fact.holders.contains(id));
             others.sort_by_cached_key(|id| rank(row, *id));

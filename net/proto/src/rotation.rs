@@ -88,16 +88,40 @@ impl State {
         }
     }
 
-    /// Whether the checkpoints exist from which the lowest rows begin `chapter`, and its table.
+    /// Whether the checkpoint exists from which the first row begins `chapter`, and its table; the
+    /// other rows' can come meanwhile.
     fn can_begin(&self, chapter: u64) -> bool {
-        let start = self.plan.chapter_start(chapter);
-        let mut lowest = self.plan.rows().filter(|row| self.plan.inputs(*row).is_empty());
-        let is_beyond = |row: RowId| self.starts[usize::from(row.0)] > start;
+        let (start, first) = (self.plan.chapter_start(chapter), RowId(0));
+        let is_beyond = self.starts.first().is_some_and(|&at| at > start);
         let table = self.plan.feedback_step(chapter).zip(self.plan.feedback_row());
         if table.is_some_and(|(step, row)| self.archive.at(row, step).is_none()) {
             return false;
         }
-        start == 0 || lowest.all(|row| is_beyond(row) || self.archive.at(row, start).is_some())
+        start == 0 || is_beyond || self.archive.at(first, start).is_some()
+    }
+
+    /// What the first layer of the next chapter begins with, once this peer is at the last layer of
+    /// its own: whoever is free next need not wait for it then.
+    pub(crate) fn needs_ahead(&self) -> Vec<(RowId, u64)> {
+        let top = self.plan.layers.len().saturating_sub(1);
+        let ends = |row: RowId| self.plan.layer(row) == top;
+        if self.plan.is_private() || !self.columns.values().all(|column| ends(column.row)) {
+            return Vec::new();
+        }
+        let last = self.columns.keys().next_back().copied();
+        let next =
+            last.and_then(|last| (last..self.plan.chapters()).find(|it| !self.is_taken(*it)));
+        let start = next.map(|chapter| self.plan.chapter_start(chapter));
+        start.map_or_else(Vec::new, |start| {
+            self.plan.rows_of(0).into_iter().map(|row| (row, start)).collect()
+        })
+    }
+
+    /// Who takes up the rows at `step` next, and so will hold what they begin with.
+    pub(crate) fn taker_at(&self, step: u64) -> Option<NodeId> {
+        let chapter = self.plan.chapter_of(step);
+        let by_chapter = self.plan.is_by_chapter() && self.plan.chapter_start(chapter) == step;
+        self.turns.owner(chapter).filter(|_| by_chapter && self.is_taken(chapter))
     }
 
     /// Who shall take each of the chapters.
