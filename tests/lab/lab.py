@@ -45,7 +45,7 @@ class Case:
     def spec(self):
         """What is trained; the model does not depend on the placement."""
         return (
-            f"--data=digits:{100 * STEPS}+500", f"--layers={self.layers}", f"--shards={self.shards}",
+            f"--data=digits:{100 * STEPS}+100", f"--layers={self.layers}", f"--shards={self.shards}",
             f"--epochs={self.epochs}", f"--chapter-steps={STEPS}",
         )
 
