@@ -57,14 +57,15 @@ impl State {
         let slowest = self.slowest_reader(row).unwrap_or(next);
         let kept = self.retained.get(&row).map_or(0, |it| it.range(..next).count() as u64);
         let count = kept < self.config.window + 4 * self.plan.chapter_steps;
-        count && (next <= slowest || self.batch_bytes() < self.config.batch_bytes)
+        count && (next <= slowest || self.batches_kept < self.config.batch_bytes)
     }
 
     /// Forgets the batches whose readers have a checkpoint beyond them, by row in `needed`; and
     /// beyond the bounds those that every reader has read, the oldest first.
     pub(crate) fn forget_batches(&mut self, needed: &[u64]) {
         let read: Vec<u64> = self.plan.rows().map(|row| self.need(row, &self.starts)).collect();
-        let mut excess = self.batch_bytes().saturating_sub(self.config.batch_bytes);
+        self.batches_kept = self.batch_bytes();
+        let mut excess = self.batches_kept.saturating_sub(self.config.batch_bytes);
         let many = self.many();
         let mut stale: Vec<Hash> = Vec::new();
         for (&row, batches) in &mut self.retained {
@@ -78,6 +79,7 @@ impl State {
                 }
                 batches.remove(&step);
                 excess = excess.saturating_sub(blob.size);
+                self.batches_kept = self.batches_kept.saturating_sub(blob.size);
                 stale.push(blob.hash);
             }
         }

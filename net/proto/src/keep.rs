@@ -169,29 +169,34 @@ impl State {
             return Vec::new();
         }
         let (wanted, takers) = (self.wanted_holders(), self.takers().collect::<Vec<NodeId>>());
+        let anyone_cut = self.plan.is_by_chapter() && self.anyone_avoids();
         let latest = self.plan.model_rows().filter_map(|row| self.archive.latest(row));
         let facts = latest.chain(self.tables_at_least(self.tables_from)).chain(self.cut_off());
         let mine = facts.filter(|fact| {
             let row = fact.checkpoint.row;
-            let cut = self.plan.is_by_chapter() && self.is_cut_off(&fact.holders);
-            let (missing, mut others) = if cut {
+            let cut = anyone_cut && self.is_cut_off(&fact.holders);
+            // Whoever goes on from it gets it without being told to.
+            let taker = if cut { None } else { self.taker_at(fact.checkpoint.step) };
+            let taker = taker.filter(|id| !fact.holders.contains(id));
+            let able: Vec<NodeId>;
+            let (missing, others) = if cut {
                 // A copy makes it reachable for those who cannot reach its maker; for that, there
                 // is always room.
                 let workers = self.members.workers().map(|(id, _)| id).chain([self.me]);
-                let able = workers.filter(|id| !self.is_cut_from(*id, &fact.holders));
-                (1, able.collect())
+                able = workers.filter(|id| !self.is_cut_from(*id, &fact.holders)).collect();
+                (1, &able)
             } else {
-                // Whoever goes on from it gets it without being told to.
-                let taker = self.taker_at(fact.checkpoint.step);
-                let taker = taker.filter(|id| !fact.holders.contains(id));
-                let others: Vec<NodeId> =
-                    takers.iter().copied().filter(|id| Some(*id) != taker).collect();
                 let holders = fact.holders.len() + usize::from(taker.is_some());
-                (wanted.saturating_sub(holders), others)
+                (wanted.saturating_sub(holders), &takers)
             };
-            others.retain(|id| !fact.holders.contains(id));
-            others.sort_by_cached_key(|id| rank(row, *id));
-            others.iter().take(missing).any(|id| *id == self.me)
+            let lacks = |id: &NodeId| !fact.holders.contains(id) && taker != Some(*id);
+            if missing == 0 || !lacks(&self.me) || !others.contains(&self.me) {
+                return false;
+            }
+            // A rank is a hash, and there may be many others: most often few of them tell enough.
+            let mine = rank(row, self.me);
+            let before = others.iter().filter(|id| lacks(id) && rank(row, **id) < mine);
+            before.take(missing).count() < missing
         });
         mine.map(|fact| (fact.checkpoint.row, fact.checkpoint.step)).collect()
     }
@@ -199,7 +204,8 @@ impl State {
     /// The checkpoints that an open chapter begins with and that somebody cannot reach, where
     /// peers own chapters.
     fn cut_off(&self) -> impl Iterator<Item = &Fact> {
-        let rows = self.plan.model_rows().filter(|_| self.plan.is_by_chapter());
+        let anyone = self.plan.is_by_chapter() && self.anyone_avoids();
+        let rows = self.plan.model_rows().filter(move |_| anyone);
         let facts = rows.flat_map(|row| {
             let start = self.starts[usize::from(row.0)];
             self.archive.of(row).filter(move |fact| fact.checkpoint.step >= start)

@@ -151,6 +151,10 @@ impl Members {
         self.map.contains_key(&id)
     }
 
+    pub(crate) fn get(&self, id: NodeId) -> Option<&Member> {
+        self.map.get(&id)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Member)> {
         self.map.iter().map(|(&id, member)| (id, member))
     }

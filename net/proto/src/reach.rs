@@ -70,17 +70,21 @@ impl State {
         facts.filter(cut).flat_map(|fact| fact.holders.iter().copied()).collect()
     }
 
+    /// Whether somebody who works says that it avoids anybody.
+    pub(crate) fn anyone_avoids(&self) -> bool {
+        self.members.workers().any(|(_, member)| !member.avoids.is_empty())
+    }
+
     /// Whether somebody who works cannot reach any of `holders`, as it says.
     pub(crate) fn is_cut_off(&self, holders: &BTreeSet<NodeId>) -> bool {
-        self.members.workers().any(|(id, _)| self.is_cut_from(id, holders))
+        let mut lonely = self.members.workers().filter(|(_, member)| !member.avoids.is_empty());
+        lonely.any(|(id, _)| self.is_cut_from(id, holders))
     }
 
     /// Whether `peer` cannot reach any of `holders`, as it says.
     pub(crate) fn is_cut_from(&self, peer: NodeId, holders: &BTreeSet<NodeId>) -> bool {
-        let says = |(id, member): (NodeId, &Member)| {
-            id == peer && holders.iter().all(|holder| member.avoids.contains(holder))
-        };
-        !holders.contains(&peer) && self.members.iter().any(says)
+        let says = |member: &Member| holders.iter().all(|holder| member.avoids.contains(holder));
+        !holders.contains(&peer) && self.members.get(peer).is_some_and(says)
     }
 
     /// Whom the owners of `row`'s readers cannot reach, as they say: what these hold of it, nobody

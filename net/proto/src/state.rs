@@ -58,6 +58,8 @@ pub struct State {
     pub(crate) vacant: BTreeSet<RowId>,
     /// The activation batches this peer made and still holds.
     pub(crate) retained: BTreeMap<RowId, Batches>,
+    /// Their bytes, as of the last look.
+    pub(crate) batches_kept: u64,
     pub(crate) hunger: Hunger,
     /// The rows whose batches a peer says it holds and does not deliver.
     pub(crate) doubts: BTreeSet<(RowId, NodeId)>,
@@ -135,6 +137,7 @@ impl State {
             starts: Vec::new(),
             vacant: BTreeSet::new(),
             retained: BTreeMap::new(),
+            batches_kept: 0,
             hunger: Hunger::new(),
             doubts: BTreeSet::new(),
             tables_from: 0,
@@ -212,8 +215,11 @@ impl State {
             }
         }
         self.settle(now);
-        while let Some(message) = self.inbox.pop_front() {
-            self.on_message(self.me, message, now);
+        while !self.inbox.is_empty() {
+            // Looking at everything costs more than hearing something: once for all that it said.
+            for message in std::mem::take(&mut self.inbox) {
+                self.on_message(self.me, message, now);
+            }
             self.settle(now);
         }
         std::mem::take(&mut self.out)
