@@ -105,7 +105,8 @@ pub struct SpecArgs {
     /// chapter) [default: online; refreshed with the federated placement]
     #[arg(long, value_name = "NAME")]
     pub activations: Option<String>,
-    /// Activations between layers: u8 or f32 [default: u8]
+    /// Activations between layers: u8, u4 (half a byte, where bandwidth is scarce) or f32
+    /// [default: u8]
     #[arg(long, value_name = "TYPE")]
     pub wire: Option<String>,
     /// sgd (smoothed gradient) or adam [default: sgd]

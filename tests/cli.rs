@@ -147,7 +147,7 @@ fn a_lonely_node_says_what_it_tried() {
 
 #[test]
 fn wrong_values_are_refused_in_one_line() {
-    refused(&["train", "--wire=u7"], &["--wire u7", "f32", "u8"]);
+    refused(&["train", "--wire=u7"], &["--wire u7", "f32", "u8", "u4"]);
     refused(&["train", "--layers=700,10"], &["--layers 700,10", "784"]);
     refused(&["train", "--layers=784,10", "--shards=3"], &["3 equal shards"]);
     refused(&["train", "--data=mnist:/no/such/folder"], &["/no/such/folder"]);

@@ -57,6 +57,11 @@ fn u8_softmax_objective_of_moved_images() {
     check(&["--wire=u8", "--objective=softmax", "--shift=2", "--flip"]);
 }
 
+#[test]
+fn u4_with_adaptive_negatives() {
+    check(&["--wire=u4", "--negatives=adaptive"]);
+}
+
 /// A run of 36 steps in chapters of 4: long enough for tables of three layers ago.
 const SHORT: &[&str] = &[
     "--data=digits:600+100",

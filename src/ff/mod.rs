@@ -14,6 +14,7 @@ mod first;
 mod goodness;
 mod head;
 mod lanes;
+mod levels;
 mod matrix;
 mod negatives;
 mod network;

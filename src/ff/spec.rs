@@ -61,6 +61,8 @@ pub enum Wire {
     F32,
     /// One byte a value and one f32 scale per row.
     U8,
+    /// Half a byte a value and one f32 scale per row.
+    U4,
 }
 
 /// The unit that has its own weights: a layer, or one shard of it.

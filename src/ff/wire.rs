@@ -6,13 +6,13 @@
 //!
 //! Layout, for the rows of states of all passes and B rows of logits: F32 has the states, then the
 //! logits. U8 has one scale a row, the states as one byte each, then the logits; a value is its byte
-//! times its row's scale, and a row's scale is its largest value / 255. Where only the feedback row
-//! reads, there are logits and no states.
+//! times its row's scale, and a row's scale is its largest value / 255. U4 is U8 with half a byte
+//! and 15. Where only the feedback row reads, there are logits and no states.
 
 use ndarray::Array2;
 
 use super::activations::Activations;
-use super::lanes;
+use super::levels::Levels;
 use super::matrix::flat_mut;
 use super::spec::{NetworkSpec, Row, Wire};
 use super::workers::{Workers, each, share};
@@ -35,6 +35,9 @@ pub enum WireError {
     /// A logit that is infinite or none.
     #[error("a logit is not finite")]
     Logit,
+    /// Half a byte that is nobody's and not zero.
+    #[error("the half byte after a row's last state is not zero")]
+    Padding,
 }
 
 /// How many rows of states a row hands on, and how many logits, for a mini-batch.
@@ -48,47 +51,18 @@ fn counts(spec: &NetworkSpec, row: Row) -> (usize, usize) {
 #[must_use]
 pub fn encoded_len(spec: &NetworkSpec, row: Row) -> usize {
     let (rows, logits) = counts(spec, row);
-    let states = rows.saturating_mul(spec.width(row));
-    match spec.wire {
-        Wire::F32 => states.saturating_add(logits).saturating_mul(4),
-        Wire::U8 => rows.saturating_add(logits).saturating_mul(4).saturating_add(states),
-    }
-}
-
-/// The scale of a row without negative values, and what to multiply a value by to get its byte:
-/// nothing, where values are so small that this would be infinite.
-fn scales(row: &[f32]) -> (f32, f32) {
-    let scale = lanes::max(row) / 255.0;
-    let inverse = 1.0 / scale;
-    (scale, if inverse.is_finite() { inverse } else { 0.0 })
-}
-
-/// The byte of a value: to the nearest, halves up.
-fn quantize(x: f32, inverse: f32) -> u8 {
-    (x * inverse + 0.5) as u8
-}
-
-/// As [`quantize`], as a number; without a conversion, so that it vectorises on any processor.
-fn quantized(x: f32, inverse: f32) -> f32 {
-    // Numbers this large have no fraction: what is added and taken away again is a whole number.
-    const WHOLE: f32 = 8_388_608.0;
-    let y = x * inverse + 0.5;
-    let near = (y + WHOLE) - WHOLE;
-    if near > y { near - 1.0 } else { near }
+    let width = spec.width(row);
+    let of_row = Levels::of(spec.wire).map_or(4 * width, |levels| 4 + levels.bytes(width));
+    rows.saturating_mul(of_row).saturating_add(logits.saturating_mul(4))
 }
 
 /// Rounds activations as sending them would: `decode(encode(x))`, bit for bit.
 pub fn round(activations: &mut Activations, wire: Wire, workers: &dyn Workers) {
     let (rows, width) = activations.states.dim();
-    if wire == Wire::F32 || width == 0 {
-        return;
-    }
+    let Some(levels) = Levels::of(wire).filter(|_| width > 0) else { return };
     let share = share(rows, 1, workers) * width;
     each(workers, flat_mut(&mut activations.states).chunks_mut(share), &|part: &mut [f32]| {
-        for row in part.chunks_exact_mut(width) {
-            let (scale, inverse) = scales(row);
-            row.iter_mut().for_each(|x| *x = quantized(*x, inverse) * scale);
-        }
+        part.chunks_exact_mut(width).for_each(|row| levels.round(row));
     });
 }
 
@@ -103,15 +77,12 @@ pub fn encode(activations: &Activations, spec: &NetworkSpec, row: Row) -> Vec<u8
     let states = activations.states.as_standard_layout();
     let handed_on = if spec.hands_on_states(row) { states.as_slice() } else { None };
     let rows = || handed_on.unwrap_or_default().chunks_exact(spec.width(row));
-    match spec.wire {
-        Wire::F32 => rows().for_each(|row| put(&mut bytes, row)),
-        Wire::U8 => {
-            let scales: Vec<(f32, f32)> = rows().map(scales).collect();
-            scales.iter().for_each(|(scale, _)| put(&mut bytes, &[*scale]));
-            for (row, (_, inverse)) in rows().zip(scales) {
-                bytes.extend(row.iter().map(|x| quantize(*x, inverse)));
-            }
-        }
+    if let Some(levels) = Levels::of(spec.wire) {
+        let scales: Vec<(f32, f32)> = rows().map(|row| levels.scales(row)).collect();
+        scales.iter().for_each(|(scale, _)| put(&mut bytes, &[*scale]));
+        rows().zip(scales).for_each(|(row, (_, inverse))| levels.put(&mut bytes, row, inverse));
+    } else {
+        rows().for_each(|row| put(&mut bytes, row));
     }
     activations.logits.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
     bytes
@@ -135,6 +106,34 @@ fn matrix(
     Array2::from_shape_vec((rows, columns), values).map_err(|_| error)
 }
 
+/// Whether a number can be a state.
+fn is_state(x: f32) -> bool {
+    x.is_finite() && x >= 0.0
+}
+
+/// The states of so many rows and columns, from as many scales and then their numbers.
+fn from_levels(
+    levels: Levels,
+    (rows, width): (usize, usize),
+    bytes: &[u8],
+) -> Result<Array2<f32>, WireError> {
+    let (scales, bytes) = bytes.split_at(4 * rows);
+    let mut states = Array2::zeros((rows, width));
+    let values = flat_mut(&mut states).chunks_exact_mut(width);
+    let bytes = bytes.chunks_exact(levels.bytes(width));
+    for ((row, bytes), scale) in values.zip(bytes).zip(floats(scales)) {
+        // Then every value of the row can be a state.
+        if !is_state(levels.top() * scale) {
+            return Err(WireError::State);
+        }
+        if !levels.is_padded(width, bytes) {
+            return Err(WireError::Padding);
+        }
+        levels.read(row, bytes, scale);
+    }
+    Ok(states)
+}
+
 /// What a row handed on, from the bytes that another peer sent. The spec has to be one that passes
 /// its check.
 ///
@@ -149,23 +148,9 @@ pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<Activations,
     let (states, logits) = bytes.split_at(expected - 4 * logits);
     let logits = floats(logits).collect();
     let logits = matrix(spec.batch_size, logits, f32::is_finite, WireError::Logit)?;
-    let good = |x: f32| x.is_finite() && x >= 0.0;
-    let states = match spec.wire {
-        Wire::F32 => matrix(rows, floats(states).collect(), good, WireError::State)?,
-        Wire::U8 => {
-            let (scales, bytes) = states.split_at(4 * rows);
-            let mut states = Array2::zeros((rows, bytes.len() / rows.max(1)));
-            let width = states.ncols().max(1);
-            let rows = flat_mut(&mut states).chunks_exact_mut(width);
-            for ((row, bytes), scale) in rows.zip(bytes.chunks_exact(width)).zip(floats(scales)) {
-                // Then every value of the row is good.
-                if !good(255.0 * scale) {
-                    return Err(WireError::State);
-                }
-                row.iter_mut().zip(bytes).for_each(|(x, q)| *x = f32::from(*q) * scale);
-            }
-            states
-        }
+    let states = match Levels::of(spec.wire) {
+        None => matrix(rows, floats(states).collect(), is_state, WireError::State)?,
+        Some(levels) => from_levels(levels, (rows, spec.width(row)), states)?,
     };
     Ok(Activations { states, logits })
 }
@@ -173,16 +158,17 @@ pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<Activations,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ff::lanes;
     use crate::ff::rng::{Key, Purpose};
     use crate::ff::{Inline, Negatives, Objective, Optimizer};
 
     const ROW: Row = Row { layer: 0, shard: 0 };
 
-    /// Both objectives over both wires: 5 samples, 37 units, 4 classes.
+    /// Both objectives over all wires: 5 samples, 37 units, 4 classes.
     fn specs() -> Vec<NetworkSpec> {
         let mut specs = Vec::new();
         for objective in [Objective::Goodness, Objective::Softmax] {
-            for wire in [Wire::F32, Wire::U8] {
+            for wire in [Wire::F32, Wire::U8, Wire::U4] {
                 let usual = NetworkSpec::usual(objective, Optimizer::Sgd, vec![20, 37], 4);
                 specs.push(NetworkSpec { batch_size: 5, wire, ..usual });
             }
@@ -216,8 +202,11 @@ mod tests {
             let mut rounded = exact.clone();
             round(&mut rounded, spec.wire, &Inline);
             assert_eq!(bits(&rounded), bits(&decode(&bytes, &spec, ROW).unwrap()));
-            let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 0.003 * a.max(4.0);
-            assert!(exact.states.iter().zip(&rounded.states).all(near));
+            let part = Levels::of(spec.wire).map_or(0.0, |levels| 0.51 / levels.top());
+            for (exact, rounded) in exact.states.outer_iter().zip(rounded.states.outer_iter()) {
+                let most = part * exact.fold(0.0, |a: f32, b| a.max(*b)) + 1e-36;
+                assert!(exact.iter().zip(rounded).all(|(a, b)| (a - b).abs() <= most));
+            }
             assert_eq!(exact.logits, rounded.logits);
         }
     }
@@ -225,8 +214,9 @@ mod tests {
     #[test]
     fn one_pass_travels_with_the_softmax_objective_and_no_logits() {
         let lengths: Vec<usize> = specs().iter().map(|spec| encoded_len(spec, ROW)).collect();
-        let goodness = [4 * (15 * 37 + 20), 15 * 37 + 4 * (15 + 20)];
-        assert_eq!(lengths, [goodness[0], goodness[1], 4 * 5 * 37, 5 * 37 + 4 * 5]);
+        let goodness = [4 * (15 * 37 + 20), 15 * 37 + 4 * (15 + 20), 15 * 19 + 4 * (15 + 20)];
+        let softmax = [4 * 5 * 37, 5 * 37 + 4 * 5, 5 * 19 + 4 * 5];
+        assert_eq!(lengths, [goodness, softmax].concat());
     }
 
     #[test]
@@ -250,6 +240,18 @@ mod tests {
                 assert!(decode(&bytes[..end], &spec, ROW).is_err());
             }
         }
+    }
+
+    #[test]
+    fn two_values_share_a_byte_and_nobody_the_rest() {
+        let usual = NetworkSpec::usual(Objective::Softmax, Optimizer::Sgd, vec![20, 3], 4);
+        let spec = NetworkSpec { batch_size: 1, wire: Wire::U4, ..usual };
+        let states = ndarray::array![[2.0, 30.0, 14.9]];
+        let bytes = encode(&Activations { states, logits: Array2::zeros((1, 0)) }, &spec, ROW);
+        assert_eq!(bytes, [2.0_f32.to_le_bytes().as_slice(), &[0xf1, 0x07]].concat());
+        assert_eq!(decode(&bytes, &spec, ROW).unwrap().states, ndarray::array![[2.0, 30.0, 14.0]]);
+        let padded = [&bytes[..5], &[0x17]].concat();
+        assert_eq!(decode(&padded, &spec, ROW), Err(WireError::Padding));
     }
 
     #[test]

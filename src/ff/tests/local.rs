@@ -151,7 +151,7 @@ fn threads_change_no_bit() {
 
 #[test]
 fn rows_that_talk_in_bytes_are_the_network() {
-    for (wire, shards) in [(Wire::F32, 1), (Wire::U8, 2)] {
+    for (wire, shards) in [(Wire::F32, 1), (Wire::U8, 2), (Wire::U4, 1)] {
         let spec = local(Optimizer::Sgd, wire, shards);
         let mut rows: Vec<RowState> =
             spec.rows().into_iter().map(|row| RowState::init(&spec, row)).collect();

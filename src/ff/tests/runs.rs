@@ -9,7 +9,7 @@ use crate::ff::{
 };
 
 const OPTIMIZERS: [Optimizer; 2] = [Optimizer::Sgd, Optimizer::Adam];
-const WIRES: [Wire; 2] = [Wire::F32, Wire::U8];
+const WIRES: [Wire; 3] = [Wire::F32, Wire::U8, Wire::U4];
 
 #[test]
 fn threads_change_no_bit() {
@@ -46,20 +46,24 @@ fn a_run_is_pinned() {
 }
 
 /// Optimiser by optimiser, wire by wire, 1 and 2 shards. On processors with fused multiply-add.
-const PINNED: [&str; 8] = [
+const PINNED: [&str; 12] = [
     "bae42eea600827e5",
     "037b942a3a817857",
     "55d4d60920e231b4",
     "30a54b4ccbd78276",
+    "d74dbdb4dc5f9a18",
+    "f1d89196ffcc94a8",
     "a1d0ec1263315829",
     "2f2975c87fecfe43",
     "1d23e582c14203d0",
     "692addc3dc1b48f8",
+    "386c6bc4cf8e1280",
+    "aab6f0f2679b81cf",
 ];
 
 #[test]
 fn rows_that_talk_in_bytes_are_the_network() {
-    for (wire, shards) in [(Wire::F32, 1), (Wire::U8, 1), (Wire::F32, 2), (Wire::U8, 2)] {
+    for (wire, shards) in WIRES.into_iter().flat_map(|wire| [(wire, 1), (wire, 2)]) {
         let spec = tiny(Optimizer::Sgd, wire, shards);
         let mut rows: Vec<RowState> =
             spec.rows().into_iter().map(|row| RowState::init(&spec, row)).collect();
