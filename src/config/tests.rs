@@ -17,6 +17,17 @@ fn equal_specs_are_the_same_run_and_others_are_not() {
 }
 
 #[test]
+fn a_wire_type_goes_by_its_name_in_the_canonical_bytes() {
+    for name in ["f32", "u8", "u4"] {
+        let spec = SpecArgs { wire: Some(name.to_owned()), ..small() }.check().unwrap().spec;
+        let bytes = spec.canonical();
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        assert!(text.contains(&format!(r#""wire":"{name}","#)), "{text}");
+        assert_eq!(Spec::from_canonical(&bytes).unwrap(), spec);
+    }
+}
+
+#[test]
 fn a_wrong_value_names_the_flag_and_what_is_possible() {
     let text = |args: SpecArgs| args.check().unwrap_err().to_string();
     let wire = text(SpecArgs { wire: Some("u7".to_owned()), ..small() });
