@@ -11,31 +11,42 @@
 
 mod chance;
 mod check;
+mod costs;
 mod faults;
+mod forecast;
 mod lies;
+mod moment;
 mod network;
 mod node;
 mod private;
 mod reference;
 mod script;
+mod shapes;
 mod shell;
 mod stand_in;
 mod trace;
 mod trainer;
+mod travel;
 mod verdict;
+mod weight;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 
 pub use chance::Chance;
+pub use costs::Costs;
 pub use faults::{Fault, Machine, Scenario, Sent, Tap, When, draw_plan, draw_weather};
+pub use forecast::{Forecast, Part};
 pub use network::Weather;
 pub use reference::{Mathematics, Reference, model_hash};
+pub use shapes::Shapes;
 pub use stand_in::StandIn;
 
 use crate::{Hash, Input, Message, NodeId, RowId, Time};
 use check::Facts;
+use forecast::Progress;
+use moment::Moment;
 use network::Network;
 use node::{Disk, Node};
 use trace::Trace;
@@ -53,7 +64,7 @@ enum Event {
     /// The next entry of the schedule is due.
     Fault,
     /// Its decisions asked to be woken.
-    Wake { node: usize, at: Time },
+    Wake { node: usize, at: Moment },
     /// Its shell has something to tell.
     Tell { node: usize, input: Box<Input> },
     /// A copy of a message comes in over its last hop.
@@ -151,10 +162,10 @@ pub struct Report {
 pub struct World {
     scenario: Scenario,
     facts: Facts,
-    now: Time,
+    now: Moment,
     /// Orders events of the same moment.
     sequence: u64,
-    queue: BTreeMap<(Time, u64), Event>,
+    queue: BTreeMap<(Moment, u64), Event>,
     network: Network,
     chance: Chance,
     /// Every node there ever was.
@@ -173,7 +184,19 @@ pub struct World {
     is_armed: bool,
     /// Cells' steps done by anyone.
     cells: BTreeSet<(RowId, u64)>,
+    /// Steps that there are, over all rows.
+    all: u64,
+    progress: Progress,
+    /// When the first node had the whole model.
+    complete: Option<Moment>,
+    /// Machines that trained anything.
+    busy: BTreeSet<usize>,
     trained: u64,
+    crashes: u64,
+    /// Bytes in and out, by machine, and what passing them on took of all, microseconds; counted
+    /// where the run is predicted.
+    bytes: Vec<u64>,
+    network_us: u64,
     messages: u64,
     blobs: u64,
     trace: Trace,
@@ -185,7 +208,7 @@ impl World {
     pub fn new(scenario: Scenario, trace: Option<usize>) -> Self {
         Self {
             facts: scenario.facts(),
-            now: Time(0),
+            now: Moment(0),
             sequence: 0,
             queue: BTreeMap::new(),
             network: Network::new(scenario.seed, scenario.weather.clone()),
@@ -199,7 +222,14 @@ impl World {
             healed: false,
             is_armed: false,
             cells: BTreeSet::new(),
+            all: scenario.plan.rows().map(|row| scenario.plan.end(row)).sum(),
+            progress: Progress::default(),
+            complete: None,
+            busy: BTreeSet::new(),
             trained: 0,
+            crashes: 0,
+            bytes: vec![0; scenario.machines.len()],
+            network_us: 0,
             messages: 0,
             blobs: 0,
             trace: Trace::new(trace),
@@ -218,7 +248,7 @@ impl World {
                 events: self.sequence,
                 trained: self.trained,
                 rows: self.scenario.plan.row_count() as u64,
-                steps: self.all_steps(),
+                steps: self.all,
                 epochs: self.scenario.plan.epochs(),
                 scored: self.scored(),
                 messages: self.messages,
@@ -228,7 +258,7 @@ impl World {
             }),
             Err(rule) => {
                 let lines = self.trace.lines();
-                Err(Failure { seed: self.scenario.seed, at: self.now, rule, lines })
+                Err(Failure { seed: self.scenario.seed, at: self.now.time(), rule, lines })
             }
         }
     }
@@ -236,7 +266,7 @@ impl World {
     /// Both phases, and a look at what stays; returns when all was done.
     fn phases(&mut self) -> Result<u64, String> {
         self.arm();
-        self.run_until(Time(FAULTS_MS), |world| world.schedule.is_empty())?;
+        self.run_until(Moment::from_ms(FAULTS_MS), |world| world.schedule.is_empty())?;
         if !self.schedule.is_empty() {
             return Err(format!("stuck, with faults to come; {}", self.situation()));
         }
@@ -250,10 +280,10 @@ impl World {
         let afterwards = AFTERWARDS_MS + self.scenario.longest_job_ms();
         self.run_until(done.after(afterwards), |_| false)?;
         self.verdict()?;
-        Ok(done.0)
+        Ok(done.ms())
     }
 
-    fn run_until(&mut self, end: Time, done: impl Fn(&Self) -> bool) -> Result<(), String> {
+    fn run_until(&mut self, end: Moment, done: impl Fn(&Self) -> bool) -> Result<(), String> {
         while !done(self) {
             match self.queue.first_entry() {
                 Some(entry) if entry.key().0 <= end => {
@@ -286,7 +316,7 @@ impl World {
             Event::Notice { node, peer } => self.notice(node, peer),
             Event::Serve { node, asker, token, hash } => self.serve(node, asker, token, hash),
             Event::Answer { node, from, token, bytes } => self.answer(node, from, token, bytes),
-            Event::GiveUp { node, token } => self.end_fetch(node, token, None),
+            Event::GiveUp { node, token } => self.give_up(node, token),
             Event::JobDone { node } => self.job_done(node),
             Event::MustBeGone { node } => {
                 Err(format!("{} was asked to go and is still here", self.nodes[node].id))
@@ -295,7 +325,7 @@ impl World {
     }
 
     /// Plans an event; events of one moment happen in the order in which they were planned.
-    fn push(&mut self, at: Time, event: Event) {
+    fn push(&mut self, at: Moment, event: Event) {
         self.sequence += 1;
         self.queue.insert((at.max(self.now), self.sequence), event);
     }

@@ -9,10 +9,10 @@ use std::rc::Rc;
 
 use super::chance::Chance;
 use super::check::Facts;
-use super::network::Weather;
+use super::costs::Costs;
+use super::network::{STRAY_MS, Weather};
 use super::reference::Mathematics;
 use super::stand_in::StandIn;
-use super::trainer::EVALUATE_STEPS;
 use crate::{Config, Hash, LayerPlan, Message, Placement, Plan, Role};
 
 /// One machine.
@@ -97,6 +97,9 @@ pub struct Scenario {
     pub private: Vec<Rc<dyn Mathematics>>,
     /// Where everything goes that any machine sends; nowhere if there is none.
     pub tap: Option<Tap>,
+    /// What takes time, where a run is to be predicted ([`World::forecast`](super::World)) and not
+    /// checked.
+    pub costs: Option<Costs>,
     /// Timers and limits of the machines that have none of their own.
     pub config: Config,
     /// The network until it heals.
@@ -124,6 +127,7 @@ impl Scenario {
             mathematics: Rc::new(StandIn::default()),
             private: Vec::new(),
             tap: None,
+            costs: None,
             config: Config::default(),
             weather: Weather::CALM,
             calm: Weather::CALM,
@@ -205,6 +209,9 @@ impl Scenario {
 
     /// What is true of the run before anything happened.
     pub(super) fn facts(&self) -> Facts {
+        if self.costs.is_some() {
+            return Facts::unchecked(self.plan.clone());
+        }
         let shared = self.private.is_empty().then_some(&*self.mathematics);
         Facts::new(self.plan.clone(), &self.config, shared)
     }
@@ -217,14 +224,14 @@ impl Scenario {
 
     /// How long the slowest worker's trainer can be busy with one job, a scoring, ms.
     pub(super) fn longest_job_ms(&self) -> u64 {
-        2 * EVALUATE_STEPS * self.step_cost() / self.slowest()
+        2 * Costs::rough(&self.plan).evaluate / self.slowest()
     }
 
     /// The virtual time within which a run without faults must be complete, ms, counted from the
     /// moment at which the last fault is over.
     pub fn patience_ms(&self) -> u64 {
         let alone = self.step_cost().saturating_mul(self.plan.steps) / self.slowest();
-        let trips = self.plan.steps * 4 * (self.calm.latency.1 + self.calm.jitter);
+        let trips = self.plan.steps * 4 * (self.calm.latency.1 + self.calm.jitter) / 1_000;
         let scores = self.plan.epochs() * self.config.score_ms;
         let timers =
             4 * (2 * self.config.silent_ms + self.config.settle_ms) + self.config.listen_ms;
@@ -299,8 +306,9 @@ pub fn draw_weather(chance: &mut Chance) -> Weather {
     Weather {
         loss: if chance.hit(300) { 0 } else { chance.below(200) },
         repeats: chance.below(100),
-        latency: (1, slow),
-        jitter: chance.below(60),
+        latency: (1_000, slow * 1_000),
+        jitter: chance.below(60) * 1_000,
+        stray_ms: STRAY_MS,
         stray: if chance.hit(500) { 0 } else { chance.below(30) },
         bytes_per_ms: if chance.hit(700) { 0 } else { chance.between(5, 40) },
     }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chance::Chance;
-use crate::Time;
+use super::moment::Moment;
 
 /// How bad the network is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,24 +16,34 @@ pub struct Weather {
     pub loss: u64,
     /// Messages that arrive twice, per mille.
     pub repeats: u64,
-    /// Every link has a latency of its own between these, ms.
+    /// Every link has a latency of its own between these, microseconds.
     pub latency: (u64, u64),
-    /// Every copy is late by up to this much more, ms: so copies overtake each other.
+    /// Every copy is late by up to this much more, microseconds: so copies overtake each other.
     pub jitter: u64,
     /// Copies that come very late, per mille.
     pub stray: u64,
-    /// Bytes that a link carries in a millisecond, one blob after the other; 0 for any number.
+    /// How late a stray copy is at most, ms.
+    pub stray_ms: u64,
+    /// Bytes that a machine's cable carries in a millisecond each way, one blob after the other; 0
+    /// for any number.
     pub bytes_per_ms: u64,
 }
 
 impl Weather {
     /// A good LAN.
-    pub const CALM: Self =
-        Self { loss: 0, repeats: 0, latency: (1, 3), jitter: 2, stray: 0, bytes_per_ms: 0 };
+    pub const CALM: Self = Self {
+        loss: 0,
+        repeats: 0,
+        latency: (1_000, 3_000),
+        jitter: 2_000,
+        stray: 0,
+        stray_ms: STRAY_MS,
+        bytes_per_ms: 0,
+    };
 }
 
-/// How late a stray copy of a message can be, ms.
-const STRAY_MS: u64 = 8_000;
+/// How late a stray copy of a message can be, ms, in bad weather.
+pub(super) const STRAY_MS: u64 = 8_000;
 
 /// How long a machine takes to notice that another one came, ms.
 const DISCOVERY_MS: (u64, u64) = (30, 1_200);
@@ -60,12 +70,12 @@ pub(super) enum Cause {
 pub(super) struct Network {
     weather: Weather,
     chance: Chance,
-    /// Latency in ms by (lower machine, higher machine).
+    /// Latency in microseconds by (lower machine, higher machine).
     latency: BTreeMap<(usize, usize), u64>,
     /// Directions in which nothing passes.
     cuts: BTreeSet<(usize, usize)>,
-    /// Until when a direction is busy with blobs.
-    busy: BTreeMap<(usize, usize), Time>,
+    /// Until when the cables of machines are busy with blobs, outward and inward.
+    busy: BTreeMap<usize, (Moment, Moment)>,
 }
 
 impl Network {
@@ -104,7 +114,7 @@ impl Network {
         self.open(a, b) && self.open(b, a)
     }
 
-    /// How long one copy takes in this direction, ms.
+    /// How long one copy takes in this direction, microseconds.
     pub(super) fn delay(&mut self, from: usize, to: usize) -> u64 {
         let (low, high) = self.weather.latency;
         let (chance, jitter) = (&mut self.chance, self.weather.jitter);
@@ -123,14 +133,15 @@ impl Network {
         self.chance.hit(500)
     }
 
-    /// The delays of the copies of one message along `path`: none when it is lost, two when it
+    /// The delays, in microseconds, of the copies of one message along `path`: none when it is lost, two when it
     /// is repeated.
     pub(super) fn copies(&mut self, path: &[usize]) -> Vec<u64> {
         let mut delays = Vec::new();
         let count = if self.chance.hit(self.weather.repeats) { 2 } else { 1 };
         for _ in 0..count {
             let stray = self.chance.hit(self.weather.stray);
-            let mut delay = if stray { self.chance.below(STRAY_MS) } else { 0 };
+            let late = if stray { self.chance.below(self.weather.stray_ms) } else { 0 };
+            let mut delay = late * 1_000;
             let arrives = path.windows(2).all(|hop| {
                 delay += self.delay(hop[0], hop[1]);
                 !self.loses()
@@ -143,14 +154,24 @@ impl Network {
     }
 
     /// When a blob of `size` bytes that is sent now has arrived.
-    pub(super) fn transfer(&mut self, from: usize, to: usize, size: u64, now: Time) -> Time {
+    pub(super) fn transfer(&mut self, from: usize, to: usize, size: u64, now: Moment) -> Moment {
         let delay = self.delay(from, to);
+        self.occupy(from, to, size, now).after_us(delay)
+    }
+
+    /// Has the cables of both ends carry `size` bytes; returns when they have, latency aside.
+    pub(super) fn occupy(&mut self, from: usize, to: usize, size: u64, now: Moment) -> Moment {
         if self.weather.bytes_per_ms == 0 {
-            return now.after(delay);
+            return now;
         }
-        let busy = self.busy.entry((from, to)).or_default();
-        *busy = (*busy).max(now).after(size / self.weather.bytes_per_ms);
-        busy.after(delay)
+        let takes = size * 1_000 / self.weather.bytes_per_ms;
+        let out = &mut self.busy.entry(from).or_default().0;
+        let begin = (*out).max(now);
+        *out = begin.after_us(takes);
+        // The first byte comes in as soon as it went out.
+        let inward = &mut self.busy.entry(to).or_default().1;
+        *inward = (*inward).max(begin).after_us(takes);
+        *inward
     }
 
     /// How long an end of a link takes to hear of what happened to it, ms.
@@ -192,8 +213,10 @@ mod tests {
     fn a_narrow_link_carries_one_blob_after_the_other() {
         let weather = Weather { bytes_per_ms: 10, jitter: 0, ..Weather::CALM };
         let mut network = Network::new(3, weather);
-        let first = network.transfer(0, 1, 100, Time(0));
-        let second = network.transfer(0, 1, 100, Time(0));
-        assert_eq!(second, first.after(10));
+        let mut arrives = |from, to| network.occupy(from, to, 100, Moment(0)).ms();
+        assert_eq!((arrives(0, 1), arrives(0, 1)), (10, 20));
+        assert_eq!(arrives(0, 2), 30, "a machine has one cable for all");
+        assert_eq!(arrives(3, 1), 30, "and one way in");
+        assert_eq!(arrives(1, 0), 10, "both ways at once");
     }
 }

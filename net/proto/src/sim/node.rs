@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::chance::Chance;
 use super::check::{Facts, Watch};
 use super::faults::{Machine, Scenario};
-use super::reference::blob;
+use super::moment::Moment;
 use super::trainer::{Store, Trainer};
 use crate::{BlobRef, Checkpoint, Hash, Input, NodeId, Notice, Output, RowId, Score, State, Time};
 
@@ -20,11 +20,13 @@ pub(super) type Disk = BTreeMap<RowId, (Checkpoint, Vec<u8>)>;
 pub(super) struct Pending {
     pub(super) blob: BlobRef,
     pub(super) from: NodeId,
+    /// When it will be here, once it is under way.
+    pub(super) arrives: Moment,
 }
 
 /// A moment of the simulation on a clock that showed `begin` at its beginning.
-fn on_clock(now: Time, begin: u64, rate: u64) -> Time {
-    Time(begin + now.0 * rate / 1_000)
+fn on_clock(now: Moment, begin: u64, rate: u64) -> Time {
+    Time(begin + now.0 * rate / 1_000_000)
 }
 
 /// One process.
@@ -35,7 +37,7 @@ pub(super) struct Node {
     pub(super) state: State,
     pub(super) alive: bool,
     /// Until then it does nothing.
-    pub(super) stalled: Time,
+    pub(super) stalled: Moment,
     /// Its own time at the simulation's beginning.
     clock: u64,
     /// Milliseconds of its clock in a second.
@@ -46,10 +48,11 @@ pub(super) struct Node {
     pub(super) fetches: BTreeMap<u64, Pending>,
     next_fetch: u64,
     /// When it will be woken.
-    pub(super) wake: Option<Time>,
-    watch: Watch,
+    pub(super) wake: Option<Moment>,
+    /// What checks it; a run that is predicted is not checked.
+    watch: Option<Watch>,
     /// When it was asked to go.
-    pub(super) leaving: Option<Time>,
+    pub(super) leaving: Option<Moment>,
     /// Whether it ended by itself, and not because it was asked to.
     pub(super) is_done: bool,
     /// The whole model, once it has it.
@@ -65,7 +68,7 @@ impl Node {
         (number, machine): (usize, usize),
         what: &Machine,
         disk: Disk,
-        now: Time,
+        now: Moment,
     ) -> Self {
         let mut chance = Chance::new(scenario.seed, &format!("node {number}"));
         let mut key = [0; 32];
@@ -78,14 +81,14 @@ impl Node {
         let own = on_clock(now, clock, what.clock_rate);
         let state = State::new(id, what.role, plan, config, own);
         let mathematics = scenario.mathematics_of(machine);
-        let trainer = Trainer::new(what.speed, scenario.unreadable, chance, mathematics);
+        let trainer = Trainer::new(scenario, what.speed, chance, mathematics);
         let store = disk.values().map(|(it, bytes)| (it.blob.hash, bytes.clone())).collect();
         Self {
             id,
             machine,
             state,
             alive: true,
-            stalled: Time(0),
+            stalled: Moment(0),
             clock,
             clock_rate: what.clock_rate,
             store,
@@ -94,7 +97,7 @@ impl Node {
             fetches: BTreeMap::new(),
             next_fetch: 0,
             wake: None,
-            watch: Watch::new(id, what.role),
+            watch: scenario.costs.is_none().then(|| Watch::new(id, what.role)),
             leaving: None,
             is_done: false,
             complete: None,
@@ -103,20 +106,24 @@ impl Node {
     }
 
     /// When its decisions want to be woken, on the simulation's clock.
-    pub(super) fn next_wakeup(&self) -> Time {
+    pub(super) fn next_wakeup(&self) -> Moment {
         let ticks = self.state.next_wakeup().0.saturating_sub(self.clock);
-        Time((ticks * 1_000).div_ceil(self.clock_rate))
+        Moment((ticks * 1_000_000).div_ceil(self.clock_rate))
     }
 
     /// The decisions hear something; what they want is checked but not yet carried out.
-    pub(super) fn handle(&mut self, input: Input, now: Time) -> Vec<Output> {
-        self.watch.input(&input);
+    pub(super) fn handle(&mut self, input: Input, now: Moment) -> Vec<Output> {
+        if let Some(watch) = &mut self.watch {
+            watch.input(&input);
+        }
         self.state.handle(input, on_clock(now, self.clock, self.clock_rate))
     }
 
     /// Checks one output and carries it out as far as it concerns this node alone.
     pub(super) fn carry_out(&mut self, facts: &Facts, output: &Output) -> Result<(), String> {
-        self.watch.output(facts, &self.store, output)?;
+        if let Some(watch) = &mut self.watch {
+            watch.output(facts, &self.store, output)?;
+        }
         if let Output::Drop(hash) = output {
             self.store.remove(hash);
         } else if let Output::Keep(checkpoint) = output
@@ -133,22 +140,23 @@ impl Node {
 
     /// Checks what holds between two events; `looks` for what a view shows, too.
     pub(super) fn after(&mut self, facts: &Facts, looks: bool) -> Result<(), String> {
+        let Some(watch) = &mut self.watch else { return Ok(()) };
         let snapshot = looks.then(|| self.state.snapshot());
-        self.watch.after(facts, &self.store, snapshot.as_ref())
+        watch.after(facts, &self.store, snapshot.as_ref())
     }
 
     /// Notes a fetch; its number names it until it is answered.
     pub(super) fn begin_fetch(&mut self, blob: BlobRef, from: NodeId) -> u64 {
         self.next_fetch += 1;
-        self.fetches.insert(self.next_fetch, Pending { blob, from });
+        self.fetches.insert(self.next_fetch, Pending { blob, from, arrives: Moment(0) });
         self.next_fetch
     }
 
     /// Answers a fetch with what arrived; `None` when it was answered before.
     pub(super) fn end_fetch(&mut self, token: u64, bytes: Option<Vec<u8>>) -> Option<Input> {
-        let Pending { blob, from } = self.fetches.remove(&token)?;
+        let Pending { blob, from, .. } = self.fetches.remove(&token)?;
         match bytes {
-            Some(bytes) if self::blob(&bytes) == blob => {
+            Some(bytes) if self.trainer.name(&bytes) == blob => {
                 self.store.insert(blob.hash, bytes);
                 Some(Input::Fetched { hash: blob.hash })
             }

@@ -42,11 +42,16 @@ pub trait Mathematics: fmt::Debug {
 
     /// Whether `state` is a state of `row` after `step` steps.
     fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool;
+
+    /// How many bytes these count as, on the network and in a store.
+    fn size(&self, bytes: &[u8]) -> u64 {
+        bytes.len() as u64
+    }
 }
 
 /// The blob name of `bytes`.
-pub(super) fn blob(bytes: &[u8]) -> BlobRef {
-    BlobRef { hash: Hash::of(bytes), size: bytes.len() as u64 }
+pub(super) fn blob(mathematics: &dyn Mathematics, bytes: &[u8]) -> BlobRef {
+    BlobRef { hash: Hash::of(bytes), size: mathematics.size(bytes) }
 }
 
 /// The loss reported with a checkpoint, in millionths: anything that the state determines.
@@ -86,7 +91,7 @@ impl Reference {
     pub fn of(plan: &Plan, mathematics: &dyn Mathematics) -> Self {
         let mut now: Vec<Vec<u8>> = plan.rows().map(|row| mathematics.initial(row)).collect();
         let mut reference = Self {
-            states: now.iter().map(|state| vec![blob(state)]).collect(),
+            states: now.iter().map(|state| vec![blob(mathematics, state)]).collect(),
             batches: vec![Vec::new(); plan.row_count()],
             scores: BTreeMap::new(),
             model: plan.model_rows().count(),
@@ -133,7 +138,7 @@ impl Reference {
         let mut batches = Vec::new();
         for step in steps.clone() {
             let made = mathematics.train(row, step, state, &inputs(step), read.table);
-            self.states[at].push(blob(&made.0));
+            self.states[at].push(blob(mathematics, &made.0));
             *state = made.0;
             batches.push(made.1);
         }
@@ -141,7 +146,7 @@ impl Reference {
             let again = |step| mathematics.refresh(row, step, state, &inputs(step), read.table);
             batches = steps.clone().map(again).collect();
         }
-        self.batches[at].extend(batches.iter().map(|batch| blob(batch)));
+        self.batches[at].extend(batches.iter().map(|batch| blob(mathematics, batch)));
         batches
     }
 

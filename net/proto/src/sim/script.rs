@@ -2,9 +2,10 @@
 //!
 //! Rule: an entry is due when its moment has come and the entry before it has happened.
 
+use super::moment::Moment;
 use super::network::Cause;
 use super::{Event, Fault, When, World};
-use crate::{Input, Time};
+use crate::Input;
 
 /// A leaving node may take this much longer than its linger time: a stall, a late wake-up, ms.
 const LEAVE_SLACK_MS: u64 = 1_500;
@@ -16,7 +17,7 @@ impl World {
             return;
         }
         let at = match self.schedule.front() {
-            Some((When::At(ms), _)) => Time(*ms),
+            Some((When::At(ms), _)) => Moment::from_ms(*ms),
             Some((When::After(ms), _)) => self.now.after(*ms),
             Some((When::Done(share), _)) if self.is_done(*share) => self.now,
             Some((When::Done(_), _)) | None => return,
@@ -25,14 +26,9 @@ impl World {
         self.push(at, Event::Fault);
     }
 
-    pub(super) fn all_steps(&self) -> u64 {
-        let plan = &self.scenario.plan;
-        plan.rows().map(|row| plan.end(row)).sum()
-    }
-
     /// Whether this share of all steps was done, per mille.
     fn is_done(&self, share: u64) -> bool {
-        self.cells.len() as u64 * 1_000 >= share * self.all_steps()
+        self.cells.len() as u64 * 1_000 >= share * self.all
     }
 
     pub(super) fn next_fault(&mut self) -> Result<(), String> {
@@ -58,6 +54,7 @@ impl World {
             }
             Fault::Crash(machine) => {
                 if let Some(node) = self.running(machine) {
+                    self.crashes += 1;
                     let is_reset = self.network.resets();
                     self.stop(node, if is_reset { Cause::Closed } else { Cause::Dead });
                 }
@@ -69,11 +66,11 @@ impl World {
             }
             Fault::Cut(from, to) => {
                 self.network.cut(&from, &to);
-                self.relink(Cause::Dead);
+                self.relink_all(Cause::Dead);
             }
             Fault::Heal => {
                 self.network.heal();
-                self.relink(Cause::Found);
+                self.relink_all(Cause::Found);
             }
             Fault::Weather(weather) => self.network.set_weather(weather),
         }
@@ -86,6 +83,6 @@ impl World {
         self.healed = true;
         self.network.set_weather(self.scenario.calm.clone());
         self.network.heal();
-        self.relink(Cause::Found);
+        self.relink_all(Cause::Found);
     }
 }

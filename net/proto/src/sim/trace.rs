@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use crate::{Hash, NodeId, Time};
+use super::moment::Moment;
+use crate::{Hash, NodeId};
 
 /// The record of a run, when asked for.
 #[derive(Debug, Default)]
@@ -29,11 +30,16 @@ impl Trace {
     }
 
     /// Writes one line; `what` is only made into text when the trace is on.
-    pub(super) fn line(&mut self, now: Time, node: Option<(usize, NodeId)>, what: fmt::Arguments) {
+    pub(super) fn line(
+        &mut self,
+        now: Moment,
+        node: Option<(usize, NodeId)>,
+        what: fmt::Arguments,
+    ) {
         let Some(written) = &mut self.written else { return };
         let line = match node {
-            Some((machine, id)) => format!("{:>7} m{machine} {id} {what}", now.0),
-            None => format!("{:>7} {what}", now.0),
+            Some((machine, id)) => format!("{now} m{machine} {id} {what}"),
+            None => format!("{now} {what}"),
         };
         written.hasher.update(line.as_bytes());
         written.last.push_back(line);

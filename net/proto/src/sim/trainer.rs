@@ -7,17 +7,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::chance::Chance;
+use super::costs::Costs;
+use super::faults::Scenario;
 use super::reference::{Mathematics, blob, loss_micro, score};
 use crate::{BlobRef, Hash, Input, Output, Plan, RowId};
 
 /// The blobs of a node.
 pub(super) type Store = BTreeMap<Hash, Vec<u8>>;
 
-/// Steps' worth of work that scoring costs, over all rows.
-pub(super) const EVALUATE_STEPS: u64 = 10;
+/// Steps between two reports of the speed, in a run that is predicted.
+const SPEED_STEPS: u64 = 32;
 
-/// Refreshing a step costs this part of training it.
-const REFRESH_PART: u64 = 3;
+/// Share of the newest measurement in the reported speed, percent.
+const SPEED_SHARE: u64 = 20;
 
 /// A row that is in the trainer.
 #[derive(Clone, Debug)]
@@ -31,12 +33,24 @@ struct Row {
 #[derive(Debug)]
 pub(super) struct Trainer {
     speed: u64,
+    costs: Costs,
     /// Loads of a checkpoint that fail, per mille.
     unreadable: u64,
     chance: Chance,
     mathematics: Rc<dyn Mathematics>,
     rows: BTreeMap<RowId, Row>,
     jobs: VecDeque<Output>,
+    /// Whether the images are still to be made ready.
+    is_fresh: bool,
+    /// How long the job in hand takes, and how much longer, because of the network, microseconds.
+    takes: u64,
+    stolen: u64,
+    /// Whether it says how fast it is.
+    measures: bool,
+    /// Steps, work and microseconds since the last report of the speed.
+    pace: (u64, u64, u64),
+    /// The speed as reported, 0 before the first time.
+    smoothed: u64,
 }
 
 /// What a finished job has made.
@@ -44,6 +58,8 @@ pub(super) struct Trainer {
 pub(super) struct Made {
     /// The answer to the decisions.
     pub(super) answer: Option<Input>,
+    /// What it has to say of its speed.
+    pub(super) speed: Option<Input>,
     /// The cell that was trained.
     pub(super) cell: Option<(RowId, u64)>,
 }
@@ -51,13 +67,48 @@ pub(super) struct Made {
 impl Trainer {
     /// A trainer of `speed` millions of multiply-accumulates a second.
     pub(super) fn new(
+        scenario: &Scenario,
         speed: u64,
-        unreadable: u64,
         chance: Chance,
         mathematics: Rc<dyn Mathematics>,
     ) -> Self {
-        let (rows, jobs) = (BTreeMap::new(), VecDeque::new());
-        Self { speed: speed.max(1), unreadable, chance, mathematics, rows, jobs }
+        let costs = scenario.costs.clone().unwrap_or_else(|| Costs::rough(&scenario.plan));
+        Self {
+            speed: speed.max(1),
+            costs,
+            unreadable: scenario.unreadable,
+            chance,
+            mathematics,
+            rows: BTreeMap::new(),
+            jobs: VecDeque::new(),
+            is_fresh: true,
+            takes: 0,
+            stolen: 0,
+            measures: scenario.costs.is_some(),
+            pace: (0, 0, 0),
+            smoothed: 0,
+        }
+    }
+
+    /// The name of `bytes`.
+    pub(super) fn name(&self, bytes: &[u8]) -> BlobRef {
+        blob(&*self.mathematics, bytes)
+    }
+
+    /// The network passed on `size` bytes in so many messages, which the job in hand waits for;
+    /// returns how long that took, microseconds.
+    pub(super) fn steal(&mut self, size: u64, messages: u64) -> u64 {
+        let work = messages * self.costs.message + self.costs.megabyte * size / 1_000_000;
+        let took = work * 1_000 / self.speed;
+        self.stolen += took;
+        took
+    }
+
+    /// How much longer the job in hand takes because of what the network did meanwhile.
+    pub(super) fn delayed(&mut self) -> Option<u64> {
+        let stolen = std::mem::take(&mut self.stolen);
+        self.takes += stolen;
+        (stolen > 0).then_some(stolen)
     }
 
     /// Takes a job; true when it is the only one, so that its end is to be waited for.
@@ -66,18 +117,45 @@ impl Trainer {
         self.jobs.len() == 1
     }
 
-    /// How long the job in hand takes, ms: up to a fifth more or less than it should.
-    pub(super) fn duration(&mut self, plan: &Plan) -> Option<u64> {
-        let cost = if let Output::Train { row, .. } = self.jobs.front()? {
-            plan.cost(*row)
-        } else if let Some(Output::Refresh { row, .. }) = self.jobs.front() {
-            plan.cost(*row) / REFRESH_PART
-        } else if let Some(Output::Evaluate { .. }) = self.jobs.front() {
-            EVALUATE_STEPS * plan.rows().map(|row| plan.cost(row)).sum::<u64>()
+    /// Begins the job in hand; returns how long it takes, microseconds.
+    pub(super) fn begin(&mut self, plan: &Plan) -> Option<u64> {
+        let costs = &self.costs;
+        let of = |list: &[u64], row: RowId| Costs::of(list, plan, row);
+        let job = self.jobs.front()?;
+        let work = if let Output::Train { row, checkpoint, .. } = *job {
+            let end = if checkpoint { of(&costs.checkpoint, row) } else { 0 };
+            of(&costs.train, row) + end
+        } else if let Output::Refresh { row, .. } = *job {
+            of(&costs.refresh, row)
+        } else if let Output::Evaluate { .. } = job {
+            costs.evaluate
+        } else if let Output::Load { row, .. } = *job {
+            let draws = self.is_fresh && plan.layer(row) == 0;
+            self.is_fresh &= !draws;
+            of(&costs.checkpoint, row) + if draws { costs.prepare } else { 0 }
         } else {
             0
         };
-        Some((cost * self.chance.between(800, 1_200) / 1_000 / self.speed).max(1))
+        let luck = self.chance.between(1_000 - costs.spread, 1_000 + costs.spread);
+        self.takes = (work * luck / self.speed).max(costs.least_us);
+        self.stolen = 0;
+        Some(self.takes)
+    }
+
+    /// The speed, every so many steps, measured as a real trainer does.
+    pub(super) fn report(&mut self, work: u64) -> Option<Input> {
+        let (steps, all, us) = &mut self.pace;
+        (*steps, *all, *us) = (*steps + 1, *all + work, *us + self.takes);
+        if !self.measures || *steps < SPEED_STEPS {
+            return None;
+        }
+        let measured = *all * 1_000 / (*us).max(1);
+        self.pace = (0, 0, 0);
+        self.smoothed = match self.smoothed {
+            0 => measured,
+            old => (old * (100 - SPEED_SHARE) + measured * SPEED_SHARE) / 100,
+        };
+        Some(Input::Speed(self.smoothed.max(1)))
     }
 
     /// Ends the job in hand.
@@ -88,10 +166,11 @@ impl Trainer {
             }
             Some(job @ Output::Train { row, step, .. }) => {
                 let made = self.train(store, job)?;
-                Ok(Made { answer: made, cell: Some((row, step)) })
+                let speed = self.report(plan.cost(row));
+                Ok(Made { answer: made, speed, cell: Some((row, step)) })
             }
             Some(job @ Output::Refresh { .. }) => {
-                Ok(Made { answer: self.refresh(store, plan, job)?, cell: None })
+                Ok(Made { answer: self.refresh(store, plan, job)?, ..Made::default() })
             }
             Some(Output::Unload { row }) => {
                 self.rows.remove(&row);
@@ -100,7 +179,7 @@ impl Trainer {
             Some(Output::Evaluate { epoch, checkpoints }) => {
                 let bytes = read(store, &checkpoints)?;
                 let score = score(epoch, &bytes);
-                Ok(Made { answer: Some(Input::Evaluated(score)), cell: None })
+                Ok(Made { answer: Some(Input::Evaluated(score)), ..Made::default() })
             }
             _ => Ok(Made::default()),
         }
@@ -128,7 +207,7 @@ impl Trainer {
         } else {
             self.rows.remove(&row);
         }
-        Ok(Made { answer: Some(Input::Loaded { row, load, ok }), cell: None })
+        Ok(Made { answer: Some(Input::Loaded { row, load, ok }), ..Made::default() })
     }
 
     /// The row that `load` brought in.
@@ -149,9 +228,9 @@ impl Trainer {
         let (inputs, table) = (read(store, &inputs)?, read(store, feedback.as_slice())?);
         let table = table.first().copied();
         let (state, bytes) = mathematics.train(row, step, &loaded.state, &inputs, table);
-        let batch = emit.then(|| keep(store, bytes));
+        let batch = emit.then(|| keep(&*mathematics, store, bytes));
         let checkpoint = checkpoint.then(|| {
-            let blob = keep(store, state.clone());
+            let blob = keep(&*mathematics, store, state.clone());
             (blob, loss_micro(&blob))
         });
         (loaded.step, loaded.state) = (step + 1, state);
@@ -173,12 +252,12 @@ impl Trainer {
         let (inputs, table) = (read(store, &inputs)?, read(store, feedback.as_slice())?);
         let table = table.first().copied();
         let bytes = mathematics.refresh(row, step, &loaded.state, &inputs, table);
-        Ok(Some(Input::Refreshed { row, load, step, batch: keep(store, bytes) }))
+        Ok(Some(Input::Refreshed { row, load, step, batch: keep(&*mathematics, store, bytes) }))
     }
 }
 
-fn keep(store: &mut Store, bytes: Vec<u8>) -> BlobRef {
-    let blob = blob(&bytes);
+fn keep(mathematics: &dyn Mathematics, store: &mut Store, bytes: Vec<u8>) -> BlobRef {
+    let blob = blob(mathematics, &bytes);
     store.insert(blob.hash, bytes);
     blob
 }

@@ -96,7 +96,7 @@ impl World {
         let mut text = format!(
             "{} of {} steps done, {} of {} epochs scored",
             self.cells.len(),
-            self.all_steps(),
+            self.all,
             self.scored(),
             self.scenario.plan.epochs()
         );

@@ -1,0 +1,60 @@
+//! What takes a simulated machine's time, beside and within training.
+//!
+//! Rule: one unit for all of it, that of [`LayerPlan::step_cost`](crate::LayerPlan): thousands of
+//! multiply-accumulates. A machine does one thing at a time, and what its network does is taken
+//! from its training, because a node trains on every core it has.
+
+use crate::{Plan, RowId};
+
+/// Refreshing a step costs this part of training it, where nobody says otherwise.
+const REFRESH_PART: u64 = 3;
+
+/// Steps' worth of work that scoring costs, over all rows, where nobody says otherwise.
+const EVALUATE_STEPS: u64 = 10;
+
+/// Work, in thousands of multiply-accumulates; lists have one entry a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Costs {
+    /// A step of one row.
+    pub train: Vec<u64>,
+    /// Handing on a step of one row anew.
+    pub refresh: Vec<u64>,
+    /// Reading or writing a checkpoint of one row.
+    pub checkpoint: Vec<u64>,
+    /// Scoring an epoch.
+    pub evaluate: u64,
+    /// Making a node's training images ready, once.
+    pub prepare: u64,
+    /// Sending or receiving a message or a request.
+    pub message: u64,
+    /// Sending or receiving a million bytes.
+    pub megabyte: u64,
+    /// A job takes up to so much more or less than it should, per mille.
+    pub spread: u64,
+    /// The shortest job, microseconds.
+    pub least_us: u64,
+}
+
+impl Costs {
+    /// Those of a run that is checked and not predicted: rough, and nothing but training counts.
+    pub(super) fn rough(plan: &Plan) -> Self {
+        let train: Vec<u64> = plan.layers.iter().map(|layer| layer.step_cost.max(1)).collect();
+        let step = plan.rows().map(|row| plan.cost(row)).sum::<u64>();
+        Self {
+            refresh: train.iter().map(|cost| cost / REFRESH_PART).collect(),
+            checkpoint: vec![0; train.len()],
+            train,
+            evaluate: EVALUATE_STEPS * step,
+            prepare: 0,
+            message: 0,
+            megabyte: 0,
+            spread: 200,
+            least_us: 1_000,
+        }
+    }
+
+    /// The entry of a row's layer.
+    pub(super) fn of(list: &[u64], plan: &Plan, row: RowId) -> u64 {
+        list.get(plan.layer(row)).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,44 @@
+//! The simulation's own clock.
+//!
+//! Rule: finer than any node's, which counts milliseconds: a step may take less than one, and a
+//! thousand of them must not be rounded a thousand times.
+
+use std::fmt;
+
+use crate::Time;
+
+/// A moment, in microseconds since the simulation began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(pub(super) u64);
+
+impl Moment {
+    pub(super) const fn from_ms(ms: u64) -> Self {
+        Self(ms.saturating_mul(1_000))
+    }
+
+    /// This moment plus `ms` milliseconds.
+    pub(super) const fn after(self, ms: u64) -> Self {
+        self.after_us(ms.saturating_mul(1_000))
+    }
+
+    /// This moment plus `us` microseconds.
+    pub(super) const fn after_us(self, us: u64) -> Self {
+        Self(self.0.saturating_add(us))
+    }
+
+    /// Whole milliseconds since the simulation began.
+    pub(super) const fn ms(self) -> u64 {
+        self.0 / 1_000
+    }
+
+    /// The same, as the decisions count.
+    pub(super) const fn time(self) -> Time {
+        Time(self.ms())
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>7}.{:03}", self.ms(), self.0 % 1_000)
+    }
+}

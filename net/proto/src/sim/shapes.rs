@@ -1,0 +1,94 @@
+//! Training of which only the sizes are known: what a forecast puts in a step's place.
+//!
+//! Rule: bytes name their cell and nothing else, and count as much on the network as the real ones
+//! would.
+
+use super::reference::Mathematics;
+use crate::{Plan, RowId};
+
+/// Sizes in bytes, one entry a row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shapes {
+    checkpoints: Vec<u64>,
+    batches: Vec<u64>,
+}
+
+impl Shapes {
+    /// The shapes of a plan whose rows have these sizes, layer by layer.
+    pub fn new(plan: &Plan, checkpoints: &[u64], batches: &[u64]) -> Self {
+        let by_row = |sizes: &[u64]| {
+            let size = |row| sizes.get(plan.layer(row)).copied().unwrap_or_default();
+            plan.rows().map(size).collect()
+        };
+        Self { checkpoints: by_row(checkpoints), batches: by_row(batches) }
+    }
+}
+
+/// What names a state; anything else names a batch.
+const STATE: u8 = 0;
+
+fn name(kind: u8, row: RowId, step: u64) -> Vec<u8> {
+    let mut bytes = vec![kind];
+    bytes.extend(row.0.to_le_bytes());
+    bytes.extend(step.to_le_bytes());
+    bytes
+}
+
+impl Mathematics for Shapes {
+    fn initial(&self, row: RowId) -> Vec<u8> {
+        name(STATE, row, 0)
+    }
+
+    fn train(
+        &self,
+        row: RowId,
+        step: u64,
+        _: &[u8],
+        _: &[&[u8]],
+        _: Option<&[u8]>,
+    ) -> (Vec<u8>, Vec<u8>) {
+        (name(STATE, row, step + 1), name(1, row, step))
+    }
+
+    fn refresh(&self, row: RowId, step: u64, _: &[u8], _: &[&[u8]], _: Option<&[u8]>) -> Vec<u8> {
+        name(1, row, step)
+    }
+
+    fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool {
+        state == name(STATE, row, step)
+    }
+
+    fn size(&self, bytes: &[u8]) -> u64 {
+        let &[kind, low, high, ..] = bytes else { return 0 };
+        let sizes = if kind == STATE { &self.checkpoints } else { &self.batches };
+        let row = usize::from(u16::from_le_bytes([low, high]));
+        sizes.get(row).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Hash, LayerPlan, Placement};
+
+    #[test]
+    fn bytes_count_as_their_row_says() {
+        let layer = |shards| LayerPlan { shards, step_cost: 1 };
+        let plan = Plan {
+            run: Hash([0; 32]),
+            layers: vec![layer(2), layer(1)],
+            steps: 4,
+            epoch_steps: 4,
+            chapter_steps: 2,
+            placement: Placement::SingleLayer,
+            feedback: false,
+            refreshed: false,
+        };
+        let shapes = Shapes::new(&plan, &[100, 200], &[10, 20]);
+        let (state, batch) = shapes.train(RowId(1), 3, b"", &[], None);
+        assert!(shapes.is_state(RowId(1), 4, &state) && !shapes.is_state(RowId(0), 4, &state));
+        assert_eq!((shapes.size(&state), shapes.size(&batch)), (100, 10));
+        assert_eq!(shapes.size(&shapes.initial(RowId(2))), 200);
+        assert_eq!(shapes.size(b""), 0);
+    }
+}

@@ -1,0 +1,234 @@
+//! What travels between nodes: messages and blobs, and what that costs both ends.
+//!
+//! Rule: an event that concerns two nodes looks at the link between them at the moment at which it
+//! happens.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::faults::Sent;
+use super::lies::{self, damage};
+use super::weight;
+use super::{Event, World};
+use crate::{BlobRef, Hash, Input, Message, NodeId};
+
+/// A fetch that got no answer fails after this long, ms.
+const FETCH_TIMEOUT_MS: u64 = 2_000;
+
+/// Peers to which a node passes on what it hears; those who publish send to all.
+const GOSSIP_MESH: usize = 4;
+
+impl World {
+    /// The nodes that a gossiped message can reach, each with the path of nodes to it.
+    fn paths(&self, from: usize) -> Vec<Vec<usize>> {
+        let mut paths = Vec::new();
+        let mut seen = vec![false; self.nodes.len()];
+        seen[from] = true;
+        let mut unseen = self.nodes.iter().filter(|node| node.alive).count().saturating_sub(1);
+        let mut open = VecDeque::from([vec![from]]);
+        while let Some(path) = open.pop_front() {
+            let Some(&end) = path.last() else { continue };
+            for (next, node) in self.nodes.iter().enumerate() {
+                if unseen == 0 {
+                    break;
+                }
+                let passes = node.alive
+                    && self.links.contains(&(end, next))
+                    && self.network.open(self.nodes[end].machine, node.machine);
+                if passes && !std::mem::replace(&mut seen[next], true) {
+                    unseen -= 1;
+                    open.push_back(path.iter().copied().chain([next]).collect());
+                }
+            }
+            if path.len() > 1 {
+                paths.push(path);
+            }
+        }
+        paths
+    }
+
+    /// Whether a node's machine lies.
+    fn is_liar(&self, node: usize) -> bool {
+        self.scenario.machines[self.nodes[node].machine].lies
+    }
+
+    pub(super) fn broadcast(&mut self, node: usize, message: Message) {
+        self.publish(node, message);
+        if self.is_liar(node) && !self.healed && self.chance.hit(lies::FALSE_WORDS) {
+            let known = self.nodes[node].state.snapshot();
+            let lie = lies::draw(&self.facts.plan, &known, &mut self.chance);
+            self.trace.line(self.now, None, format_args!("{} lies", self.nodes[node].id));
+            self.publish(node, lie);
+        }
+    }
+
+    fn publish(&mut self, node: usize, message: Message) {
+        let message = Rc::new(message);
+        let paths = self.paths(node);
+        let copies = paths.len().min(GOSSIP_MESH) as u64;
+        let size = self.weigh(|| weight::gossip(&message));
+        for path in paths {
+            self.pass((node, path[path.len() - 1]), size, copies);
+            self.transmit(&path, &message);
+        }
+    }
+
+    pub(super) fn send(&mut self, node: usize, to: NodeId, message: Message) {
+        if let Some(&to) = self.by_id.get(&to)
+            && self.links.contains(&(node, to))
+        {
+            let size = self.weigh(|| weight::direct(&message));
+            self.pass((node, to), size, 1);
+            self.transmit(&[node, to], &Rc::new(message));
+        }
+    }
+
+    /// The size of something, where sizes count.
+    fn weigh(&self, size: impl FnOnce() -> u64) -> u64 {
+        if self.scenario.costs.is_some() { size() } else { 0 }
+    }
+
+    /// Two ends pass on `size` bytes, which the receiver gets in so many copies and passes on to
+    /// as many others, its sender aside.
+    fn pass(&mut self, (from, to): (usize, usize), size: u64, copies: u64) {
+        if self.scenario.costs.is_some() {
+            let (here, there) = (self.nodes[from].machine, self.nodes[to].machine);
+            let (sent, passed) = (size, size * copies.saturating_sub(1));
+            self.bytes[here] += sent;
+            self.bytes[there] += sent + 2 * passed;
+            self.network.occupy(here, there, sent + passed, self.now);
+            let times = 2 * copies.max(1) - 1;
+            self.network_us += self.nodes[from].trainer.steal(size, 1);
+            self.network_us += self.nodes[to].trainer.steal(size * times, times);
+        }
+    }
+
+    fn record(&self, sent: impl FnOnce() -> Sent) {
+        if let Some(tap) = &self.scenario.tap {
+            tap.borrow_mut().push(sent());
+        }
+    }
+
+    /// Sends copies along a path of nodes.
+    fn transmit(&mut self, path: &[usize], message: &Rc<Message>) {
+        let [from, .., to] = *path else { return };
+        let via = path[path.len() - 2];
+        let machines: Vec<usize> = path.iter().map(|&node| self.nodes[node].machine).collect();
+        self.messages += 1;
+        self.record(|| Sent::Message(Rc::clone(message)));
+        for delay in self.network.copies(&machines) {
+            let message = Rc::clone(message);
+            self.push(self.now.after_us(delay), Event::Deliver { from, via, to, message });
+        }
+    }
+
+    pub(super) fn deliver(
+        &mut self,
+        from: usize,
+        via: usize,
+        to: usize,
+        message: &Message,
+    ) -> Result<(), String> {
+        if !self.network.open(self.nodes[via].machine, self.nodes[to].machine) {
+            return Ok(());
+        }
+        let from = self.nodes[from].id;
+        self.tell(to, Input::Received { from, message: message.clone() })
+    }
+
+    pub(super) fn fetch(&mut self, node: usize, blob: BlobRef, from: NodeId) {
+        let token = self.nodes[node].begin_fetch(blob, from);
+        let Some(&server) = self.by_id.get(&from).filter(|at| self.links.contains(&(node, **at)))
+        else {
+            return self.push(self.now.after(1), Event::GiveUp { node, token });
+        };
+        self.push(self.now.after(FETCH_TIMEOUT_MS), Event::GiveUp { node, token });
+        let (here, there) = (self.nodes[node].machine, self.nodes[server].machine);
+        let at = self.now.after_us(self.network.delay(here, there));
+        self.pass((node, server), self.weigh(|| weight::REQUEST), 1);
+        if !self.network.loses() {
+            let hash = blob.hash;
+            self.push(at, Event::Serve { node: server, asker: node, token, hash });
+        } else if self.network.resets() {
+            self.push(at, Event::GiveUp { node, token });
+        }
+    }
+
+    /// A node looks a blob up for another one, at the moment at which it is asked.
+    pub(super) fn serve(
+        &mut self,
+        node: usize,
+        asker: usize,
+        token: u64,
+        hash: Hash,
+    ) -> Result<(), String> {
+        let (here, there) = (self.nodes[node].machine, self.nodes[asker].machine);
+        if !self.connectable(node, asker) {
+            return Ok(());
+        }
+        if self.facts.made.as_ref().is_some_and(|made| made.is_batch(&hash)) {
+            return Err(format!("{} gives an activation batch away", self.nodes[node].id));
+        }
+        let mut bytes = self.nodes[node].store.get(&hash).cloned();
+        if self.is_liar(node) && self.chance.hit(lies::FALSE_BLOBS) {
+            bytes.iter_mut().for_each(|bytes| damage(bytes, &mut self.chance));
+        }
+        bytes.iter().for_each(|bytes| self.record(|| Sent::Blob(bytes.clone())));
+        let size = bytes.as_ref().map_or(0, |bytes| self.nodes[node].trainer.name(bytes).size);
+        let at = self.network.transfer(here, there, size, self.now);
+        if let Some(pending) = self.nodes[asker].fetches.get_mut(&token) {
+            pending.arrives = at;
+        }
+        self.carry((node, asker), size);
+        self.push(at, Event::Answer { node: asker, from: node, token, bytes });
+        Ok(())
+    }
+
+    /// Two ends have a blob between them; when it comes is the network's affair.
+    fn carry(&mut self, (from, to): (usize, usize), size: u64) {
+        if self.scenario.costs.is_some() {
+            for end in [from, to] {
+                self.bytes[self.nodes[end].machine] += size;
+                self.network_us += self.nodes[end].trainer.steal(size, 0);
+            }
+        }
+    }
+
+    /// Nothing came for long; what is under way is waited for.
+    pub(super) fn give_up(&mut self, node: usize, token: u64) -> Result<(), String> {
+        match self.nodes[node].fetches.get(&token) {
+            Some(pending) if pending.arrives > self.now => {
+                let later = pending.arrives;
+                self.push(later, Event::GiveUp { node, token });
+                Ok(())
+            }
+            _ => self.end_fetch(node, token, None),
+        }
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        node: usize,
+        from: usize,
+        token: u64,
+        bytes: Option<Vec<u8>>,
+    ) -> Result<(), String> {
+        if !self.network.open(self.nodes[from].machine, self.nodes[node].machine) {
+            return Ok(());
+        }
+        self.blobs += u64::from(bytes.is_some());
+        self.end_fetch(node, token, bytes)
+    }
+
+    pub(super) fn end_fetch(
+        &mut self,
+        node: usize,
+        token: u64,
+        bytes: Option<Vec<u8>>,
+    ) -> Result<(), String> {
+        match self.nodes[node].end_fetch(token, bytes) {
+            Some(input) => self.tell(node, input),
+            None => Ok(()),
+        }
+    }
+}
