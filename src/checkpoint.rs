@@ -116,6 +116,11 @@ fn body_len(spec: &NetworkSpec, row: Row) -> usize {
     4 * (values + spec.width(row))
 }
 
+/// The length in bytes of a row's state, to within a few of its header.
+pub(crate) fn encoded_len(spec: &NetworkSpec, row: Row) -> usize {
+    HEADER_LIMIT + body_len(spec, row)
+}
+
 /// The bytes of a row's state. The state has to be one of this row of this spec.
 #[must_use]
 pub fn encode(state: &RowState, spec: &NetworkSpec, row: Row) -> Vec<u8> {

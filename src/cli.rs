@@ -35,6 +35,8 @@ pub enum Command {
     Status(StatusArgs),
     /// How fast this machine is at what a run does
     Bench(BenchArgs),
+    /// Rehearse a run in virtual time: speed-up, traffic and churn for machines you describe
+    Sim(SimArgs),
 }
 
 /// How a command speaks.
@@ -252,6 +254,43 @@ pub struct BenchStepArgs {
     #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..))]
     pub rounds: u16,
     /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ffp2p sim`
+#[derive(Args, Clone, Debug)]
+pub struct SimArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub spec: SpecArgs,
+    /// How many nodes: one line for each number
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', default_value = "1,2,4,8")]
+    pub nodes: Vec<usize>,
+    /// GFLOP/s of the machines' whole training steps, as `bench step` tells; the list is repeated
+    /// until every node has one [default: what this machine does, measured now]
+    #[arg(long, value_name = "X,X,...", value_delimiter = ',')]
+    pub gflops: Vec<f64>,
+    /// What joins the machines: lan (1000 Mbit/s), wifi (100 Mbit/s, 3 ms, 0.1 % lost), or
+    /// MBIT/MS[/LOSS] of each one's cable, with the milliseconds one way and the loss in percent
+    #[arg(long, value_name = "LINK", default_value = "lan")]
+    pub link: String,
+    /// Crashes of each machine in an hour; it comes back within a minute and has kept nothing
+    #[arg(long, value_name = "N", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub churn: f64,
+    /// Names every draw of the network and of the crashes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub chance: u64,
+    /// Chapters to simulate; the rest follows from their pace [default: some seconds' worth]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub chapters: Option<u64>,
+    /// Threads to measure with, where --gflops is not given [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub keep: KeepArgs,
+    /// One JSON object a line on stdout
     #[arg(long)]
     pub json: bool,
 }

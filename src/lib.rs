@@ -8,7 +8,7 @@
 //! - [`ff`] is the mathematics, [`data`] the samples, [`course`] which sample is when.
 //! - [`config`] turns flags into a checked [`spec`], [`checkpoint`] a row into bytes.
 //! - [`node`] carries out what `ffp2p_proto` decides, over `ffp2p_net`.
-//! - [`mod@bench`] times a step of it.
+//! - [`mod@bench`] times a step of it, [`sim`] rehearses it in virtual time.
 //! - [`export`] makes one model of the rows; [`report`] and [`view`] tell of it all.
 
 pub mod bench;
@@ -23,6 +23,7 @@ pub mod ff;
 pub mod node;
 pub mod report;
 pub mod sequential;
+pub mod sim;
 pub mod spec;
 pub mod view;
 mod whole;

@@ -73,6 +73,29 @@ fn a_step_is_timed_by_layer_and_phase() {
 }
 
 #[test]
+fn a_run_is_rehearsed_on_machines_that_nobody_has() {
+    let spec = &["--layers=784,400,400", "--data=digits:2000+50", "--epochs=20"];
+    let sim =
+        |flags: &[&str]| run(&[&["sim", "--nodes=2,1", "--gflops=50"], &spec[..], flags].concat());
+    let (code, out, err) = sim(&["--json", "--placement=all-layers"]);
+    assert_eq!(code, 0, "{err}");
+    let found = events(&out);
+    let nodes = found.iter().map(|it| it["nodes"].as_u64()).collect::<Vec<_>>();
+    assert_eq!(nodes, [Some(1), Some(2), None]);
+    assert_eq!(found[2]["event"], "pays");
+    let speeds = [&found[0], &found[1]].map(|it| it["speed_up"].as_f64().unwrap());
+    assert!(speeds[0] > 0.8 && speeds[0] <= 1.0 && speeds[1] > speeds[0], "{out}");
+    assert_eq!(sim(&["--json", "--placement=all-layers"]).1, out, "equal questions, equal answers");
+    let (code, out, _) = sim(&["--link=10/5/1", "--churn=5"]);
+    assert_eq!((code, out.lines().count()), (0, 6), "{out}");
+    refused(&["sim", "--link=fast", "--gflops=1"], &["--link", "MBIT/MS"]);
+    refused(&["sim", "--nodes=0", "--gflops=1"], &["--nodes", "1024"]);
+    refused(&["sim", "--gflops=0"], &["--gflops"]);
+    refused(&["sim", "--churn=-1", "--gflops=1"], &["--churn"]);
+    refused(&["sim", "--gflops=1", "--layers=7,8"], &["--layers", "784"]);
+}
+
+#[test]
 fn a_node_keeps_its_model_and_an_observer_gets_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

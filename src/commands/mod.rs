@@ -7,6 +7,7 @@ mod eval;
 mod export;
 mod join;
 mod observer;
+mod sim;
 mod status;
 mod train;
 mod up;
@@ -85,6 +86,7 @@ pub fn run(command: Command) -> Result<(), CommandError> {
         Command::Eval(args) => eval::run(args),
         Command::Status(args) => status::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Sim(args) => sim::run(args),
     }
 }
 

@@ -181,6 +181,11 @@ impl Data {
         self.content.train.images(threads)
     }
 
+    /// Whether the images are generated, which takes a node some time when it begins.
+    pub fn is_drawn(&self) -> bool {
+        matches!(self.content.train.pixels, Pixels::Drawn { .. })
+    }
+
     /// The labels to be judged by, one a sample.
     pub fn test_labels(&self) -> &[u8] {
         self.content.test.labels()

@@ -221,14 +221,18 @@ pub(crate) fn score(
     epoch: u64,
     workers: &dyn Workers,
 ) -> Score {
-    let samples = if epoch == spec.epochs { usize::MAX } else { PROGRESS_SAMPLES };
-    let found = evaluate(network, data, samples, workers);
+    let found = evaluate(network, data, scored_samples(spec, epoch), workers);
     Score {
         epoch,
         samples: found.samples,
         softmax_correct: found.softmax_correct,
         other_correct: other_correct(spec, &found),
     }
+}
+
+/// How many test samples are looked at after an epoch, if there are so many.
+pub(crate) fn scored_samples(spec: &Spec, epoch: u64) -> usize {
+    if epoch == spec.epochs { usize::MAX } else { PROGRESS_SAMPLES }
 }
 
 /// Right answers of the classifier beside softmax: goodness, or the last layer alone where the

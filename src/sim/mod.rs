@@ -1,0 +1,339 @@
+//! A run rehearsed in virtual time: how long it would take on machines that somebody describes.
+//!
+//! Rule: the decisions are those of a real node, message for message
+//! ([`ffp2p_proto::sim`]); only how long a step takes and how much its results weigh is put in
+//! their place. Equal questions have equal answers.
+
+mod ceiling;
+mod churn;
+mod link;
+mod pace;
+
+use std::rc::Rc;
+
+use ffp2p_proto::{
+    Config, Plan, Role,
+    sim::{Failure, Fault, Forecast, Machine, Scenario, Shapes, Weather, When, World},
+};
+
+use crate::{
+    checkpoint,
+    config::Checked,
+    export::scored_samples,
+    ff::{NetworkSpec, Row, encoded_len},
+    spec::Spec,
+};
+pub use ceiling::ceiling;
+pub use churn::{Churn, MAX_PER_HOUR};
+pub use link::Link;
+pub use pace::Pace;
+
+/// Nodes that can be rehearsed: as many as a node remembers.
+pub const MAX_NODES: usize = ffp2p_proto::MAX_MEMBERS;
+
+/// Nodes that are simulated, at most. Further ones have no rows to train (there are at most
+/// [`MAX_ROWS`](ffp2p_proto::MAX_ROWS)); what their heartbeats cost the others is taken into account.
+const MAX_SIMULATED: usize = 64;
+
+/// Chapters that are simulated at least, for each layer, where peers own chapters: the first ones
+/// fill the pipeline, the last ones drain it, and the pace is that of those between.
+const CHAPTERS_A_LAYER: u64 = 4;
+
+/// The same where peers own rows: these find their owners in the first ones.
+const CHAPTERS: u64 = 6;
+
+/// Events that are simulated, about, where nobody says how many chapters: some seconds' worth.
+const USUAL_EVENTS: f64 = 2e5;
+
+/// Of the work simulated, the part over which the pace is measured, percent.
+const STEADY: (usize, usize) = (50, 90);
+
+/// A run that takes so many times as long as its slowest machine alone stands still.
+const PATIENCE: f64 = 20.0;
+
+/// What is to be rehearsed.
+#[derive(Clone, Debug)]
+pub struct Rehearsal {
+    /// What is trained.
+    pub spec: Spec,
+    /// Samples of the data set: to train on, to test with.
+    pub samples: (u32, u32),
+    /// What its work takes.
+    pub pace: Pace,
+    /// GFLOP/s of the machines, in turn.
+    pub gflops: Vec<f64>,
+    /// What joins them.
+    pub link: Link,
+    /// How often they crash.
+    pub churn: Churn,
+    /// Timers and limits of the nodes.
+    pub config: Config,
+    /// Names every draw of the network and of the crashes.
+    pub chance: u64,
+    /// Chapters to simulate, if not as many as take seconds.
+    pub chapters: Option<u64>,
+}
+
+/// How a run with so many nodes would go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// Nodes.
+    pub nodes: usize,
+    /// Those that trained anything.
+    pub busy: usize,
+    /// Seconds from the first step to the model, for the first machine alone and for all together.
+    pub seconds: (f64, f64),
+    /// The most that the schedule allows.
+    pub ceiling: f64,
+    /// Megabytes in and out in an epoch, of the node that has the most.
+    pub megabytes: f64,
+    /// Part of all machines' time that the network takes.
+    pub network: f64,
+    /// Crashes in what was simulated.
+    pub crashes: u64,
+    /// Steps done again, as part of those that there are.
+    pub again: f64,
+    /// Chapters simulated, and those that there are; the rest follows from their pace.
+    pub chapters: (u64, u64),
+}
+
+/// Why a run does not come to an end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StandsStillError {
+    /// There are too many nodes for the machines or the link.
+    #[error("what so many nodes say of themselves takes all that a machine or its link has")]
+    Heartbeats,
+    /// It was simulated, and did not get on.
+    #[error("it takes more than {PATIENCE} times as long as one machine alone: {0}")]
+    Unfinished(String),
+}
+
+impl From<Failure> for StandsStillError {
+    fn from(failure: Failure) -> Self {
+        Self::Unfinished(failure.to_string())
+    }
+}
+
+impl Prediction {
+    /// How many times as fast as `ffp2p train` on the first machine.
+    #[must_use]
+    pub fn speed_up(&self) -> f64 {
+        self.seconds.0 / self.seconds.1
+    }
+}
+
+/// The first row of each layer, the feedback row's aside.
+fn layers(network: &NetworkSpec) -> impl Iterator<Item = Row> {
+    (0..network.depth()).map(|layer| Row { layer, shard: 0 })
+}
+
+impl Rehearsal {
+    /// What a checked spec asks for, on machines of `gflops`, joined by `link`.
+    #[must_use]
+    pub fn new(checked: &Checked, pace: Pace, gflops: Vec<f64>, link: Link) -> Self {
+        let (spec, shape) = (checked.spec.clone(), checked.data.shape());
+        let (churn, config) = (Churn::default(), Config::default());
+        let samples = (shape.train, shape.test);
+        Self { spec, samples, pace, gflops, link, churn, config, chance: 1, chapters: None }
+    }
+
+    /// How it would go with so many nodes.
+    ///
+    /// # Errors
+    /// If the run does not come to an end.
+    pub fn predict(&self, nodes: usize) -> Result<Prediction, StandsStillError> {
+        let whole = self.spec.plan();
+        let all: Vec<f64> = self.gflops.iter().copied().cycle().take(nodes).collect();
+        let idle = Idle::of(self, &whole, nodes.saturating_sub(MAX_SIMULATED));
+        let left = all.iter().take(MAX_SIMULATED).map(|gflops| gflops - idle.work);
+        let speeds: Vec<f64> = left.collect();
+        let slowest = speeds.iter().copied().fold(f64::INFINITY, f64::min);
+        let weather = self.link.weather_beside(idle.bytes).filter(|_| slowest > 0.0);
+        let weather = weather.ok_or(StandsStillError::Heartbeats)?;
+        let chapters = self.simulated(&whole, &speeds);
+        let steps = whole.steps.min(chapters.saturating_mul(whole.chapter_steps));
+        let plan = Plan { steps, ..whole.clone() };
+        let limit = 60.0 + PATIENCE * self.alone(steps, slowest);
+        let scenario = self.scenario(&plan, &speeds, weather, limit);
+        let found = World::new(scenario, None).forecast((limit * 1e3) as u64)?;
+        let steady = Steady::of(&found, &plan);
+        let rest = (whole.steps - steps) as f64 * steady.seconds;
+        let epoch = whole.epoch_steps as f64;
+        let machines_us = found.took_us as f64 * speeds.len() as f64;
+        Ok(Prediction {
+            nodes,
+            busy: found.busy,
+            seconds: (self.alone(whole.steps, all[0]), found.took_us as f64 / 1e6 + rest),
+            ceiling: ceiling(&whole, &all),
+            megabytes: (steady.bytes + idle.bytes * steady.seconds) * epoch / 1e6,
+            network: found.network_us as f64 / machines_us + idle.work / slowest,
+            crashes: found.crashes,
+            again: found.trained as f64 / found.steps as f64 - 1.0,
+            chapters: (chapters, whole.chapters()),
+        })
+    }
+
+    /// Chapters to simulate on such machines.
+    fn simulated(&self, plan: &Plan, speeds: &[f64]) -> u64 {
+        let least = match plan.is_by_chapter() {
+            true => CHAPTERS_A_LAYER * plan.layers.len() as u64,
+            false => CHAPTERS,
+        };
+        let (nodes, shards) = (speeds.len() as f64, self.spec.network.shards as f64);
+        let seconds = self.alone(plan.chapter_steps, speeds[0]) / ceiling(plan, speeds);
+        let beats = seconds * 1e3 / self.config.heartbeat_ms as f64 * nodes * nodes;
+        // A row's batches go to each reader that is elsewhere: told of, asked for, given, read.
+        let readers = if plan.is_by_chapter() { 0.0 } else { (nodes - 1.0).min(shards) };
+        let steps = plan.row_count() as f64 * plan.chapter_steps as f64 * (1.0 + 5.0 * readers);
+        let usual = (USUAL_EVENTS / (beats + steps)) as u64;
+        self.chapters.unwrap_or(usual.max(least)).clamp(1, plan.chapters())
+    }
+
+    /// Seconds of one machine that does `steps` steps alone, by `ffp2p train`.
+    fn alone(&self, steps: u64, gflops: f64) -> f64 {
+        let scored = |epoch| self.pace.scoring(&self.spec.network, self.scored(epoch));
+        let plan = self.spec.plan();
+        let ends = (steps / plan.epoch_steps).max(1);
+        let scores = ends.saturating_sub(1) as f64 * scored(1) + scored(self.spec.epochs);
+        let step: f64 = self
+            .spec
+            .network
+            .rows()
+            .into_iter()
+            .map(|row| self.pace.step(&self.spec.network, row))
+            .sum();
+        (steps as f64 * step + scores + self.pace.drawing * f64::from(self.samples.0)) / gflops
+    }
+
+    /// Test samples that are looked at after an epoch.
+    fn scored(&self, epoch: u64) -> u32 {
+        scored_samples(&self.spec, epoch).min(self.samples.1 as usize) as u32
+    }
+
+    fn scenario(&self, plan: &Plan, speeds: &[f64], weather: Weather, limit: f64) -> Scenario {
+        let network = &self.spec.network;
+        let batches: Vec<u64> =
+            layers(network).map(|row| encoded_len(network, row) as u64).collect();
+        let states = layers(network).map(|row| checkpoint::encoded_len(network, row) as u64);
+        let table = u64::from(self.samples.0);
+        let states: Vec<u64> = states.chain([table]).collect();
+        let machine = |gflops: &f64| Machine::new(Role::Worker, pace::macs(*gflops));
+        let start = |machine| (When::At(0), Fault::Start { machine, disk: false });
+        let crashes = self.churn.schedule(self.chance, speeds.len(), limit);
+        Scenario {
+            mathematics: Rc::new(Shapes::new(plan, &states, &batches)),
+            costs: Some(self.pace.costs(network, plan, self.samples, self.scored(1))),
+            config: self.config.clone(),
+            calm: weather.clone(),
+            weather,
+            machines: speeds.iter().map(machine).collect(),
+            schedule: (0..speeds.len()).map(start).chain(crashes).collect(),
+            ..Scenario::quiet(self.chance, plan.clone(), 0)
+        }
+    }
+}
+
+/// What nodes that are not simulated cost each of the others, by what they say of themselves.
+struct Idle {
+    /// GFLOP in a second.
+    work: f64,
+    /// Bytes in and out in a second.
+    bytes: f64,
+}
+
+/// Copies of a message that a node gets in and passes on.
+const COPIES: f64 = 7.0;
+
+impl Idle {
+    fn of(rehearsal: &Rehearsal, plan: &Plan, nodes: usize) -> Self {
+        let beats = nodes as f64 * 1e3 / rehearsal.config.heartbeat_ms as f64;
+        let leases = if plan.is_by_chapter() { plan.layers.len() } else { plan.row_count() };
+        let bytes = COPIES * beats * idle_beat_bytes(leases);
+        let pace = &rehearsal.pace;
+        Self { work: COPIES * beats * pace.message + bytes / 1e6 * pace.megabyte, bytes }
+    }
+}
+
+/// Bytes of a heartbeat that knows of so many leases and has nothing else to say.
+fn idle_beat_bytes(leases: usize) -> f64 {
+    285.0 + 37.0 * leases as f64
+}
+
+/// How a run goes on once the pipeline is full, a step of all rows.
+struct Steady {
+    seconds: f64,
+    /// In and out, of the machine that has the most.
+    bytes: f64,
+}
+
+impl Steady {
+    fn of(found: &Forecast, plan: &Plan) -> Self {
+        let all = plan.steps as f64;
+        let parts = &found.parts;
+        let at = |percent: usize| parts.get(parts.len() * percent / 100);
+        let (Some(from), Some(until)) = (at(STEADY.0), at(STEADY.1)) else {
+            let most = found.bytes.iter().max().copied().unwrap_or(0);
+            return Self { seconds: found.took_us as f64 / 1e6 / all, bytes: most as f64 / all };
+        };
+        let steps = all * (STEADY.1 - STEADY.0) as f64 / 100.0;
+        let passed = from.bytes.iter().zip(&until.bytes).map(|(from, until)| until - from);
+        Self {
+            seconds: (until.us - from.us) as f64 / 1e6 / steps,
+            bytes: passed.max().unwrap_or(0) as f64 / steps,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SpecArgs;
+
+    /// Four layers of two rows, and machines of 100 GFLOP/s.
+    fn rehearsal(placement: &str, link: &str) -> Rehearsal {
+        let args = SpecArgs {
+            data: Some("digits:20000+100".to_owned()),
+            layers: Some(vec![784, 1500, 1500, 1500, 1500]),
+            epochs: Some(40),
+            shards: Some(2),
+            placement: Some(placement.to_owned()),
+            ..SpecArgs::default()
+        };
+        let checked = args.check().unwrap();
+        let pace = Pace::usual(&checked.spec.network, checked.data.is_drawn());
+        let link = link.parse().unwrap();
+        Rehearsal { chapters: Some(16), ..Rehearsal::new(&checked, pace, vec![100.0], link) }
+    }
+
+    #[test]
+    fn four_equal_machines_on_a_lan_are_nearly_four_times_as_fast() {
+        let rehearsal = rehearsal("all-layers", "lan");
+        let found = rehearsal.predict(4).unwrap();
+        assert!((3.5..=4.0).contains(&found.speed_up()), "{found:?}");
+        assert_eq!((found.busy, found.chapters.1), (4, 40));
+        assert_eq!(rehearsal.predict(4), Ok(found));
+        let alone = rehearsal.predict(1).unwrap();
+        assert!((0.9..=1.0).contains(&alone.speed_up()), "{alone:?}");
+    }
+
+    #[test]
+    fn a_narrow_link_and_crashes_cost_speed() {
+        for placement in ["all-layers", "single-layer"] {
+            let speed_up = |link| rehearsal(placement, link).predict(4).unwrap().speed_up();
+            let (lan, narrow) = (speed_up("lan"), speed_up("20/3"));
+            assert!(narrow < 0.8 * lan, "{placement}: {narrow} of {lan}");
+        }
+        let mut rehearsal = rehearsal("all-layers", "lan");
+        let quiet = rehearsal.predict(4).unwrap();
+        rehearsal.churn = Churn { per_hour: 40.0 };
+        let crashing = rehearsal.predict(4).unwrap();
+        assert!(crashing.crashes > 0 && crashing.again > 0.0, "{crashing:?}");
+        assert!(crashing.speed_up() < quiet.speed_up(), "{crashing:?}");
+    }
+
+    #[test]
+    fn what_many_say_of_themselves_can_be_too_much() {
+        let rehearsal = rehearsal("all-layers", "1/1");
+        assert!(rehearsal.predict(MAX_NODES).is_err_and(|why| why == StandsStillError::Heartbeats));
+    }
+}

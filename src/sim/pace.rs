@@ -1,0 +1,163 @@
+//! What the work of a run takes, on any machine whose speed is known.
+//!
+//! Rule: everything is counted in floating point operations of whole training steps, as
+//! `ffp2p bench step` counts them, so that one number describes a machine: one that trains twice as
+//! fast also encodes and encrypts twice as fast.
+
+use ffp2p_proto::{Plan, RowId, sim::Costs};
+
+use crate::{
+    bench::StepCost,
+    checkpoint,
+    ff::{NetworkSpec, Objective, Row, encoded_len},
+};
+
+/// Operations, in thousands of millions.
+type Gflop = f64;
+
+/// Thousands of multiply-accumulates, the simulator's unit, of a GFLOP.
+const KILOMACS: f64 = 5e5;
+
+/// Millions of multiply-accumulates a second of a machine of so many GFLOP/s.
+pub(super) fn macs(gflops: f64) -> u64 {
+    (gflops * 500.0).max(1.0) as u64
+}
+
+fn kilomacs(work: Gflop) -> u64 {
+    (work * KILOMACS).max(0.0) as u64
+}
+
+/// What work takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pace {
+    /// By layer: how many times as much a step takes as its products have operations.
+    pub layers: Vec<f64>,
+    /// Making one generated training image.
+    pub drawing: Gflop,
+    /// Encoding and naming a megabyte that is handed on.
+    pub encoding: Gflop,
+    /// Decoding a megabyte that is read.
+    pub decoding: Gflop,
+    /// Sending or receiving a megabyte.
+    pub megabyte: Gflop,
+    /// Sending or receiving a message or a request.
+    pub message: Gflop,
+}
+
+/// Measured on one core of 100 GFLOP/s, beside layers of 400 to 2,000 units (docs/PERFORMANCE.md).
+const USUAL: Pace = Pace {
+    layers: Vec::new(),
+    drawing: 0.0008,
+    encoding: 0.05,
+    decoding: 0.01,
+    megabyte: 0.11,
+    message: 0.009,
+};
+
+/// Beside its products the first layer gathers and rounds, and it has the fewest products to hide
+/// that behind.
+const FIRST_LAYER: f64 = 1.0;
+
+impl Pace {
+    /// What it usually takes, where nothing was measured. `gflops` count whole steps, so the layers
+    /// share out what the steps take.
+    #[must_use]
+    pub fn usual(network: &NetworkSpec, is_drawn: bool) -> Self {
+        let first = Row { layer: 0, shard: 0 };
+        let all: f64 = network.rows().into_iter().map(|row| network.step_macs(row) as f64).sum();
+        let share = (network.step_macs(first) * network.shards as u64) as f64 / all;
+        let others = (1.0 - FIRST_LAYER * share) / (1.0 - share).max(1e-9);
+        let layer = |layer| if layer == 0 { FIRST_LAYER } else { others };
+        let is_alone = network.depth() == 1;
+        let layers = (0..network.depth()).map(|it| if is_alone { 1.0 } else { layer(it) });
+        let drawing = if is_drawn { USUAL.drawing } else { 0.0 };
+        Self { layers: layers.collect(), drawing, ..USUAL }
+    }
+
+    /// What it took on this machine, whose GFLOP/s come with it.
+    #[must_use]
+    pub fn measured(network: &NetworkSpec, cost: &StepCost, drawing_seconds: f64) -> (Self, f64) {
+        let gflops = cost.operations as f64 / cost.step / 1e9;
+        let spent = |layer: usize| {
+            let phases = cost.phases.iter().filter(|it| it.0 == layer).map(|it| it.2);
+            phases.sum::<f64>() + if layer == 0 { cost.input } else { 0.0 }
+        };
+        let layers = 0..network.depth();
+        let all: f64 = layers.clone().map(spent).sum();
+        let factor = |layer: usize| {
+            let macs = network.step_macs(Row { layer, shard: 0 }) * network.shards as u64;
+            spent(layer) / all * cost.operations as f64 / (2.0 * macs as f64)
+        };
+        let layers = layers.map(factor).collect();
+        (Self { layers, drawing: drawing_seconds * gflops, ..USUAL }, gflops)
+    }
+
+    /// A step of a row, as `ffp2p train` does it.
+    pub(super) fn step(&self, network: &NetworkSpec, row: Row) -> Gflop {
+        let factor = self.layers.get(row.layer).copied().unwrap_or(1.0);
+        2.0 * network.step_macs(row) as f64 / 1e9 * factor
+    }
+
+    /// Scoring so many test samples: the neutral pass, and one for each label where labels enter
+    /// the input; there the first layer's passes share one product.
+    pub(super) fn scoring(&self, network: &NetworkSpec, samples: u32) -> Gflop {
+        let passes = match network.objective {
+            Objective::Goodness => 1 + network.classes,
+            Objective::Softmax => 1,
+        };
+        let macs = |row: Row| {
+            let passes = if row.layer == 0 { 1 } else { passes };
+            (network.input_width(row) * network.width(row) * passes) as f64
+        };
+        let all: f64 = network.rows().into_iter().map(macs).sum();
+        2.0 * all * f64::from(samples) / 1e9
+    }
+
+    /// All of it, for the simulator; `scored` test samples are looked at after an epoch.
+    pub(super) fn costs(
+        &self,
+        network: &NetworkSpec,
+        plan: &Plan,
+        samples: (u32, u32),
+        scored: u32,
+    ) -> Costs {
+        let layers = || (0..network.depth()).map(|layer| Row { layer, shard: 0 });
+        let megabytes = |row| encoded_len(network, row) as f64 / 1e6;
+        let read = |row: Row| {
+            let below = row.layer.checked_sub(1).map(|layer| Row { layer, shard: 0 });
+            below.map_or(0.0, |below| megabytes(below) * network.shards as f64)
+        };
+        let made = |row: Row| {
+            let is_read = !plan.readers(RowId((row.layer * network.shards) as u16)).is_empty();
+            if is_read { megabytes(row) } else { 0.0 }
+        };
+        let handing = |row| self.encoding * made(row) + self.decoding * read(row);
+        let refreshing = |row: Row| {
+            let forward = 2.0 * (network.input_width(row) * network.width(row)) as f64 / 1e9;
+            let passes = if row.layer == 0 { 1 } else { network.objective.passes() };
+            forward * (passes * network.batch_size) as f64 + handing(row)
+        };
+        let table = self.encoding * f64::from(samples.0) / 1e6;
+        let state = |row| self.encoding * checkpoint::encoded_len(network, row) as f64 / 1e6;
+        let top = network
+            .feedback_row()
+            .map_or(0.0, |row| self.decoding * megabytes(Row { layer: row.layer - 1, shard: 0 }));
+        let list = |work: &dyn Fn(Row) -> Gflop, feedback: Gflop| {
+            layers().map(|row| kilomacs(work(row))).chain([kilomacs(feedback)]).collect()
+        };
+        Costs {
+            train: list(&|row| self.step(network, row) + handing(row), top),
+            refresh: list(&refreshing, 0.0),
+            checkpoint: list(&state, table),
+            evaluate: kilomacs(self.scoring(network, scored)),
+            prepare: kilomacs(self.drawing * f64::from(samples.0)),
+            message: kilomacs(self.message),
+            megabyte: kilomacs(self.megabyte),
+            spread: SPREAD,
+            least_us: 1,
+        }
+    }
+}
+
+/// A step takes up to so much more or less than it should, per mille.
+const SPREAD: u64 = 30;
