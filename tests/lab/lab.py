@@ -25,8 +25,9 @@ from machines import LAN, WIFI, Link, Machines
 from plot import bars
 from process import Process
 
-STEPS = 100
-"""Of a chapter, which is an epoch: 10,000 samples; by default a chapter has up to 20,000."""
+STEPS, BATCH = 40, 500
+"""Of a chapter, which is an epoch: 20,000 samples, as many as a chapter has by default at most. What a step and
+what a checkpoint cost beside the training does not get less with a network so small, so steps are few."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Case:
     speeds: tuple
     placement: str
     shards: int = 2
-    layers: str = "784,400,400,400,400"
+    layers: str = "784,280,280,280,280"
     link: Link = LAN
     epochs: int = 100
     quota: float = 0.4
@@ -45,8 +46,8 @@ class Case:
     def spec(self):
         """What is trained; the model does not depend on the placement."""
         return (
-            f"--data=digits:{100 * STEPS}+100", f"--layers={self.layers}", f"--shards={self.shards}",
-            f"--epochs={self.epochs}", f"--chapter-steps={STEPS}",
+            f"--data=digits:{BATCH * STEPS}+100", f"--layers={self.layers}", f"--shards={self.shards}",
+            f"--epochs={self.epochs}", f"--batch-size={BATCH}", f"--chapter-steps={STEPS}",
         )
 
     def work(self):
