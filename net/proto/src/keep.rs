@@ -310,13 +310,22 @@ impl State {
 
     /// Forgets some of what others hold.
     pub(crate) fn trim(&mut self) {
-        let Self { archive, plan, scores, tables_from, .. } = self;
+        let Self { archive, plan, scores, tables_from, starts, .. } = self;
         let feedback = plan.feedback_row();
         let is_unscored = |step| plan.epochs_ending(step).any(|it| !scores.contains_key(&it));
-        let is_wanted = |row, step| {
-            if feedback == Some(row) { step >= *tables_from } else { is_unscored(step) }
+        // As many chapters as rows can be open, and each begins with a checkpoint of every row.
+        let begins = |row: RowId, step| {
+            plan.is_by_chapter() && starts.get(usize::from(row.0)).is_some_and(|&it| it <= step)
         };
-        let most = |row| if feedback == Some(row) { MAX_TABLES } else { MAX_CHECKPOINTS_PER_ROW };
+        let is_wanted = |row, step| {
+            let is_table = feedback == Some(row);
+            if is_table { step >= *tables_from } else { is_unscored(step) || begins(row, step) }
+        };
+        let open = if plan.is_by_chapter() { plan.row_count() + 1 } else { 0 };
+        let most = |row| {
+            let usual = open.max(MAX_CHECKPOINTS_PER_ROW);
+            if feedback == Some(row) { MAX_TABLES } else { usual }
+        };
         archive.trim(self.me, is_wanted, most);
     }
 

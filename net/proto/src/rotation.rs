@@ -63,8 +63,8 @@ impl State {
     /// The chapters that nobody living owns and that can be begun.
     fn takeable(&self) -> Vec<u64> {
         let open = self.open_chapters();
-        // More than one chapter a layer cannot be in work at once.
-        let span = self.plan.layers.len() as u64;
+        // More than one chapter a row cannot be in work at once.
+        let span = self.plan.row_count() as u64;
         let end = open.end.min(open.start.saturating_add(span));
         (open.start..end).filter(|it| !self.is_taken(*it) && self.can_begin(*it)).collect()
     }
