@@ -1,8 +1,8 @@
 //! Which peer shall own which row: a pure function of rows, costs, speeds and present owners.
 //!
-//! Rule: the slowest peer's time per step is as small as a short search finds, a peer's rows are
-//! contiguous where that costs no time, and nothing moves for less than a stated gain. All peers
-//! that know the same compute the same.
+//! Rule: a peer's rows are contiguous, and the slowest peer's time per step is as small as that
+//! allows; only for more than a stated gain are rows apart, and only for more than that gain does
+//! anything move. All peers that know the same compute the same.
 
 use crate::NodeId;
 
@@ -32,7 +32,12 @@ pub(crate) fn assign(
         return Vec::new();
     }
     let line = in_line(owners, candidates);
-    let best = even_out(costs, partition(costs, owners, &line), &line);
+    let pieces = partition(costs, owners, &line);
+    let even = even_out(costs, pieces.clone(), &line);
+    // A peer whose rows are in pieces reads less of the others.
+    let pays = |even: u64, pieces: u64| even * (100 + margin_percent) < pieces * 100;
+    let is_worth_it = pays(slowest(costs, &even, &line), slowest(costs, &pieces, &line));
+    let best = if is_worth_it { even } else { pieces };
     let present: Option<Vec<NodeId>> =
         owners.iter().map(|owner| owner.filter(|id| line.iter().any(|c| c.id == *id))).collect();
     match present {
@@ -232,7 +237,7 @@ mod tests {
     #[test]
     fn unequal_rows_are_shared_equally_though_not_in_pieces() {
         let costs = [[1; 4].as_slice(), &[6; 12]].concat();
-        let found = assign(&costs, &[None; 16], &candidates(&[1; 4]), 20);
+        let found = assign(&costs, &[None; 16], &candidates(&[1; 4]), 10);
         let mut loads = [0; 4];
         who(&found).iter().zip(&costs).for_each(|(&peer, cost)| loads[usize::from(peer)] += cost);
         assert_eq!(loads, [19; 4]);
@@ -241,13 +246,20 @@ mod tests {
     }
 
     #[test]
+    fn pieces_stay_whole_for_a_small_gain() {
+        let costs = [[157; 4].as_slice(), &[200; 12]].concat();
+        let found = assign(&costs, &[None; 16], &candidates(&[1; 4]), 10);
+        assert!(who(&found).is_sorted(), "{:?}", who(&found));
+    }
+
+    #[test]
     fn unequal_peers_are_all_busy() {
         let costs = [[157; 4].as_slice(), &[200; 12]].concat();
         let speeds = [100, 100, 50, 25];
-        let found = assign(&costs, &[None; 16], &candidates(&speeds), 20);
+        let found = assign(&costs, &[None; 16], &candidates(&speeds), 10);
         let longest = slowest(&costs, &found, &candidates(&speeds));
         let ideal = time(costs.iter().sum(), speeds.iter().sum());
-        assert!(longest * 94 <= ideal * 100, "{longest} {ideal} {:?}", who(&found));
+        assert!(longest * 90 <= ideal * 100, "{longest} {ideal} {:?}", who(&found));
     }
 
     #[test]
