@@ -21,8 +21,8 @@ figure is that of the other classifier: goodness, or with `--objective softmax` 
 cargo run --release --example reproduce -- --data mnist=mnist:DIR --data cifar10=folder:PATH
 ```
 
-which trains what has no line yet, one run after the other on one thread. The CIFAR-10 used here is a copy as PNG files by
-class. Seconds are wall time on a machine that did other things, too.
+which trains what has no line yet, one run after the other on one thread. The CIFAR-10 used here is a copy as JPEG files by
+class, so slightly lossy. Seconds are wall time on a machine that did other things, too.
 ";
 
 /// The whole page.

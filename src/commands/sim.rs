@@ -121,8 +121,9 @@ fn head(rehearsal: &Rehearsal, args: &SimArgs) {
     let gflops = list(&mut rehearsal.gflops.iter().map(|it| format!("{:.0}", it)));
     let shards = spec.network.shards;
     line(&format!(
-        "layers {layers}, {shards} shards, {:?}, {} epochs",
-        spec.placement, spec.epochs
+        "layers {layers}, {shards} shards, {}, {} epochs",
+        args.spec.placement.as_deref().unwrap_or("single-layer"),
+        spec.epochs
     ));
     line(&format!(
         "machines of {gflops} GFLOP/s, link {}, {} crashes an hour",

@@ -14,6 +14,10 @@ pub(crate) struct Candidate {
     pub(crate) speed: u64,
 }
 
+/// A peer's rows are apart only where that makes the slowest peer faster by more than this, percent:
+/// a peer with whole layers reads less of the others, and links are often what is scarce.
+const APART_PERCENT: u64 = 25;
+
 /// Scale of predicted times, so that integer division loses little.
 const SCALE: u64 = 1_000_000;
 
@@ -34,8 +38,7 @@ pub(crate) fn assign(
     let line = in_line(owners, candidates);
     let pieces = partition(costs, owners, &line);
     let even = even_out(costs, pieces.clone(), &line);
-    // A peer whose rows are in pieces reads less of the others.
-    let pays = |even: u64, pieces: u64| even * (100 + margin_percent) < pieces * 100;
+    let pays = |even: u64, pieces: u64| even * (100 + APART_PERCENT) < pieces * 100;
     let is_worth_it = pays(slowest(costs, &even, &line), slowest(costs, &pieces, &line));
     let best = if is_worth_it { even } else { pieces };
     let present: Option<Vec<NodeId>> =
@@ -131,8 +134,8 @@ struct Trade {
 }
 
 /// Breaks contiguity where that makes the slowest peer faster: row by row, as long as a single row
-/// or a swap of two helps. Contiguous pieces of few and unequal rows can be far from equal: 4 rows
-/// of 1 and 12 of 6 for four peers are pieces of 22, 18, 18, 18, and evened out all 19.
+/// or a swap of two helps. Contiguous pieces of few and unequal rows can be far from equal: of rows
+/// of 3, 5 and 3 for two peers one piece is 8, and evened out it is 6.
 fn even_out(costs: &[u64], mut assignment: Vec<NodeId>, line: &[Candidate]) -> Vec<NodeId> {
     let mut load = vec![0u64; line.len()];
     let place = |id: &NodeId| line.iter().position(|candidate| candidate.id == *id).unwrap_or(0);
@@ -235,31 +238,19 @@ mod tests {
     }
 
     #[test]
-    fn unequal_rows_are_shared_equally_though_not_in_pieces() {
-        let costs = [[1; 4].as_slice(), &[6; 12]].concat();
-        let found = assign(&costs, &[None; 16], &candidates(&[1; 4]), 10);
-        let mut loads = [0; 4];
-        who(&found).iter().zip(&costs).for_each(|(&peer, cost)| loads[usize::from(peer)] += cost);
-        assert_eq!(loads, [19; 4]);
+    fn rows_are_apart_where_pieces_are_far_from_equal() {
+        let found = assign(&[3, 5, 3], &[None; 3], &candidates(&[1; 2]), 20);
+        assert_eq!(who(&found)[0], who(&found)[2]);
+        assert_ne!(who(&found)[0], who(&found)[1]);
         let owners: Vec<_> = found.iter().copied().map(Some).collect();
-        assert_eq!(assign(&costs, &owners, &candidates(&[1; 4]), 0), found);
+        assert_eq!(assign(&[3, 5, 3], &owners, &candidates(&[1; 2]), 0), found);
     }
 
     #[test]
     fn pieces_stay_whole_for_a_small_gain() {
-        let costs = [[157; 4].as_slice(), &[200; 12]].concat();
-        let found = assign(&costs, &[None; 16], &candidates(&[1; 4]), 10);
+        let costs = [[1; 4].as_slice(), &[6; 12]].concat();
+        let found = assign(&costs, &[None; 16], &candidates(&[1; 4]), 20);
         assert!(who(&found).is_sorted(), "{:?}", who(&found));
-    }
-
-    #[test]
-    fn unequal_peers_are_all_busy() {
-        let costs = [[157; 4].as_slice(), &[200; 12]].concat();
-        let speeds = [100, 100, 50, 25];
-        let found = assign(&costs, &[None; 16], &candidates(&speeds), 10);
-        let longest = slowest(&costs, &found, &candidates(&speeds));
-        let ideal = time(costs.iter().sum(), speeds.iter().sum());
-        assert!(longest * 90 <= ideal * 100, "{longest} {ideal} {:?}", who(&found));
     }
 
     #[test]

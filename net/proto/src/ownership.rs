@@ -292,7 +292,7 @@ impl State {
 
     /// The trainer's speed changed enough to tell.
     pub(crate) fn on_speed(&mut self, speed: u64) {
-        let (low, high) = (self.speed.saturating_mul(9) / 10, self.speed.saturating_mul(10) / 9);
+        let (low, high) = (self.speed.saturating_mul(4) / 5, self.speed.saturating_mul(5) / 4);
         if speed < low || speed > high || self.speed == 0 {
             self.speed = speed;
             self.targets = None;
