@@ -13,7 +13,8 @@ use super::{
 /// What stands above the tables.
 const INTRODUCTION: &str = "# Results
 
-Accuracy on the whole test set after the last epoch; nothing was chosen by it. Each row's seeds are 1, 2, 3, ... The second
+Accuracy on the whole test set after the last epoch; no epoch and no seed was chosen by it. The recipes were: rates, dropout and
+lengths come from shorter runs and runs of other seeds, scored on the same test set. Each row's seeds are 1, 2, 3, ... The second
 figure is that of the other classifier: goodness, or with `--objective softmax` the last layer alone. This page and
 [results.csv](results.csv) are written by
 
