@@ -1,8 +1,8 @@
 //! Which peer shall own which row: a pure function of rows, costs, speeds and present owners.
 //!
 //! Rule: a peer's rows are contiguous, and the slowest peer's time per step is as small as that
-//! allows; only for more than a stated gain are rows apart, and only for more than that gain does
-//! anything move. All peers that know the same compute the same.
+//! allows; rows are apart, and rows move, only for more than a gain that is stated for each. All
+//! peers that know the same compute the same.
 
 use crate::NodeId;
 
