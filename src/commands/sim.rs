@@ -120,11 +120,9 @@ fn head(rehearsal: &Rehearsal, args: &SimArgs) {
     let layers = list(&mut spec.network.layers.iter().map(ToString::to_string));
     let gflops = list(&mut rehearsal.gflops.iter().map(|it| format!("{:.0}", it)));
     let shards = spec.network.shards;
-    line(&format!(
-        "layers {layers}, {shards} shards, {}, {} epochs",
-        args.spec.placement.as_deref().unwrap_or("single-layer"),
-        spec.epochs
-    ));
+    let placement = serde_json::json!(spec.placement);
+    let placement = placement.as_str().unwrap_or_default();
+    line(&format!("layers {layers}, {shards} shards, {placement}, {} epochs", spec.epochs));
     line(&format!(
         "machines of {gflops} GFLOP/s, link {}, {} crashes an hour",
         args.link, args.churn
