@@ -1,8 +1,8 @@
 //! Which peer shall own which row: a pure function of rows, costs, speeds and present owners.
 //!
-//! Rule: a peer's rows are contiguous, and the slowest peer's time per step is as small as that
-//! allows; rows are apart, and rows move, only for more than a gain that is stated for each. All
-//! peers that know the same compute the same.
+//! Rule: a peer's rows are contiguous, the slowest peer's time per step is as small as that
+//! allows, and nothing moves for less than a stated gain. All peers that know the same compute
+//! the same.
 
 use crate::NodeId;
 
@@ -13,10 +13,6 @@ pub(crate) struct Candidate {
     /// Work per second, any unit, at least 1.
     pub(crate) speed: u64,
 }
-
-/// A peer's rows are apart only where that makes the slowest peer faster by more than this, percent:
-/// a peer with whole layers reads less of the others, and links are often what is scarce.
-const APART_PERCENT: u64 = 25;
 
 /// Scale of predicted times, so that integer division loses little.
 const SCALE: u64 = 1_000_000;
@@ -36,11 +32,7 @@ pub(crate) fn assign(
         return Vec::new();
     }
     let line = in_line(owners, candidates);
-    let pieces = partition(costs, owners, &line);
-    let even = even_out(costs, pieces.clone(), &line);
-    let pays = |even: u64, pieces: u64| even * (100 + APART_PERCENT) < pieces * 100;
-    let is_worth_it = pays(slowest(costs, &even, &line), slowest(costs, &pieces, &line));
-    let best = if is_worth_it { even } else { pieces };
+    let best = partition(costs, owners, &line);
     let present: Option<Vec<NodeId>> =
         owners.iter().map(|owner| owner.filter(|id| line.iter().any(|c| c.id == *id))).collect();
     match present {
@@ -123,66 +115,6 @@ fn partition(costs: &[u64], owners: &[Option<NodeId>], line: &[Candidate]) -> Ve
     assignment
 }
 
-/// What the slowest peer could hand to another one: a row, perhaps for one of the other's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Trade {
-    /// The longer of both times afterwards.
-    time: u64,
-    row: usize,
-    to: usize,
-    back: Option<usize>,
-}
-
-/// Breaks contiguity where that makes the slowest peer faster: row by row, as long as a single row
-/// or a swap of two helps. Contiguous pieces of few and unequal rows can be far from equal: of rows
-/// of 3, 5 and 3 for two peers one piece is 8, and evened out it is 6.
-fn even_out(costs: &[u64], mut assignment: Vec<NodeId>, line: &[Candidate]) -> Vec<NodeId> {
-    let mut load = vec![0u64; line.len()];
-    let place = |id: &NodeId| line.iter().position(|candidate| candidate.id == *id).unwrap_or(0);
-    let mut places: Vec<usize> = assignment.iter().map(place).collect();
-    for (&at, cost) in places.iter().zip(costs) {
-        load[at] = load[at].saturating_add(*cost);
-    }
-    // Every trade shortens the longest time or makes it rarer, so this ends long before.
-    for _ in 0..costs.len() * line.len() {
-        let Some(trade) = best_trade(costs, &places, &load, line) else { break };
-        for (row, to) in [Some((trade.row, trade.to)), trade.back.map(|it| (it, places[trade.row]))]
-            .into_iter()
-            .flatten()
-        {
-            load[places[row]] -= costs[row];
-            load[to] += costs[row];
-            places[row] = to;
-        }
-    }
-    for (id, at) in assignment.iter_mut().zip(places) {
-        *id = line[at].id;
-    }
-    assignment
-}
-
-/// The trade that helps the slowest peer most, if any does.
-fn best_trade(costs: &[u64], places: &[usize], load: &[u64], line: &[Candidate]) -> Option<Trade> {
-    let spent = |at: usize, cost: u64| time(cost, line[at].speed);
-    let slowest = (0..line.len()).max_by_key(|&at| (spent(at, load[at]), usize::MAX - at))?;
-    let mut best: Option<Trade> = None;
-    for row in (0..costs.len()).filter(|&row| places[row] == slowest) {
-        let others = (0..costs.len()).filter(|&other| places[other] != slowest);
-        let swaps = others.map(|other| (places[other], Some(other)));
-        let moves = (0..line.len()).filter(|&to| to != slowest).map(|to| (to, None));
-        for (to, back) in moves.chain(swaps) {
-            let returned = back.map_or(0, |other| costs[other]);
-            let here = spent(slowest, load[slowest] - costs[row] + returned);
-            let there = spent(to, load[to] - returned + costs[row]);
-            let trade = Trade { time: here.max(there), row, to, back };
-            if best.is_none_or(|best| trade < best) {
-                best = Some(trade);
-            }
-        }
-    }
-    best.filter(|trade| trade.time < spent(slowest, load[slowest]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,22 +167,6 @@ mod tests {
         assert_eq!(who(&kept), [0, 0, 1, 1]);
         let moved = assign(&[10; 4], &owners, &candidates(&[10, 40]), 20);
         assert_eq!(who(&moved), [0, 1, 1, 1]);
-    }
-
-    #[test]
-    fn rows_are_apart_where_pieces_are_far_from_equal() {
-        let found = assign(&[3, 5, 3], &[None; 3], &candidates(&[1; 2]), 20);
-        assert_eq!(who(&found)[0], who(&found)[2]);
-        assert_ne!(who(&found)[0], who(&found)[1]);
-        let owners: Vec<_> = found.iter().copied().map(Some).collect();
-        assert_eq!(assign(&[3, 5, 3], &owners, &candidates(&[1; 2]), 0), found);
-    }
-
-    #[test]
-    fn pieces_stay_whole_for_a_small_gain() {
-        let costs = [[1; 4].as_slice(), &[6; 12]].concat();
-        let found = assign(&costs, &[None; 16], &candidates(&[1; 4]), 20);
-        assert!(who(&found).is_sorted(), "{:?}", who(&found));
     }
 
     #[test]
