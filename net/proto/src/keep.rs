@@ -233,8 +233,8 @@ impl State {
         for checkpoint in cells {
             self.blobs.hold(hash);
             self.learn(checkpoint, self.me);
+            // Others learn of the copy from the next heartbeat; nobody waits for it.
             self.push(Output::Keep(checkpoint));
-            self.say(crate::Message::Checkpoints(vec![checkpoint]));
         }
         if !self.blobs.contains(hash) {
             self.push(Output::Drop(hash));
