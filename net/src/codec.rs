@@ -22,6 +22,9 @@ pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ffp2p/1/ask");
 /// Bytes of one piece of a blob.
 pub const MAX_CHUNK: usize = 1024 * 1024;
 
+/// A frame's memory grows by so many bytes at a time, as they come.
+const GROWTH: usize = 128 * 1024;
+
 /// Bytes of a run's spec.
 pub const MAX_SPEC: usize = 64 * 1024;
 
@@ -97,9 +100,10 @@ async fn read_bytes<T: AsyncRead + Unpin>(io: &mut T, cap: usize) -> io::Result<
         return Err(invalid(format!("{len} bytes are announced, at most {cap} are taken")));
     }
     let mut bytes = Vec::new();
-    io.take(u64::from(claimed)).read_to_end(&mut bytes).await?;
-    if bytes.len() < len {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    while bytes.len() < len {
+        let got = bytes.len();
+        bytes.resize(len.min(got + GROWTH), 0);
+        io.read_exact(&mut bytes[got..]).await?;
     }
     Ok(bytes.into())
 }
