@@ -1,7 +1,8 @@
 //! Who takes the next chapter, where a peer owns all rows of a chapter.
 //!
 //! Rule: a chapter is taken when its first cell can be computed, by a peer that has none, the
-//! fastest first: so a slow peer takes fewer. If all have one and the lowest is nobody's, whoever
+//! fastest first: so a slow peer takes fewer, and one that would only hold up those behind it takes
+//! none. If all have one and the lowest is nobody's, whoever
 //! is furthest ahead does it, because it waits for it. Where each trains on data of its own, the
 //! chapters go round instead, so that all data counts alike. All who know the same name the same
 //! peer.
@@ -132,6 +133,8 @@ impl State {
             return takeable.iter().map(|&chapter| self.next_of(&roster, chapter)).collect();
         }
         candidates.sort_by_key(|it| (std::cmp::Reverse(it.speed), it.id));
+        let costs: Vec<u64> = self.plan.rows().map(|row| self.plan.cost(row)).collect();
+        candidates.truncate(worthwhile(&costs, &candidates));
         let open = self.open_chapters();
         let busy = |id: NodeId| {
             let mut own = self.turns.iter().filter(|turn| turn.owner == id);
@@ -160,5 +163,57 @@ impl State {
         let Some(&since) = self.untaken.get(&chapter).filter(|_| !self.rests) else { return false };
         let before = self.members.workers().filter(|(id, _)| *id < self.me).count() as u64;
         now.since(since) >= (1 + before).saturating_mul(self.config.silent_ms)
+    }
+}
+
+/// How many of the `candidates`, the fastest first, should take chapters. Nobody overtakes anybody,
+/// so all go at the pace of the slowest, and one more is worth having only if what it does is more
+/// than what the others do less. Where equally many chapters come of it, fewer do them.
+fn worthwhile(costs: &[u64], candidates: &[Candidate]) -> usize {
+    const SCALE: u64 = 1_000_000;
+    let Some(fastest) = candidates.first() else { return 0 };
+    let (all, largest) = (costs.iter().sum::<u64>(), costs.iter().copied().max().unwrap_or(0));
+    let time = |cost: u64, speed: u64| cost.saturating_mul(SCALE) / speed.max(1);
+    let rest = time(all.saturating_sub(largest), fastest.speed);
+    let (mut begin, mut best) = (0u64, (0, u64::MAX));
+    for (candidate, count) in candidates.iter().zip(1u64..) {
+        // It begins when those before it are through with the first row; the fastest begins anew
+        // so that its last row follows on this one's.
+        let alone = time(all, candidate.speed);
+        let round = alone.max(begin.saturating_add(alone).saturating_sub(rest));
+        // Chapters a round: counted crosswise, because rounds are integers.
+        if u128::from(count) * u128::from(best.1) > u128::from(best.0) * u128::from(round) {
+            best = (count, round);
+        }
+        begin = begin.saturating_add(time(largest, candidate.speed));
+    }
+    best.0 as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worth(speeds: &[u64], rows: usize) -> usize {
+        let candidate = |(n, &speed)| Candidate { id: NodeId([n as u8; 32]), speed };
+        let candidates: Vec<Candidate> = speeds.iter().enumerate().map(candidate).collect();
+        worthwhile(&vec![10; rows], &candidates)
+    }
+
+    #[test]
+    fn who_only_holds_others_up_takes_no_chapter() {
+        assert_eq!(worth(&[], 8), 0);
+        assert_eq!(worth(&[1], 8), 1);
+        assert_eq!(worth(&[100, 100, 100, 100], 8), 4);
+        assert_eq!(worth(&[100, 95, 85, 80], 8), 4);
+        assert_eq!(worth(&[100, 60, 60, 60], 8), 4);
+        assert_eq!(worth(&[100, 100, 50, 25], 8), 2);
+        assert_eq!(worth(&[100, 100, 100, 25], 4), 3);
+        assert_eq!(worth(&[0, 0], 4), 2);
+    }
+
+    #[test]
+    fn there_are_no_more_than_rows() {
+        assert_eq!(worth(&[100; 6], 4), 4);
     }
 }
