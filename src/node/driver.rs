@@ -87,7 +87,8 @@ impl Node {
         let (net, events) = ffp2p_net::spawn(network, blobs).await?;
         let (sender, answers) = mpsc::channel(ANSWERS);
         let course = Course::new(&checked, settings.threads)?;
-        let trainer = Trainer::start(course, Pool::new(settings.threads), sender);
+        let trainer =
+            Trainer::start(course, Pool::new(settings.threads), sender, plan.is_by_chapter());
         let state = State::new(net.id(), Role::Worker, plan, settings.config.clone(), Time(0));
         let now = Instant::now();
         let mut node = Self {

@@ -8,6 +8,7 @@ mod disk;
 mod disk_tests;
 mod driver;
 mod reads;
+mod speed;
 mod store;
 mod telling;
 mod terms;

@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     time::Instant,
 };
 
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{
     reads::{Reader, Reads, UnreadableError},
+    speed::Speed,
     workers::Pool,
 };
 use crate::{
@@ -26,12 +27,6 @@ use crate::{
 
 /// Commands that can wait; more than the decisions ever have outstanding.
 const QUEUE: usize = 8 * MAX_ROWS;
-
-/// Steps between two reports of the speed.
-const SPEED_STEPS: u32 = 32;
-
-/// Share of the newest measurement in the reported speed: one busy second moves no row.
-const SPEED_SHARE: f64 = 0.2;
 
 /// What the trainer is to do.
 #[derive(Debug)]
@@ -101,12 +96,24 @@ pub(super) struct Trainer {
 }
 
 impl Trainer {
-    /// Starts the thread; its answers go to `answers`.
-    pub(super) fn start(course: Course, pool: Pool, answers: mpsc::Sender<Done>) -> Self {
+    /// Starts the thread; its answers go to `answers`. With `draws` it makes the images ready before
+    /// it is asked for anything: where chapters are owned whole, each owner waits for the one before.
+    pub(super) fn start(
+        course: Course,
+        pool: Pool,
+        answers: mpsc::Sender<Done>,
+        draws: bool,
+    ) -> Self {
         let (commands, queue) = sync_channel(QUEUE);
         let work = move || {
             let pool = &pool;
-            pool.inside(move || Worker::new(course, pool).run(queue, &answers));
+            pool.inside(move || {
+                let worker = Worker::new(course, pool);
+                if draws {
+                    worker.course.draw(worker.pool_threads());
+                }
+                worker.run(queue, &answers);
+            });
         };
         // Without it no command is taken, and the node says that it cannot train.
         if let Err(error) = std::thread::Builder::new().name("train".to_owned()).spawn(work) {
@@ -145,10 +152,7 @@ struct Worker<'a> {
     places: Vec<Row>,
     rows: BTreeMap<RowId, Loaded>,
     reader: Reader,
-    /// Steps, work and seconds since the last report of the speed.
-    pace: (u32, u64, f64),
-    /// Multiply-accumulates a second, smoothed; 0 before the first measurement.
-    smoothed: f64,
+    speed: Speed,
 }
 
 impl<'a> Worker<'a> {
@@ -156,31 +160,41 @@ impl<'a> Worker<'a> {
         let network = course.network();
         let places = network.rows().into_iter().chain(network.feedback_row()).collect();
         let (rows, reader) = (BTreeMap::new(), Reader::default());
-        Self { course, pool, places, rows, reader, pace: (0, 0, 0.0), smoothed: 0.0 }
+        Self { course, pool, places, rows, reader, speed: Speed::default() }
     }
 
     /// Works until the other side is gone.
     fn run(mut self, queue: Receiver<Command>, answers: &mpsc::Sender<Done>) {
-        for command in queue {
-            let answer = match command {
-                Command::Load { row, load, checkpoint } => Some(self.load(row, load, checkpoint)),
-                Command::Train { row, load, step, inputs, feedback, emit, checkpoint } => {
-                    let reads = Reads { inputs: &inputs, feedback: feedback.as_ref() };
-                    Some(self.train((row, load, step), reads, emit, checkpoint))
+        loop {
+            let (answer, speed) = match queue.recv_timeout(self.speed.patience()) {
+                Ok(command) => (self.answer(command), self.speed.report()),
+                Err(RecvTimeoutError::Timeout) => {
+                    (None, self.speed.glance(self.course.network(), self.pool))
                 }
-                Command::Refresh { row, load, step, inputs, feedback } => {
-                    let reads = Reads { inputs: &inputs, feedback: feedback.as_ref() };
-                    Some(self.refresh((row, load, step), reads))
-                }
-                Command::Unload { row } => {
-                    self.rows.remove(&row);
-                    None
-                }
+                Err(RecvTimeoutError::Disconnected) => return,
             };
-            for answer in answer.into_iter().chain(self.speed()) {
+            for answer in answer.into_iter().chain(speed.map(Done::Speed)) {
                 if answers.blocking_send(answer).is_err() {
                     return;
                 }
+            }
+        }
+    }
+
+    fn answer(&mut self, command: Command) -> Option<Done> {
+        match command {
+            Command::Load { row, load, checkpoint } => Some(self.load(row, load, checkpoint)),
+            Command::Train { row, load, step, inputs, feedback, emit, checkpoint } => {
+                let reads = Reads { inputs: &inputs, feedback: feedback.as_ref() };
+                Some(self.train((row, load, step), reads, emit, checkpoint))
+            }
+            Command::Refresh { row, load, step, inputs, feedback } => {
+                let reads = Reads { inputs: &inputs, feedback: feedback.as_ref() };
+                Some(self.refresh((row, load, step), reads))
+            }
+            Command::Unload { row } => {
+                self.rows.remove(&row);
+                None
             }
         }
     }
@@ -247,9 +261,7 @@ impl<'a> Worker<'a> {
         };
         self.rows.insert(row, loaded);
         if self.course.network().feedback_row() != Some(place) {
-            self.pace.0 += 1;
-            self.pace.1 += self.course.network().step_macs(place);
-            self.pace.2 += begin.elapsed().as_secs_f64();
+            self.speed.trained(self.course.network().step_macs(place), begin);
         }
         done
     }
@@ -317,22 +329,6 @@ impl<'a> Worker<'a> {
             state.hand_on(self.course.network(), place, step, input, self.pool)
         };
         Ok(Some(handed_on))
-    }
-
-    /// The speed, every so many steps.
-    fn speed(&mut self) -> Option<Done> {
-        let (steps, work, seconds) = self.pace;
-        if steps < SPEED_STEPS || seconds <= 0.0 {
-            return None;
-        }
-        self.pace = (0, 0, 0.0);
-        let measured = work as f64 / seconds;
-        self.smoothed = if self.smoothed > 0.0 {
-            self.smoothed + SPEED_SHARE * (measured - self.smoothed)
-        } else {
-            measured
-        };
-        Some(Done::Speed((self.smoothed / 1e6) as u64))
     }
 }
 

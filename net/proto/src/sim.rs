@@ -79,6 +79,8 @@ enum Event {
     GiveUp { node: usize, token: u64 },
     /// Its trainer has done the job in hand.
     JobDone { node: usize },
+    /// Its trainer says how fast it is, if it has had no work so far.
+    Glance { node: usize },
     /// It was asked to go long ago.
     MustBeGone { node: usize },
 }
@@ -96,6 +98,7 @@ impl Event {
             | Self::Answer { node, .. }
             | Self::GiveUp { node, .. }
             | Self::JobDone { node }
+            | Self::Glance { node }
             | Self::MustBeGone { node } => Some(node),
         }
     }
@@ -318,6 +321,10 @@ impl World {
             Event::Answer { node, from, token, bytes } => self.answer(node, from, token, bytes),
             Event::GiveUp { node, token } => self.give_up(node, token),
             Event::JobDone { node } => self.job_done(node),
+            Event::Glance { node } => {
+                let speed = self.nodes[node].trainer.glance();
+                speed.map_or(Ok(()), |speed| self.tell(node, Input::Speed(speed)))
+            }
             Event::MustBeGone { node } => {
                 Err(format!("{} was asked to go and is still here", self.nodes[node].id))
             }

@@ -14,6 +14,9 @@ use crate::{Input, Notice, Output};
 /// A node is woken up to this much late, ms.
 const WAKE_LAG_MS: u64 = 8;
 
+/// A trainer that has had no work for this long after its start looks how fast it is, ms.
+const IDLE_MS: u64 = 1_000;
+
 /// Measuring the trainer's speed takes this long, ms.
 const MEASURE_MS: (u64, u64) = (50, 600);
 
@@ -51,6 +54,9 @@ impl World {
             let speed = what.speed * self.chance.between(900, 1_100) / 1_000;
             let input = Box::new(Input::Speed(speed.max(1)));
             self.push(at, Event::Tell { node: number, input });
+        }
+        if self.scenario.costs.is_some() {
+            self.push(self.now.after(IDLE_MS), Event::Glance { node: number });
         }
         for checkpoint in restored {
             self.tell(number, Input::Restored(checkpoint))?;

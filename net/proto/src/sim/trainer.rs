@@ -81,7 +81,8 @@ impl Trainer {
             mathematics,
             rows: BTreeMap::new(),
             jobs: VecDeque::new(),
-            is_fresh: true,
+            // Owners of chapters make them ready before their turn.
+            is_fresh: !scenario.plan.is_by_chapter(),
             takes: 0,
             stolen: 0,
             measures: scenario.costs.is_some(),
@@ -140,6 +141,11 @@ impl Trainer {
         self.takes = (work * luck / self.speed).max(costs.least_us);
         self.stolen = 0;
         Some(self.takes)
+    }
+
+    /// The speed, if there was no work yet that would show it.
+    pub(super) fn glance(&self) -> Option<u64> {
+        (self.jobs.is_empty() && self.pace == (0, 0, 0)).then_some(self.speed)
     }
 
     /// The speed, every so many steps, measured as a real trainer does.
