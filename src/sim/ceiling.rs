@@ -22,9 +22,10 @@ pub fn ceiling(plan: &Plan, speeds: &[f64]) -> f64 {
             (all / speeds.iter().sum::<f64>()).max(largest / fastest) + late
         }
         Placement::SingleLayer => {
+            // What is handed on at once is read at once, what is refreshed a chapter later.
             let above = plan.layers.len().min(speeds.len()).saturating_sub(1);
-            let late = above as f64;
-            slowest(rows, speeds) * (1.0 + late / chapters)
+            let late = if plan.refreshed { above as f64 / chapters } else { 0.0 };
+            slowest(rows, speeds) * (1.0 + late)
         }
     };
     all / first / together

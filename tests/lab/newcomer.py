@@ -10,14 +10,17 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from lab import Case, join
+from lab import LARGE, SMALL, Case, join
 from machines import Machines
 from process import Process
 
 BEFORE_S, WINDOW_S, GRACE_S = 10, 2, 8
 QUOTA = 0.36
+ALONE_S = 330.0
+"""About how long a machine takes alone, for the prediction."""
 
 
 def chapters(node):
@@ -25,14 +28,21 @@ def chapters(node):
     return [(at, event["row"]) for at, event in list(node.events) if event["event"] == "chapter"]
 
 
+def work(case):
+    """Multiply-accumulates of a sample, by row."""
+    widths = [int(width) for width in case.trained.layers.split(",")]
+    layers = [widths[0] * widths[1] * 2] + [a * b * 5 for a, b in zip(widths[1:], widths[2:])]
+    return [cost / case.shards for cost in layers for _ in range(case.shards)]
+
+
 def measure(case, program):
     """The speed before, at its lowest and in the end, as shares of the one before."""
-    work = case.work()
+    costs = work(case)
     machines = len(case.speeds)
     with tempfile.TemporaryDirectory() as folder, Machines([case.quota] * machines, case.link) as them:
         start = lambda number: Process(them, number, join(case, program, f"{folder}/{number}"))
         nodes = [start(number) for number in range(machines - 1)]
-        while len(chapters(nodes[0])) < len(work) * case.epochs / 3:
+        while len(chapters(nodes[0])) < len(costs) * case.trained.epochs / 3:
             time.sleep(0.2)
         joined = time.monotonic()
         nodes.append(start(machines - 1))
@@ -42,7 +52,7 @@ def measure(case, program):
     told = chapters(nodes[0])
 
     def speed(begin, end):
-        return sum(work[row] for at, row in told if begin <= at < end) / (end - begin)
+        return sum(costs[row] for at, row in told if begin <= at < end) / (end - begin)
 
     usual = speed(joined - BEFORE_S, joined)
     ticks = [joined + 0.25 * k for k in range(int(4 * (ended - GRACE_S - joined)))]
@@ -51,9 +61,10 @@ def measure(case, program):
     return min(windows), statistics.median(later)
 
 
-for placement, shards in (("all-layers", 2), ("single-layer", 4)):
-    five = Case("a fifth machine joins", (1,) * 5, placement, shards=shards, quota=QUOTA, epochs=150)
-    four = Case("", (1,) * 4, placement, shards=shards, epochs=150)
-    lowest, later = measure(five, str(Path(sys.argv[1]).resolve()))
-    predicted = five.ceiling() / four.ceiling()
-    print(f"{placement}: lowest {lowest:.2f} of the speed before, later {later:.2f}; predicted {predicted:.2f}")
+PROGRAM = str(Path(sys.argv[1]).resolve())
+for placement, trained, shards in (("all-layers", SMALL, 2), ("single-layer", replace(LARGE, epochs=24), 8)):
+    five = Case("a fifth machine joins", (1,) * 5, placement, trained, shards, quota=QUOTA)
+    four = replace(five, speeds=(1,) * 4)
+    lowest, later = measure(five, PROGRAM)
+    predicted = five.foretell(PROGRAM, ALONE_S)[1] / four.foretell(PROGRAM, ALONE_S)[1]
+    print(f"{placement}: lowest {lowest:.2f} of the speed before, later {later:.2f}; predicted {predicted:.2f}", flush=True)
