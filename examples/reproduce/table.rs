@@ -52,9 +52,9 @@ fn row(run: &Run, results: &Results) -> String {
     let find = |seed| results.find(&run.group, &run.name, seed, &flags);
     let lines: Vec<&Line> = (1..=run.seeds).filter_map(find).collect();
     let (paper, best) = (&run.paper, &run.best);
-    let Some(last) = lines.last() else {
+    if lines.is_empty() {
         return format!("| {} | not run yet | | {paper} | {best} | | |\n", run.name);
-    };
+    }
     let mean = |value: fn(&Line) -> f64| {
         let each: Vec<String> = lines.iter().map(|line| format!("{:.2}", value(line))).collect();
         let mean = lines.iter().map(|line| value(line)).sum::<f64>() / lines.len() as f64;
@@ -62,6 +62,7 @@ fn row(run: &Run, results: &Results) -> String {
     };
     let (softmax, other) = (mean(|line| line.softmax), mean(|line| line.other));
     let seconds = lines.iter().map(|line| line.seconds).sum::<f64>() / lines.len() as f64;
-    let (name, commit) = (&run.name, &last.commit);
+    let commits: BTreeSet<&str> = lines.iter().map(|line| line.commit.as_str()).collect();
+    let (name, commit) = (&run.name, Vec::from_iter(commits).join(", "));
     format!("| {name} | {softmax} | {other} | {paper} | {best} | {seconds:.0} | {commit} |\n")
 }
