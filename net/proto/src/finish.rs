@@ -1,8 +1,11 @@
 //! Scores, completion, and leaving.
 //!
-//! Rule: each epoch is scored by one peer, by the next in order if it does not answer. A peer
-//! stops by itself only when nothing is lost by it: its rows have new owners, its readers have
-//! their batches, and every checkpoint it holds has another holder; or when it waited long enough.
+//! Rule: each epoch is scored by one peer, the one with least to do, and by the next in order if it
+//! does not answer. A peer stops by itself only when nothing is lost by it: its rows have new
+//! owners, its readers have their batches, and every checkpoint it holds has another holder; or
+//! when it waited long enough.
+
+use std::cmp::Reverse;
 
 use crate::{
     Hash, Message, NodeId, Notice, Output, Role, RowId, Score, Time, keep::rank, state::State,
@@ -47,15 +50,35 @@ impl State {
                 continue;
             }
             let since = *self.scorable.entry(epoch).or_insert(now);
-            let mut order: Vec<NodeId> = self.members.workers().map(|(id, _)| id).collect();
-            order.push(self.me);
-            order.sort_by_cached_key(|id| rank(RowId(epoch as u16), *id));
-            let turn = order.iter().position(|id| *id == self.me).unwrap_or(0) as u64;
+            let turn = self.turn_to_score(epoch);
             if now.since(since) >= turn.saturating_mul(self.config.score_ms) {
                 return Some(epoch);
             }
         }
         None
+    }
+
+    /// How many workers shall score `epoch` before this peer: those with less to do, because the others
+    /// wait for whoever has most. After the last epoch, for which nobody trains, the faster ones.
+    fn turn_to_score(&self, epoch: u64) -> u64 {
+        let is_last = epoch == self.plan.epochs();
+        let key = |id: NodeId, speed: u64| {
+            let time =
+                if is_last { 0 } else { self.work_of(id).saturating_mul(1_000_000) / speed.max(1) };
+            (time, Reverse(speed), rank(RowId(epoch as u16), id))
+        };
+        let mine = key(self.me, self.speed);
+        let others = self.members.workers().map(|(id, member)| key(id, member.speed));
+        others.filter(|other| *other < mine).count() as u64
+    }
+
+    /// What a peer has to train in a step of all rows.
+    fn work_of(&self, id: NodeId) -> u64 {
+        if self.plan.is_by_chapter() {
+            return u64::from(self.has_turn(id));
+        }
+        let rows = self.leases.iter().filter(|lease| lease.owner == id);
+        rows.map(|lease| self.plan.cost(lease.row)).sum()
     }
 
     pub(crate) fn on_evaluated(&mut self, score: Score) {
