@@ -94,12 +94,6 @@ impl BareProducts {
         Self(spec.rows().into_iter().map(|row| RowProducts::new(spec, row)).collect())
     }
 
-    /// What a step of one of its rows multiplies.
-    #[must_use]
-    pub fn of(spec: &NetworkSpec, row: Row) -> Self {
-        Self(vec![RowProducts::new(spec, row)])
-    }
-
     /// Multiplies everything once.
     pub fn run(&mut self, workers: &dyn Workers) {
         self.0.iter_mut().for_each(|row| row.run(workers));

@@ -96,21 +96,22 @@ pub(super) struct Trainer {
 }
 
 impl Trainer {
-    /// Starts the thread; its answers go to `answers`. With `draws` it makes the images ready before
-    /// it is asked for anything: where chapters are owned whole, each owner waits for the one before.
+    /// Starts the thread; its answers go to `answers`. With `by_chapter` it looks how fast it is and
+    /// makes the images ready before it is asked for anything: where chapters are owned whole, each
+    /// owner waits for the one before.
     pub(super) fn start(
         course: Course,
         pool: Pool,
         answers: mpsc::Sender<Done>,
-        draws: bool,
+        by_chapter: bool,
     ) -> Self {
         let (commands, queue) = sync_channel(QUEUE);
         let work = move || {
             let pool = &pool;
             pool.inside(move || {
-                let worker = Worker::new(course, pool);
-                if draws {
-                    worker.course.draw(worker.pool_threads());
+                let mut worker = Worker::new(course, pool);
+                if by_chapter && !worker.prepare(&answers) {
+                    return;
                 }
                 worker.run(queue, &answers);
             });
@@ -179,6 +180,14 @@ impl<'a> Worker<'a> {
                 }
             }
         }
+    }
+
+    /// What would keep others waiting later. Returns false when the other side is gone.
+    fn prepare(&mut self, answers: &mpsc::Sender<Done>) -> bool {
+        let speed = self.speed.glance(self.course.network(), self.pool);
+        let is_heard = speed.is_none_or(|it| answers.blocking_send(Done::Speed(it)).is_ok());
+        self.course.draw(self.pool_threads());
+        is_heard
     }
 
     fn answer(&mut self, command: Command) -> Option<Done> {

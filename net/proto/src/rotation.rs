@@ -36,15 +36,16 @@ impl State {
     pub(crate) fn take_turns(&mut self, now: Time) {
         self.follow_turns();
         let takeable = self.takeable();
-        self.untaken.retain(|chapter, _| takeable.contains(chapter));
-        for &chapter in &takeable {
+        let takers = self.takers_of(&takeable);
+        let named = || takeable.iter().zip(&takers).filter(|(_, taker)| taker.is_some());
+        self.untaken.retain(|chapter, _| named().any(|(it, _)| it == chapter));
+        for (&chapter, _) in named() {
             self.untaken.entry(chapter).or_insert(now);
         }
         let listens = now < self.started.after(self.config.listen_ms);
         if listens || self.role != Role::Worker || self.leaving.is_some() {
             return;
         }
-        let takers = self.takers_of(&takeable);
         let due = takeable
             .iter()
             .zip(&takers)
@@ -136,17 +137,20 @@ impl State {
         let costs: Vec<u64> = self.plan.rows().map(|row| self.plan.cost(row)).collect();
         candidates.truncate(worthwhile(&costs, &candidates));
         let open = self.open_chapters();
-        let busy = |id: NodeId| {
-            let mut own = self.turns.iter().filter(|turn| turn.owner == id);
-            own.any(|turn| open.contains(&turn.chapter) && self.is_taken(turn.chapter))
-        };
         let (busy, free): (Vec<Candidate>, Vec<Candidate>) =
-            candidates.into_iter().partition(|it| busy(it.id));
+            candidates.into_iter().partition(|it| self.has_turn(it.id));
         let mut free = free.into_iter().map(|it| it.id);
         let last = |id: NodeId| self.turns.iter().rev().find(|turn| turn.owner == id);
         let furthest = busy.iter().max_by_key(|it| last(it.id).map(|turn| turn.chapter));
         let stuck = |chapter: u64| furthest.filter(|_| chapter == open.start).map(|it| it.id);
         takeable.iter().map(|&chapter| free.next().or_else(|| stuck(chapter))).collect()
+    }
+
+    /// Whether `id` owns a chapter that is not over.
+    pub(crate) fn has_turn(&self, id: NodeId) -> bool {
+        let open = self.open_chapters();
+        let mut own = self.turns.iter().filter(|turn| turn.owner == id);
+        own.any(|turn| open.contains(&turn.chapter) && self.is_taken(turn.chapter))
     }
 
     /// Whose turn `chapter` is in a round: of those who are here, the one after the owner of the
