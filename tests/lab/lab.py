@@ -78,7 +78,7 @@ SMALL = Spec("784,280,280,280,280", batch=500, steps=40, epochs=100)
 paper. What a step and what a checkpoint cost beside the training does not get less with a network so small, so
 steps are few."""
 
-LARGE = Spec("784,2000,2000,2000,2000", batch=250, steps=40, epochs=6)
+LARGE = Spec("784,2000,2000,2000,2000", batch=250, steps=40, epochs=4)
 """Rows are worth spreading where they are large; checkpoints then are, too."""
 
 EQUAL, UNEQUAL = (1, 1, 1, 1), (1, 1, 0.5, 0.25)
