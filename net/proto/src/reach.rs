@@ -90,11 +90,15 @@ impl State {
     /// Whom the owners of `row`'s readers cannot reach, as they say: what these hold of it, nobody
     /// needs to count on.
     pub(crate) fn avoided_by_readers(&self, row: RowId) -> BTreeSet<NodeId> {
-        let readers = self.plan.readers(row).into_iter();
-        let owners: BTreeSet<NodeId> = readers.filter_map(|it| self.leases.owner(it)).collect();
-        let told = self.members.iter().filter(|(id, _)| owners.contains(id));
+        // Asked often, and hardly ever anybody avoids anybody.
+        let reads = |id: NodeId| {
+            let mut readers = self.plan.readers(row).into_iter();
+            readers.any(|reader| self.leases.owner(reader) == Some(id))
+        };
+        let told = self.members.iter().filter(|(id, it)| !it.avoids.is_empty() && reads(*id));
         let told = told.flat_map(|(_, member)| member.avoids.iter().copied());
-        let own = self.reach.avoided.iter().copied().filter(|_| owners.contains(&self.me));
+        let avoided = &self.reach.avoided;
+        let own = avoided.iter().copied().filter(|_| reads(self.me));
         told.chain(own).collect()
     }
 
