@@ -13,14 +13,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from lab import LARGE, SMALL, Case, join
+from lab import LARGE, SMALL, Case, alone, join
 from machines import Machines
 from process import Process
 
 BEFORE_S, WINDOW_S, GRACE_S = 10, 2, 8
 QUOTA = 0.36
-ALONE_S = 330.0
-"""About how long a machine takes alone, for the prediction."""
+SHARE = 6
+"""Of the run's epochs, one in so many is trained alone to learn how fast a machine is, for the prediction."""
 
 
 def chapters(node):
@@ -66,5 +66,7 @@ for placement, trained, shards in (("all-layers", SMALL, 2), ("single-layer", re
     five = Case("a fifth machine joins", (1,) * 5, placement, trained, shards, quota=QUOTA)
     four = replace(five, speeds=(1,) * 4)
     lowest, later = measure(five, PROGRAM)
-    predicted = five.foretell(PROGRAM, ALONE_S)[1] / four.foretell(PROGRAM, ALONE_S)[1]
+    short = replace(five, trained=replace(trained, epochs=trained.epochs // SHARE))
+    alone_s = alone(short.spec(), len(five.speeds), QUOTA, PROGRAM)[0] * trained.epochs / short.trained.epochs
+    predicted = five.foretell(PROGRAM, alone_s)[1] / four.foretell(PROGRAM, alone_s)[1]
     print(f"{placement}: lowest {lowest:.2f} of the speed before, later {later:.2f}; predicted {predicted:.2f}", flush=True)

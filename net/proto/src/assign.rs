@@ -68,7 +68,8 @@ fn slowest(costs: &[u64], assignment: &[NodeId], line: &[Candidate]) -> u64 {
         .unwrap_or(0)
 }
 
-fn time(cost: u64, speed: u64) -> u64 {
+/// How long work takes at a speed, scaled.
+pub(crate) fn time(cost: u64, speed: u64) -> u64 {
     cost.saturating_mul(SCALE) / speed.max(1)
 }
 

@@ -6,9 +6,11 @@
 //! when it waited long enough.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 
 use crate::{
-    Hash, Message, NodeId, Notice, Output, Role, RowId, Score, Time, keep::rank, state::State,
+    Hash, Message, NodeId, Notice, Output, Role, RowId, Score, Time, assign::time, keep::rank,
+    state::State,
 };
 
 impl State {
@@ -62,20 +64,21 @@ impl State {
     /// wait for whoever has most. After the last epoch, for which nobody trains, the faster ones.
     fn turn_to_score(&self, epoch: u64) -> u64 {
         let is_last = epoch == self.plan.epochs();
+        let open = self.open_chapters();
         let key = |id: NodeId, speed: u64| {
-            let time =
-                if is_last { 0 } else { self.work_of(id).saturating_mul(1_000_000) / speed.max(1) };
-            (time, Reverse(speed), rank(RowId(epoch as u16), id))
+            let busy = if is_last { 0 } else { time(self.work_of(id, &open), speed) };
+            (busy, Reverse(speed), rank(RowId(epoch as u16), id))
         };
         let mine = key(self.me, self.speed);
         let others = self.members.workers().map(|(id, member)| key(id, member.speed));
         others.filter(|other| *other < mine).count() as u64
     }
 
-    /// What a peer has to train in a step of all rows.
-    fn work_of(&self, id: NodeId) -> u64 {
+    /// What a peer has to train in a step of all rows; where peers own chapters, whether it has one
+    /// of the `open` ones.
+    fn work_of(&self, id: NodeId, open: &Range<u64>) -> u64 {
         if self.plan.is_by_chapter() {
-            return u64::from(self.has_turn(id));
+            return u64::from(self.has_turn(id, open));
         }
         let rows = self.leases.iter().filter(|lease| lease.owner == id);
         rows.map(|lease| self.plan.cost(lease.row)).sum()

@@ -9,8 +9,13 @@
 
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::Range;
 
-use crate::{Message, NodeId, Notice, Role, RowId, Time, Turn, assign::Candidate, state::State};
+use crate::{
+    Message, NodeId, Notice, Role, RowId, Time, Turn,
+    assign::{Candidate, time},
+    state::State,
+};
 
 impl State {
     /// Takes in turns that somebody told of.
@@ -128,6 +133,9 @@ impl State {
 
     /// Who shall take each of the chapters.
     fn takers_of(&mut self, takeable: &[u64]) -> Vec<Option<NodeId>> {
+        if takeable.is_empty() {
+            return Vec::new();
+        }
         let mut candidates = self.candidates();
         if self.plan.is_private() {
             let roster: BTreeSet<NodeId> = candidates.iter().map(|it| it.id).collect();
@@ -138,7 +146,7 @@ impl State {
         candidates.truncate(worthwhile(&costs, &candidates));
         let open = self.open_chapters();
         let (busy, free): (Vec<Candidate>, Vec<Candidate>) =
-            candidates.into_iter().partition(|it| self.has_turn(it.id));
+            candidates.into_iter().partition(|it| self.has_turn(it.id, &open));
         let mut free = free.into_iter().map(|it| it.id);
         let last = |id: NodeId| self.turns.iter().rev().find(|turn| turn.owner == id);
         let furthest = busy.iter().max_by_key(|it| last(it.id).map(|turn| turn.chapter));
@@ -146,9 +154,8 @@ impl State {
         takeable.iter().map(|&chapter| free.next().or_else(|| stuck(chapter))).collect()
     }
 
-    /// Whether `id` owns a chapter that is not over.
-    pub(crate) fn has_turn(&self, id: NodeId) -> bool {
-        let open = self.open_chapters();
+    /// Whether `id` owns one of the `open` chapters.
+    pub(crate) fn has_turn(&self, id: NodeId, open: &Range<u64>) -> bool {
         let mut own = self.turns.iter().filter(|turn| turn.owner == id);
         own.any(|turn| open.contains(&turn.chapter) && self.is_taken(turn.chapter))
     }
@@ -174,10 +181,8 @@ impl State {
 /// so all go at the pace of the slowest, and one more is worth having only if what it does is more
 /// than what the others do less. Where equally many chapters come of it, fewer do them.
 fn worthwhile(costs: &[u64], candidates: &[Candidate]) -> usize {
-    const SCALE: u64 = 1_000_000;
     let Some(fastest) = candidates.first() else { return 0 };
     let (all, largest) = (costs.iter().sum::<u64>(), costs.iter().copied().max().unwrap_or(0));
-    let time = |cost: u64, speed: u64| cost.saturating_mul(SCALE) / speed.max(1);
     let rest = time(all.saturating_sub(largest), fastest.speed);
     let (mut begin, mut best) = (0u64, (0, u64::MAX));
     for (candidate, count) in candidates.iter().zip(1u64..) {
