@@ -7,7 +7,8 @@
 The second argument is a folder with the IDX test files (t10k-*), packed or not. Prints the
 accuracy of both classifiers, which equals what `ffp2p eval` prints.
 
-The network is: write the label over the first pixels, or before them where labels have slots of
+The network is: where the spec asks for it, subtract each image's mean and scale the rest to mean
+square 1; write the label over the first pixels, or before them where labels have slots of
 their own; scale the row to mean square 1; then for each layer h = relu(W x + b), goodness =
 sum(h^2), and h scaled to mean square 1 goes up. With shards, each group of neurons is scaled by
 itself. A network trained for the softmax objective has no label in its input: its heads' answers
@@ -54,6 +55,8 @@ def classify(images, network, layers, heads):
     the softmax objective, by the last head alone."""
     classes, strength = network["classes"], network["label_strength"]
     x = images.reshape(len(images), -1).astype(np.float32) / 255
+    if network.get("contrast_normalization", False):
+        x = scaled(x - x.mean(axis=1, keepdims=True))
     if network["objective"] == "softmax":
         outputs = [out for _, out in pass_up(scaled(x), layers, network["shards"])]
         logits = [out @ head.T for out, head in zip(outputs, heads)]

@@ -130,6 +130,10 @@ pub struct SpecArgs {
     /// Share of a layer's units that each training pass leaves out [default: 0]
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub dropout: Option<f32>,
+    /// What predictions are divided by before adaptive negatives are drawn from them: the higher,
+    /// the nearer to random ones [default: 1]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, verbatim_doc_comment)]
+    pub negative_temperature: Option<f32>,
     /// Labels in the input: overlay (over the first pixels) or append (beside the pixels)
     /// [default: overlay; none with the softmax objective]
     #[arg(long, value_name = "NAME", verbatim_doc_comment)]
@@ -143,6 +147,10 @@ pub struct SpecArgs {
     /// Mirror half of the images left to right, anew every epoch [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub flip: Option<bool>,
+    /// Take each image as its differences from its mean, in units of their root mean square
+    /// [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", verbatim_doc_comment)]
+    pub contrast_normalization: Option<bool>,
     /// Rows per layer, each with its own goodness [default: 1]
     #[arg(long, value_name = "N")]
     pub shards: Option<usize>,
@@ -208,6 +216,8 @@ impl SpecArgs {
             label_strength,
             shift,
             flip,
+            contrast_normalization,
+            negative_temperature,
             shards,
             seed
         ))

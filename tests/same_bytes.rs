@@ -49,7 +49,7 @@ fn u8_one_shard() {
 
 #[test]
 fn u8_two_shards_with_labels_beside_the_pixels() {
-    check(&["--wire=u8", "--shards=2", "--label-embedding=append"]);
+    check(&["--wire=u8", "--shards=2", "--label-embedding=append", "--contrast-normalization"]);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn u8_softmax_objective_of_moved_images() {
 
 #[test]
 fn u4_with_adaptive_negatives() {
-    check(&["--wire=u4", "--negatives=adaptive"]);
+    check(&["--wire=u4", "--negatives=adaptive", "--negative-temperature=3"]);
 }
 
 /// A run of 36 steps in chapters of 4: long enough for tables of three layers ago.

@@ -26,10 +26,14 @@ impl SpecArgs {
         Ok(NetworkSpec {
             shards: self.shards.unwrap_or(1),
             negatives: negatives.unwrap_or(usual.negatives),
+            negative_temperature: self.negative_temperature.unwrap_or(usual.negative_temperature),
             label_embedding: embedding.unwrap_or(usual.label_embedding),
             label_strength: self.label_strength.unwrap_or(usual.label_strength),
             shift: self.shift.unwrap_or(usual.shift),
             flip: self.flip.unwrap_or(usual.flip),
+            contrast_normalization: self
+                .contrast_normalization
+                .unwrap_or(usual.contrast_normalization),
             lr: self.lr.unwrap_or(usual.lr),
             head_lr: self.head_lr.unwrap_or(usual.head_lr),
             weight_decay: self.weight_decay.unwrap_or(usual.weight_decay),
@@ -83,6 +87,8 @@ impl SpecArgs {
             value(name, "", reason)
         } else if error == SpecError::Dropout {
             value("dropout", self.dropout.unwrap_or_default(), reason)
+        } else if error == SpecError::Temperature {
+            value("negative-temperature", self.negative_temperature.unwrap_or_default(), reason)
         } else if let SpecError::Shift(shift) = error {
             value("shift", shift, reason)
         } else if matches!(error, SpecError::Width(_) | SpecError::Layers(_)) {

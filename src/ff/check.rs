@@ -65,6 +65,9 @@ pub enum SpecError {
     /// The goodness objective without wrong labels.
     #[error("the goodness objective needs negatives: choose adaptive, random or fixed")]
     NoNegatives,
+    /// A temperature that is none, or that nothing has a use for.
+    #[error("a temperature is a finite number above zero, and only adaptive negatives have one")]
+    Temperature,
     /// The goodness objective without labels.
     #[error("the goodness objective needs labels in its input: choose overlay or append")]
     NoLabels,
@@ -124,6 +127,10 @@ impl NetworkSpec {
                 ("peer_normalization", self.peer_normalization != 0.0),
             ],
         };
+        let (adaptive, temperature) = (self.feedback_row().is_some(), self.negative_temperature);
+        if !(temperature.is_finite() && temperature > 0.0) || !(adaptive || temperature == 1.0) {
+            return Err(SpecError::Temperature);
+        }
         match unused.iter().find(|(_, is_set)| *is_set) {
             Some((name, _)) => Err(SpecError::Unused(name)),
             None => Ok(()),
@@ -177,6 +184,9 @@ mod tests {
     #[test]
     fn a_bad_spec_is_refused() {
         let good = NetworkSpec::hinton(vec![20, 8, 6], 4);
+        let adaptive = NetworkSpec { negatives: Negatives::Adaptive, ..good.clone() };
+        let warm = NetworkSpec { negative_temperature: 2.0, ..adaptive.clone() };
+        assert_eq!(warm.check(), Ok(()));
         let bad = [
             NetworkSpec { layers: vec![20], ..good.clone() },
             NetworkSpec { layers: vec![20, 0], ..good.clone() },
@@ -192,6 +202,9 @@ mod tests {
             NetworkSpec { lr: f32::NAN, ..good.clone() },
             NetworkSpec { label_strength: -1.0, ..good.clone() },
             NetworkSpec { shift: 65, ..good.clone() },
+            NetworkSpec { negative_temperature: 2.0, ..good.clone() },
+            NetworkSpec { negative_temperature: 0.0, ..adaptive.clone() },
+            NetworkSpec { negative_temperature: f32::NAN, ..adaptive.clone() },
             NetworkSpec { dropout: 0.95, ..good.clone() },
         ];
         assert!(bad.iter().all(|spec| spec.check().is_err()));

@@ -55,7 +55,7 @@ impl FeedbackTable {
     }
 
     /// One step of the feedback row: draws a wrong label for each sample of a mini-batch from its
-    /// logits (B x classes), in an epoch counted from 0. `samples` are numbers in the data set,
+    /// logits (B x classes) over the spec's temperature, in an epoch counted from 0. `samples` are numbers in the data set,
     /// `labels` their right labels.
     pub fn learn(
         &mut self,
@@ -68,7 +68,8 @@ impl FeedbackTable {
         let mut stream = Key { epoch, ..Key::new(spec.seed, Purpose::AdaptiveNegative) }.stream();
         for ((&sample, &label), logits) in samples.iter().zip(labels).zip(logits.outer_iter()) {
             stream.at(u64::from(sample));
-            let wrong = draw(logits.iter().copied(), label, stream.unit());
+            let logits = logits.iter().map(|x| x / spec.negative_temperature);
+            let wrong = draw(logits, label, stream.unit());
             if let Some(entry) = self.labels.get_mut(sample as usize) {
                 *entry = wrong;
             }
@@ -117,6 +118,23 @@ mod tests {
         let expected = 8_000.0 / (1.0 + (-1.0f64).exp());
         assert_eq!((count(0), count(3), count(NONE)), (0, 0, 0));
         assert!((count(1) as f64 - expected).abs() < 150.0, "{}", count(1));
+    }
+
+    #[test]
+    fn a_high_temperature_draws_wrong_classes_alike() {
+        let logits = array![[3.0f32, 4.0, 0.0, -4.0]].broadcast((6_000, 4)).unwrap().to_owned();
+        let samples: Vec<u32> = (0..6_000).collect();
+        let counts = |negative_temperature| {
+            let spec = NetworkSpec { negative_temperature, ..spec() };
+            let mut table = FeedbackTable::init(6_000);
+            table.learn(&spec, &samples, &[0; 6_000], &logits);
+            [1, 2, 3].map(|class| table.labels().iter().filter(|it| **it == class).count())
+        };
+        assert!(counts(1e4).iter().all(|count| (1_850..2_150).contains(count)));
+        let total: f64 = [4.0, 0.0, -4.0].map(|x: f64| (x / 4.0).exp()).iter().sum();
+        for (count, x) in counts(4.0).into_iter().zip([4.0f64, 0.0, -4.0]) {
+            assert!((count as f64 - 6_000.0 * (x / 4.0).exp() / total).abs() < 150.0, "{count}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use ndarray::Array2;
 
 use super::activations::FirstInput;
 use super::goodness::add_columns;
-use super::lanes::{inverse_rms, sum_squares};
+use super::lanes::{inverse_rms, sum, sum_squares};
 use super::matrix::{columns_mut, flat, flat_mut};
 use super::spec::{LabelEmbedding, NetworkSpec};
 use super::workers::{Workers, each, share};
@@ -19,6 +19,9 @@ use super::workers::{Workers, each, share};
 /// scaled to mean square 1.
 pub(crate) fn prepare(spec: &NetworkSpec, mut pixels: Array2<f32>) -> Array2<f32> {
     let (images, width) = pixels.dim();
+    if spec.contrast_normalization {
+        flat_mut(&mut pixels).chunks_exact_mut(width).for_each(normalize_contrast);
+    }
     match spec.label_embedding {
         LabelEmbedding::Overlay => columns_mut(&mut pixels, 0..spec.classes).fill(0.0),
         LabelEmbedding::Append => {
@@ -35,6 +38,14 @@ pub(crate) fn prepare(spec: &NetworkSpec, mut pixels: Array2<f32>) -> Array2<f32
         }
     }
     pixels
+}
+
+/// An image minus its mean, scaled to mean square 1.
+fn normalize_contrast(image: &mut [f32]) {
+    let mean = sum(image) / image.len() as f32;
+    image.iter_mut().for_each(|x| *x -= mean);
+    let scale = inverse_rms(sum_squares(image), image.len());
+    image.iter_mut().for_each(|x| *x *= scale);
 }
 
 /// What a label adds to the product `x W` of an image.
@@ -168,5 +179,16 @@ mod tests {
         assert_eq!(prepare(&append, pixels.clone()), beside);
         let scaled = prepare(&spec(Objective::Softmax), pixels.clone());
         assert!((scaled - pixels / 3f32.sqrt()).iter().all(|x| x.abs() < 1e-6));
+    }
+
+    #[test]
+    fn contrast_is_normalized_before_labels_are_written() {
+        let usual = NetworkSpec::usual(Objective::Goodness, Optimizer::Sgd, vec![4, 2], 2);
+        let spec = NetworkSpec { contrast_normalization: true, ..usual };
+        let pixels = array![[0.2, 0.4, 0.2, 0.4], [0.0, 0.0, 0.0, 1.0], [0.7, 0.7, 0.7, 0.7]];
+        let far = 3f32.sqrt();
+        let expected = array![[0.0, 0.0, -1.0, 1.0], [0.0, 0.0, -1.0 / far, far], [0.0; 4]];
+        let prepared = prepare(&spec, pixels);
+        assert!((prepared - expected).iter().all(|x| x.abs() < 1e-5));
     }
 }

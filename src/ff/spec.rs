@@ -87,14 +87,22 @@ pub struct NetworkSpec {
     pub objective: Objective,
     /// Where wrong labels come from.
     pub negatives: Negatives,
+    /// What the logits are divided by before adaptive negatives are drawn from their softmax; 1 for
+    /// other negatives.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub negative_temperature: f32,
     /// How labels enter the input.
     pub label_embedding: LabelEmbedding,
-    /// The value of a label's slot, in units of a pixel; 0 where the input has none.
+    /// The value of a label's slot, in units of a pixel, after contrast normalisation; 0 where the input has none.
     pub label_strength: f32,
     /// Each image is moved by -shift to shift pixels each way, anew every epoch.
     pub shift: usize,
     /// Whether half of the images are mirrored, anew every epoch.
     pub flip: bool,
+    /// Whether each image is taken as its differences from its mean, in units of their root mean
+    /// square (global contrast normalisation; Goodfellow et al. 2016, section 12.2.1.1).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub contrast_normalization: bool,
     /// How gradients become weights.
     pub optimizer: Optimizer,
     /// Learning rate of the layers.
@@ -119,6 +127,15 @@ pub struct NetworkSpec {
     pub steps_per_epoch: u64,
     /// The seed of every random number.
     pub seed: u64,
+}
+
+/// The temperature of a softmax that is taken as it is.
+fn one() -> f32 {
+    1.0
+}
+
+fn is_one(value: &f32) -> bool {
+    *value == one()
 }
 
 impl Objective {
@@ -166,10 +183,12 @@ impl NetworkSpec {
             shards: 1,
             objective,
             negatives: if contrasts { Negatives::Random } else { Negatives::None },
+            negative_temperature: one(),
             label_embedding,
             label_strength: if contrasts { 1.0 } else { 0.0 },
             shift: 0,
             flip: false,
+            contrast_normalization: false,
             optimizer,
             lr,
             head_lr,
