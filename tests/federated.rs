@@ -190,7 +190,7 @@ fn is_harmless(message: &Message) -> bool {
         | Message::Ledger(_)
         | Message::Leases(_)
         | Message::Goodbye => true,
-        Message::Want { .. } | Message::Have { .. } => false,
+        Message::Want { .. } | Message::Have(_) => false,
     }
 }
 

@@ -11,7 +11,7 @@ use libp2p::request_response::{self, OutboundFailure, OutboundRequestId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::codec::{Answer, Ask, Request};
+use crate::codec::{Answer, Ask, Part, Request};
 use crate::connections::is_dialable;
 use crate::event_loop::{Done, EventLoop};
 use crate::fetch::{End, Piece};
@@ -22,16 +22,26 @@ use crate::{Event, FetchError};
 /// Messages to one peer that it did not take yet; further ones are dropped.
 const MAX_UNANSWERED: usize = 64;
 
-/// Blobs up to this size are verified in the loop: it takes less time than to hand them over.
+/// Blobs up to this size together are verified in the loop: it takes less time than to hand them over.
 const VERIFY_INLINE: usize = 64 * 1024;
 
 /// A run that nobody has.
 const NO_RUN: Hash = Hash([0; 32]);
 
+/// A blob all of whose bytes came.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    blob: BlobRef,
+    from: NodeId,
+    bytes: Bytes,
+    /// Whether the bytes have the hash they should.
+    good: bool,
+}
+
 /// A question of ours, until it is answered.
 pub(crate) enum Pending {
     Message(PeerId),
-    Piece(Piece),
+    Pieces(Vec<Piece>),
     Spec(oneshot::Sender<Result<Bytes, FetchError>>),
     Peers,
     Flush,
@@ -123,48 +133,55 @@ impl EventLoop {
         }
     }
 
+    /// Takes a fetch on; what it needs is asked for with the next [`EventLoop::ask_for_pieces`].
     pub(crate) fn fetch(&mut self, blob: BlobRef, from: NodeId) {
-        let Some(id) = peer_id(from).filter(|id| self.peers.same_run(id)) else {
+        if peer_id(from).filter(|id| self.peers.same_run(id)).is_none() {
             let (hash, reason) = (blob.hash, FetchError::Disconnected);
             return self.outbox.push(Event::FetchFailed { hash, from, reason });
-        };
-        match self.fetches.start(blob, from) {
-            Some(end) => self.on_fetch_end(end),
-            None => self.ask_for_pieces(id, from),
+        }
+        if let Some(end) = self.fetches.start(blob, from) {
+            self.on_fetch_ends(vec![end]);
         }
     }
 
-    fn ask_for_pieces(&mut self, id: PeerId, from: NodeId) {
-        for piece in self.fetches.ask(from) {
-            let ask = Ask::Blob { hash: piece.hash, offset: piece.offset, len: piece.len };
-            self.ask(id, ask, Pending::Piece(piece));
+    /// Asks `from` for what is missing and may be asked for now.
+    pub(crate) fn ask_for_pieces(&mut self, from: NodeId) {
+        let Some(id) = peer_id(from).filter(|id| self.peers.contains(id)) else { return };
+        for pieces in self.fetches.ask(from) {
+            let part = |it: &Piece| Part { hash: it.hash, offset: it.offset, len: it.len };
+            let ask = Ask::Blobs(pieces.iter().map(part).collect());
+            self.ask(id, ask, Pending::Pieces(pieces));
         }
     }
 
-    pub(crate) fn on_fetch_end(&mut self, end: End) {
-        match end {
-            End::Failed { hash, from, reason } => {
-                self.outbox.push(Event::FetchFailed { hash, from, reason });
-            }
-            End::Whole { blob, from, bytes } if bytes.len() <= VERIFY_INLINE => {
-                let good = Hash::of(&bytes) == blob.hash;
-                self.on_verified(blob, from, bytes, good);
-            }
-            End::Whole { blob, from, bytes } => {
-                self.work.spawn_blocking(move || {
-                    let good = Hash::of(&bytes) == blob.hash;
-                    Done::Verified { blob, from, bytes, good }
-                });
+    pub(crate) fn on_fetch_ends(&mut self, ends: Vec<End>) {
+        let (mut whole, mut size) = (Vec::new(), 0);
+        for end in ends {
+            match end {
+                End::Failed { hash, from, reason } => {
+                    self.outbox.push(Event::FetchFailed { hash, from, reason });
+                }
+                End::Whole { blob, from, bytes } => {
+                    size += bytes.len();
+                    whole.push(Whole { blob, from, bytes, good: false });
+                }
             }
         }
-    }
-
-    pub(crate) fn on_verified(&mut self, blob: BlobRef, from: NodeId, bytes: Bytes, good: bool) {
-        self.outbox.push(if good {
-            Event::Fetched { blob, bytes }
+        if size <= VERIFY_INLINE {
+            self.on_verified(verify(whole));
         } else {
-            Event::FetchFailed { hash: blob.hash, from, reason: FetchError::WrongBytes }
-        });
+            self.work.spawn_blocking(move || Done::Verified(verify(whole)));
+        }
+    }
+
+    pub(crate) fn on_verified(&mut self, blobs: Vec<Whole>) {
+        for Whole { blob, from, bytes, good } in blobs {
+            self.outbox.push(if good {
+                Event::Fetched { blob, bytes }
+            } else {
+                Event::FetchFailed { hash: blob.hash, from, reason: FetchError::WrongBytes }
+            });
+        }
     }
 
     pub(crate) fn on_ask(&mut self, event: request_response::Event<Request, Answer>) {
@@ -189,7 +206,7 @@ impl EventLoop {
 
     fn on_answer(&mut self, request: OutboundRequestId, answer: Answer) {
         match self.pending.remove(&request) {
-            Some(Pending::Piece(piece)) => self.on_piece(&piece, answer),
+            Some(Pending::Pieces(pieces)) => self.on_pieces(&pieces, answer),
             Some(Pending::Spec(reply)) => {
                 let _ = reply.send(if let Answer::Spec(bytes) = answer {
                     Ok(bytes)
@@ -206,10 +223,7 @@ impl EventLoop {
     fn on_failure(&mut self, request: OutboundRequestId, error: &OutboundFailure) {
         let reason = FetchError::Transfer(error.to_string());
         match self.pending.remove(&request) {
-            Some(Pending::Piece(piece)) => {
-                let end = self.fetches.failed(&piece, reason);
-                self.after_piece(&piece, end);
-            }
+            Some(Pending::Pieces(pieces)) => self.lack_pieces(&pieces, &reason),
             Some(Pending::Spec(reply)) => {
                 let _ = reply.send(Err(reason));
             }
@@ -227,22 +241,36 @@ impl EventLoop {
         }
     }
 
-    fn on_piece(&mut self, piece: &Piece, answer: Answer) {
-        let end = if let Answer::Chunk(bytes) = answer {
-            self.shared.count_in(bytes.len());
-            self.fetches.arrived(piece, bytes)
-        } else {
-            self.fetches.failed(piece, why(&answer))
+    fn on_pieces(&mut self, pieces: &[Piece], answer: Answer) {
+        let parts = match answer {
+            Answer::Parts(parts) if parts.len() == pieces.len() => parts,
+            other => return self.lack_pieces(pieces, &why(&other)),
         };
-        self.after_piece(piece, end);
+        let mut ends = Vec::new();
+        for (piece, part) in pieces.iter().zip(parts) {
+            ends.extend(match part {
+                Some(bytes) => {
+                    self.shared.count_in(bytes.len());
+                    self.fetches.arrived(piece, bytes)
+                }
+                None => self.fetches.failed(piece, FetchError::NotFound),
+            });
+        }
+        self.after_pieces(pieces, ends);
     }
 
-    fn after_piece(&mut self, piece: &Piece, end: Option<End>) {
-        if let Some(end) = end {
-            self.on_fetch_end(end);
+    fn lack_pieces(&mut self, pieces: &[Piece], reason: &FetchError) {
+        let failed = |piece| self.fetches.failed(piece, reason.clone());
+        let ends = pieces.iter().filter_map(failed).collect();
+        self.after_pieces(pieces, ends);
+    }
+
+    fn after_pieces(&mut self, pieces: &[Piece], ends: Vec<End>) {
+        if !ends.is_empty() {
+            self.on_fetch_ends(ends);
         }
-        if let Some(id) = peer_id(piece.from).filter(|id| self.peers.contains(id)) {
-            self.ask_for_pieces(id, piece.from);
+        if let Some(piece) = pieces.first() {
+            self.ask_for_pieces(piece.from);
         }
     }
 
@@ -262,13 +290,21 @@ impl EventLoop {
     }
 }
 
+/// Compares blobs' bytes with their names.
+fn verify(mut blobs: Vec<Whole>) -> Vec<Whole> {
+    for it in &mut blobs {
+        it.good = Hash::of(&it.bytes) == it.blob.hash;
+    }
+    blobs
+}
+
 /// What an answer without the wanted bytes means.
 fn why(answer: &Answer) -> FetchError {
     match answer {
         Answer::NotFound => FetchError::NotFound,
         Answer::Busy => FetchError::Busy,
         Answer::OtherRun => FetchError::OtherRun,
-        Answer::Ack | Answer::Chunk(_) | Answer::Spec(_) | Answer::Peers(_) => {
+        Answer::Ack | Answer::Parts(_) | Answer::Spec(_) | Answer::Peers(_) => {
             FetchError::WrongBytes
         }
     }

@@ -17,10 +17,16 @@ use libp2p::request_response;
 use crate::wire::MAX_MESSAGE;
 
 /// The protocol all requests use.
-pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ffp2p/1/ask");
+pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ffp2p/2/ask");
 
-/// Bytes of one piece of a blob.
+/// Bytes of one piece of a blob, and of all that one question asks for.
 pub const MAX_CHUNK: usize = 1024 * 1024;
+
+/// Pieces in one question.
+pub(crate) const MAX_PARTS: usize = 32;
+
+/// Stands for the length of a piece that the peer does not have.
+const MISSING: u32 = u32::MAX;
 
 /// A frame's memory grows by so many bytes at a time, as they come.
 const GROWTH: usize = 128 * 1024;
@@ -37,20 +43,24 @@ pub(crate) struct Request {
     pub(crate) ask: Ask,
 }
 
+/// `len` bytes of a blob from `offset` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// The blob.
+    pub(crate) hash: Hash,
+    /// First byte.
+    pub(crate) offset: u64,
+    /// Bytes.
+    pub(crate) len: u32,
+}
+
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     /// Take this message.
     Message(Bytes),
-    /// Give `len` bytes of a blob from `offset` on.
-    Blob {
-        /// The blob.
-        hash: Hash,
-        /// First byte.
-        offset: u64,
-        /// Bytes.
-        len: u32,
-    },
+    /// Give these pieces of blobs, at most [`MAX_PARTS`] and [`MAX_CHUNK`] bytes of them.
+    Blobs(Vec<Part>),
     /// Give the run's spec.
     Spec,
     /// Say whom you know.
@@ -64,13 +74,13 @@ pub(crate) enum Ask {
 pub(crate) enum Answer {
     /// Taken.
     Ack,
-    /// The bytes of a blob.
-    Chunk(Bytes),
+    /// The pieces, in the order they were asked for; `None` for what the peer does not have.
+    Parts(Vec<Option<Bytes>>),
     /// The spec.
     Spec(Bytes),
     /// Whom the peer knows, encoded.
     Peers(Bytes),
-    /// The peer does not have it.
+    /// The peer does not have the spec.
     NotFound,
     /// The peer has too much to do; ask again.
     Busy,
@@ -95,6 +105,14 @@ async fn read_array<const N: usize, T: AsyncRead + Unpin>(io: &mut T) -> io::Res
 /// Reads a length and as many bytes, at most `cap`.
 async fn read_bytes<T: AsyncRead + Unpin>(io: &mut T, cap: usize) -> io::Result<Bytes> {
     let claimed = u32::from_be_bytes(read_array(io).await?);
+    read_claimed(io, claimed, cap).await
+}
+
+/// Reads the `claimed` bytes, at most `cap`.
+async fn read_claimed<T>(io: &mut T, claimed: u32, cap: usize) -> io::Result<Bytes>
+where
+    T: AsyncRead + Unpin,
+{
     let len = usize::try_from(claimed).unwrap_or(usize::MAX);
     if len > cap {
         return Err(invalid(format!("{len} bytes are announced, at most {cap} are taken")));
@@ -106,6 +124,68 @@ async fn read_bytes<T: AsyncRead + Unpin>(io: &mut T, cap: usize) -> io::Result<
         io.read_exact(&mut bytes[got..]).await?;
     }
     Ok(bytes.into())
+}
+
+/// Reads how many parts follow.
+async fn read_count<T: AsyncRead + Unpin>(io: &mut T) -> io::Result<usize> {
+    let [count] = read_array(io).await?;
+    match usize::from(count) {
+        count if count <= MAX_PARTS => Ok(count),
+        count => Err(invalid(format!("{count} pieces at once, at most {MAX_PARTS} are taken"))),
+    }
+}
+
+fn count_of<T>(parts: &[T]) -> io::Result<u8> {
+    let count = u8::try_from(parts.len()).ok().filter(|_| parts.len() <= MAX_PARTS);
+    count.ok_or_else(|| invalid(format!("{} pieces do not fit a frame", parts.len())))
+}
+
+async fn read_wishes<T: AsyncRead + Unpin>(io: &mut T) -> io::Result<Vec<Part>> {
+    let (mut parts, mut total) = (Vec::new(), 0u64);
+    for _ in 0..read_count(io).await? {
+        let hash = Hash(read_array(io).await?);
+        let offset = u64::from_be_bytes(read_array(io).await?);
+        let len = u32::from_be_bytes(read_array(io).await?);
+        total += u64::from(len);
+        parts.push(Part { hash, offset, len });
+    }
+    if total > MAX_CHUNK as u64 {
+        return Err(invalid(format!("{total} bytes are asked for, at most {MAX_CHUNK} are given")));
+    }
+    Ok(parts)
+}
+
+async fn read_parts<T: AsyncRead + Unpin>(io: &mut T) -> io::Result<Vec<Option<Bytes>>> {
+    let (mut parts, mut room) = (Vec::new(), MAX_CHUNK);
+    for _ in 0..read_count(io).await? {
+        parts.push(match u32::from_be_bytes(read_array(io).await?) {
+            MISSING => None,
+            claimed => {
+                let bytes = read_claimed(io, claimed, room).await?;
+                room -= bytes.len();
+                Some(bytes)
+            }
+        });
+    }
+    Ok(parts)
+}
+
+async fn write_parts<T>(io: &mut T, parts: &[Option<Bytes>]) -> io::Result<()>
+where
+    T: AsyncWrite + Unpin,
+{
+    io.write_all(&[count_of(parts)?]).await?;
+    let mut room = MAX_CHUNK;
+    for part in parts {
+        match part {
+            None => io.write_all(&MISSING.to_be_bytes()).await?,
+            Some(bytes) => {
+                write_bytes(io, bytes, room).await?;
+                room -= bytes.len();
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn write_bytes<T: AsyncWrite + Unpin>(
@@ -132,11 +212,7 @@ impl request_response::Codec for Codec {
         let run = Hash(read_array(io).await?);
         let ask = match kind {
             0 => Ask::Message(read_bytes(io, MAX_MESSAGE).await?),
-            1 => Ask::Blob {
-                hash: Hash(read_array(io).await?),
-                offset: u64::from_be_bytes(read_array(io).await?),
-                len: u32::from_be_bytes(read_array(io).await?),
-            },
+            1 => Ask::Blobs(read_wishes(io).await?),
             2 => Ask::Spec,
             3 => Ask::Peers,
             4 => Ask::Flush,
@@ -152,7 +228,7 @@ impl request_response::Codec for Codec {
         let [kind] = read_array(io).await?;
         Ok(match kind {
             0 => Answer::Ack,
-            1 => Answer::Chunk(read_bytes(io, MAX_CHUNK).await?),
+            1 => Answer::Parts(read_parts(io).await?),
             2 => Answer::Spec(read_bytes(io, MAX_SPEC).await?),
             3 => Answer::Peers(read_bytes(io, MAX_MESSAGE).await?),
             4 => Answer::NotFound,
@@ -173,7 +249,7 @@ impl request_response::Codec for Codec {
     {
         let kind = match &ask {
             Ask::Message(_) => 0,
-            Ask::Blob { .. } => 1,
+            Ask::Blobs(_) => 1,
             Ask::Spec => 2,
             Ask::Peers => 3,
             Ask::Flush => 4,
@@ -182,10 +258,14 @@ impl request_response::Codec for Codec {
         io.write_all(&run.0).await?;
         match ask {
             Ask::Message(bytes) => write_bytes(io, &bytes, MAX_MESSAGE).await,
-            Ask::Blob { hash, offset, len } => {
-                io.write_all(&hash.0).await?;
-                io.write_all(&offset.to_be_bytes()).await?;
-                io.write_all(&len.to_be_bytes()).await
+            Ask::Blobs(parts) => {
+                io.write_all(&[count_of(&parts)?]).await?;
+                for Part { hash, offset, len } in parts {
+                    io.write_all(&hash.0).await?;
+                    io.write_all(&offset.to_be_bytes()).await?;
+                    io.write_all(&len.to_be_bytes()).await?;
+                }
+                Ok(())
             }
             Ask::Spec | Ask::Peers | Ask::Flush => Ok(()),
         }
@@ -200,19 +280,21 @@ impl request_response::Codec for Codec {
     where
         T: AsyncWrite + Unpin + Send,
     {
-        let (kind, payload) = match &answer {
-            Answer::Ack => (0, None),
-            Answer::Chunk(bytes) => (1, Some((bytes, MAX_CHUNK))),
-            Answer::Spec(bytes) => (2, Some((bytes, MAX_SPEC))),
-            Answer::Peers(bytes) => (3, Some((bytes, MAX_MESSAGE))),
-            Answer::NotFound => (4, None),
-            Answer::Busy => (5, None),
-            Answer::OtherRun => (6, None),
+        let kind = match &answer {
+            Answer::Ack => 0,
+            Answer::Parts(_) => 1,
+            Answer::Spec(_) => 2,
+            Answer::Peers(_) => 3,
+            Answer::NotFound => 4,
+            Answer::Busy => 5,
+            Answer::OtherRun => 6,
         };
         io.write_all(&[kind]).await?;
-        match payload {
-            Some((bytes, cap)) => write_bytes(io, bytes, cap).await,
-            None => Ok(()),
+        match answer {
+            Answer::Parts(parts) => write_parts(io, &parts).await,
+            Answer::Spec(bytes) => write_bytes(io, &bytes, MAX_SPEC).await,
+            Answer::Peers(bytes) => write_bytes(io, &bytes, MAX_MESSAGE).await,
+            Answer::Ack | Answer::NotFound | Answer::Busy | Answer::OtherRun => Ok(()),
         }
     }
 }

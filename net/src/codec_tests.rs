@@ -41,7 +41,10 @@ async fn requests_read_back_as_they_were() {
     let hash = Hash([9; 32]);
     let asks = [
         Ask::Message(Bytes::from_static(b"hello")),
-        Ask::Blob { hash, offset: 1 << 40, len: 77 },
+        Ask::Blobs(vec![
+            Part { hash, offset: 1 << 40, len: 77 },
+            Part { hash, offset: 0, len: MAX_CHUNK as u32 - 77 },
+        ]),
         Ask::Spec,
         Ask::Peers,
         Ask::Flush,
@@ -59,7 +62,13 @@ async fn answers_read_back_as_they_were() {
     let bytes = Bytes::from_static(b"some bytes");
     let answers = [
         Answer::Ack,
-        Answer::Chunk(Bytes::from(vec![5; MAX_CHUNK])),
+        Answer::Parts(vec![
+            Some(Bytes::from(vec![5; MAX_CHUNK - 7])),
+            None,
+            Some(Bytes::from(vec![6; 7])),
+            Some(Bytes::new()),
+        ]),
+        Answer::Parts(Vec::new()),
         Answer::Spec(bytes.clone()),
         Answer::Peers(bytes),
         Answer::NotFound,
@@ -83,8 +92,8 @@ async fn an_oversize_message_is_refused_by_its_length() {
 
 #[tokio::test]
 async fn oversize_answers_are_refused_by_their_length() {
-    for (kind, cap) in [(1, MAX_CHUNK), (2, MAX_SPEC), (3, MAX_MESSAGE)] {
-        let mut frame = vec![kind];
+    for (kind, cap) in [(&[1, 1][..], MAX_CHUNK), (&[2], MAX_SPEC), (&[3], MAX_MESSAGE)] {
+        let mut frame = kind.to_vec();
         frame.extend_from_slice(&u32::try_from(cap + 1).unwrap().to_be_bytes());
         let error = Codec.read_response(&PROTOCOL, &mut Trap(&frame)).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
@@ -92,8 +101,28 @@ async fn oversize_answers_are_refused_by_their_length() {
 }
 
 #[tokio::test]
+async fn too_many_pieces_or_bytes_at_once_are_refused() {
+    let count = u8::try_from(MAX_PARTS + 1).unwrap();
+    let error = Codec.read_response(&PROTOCOL, &mut Trap(&[1, count])).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    let mut frame = [&[1][..], &[0; 32], &[count]].concat();
+    let error = Codec.read_request(&PROTOCOL, &mut Trap(&frame)).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    frame[33] = 2;
+    for len in [MAX_CHUNK as u32, 1] {
+        frame.extend_from_slice(&[0; 40]);
+        frame.extend_from_slice(&len.to_be_bytes());
+    }
+    let error = Codec.read_request(&PROTOCOL, &mut Trap(&frame)).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    let whole = Bytes::from(vec![0; MAX_CHUNK]);
+    let parts = vec![Some(whole), Some(Bytes::from_static(b"x"))];
+    assert!(answer_bytes(Answer::Parts(parts)).await.is_err());
+}
+
+#[tokio::test]
 async fn a_cut_or_unknown_frame_is_an_error() {
-    let whole = answer_bytes(Answer::Chunk(Bytes::from_static(b"abc"))).await.unwrap();
+    let whole = answer_bytes(Answer::Parts(vec![Some(Bytes::from_static(b"abc"))])).await.unwrap();
     for len in 0..whole.len() {
         assert!(Codec.read_response(&PROTOCOL, &mut &whole[..len]).await.is_err());
     }
@@ -104,7 +133,7 @@ async fn a_cut_or_unknown_frame_is_an_error() {
 #[tokio::test]
 async fn we_do_not_write_what_others_would_refuse() {
     let large = Bytes::from(vec![0; MAX_CHUNK + 1]);
-    assert!(answer_bytes(Answer::Chunk(large.clone())).await.is_err());
+    assert!(answer_bytes(Answer::Parts(vec![Some(large.clone())])).await.is_err());
     let request = Request { run: Hash([0; 32]), ask: Ask::Message(large) };
     assert!(request_bytes(request).await.is_err());
 }

@@ -192,9 +192,8 @@ impl EventLoop {
         let now = Instant::now();
         let Some(peer) = self.peers.remove(id) else { return };
         self.dialer.lost(id, now);
-        for end in self.fetches.peer_gone(peer.node) {
-            self.on_fetch_end(end);
-        }
+        let ends = self.fetches.peer_gone(peer.node);
+        self.on_fetch_ends(ends);
         if peer.announced {
             tracing::info!(peer = %peer.node, "disconnected");
             self.outbox.push(Event::Disconnected(peer.node));

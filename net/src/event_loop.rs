@@ -5,13 +5,12 @@
 //! event. The methods live in `connections` (who is there), `asking` (our side of the talk)
 //! and `hearing` (the others').
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ffp2p_proto::BlobRef;
 use futures::StreamExt as _;
 use libp2p::gossipsub::IdentTopic;
 use libp2p::request_response::{OutboundRequestId, ResponseChannel};
@@ -21,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval};
 
-use crate::asking::Pending;
+use crate::asking::{Pending, Whole};
 use crate::behaviour::Behaviour;
 use crate::codec::Answer;
 use crate::dial::Dialer;
@@ -36,6 +35,9 @@ use crate::{BlobSource, Event, FetchError, remembered};
 
 /// Between looks at everything that only time brings.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// Commands that are taken at once.
+const MAX_COMMANDS: usize = 64;
 
 /// Ticks between questions to one peer about whom it knows.
 const ASK_PEERS_TICKS: u64 = 30;
@@ -53,8 +55,8 @@ const CLOSE: Duration = Duration::from_millis(300);
 pub(crate) enum Done {
     /// Something that was asked of us was looked up.
     Answer(ResponseChannel<Answer>, Answer),
-    /// A blob's bytes were compared with its name.
-    Verified { blob: BlobRef, from: ffp2p_proto::NodeId, bytes: Bytes, good: bool },
+    /// Blobs' bytes were compared with their names.
+    Verified(Vec<Whole>),
     /// A host name was looked up.
     Resolved(usize, Result<Vec<Multiaddr>, String>),
     /// The remembered addresses were saved.
@@ -95,11 +97,14 @@ pub(crate) struct EventLoop {
 impl EventLoop {
     /// Runs until it is told to stop, or nobody is left who could tell it.
     pub(crate) async fn run(mut self) {
+        let mut batch = Vec::new();
         let reply = loop {
             let open = self.outbox.has_room();
             tokio::select! {
                 event = self.swarm.select_next_some(), if open => self.on_swarm(event),
-                Some(command) = self.commands.recv(), if open => self.on_command(command),
+                1.. = self.commands.recv_many(&mut batch, MAX_COMMANDS), if open => {
+                    self.on_commands(&mut batch);
+                }
                 stop = self.stops.recv() => break stop,
                 () = self.shared.some_lost.notified(), if open => self.on_lost_fetches(),
                 () = self.outbox.deliver(), if !self.outbox.is_empty() => {}
@@ -110,13 +115,26 @@ impl EventLoop {
         };
         // What was said before the end was asked for is still in the queue.
         while let Ok(command) = self.commands.try_recv() {
-            self.on_command(command);
+            batch.push(command);
         }
+        self.on_commands(&mut batch);
         self.finish().await;
         if let Some(reply) = reply {
             // Whoever asked may have stopped waiting.
             let _ = reply.send(());
         }
+    }
+
+    /// Does what was asked for meanwhile; what is to be fetched from one peer is asked for at once.
+    fn on_commands(&mut self, batch: &mut Vec<Command>) {
+        let mut sources = BTreeSet::new();
+        for command in batch.drain(..) {
+            if let Command::Fetch(_, from) = command {
+                sources.insert(from);
+            }
+            self.on_command(command);
+        }
+        sources.into_iter().for_each(|from| self.ask_for_pieces(from));
     }
 
     fn on_command(&mut self, command: Command) {
@@ -141,9 +159,7 @@ impl EventLoop {
     fn on_done(&mut self, done: Result<Done, JoinError>) {
         match done {
             Ok(Done::Answer(channel, answer)) => self.answer(channel, answer),
-            Ok(Done::Verified { blob, from, bytes, good }) => {
-                self.on_verified(blob, from, bytes, good);
-            }
+            Ok(Done::Verified(blobs)) => self.on_verified(blobs),
             Ok(Done::Resolved(index, result)) => self.on_resolved(index, result),
             Ok(Done::Saved(Ok(()))) => {}
             Ok(Done::Saved(Err(error))) => {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use ffp2p_proto::{BlobRef, Hash, NodeId};
 
 use crate::FetchError;
-use crate::codec::MAX_CHUNK;
+use crate::codec::{MAX_CHUNK, MAX_PARTS};
 
 /// Bytes of the largest blob.
 pub const MAX_BLOB: u64 = 1 << 30;
@@ -86,8 +86,25 @@ impl Fetches {
         None
     }
 
-    /// The pieces that `from` may be asked for now; they count as asked.
-    pub(crate) fn ask(&mut self, from: NodeId) -> Vec<Piece> {
+    /// What `from` may be asked now, each question for as many pieces as fit; they count as asked.
+    pub(crate) fn ask(&mut self, from: NodeId) -> Vec<Vec<Piece>> {
+        let (mut questions, mut room) = (Vec::<Vec<Piece>>::new(), 0);
+        for piece in self.next_pieces(from) {
+            match questions.last_mut() {
+                Some(last) if piece.len <= room && last.len() < MAX_PARTS => {
+                    room -= piece.len;
+                    last.push(piece);
+                }
+                _ => {
+                    room = (MAX_CHUNK as u32).saturating_sub(piece.len);
+                    questions.push(vec![piece]);
+                }
+            }
+        }
+        questions
+    }
+
+    fn next_pieces(&mut self, from: NodeId) -> Vec<Piece> {
         let asked = self.asked.entry(from).or_default();
         let mut pieces = Vec::new();
         for (&id, fetch) in self.running.iter_mut().filter(|(_, fetch)| fetch.from == from) {

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ffp2p_proto::{Hash, NodeId};
+use ffp2p_proto::NodeId;
 use libp2p::PeerId;
 use libp2p::gossipsub::{self, MessageAcceptance};
 use libp2p::request_response::ResponseChannel;
 use tokio::time::Instant;
 
 use crate::Event;
-use crate::codec::{Answer, Ask, MAX_CHUNK, Request};
+use crate::codec::{Answer, Ask, Part, Request};
 use crate::event_loop::{Done, EventLoop};
 use crate::node_id::node_id;
 use crate::report::is_loopback;
@@ -79,9 +79,7 @@ impl EventLoop {
             },
             _ if stranger || !ours => Answer::OtherRun,
             Ask::Message(bytes) => self.on_message(from, &bytes),
-            Ask::Blob { hash, offset, len } => {
-                return self.on_blob_asked(hash, offset, len, channel);
-            }
+            Ask::Blobs(parts) => return self.on_blobs_asked(parts, channel),
             Ask::Peers => self.whom_we_know(id),
             Ask::Flush => Answer::Ack,
         };
@@ -99,20 +97,14 @@ impl EventLoop {
         Answer::Ack
     }
 
-    fn on_blob_asked(
-        &mut self,
-        hash: Hash,
-        offset: u64,
-        len: u32,
-        channel: ResponseChannel<Answer>,
-    ) {
+    fn on_blobs_asked(&mut self, parts: Vec<Part>, channel: ResponseChannel<Answer>) {
         if self.work.len() >= MAX_WORK {
             return self.answer(channel, Answer::Busy);
         }
         let blobs = Arc::clone(&self.blobs);
         self.work.spawn_blocking(move || {
-            let piece = blobs.get(&hash).and_then(|blob| cut(&blob, offset, len));
-            Done::Answer(channel, piece.map_or(Answer::NotFound, Answer::Chunk))
+            let give = |part: &Part| blobs.get(&part.hash).and_then(|blob| cut(&blob, part));
+            Done::Answer(channel, Answer::Parts(parts.iter().map(give).collect()))
         });
     }
 
@@ -131,7 +123,8 @@ impl EventLoop {
     }
 
     pub(crate) fn answer(&mut self, channel: ResponseChannel<Answer>, answer: Answer) {
-        let len = if let Answer::Chunk(bytes) = &answer { bytes.len() } else { 0 };
+        let given = if let Answer::Parts(parts) = &answer { parts.as_slice() } else { &[] };
+        let len = given.iter().flatten().map(Bytes::len).sum();
         // An error means that the asker is gone.
         if self.swarm.behaviour_mut().ask.send_response(channel, answer).is_ok() {
             self.shared.count_out(len);
@@ -139,10 +132,10 @@ impl EventLoop {
     }
 }
 
-/// `len` bytes of a blob; none when it is shorter.
-fn cut(blob: &Bytes, offset: u64, len: u32) -> Option<Bytes> {
-    let start = usize::try_from(offset).ok()?;
-    let len = usize::try_from(len).ok().filter(|len| *len <= MAX_CHUNK)?;
+/// A piece of a blob; none when it is shorter.
+fn cut(blob: &Bytes, part: &Part) -> Option<Bytes> {
+    let start = usize::try_from(part.offset).ok()?;
+    let len = usize::try_from(part.len).ok()?;
     let end = start.checked_add(len).filter(|end| *end <= blob.len())?;
     Some(blob.slice(start..end))
 }

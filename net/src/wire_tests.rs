@@ -1,8 +1,8 @@
 //! The bytes of messages: pinned, bounded, and read back as they were.
 
 use ffp2p_proto::{
-    BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Retained, Role, RowId, Score,
-    Span, Term, Turn,
+    BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Offer, Retained, Role, RowId,
+    Score, Span, Term, Turn,
 };
 
 use super::*;
@@ -53,6 +53,10 @@ fn score() -> Score {
     Score { epoch: 1, samples: 1_000, softmax_correct: 900, other_correct: 910 }
 }
 
+fn offer(step: u64) -> Offer {
+    Offer { row: RowId(1), step, blob: blob(9) }
+}
+
 fn every_kind() -> Vec<Message> {
     let lease = Lease { row: RowId(0), term: Term(1), owner: NodeId([1; 32]), from: 0 };
     vec![
@@ -61,8 +65,8 @@ fn every_kind() -> Vec<Message> {
         Message::Checkpoints(Vec::new()),
         Message::Score(score()),
         Message::Goodbye,
-        Message::Want { seq: 1, reader: RowId(2), row: RowId(1), from: 0, until: 32 },
-        Message::Have { row: RowId(1), batches: vec![(5, blob(9))] },
+        Message::Want { seq: 1, reader: RowId(2), rows: vec![RowId(1)], from: 0, until: 32 },
+        Message::Have(vec![offer(5)]),
         Message::Ledger(vec![Span { row: RowId(0), first: 0, last: 4, by: NodeId([1; 32]) }]),
         Message::Turns(vec![turn()]),
     ]
@@ -109,15 +113,18 @@ fn a_list_that_claims_to_be_huge_is_refused() {
 
 #[test]
 fn a_list_beyond_its_bound_is_refused() {
-    let batches = vec![(0, blob(1)); MAX_LIST + 1];
-    let bytes = encode(&Message::Have { row: RowId(0), batches }, MAX_MESSAGE).unwrap();
+    let long = Message::Have(vec![offer(0); MAX_LIST + 1]);
+    let bytes = encode(&long, MAX_MESSAGE).unwrap();
+    assert_eq!(decode(&bytes), Err(WireError::Unbounded));
+    let rows = vec![RowId(0); MAX_LIST + 1];
+    let long = Message::Want { seq: 1, reader: RowId(1), rows, from: 0, until: 1 };
+    let bytes = encode(&long, MAX_MESSAGE).unwrap();
     assert_eq!(decode(&bytes), Err(WireError::Unbounded));
 }
 
 #[test]
 fn a_message_beyond_the_cap_is_not_sent() {
-    let batches = vec![(0, blob(1)); MAX_LIST];
-    let result = encode(&Message::Have { row: RowId(0), batches }, 1_024);
+    let result = encode(&Message::Have(vec![offer(0); MAX_LIST]), 1_024);
     assert!(matches!(result, Err(WireError::TooLarge { max: 1_024, .. })));
     assert!(matches!(decode(&vec![0; MAX_MESSAGE + 1]), Err(WireError::TooLarge { .. })));
 }

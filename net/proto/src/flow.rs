@@ -4,11 +4,11 @@
 //! more than a window beyond its slowest reader, and tells a reader of each batch as it is made
 //! (`Have`). Both are repeated until they took effect, so either may be lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::{
-    BlobRef, Hash, MAX_BATCHES_PER_HAVE, MAX_MEMBERS, Message, NodeId, Retained, RowId, Time,
+    Hash, MAX_BATCHES_PER_HAVE, MAX_MEMBERS, Message, NodeId, Offer, Retained, RowId, Time,
     state::State,
     work::{Phase, Slot},
 };
@@ -122,30 +122,27 @@ impl State {
     /// Says to whoever can feed `reader` that it has done `from` steps.
     fn want(&mut self, reader: RowId, from: u64) {
         let until = from.saturating_add(self.config.window).min(self.plan.steps);
+        let mut asked: BTreeMap<NodeId, Vec<RowId>> = BTreeMap::new();
         for row in self.plan.inputs(reader) {
             let owner = self.leases.owner(row);
-            let mut feeders: Vec<NodeId> = self
-                .members
-                .iter()
-                .filter(|(_, member)| {
-                    member
-                        .retained
-                        .iter()
-                        .any(|held| held.row == row && held.from <= from && from < held.until)
-                })
-                .map(|(id, _)| id)
-                .take(MAX_HOLDERS)
-                .collect();
+            let holds =
+                |held: &Retained| held.row == row && (held.from..held.until).contains(&from);
+            let members = self.members.iter();
+            let holders = members.filter(|(_, member)| member.retained.iter().any(holds));
+            let mut feeders: Vec<NodeId> = holders.map(|(id, _)| id).take(MAX_HOLDERS).collect();
             if self.retained.get(&row).is_some_and(|batches| batches.contains_key(&from)) {
                 feeders.push(self.me);
             }
             feeders.retain(|id| Some(*id) != owner);
             feeders.extend(owner);
-            self.wants += 1;
-            let want = Message::Want { seq: self.wants, reader, row, from, until };
             for feeder in feeders {
-                self.send(feeder, want.clone());
+                asked.entry(feeder).or_default().push(row);
             }
+        }
+        for (feeder, rows) in asked {
+            self.wants += 1;
+            let seq = self.wants;
+            self.send(feeder, Message::Want { seq, reader, rows, from, until });
         }
     }
 
@@ -158,35 +155,37 @@ impl State {
         &mut self,
         from: NodeId,
         seq: u64,
-        reader: RowId,
-        row: RowId,
+        (reader, rows): (RowId, &[RowId]),
         steps: Range<u64>,
         now: Time,
     ) {
-        let is_new = from == self.me || self.members.is_new_want(from, seq);
-        if !is_new || !self.plan.inputs(reader).contains(&row) {
+        if from != self.me && !self.members.is_new_want(from, seq) {
             return;
         }
-        if self.leases.owner(reader) == Some(from) {
+        let inputs = self.plan.inputs(reader);
+        let rows: BTreeSet<RowId> =
+            rows.iter().copied().filter(|row| inputs.contains(row)).collect();
+        let is_owner = self.leases.owner(reader) == Some(from);
+        if is_owner && !rows.is_empty() {
             self.progress.insert(reader, steps.start.min(self.plan.steps));
-            let done = match self.owned.get(&row) {
-                Some(owned) => owned.handed,
-                None if self.leases.owner(row) == Some(self.me) => self.plan.steps,
-                None => 0,
-            };
-            self.note_hunger((row, reader), steps.start, done, now);
         }
-        let batches: Vec<_> = self
-            .retained
-            .get(&row)
-            .into_iter()
-            .flat_map(|batches| batches.range(steps.start..steps.end.max(steps.start)))
-            .map(|(&step, &blob)| (step, blob))
-            .take(MAX_BATCHES_PER_HAVE)
-            .collect();
-        if !batches.is_empty() {
-            self.send(from, Message::Have { row, batches });
+        let mut offers = Vec::new();
+        for row in rows {
+            if is_owner {
+                let done = match self.owned.get(&row) {
+                    Some(owned) => owned.handed,
+                    None if self.leases.owner(row) == Some(self.me) => self.plan.steps,
+                    None => 0,
+                };
+                self.note_hunger((row, reader), steps.start, done, now);
+            }
+            let held = self.retained.get(&row).into_iter();
+            let held = held.flat_map(|it| it.range(steps.start..steps.end.max(steps.start)));
+            let held = held.take(MAX_BATCHES_PER_HAVE);
+            offers.extend(held.map(|(&step, &blob)| Offer { row, step, blob }));
         }
+        offers.sort_by_key(|offer| offer.step);
+        self.tell(from, &offers);
     }
 
     /// The owner of a reader of `row` asks from step `start` on, and `row` has handed on `done`
@@ -261,36 +260,16 @@ impl State {
             || self.lacks_table(row, next)
     }
 
-    /// Keeps the batch just made, and tells the readers' owners.
-    pub(crate) fn offer(&mut self, row: RowId, step: u64, blob: BlobRef) {
-        let old = self.retained.entry(row).or_default().insert(step, blob);
-        if let Some(old) = old {
-            self.release(old.hash);
-        }
-        let mut readers: Vec<NodeId> = self
-            .plan
-            .readers(row)
-            .into_iter()
-            .filter_map(|reader| self.leases.owner(reader))
-            .collect();
-        readers.sort_unstable();
-        readers.dedup();
-        for reader in readers {
-            self.send(reader, Message::Have { row, batches: vec![(step, blob)] });
-        }
-    }
-
-    pub(crate) fn on_have(&mut self, from: NodeId, row: RowId, batches: &[(u64, BlobRef)]) {
-        self.doubts.remove(&(row, from));
+    pub(crate) fn on_have(&mut self, from: NodeId, offers: &[Offer]) {
+        self.doubts.retain(|(row, id)| *id != from || offers.iter().all(|it| it.row != *row));
         let Self { me, plan, config, owned, blobs, .. } = self;
-        for (&reader, owned) in owned.iter_mut() {
+        for (&reader, owned) in owned.iter_mut().filter(|(_, it)| it.phase == Phase::Ready) {
             let inputs = plan.inputs(reader);
-            let Some(position) = inputs.iter().position(|&input| input == row) else { continue };
-            if owned.phase != Phase::Ready {
-                continue;
-            }
             let room = owned.next..owned.next.saturating_add(config.window).min(plan.steps);
-            for &(step, blob) in batches.iter().filter(|(step, _)| room.contains(step)) {
+            for &Offer { row, step, blob } in offers.iter().filter(|it| room.contains(&it.step)) {
+                let Some(position) = inputs.iter().position(|&input| input == row) else {
+                    continue;
+                };
                 // What this peer told itself of may be forgotten by now.
                 if from == *me && !blobs.contains(blob.hash) {
                     continue;

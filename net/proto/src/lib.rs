@@ -26,6 +26,7 @@ mod leases;
 mod ledger;
 mod members;
 mod message;
+mod offers;
 mod ownership;
 mod plan;
 mod reach;
@@ -46,7 +47,7 @@ pub use config::{
 pub use event::{Input, Notice, Output};
 pub use id::{BlobRef, Hash, NodeId, RowId, Term, Time};
 pub use message::{
-    Checkpoint, Heartbeat, Kept, Lease, MAX_LIST, Message, Retained, Role, Score, Span, Turn,
+    Checkpoint, Heartbeat, Kept, Lease, MAX_LIST, Message, Offer, Retained, Role, Score, Span, Turn,
 };
 pub use plan::{LayerPlan, MAX_ROWS, Placement, Plan};
 pub use snapshot::{PeerView, RowView, Snapshot};

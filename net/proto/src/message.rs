@@ -140,6 +140,17 @@ pub struct Span {
     pub by: NodeId,
 }
 
+/// An activation batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The row that made it.
+    pub row: RowId,
+    /// The step it is of.
+    pub step: u64,
+    /// Its bytes.
+    pub blob: BlobRef,
+}
+
 /// One thing said by one peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
@@ -153,26 +164,22 @@ pub enum Message {
     Score(Score),
     /// To all: the sender goes now.
     Goodbye,
-    /// To an owner: the owner of `reader` has done `from` steps and has room up to `until`.
+    /// To whoever has what `reader` reads: its owner has done `from` steps and has room up to
+    /// `until`.
     Want {
         /// Grows with every want of this peer; an overtaken one is dropped.
         seq: u64,
         /// The row that reads.
         reader: RowId,
-        /// The row it reads from.
-        row: RowId,
+        /// The rows it reads from, as far as they are the receiver's.
+        rows: Vec<RowId>,
         /// First step it lacks.
         from: u64,
         /// One past the last step it has room for.
         until: u64,
     },
-    /// To a reader: the activation batches of `row` by step.
-    Have {
-        /// The row that made them.
-        row: RowId,
-        /// Step and blob.
-        batches: Vec<(u64, BlobRef)>,
-    },
+    /// To a reader: activation batches that the sender holds.
+    Have(Vec<Offer>),
     /// To a new connection: who trained what so far.
     Ledger(Vec<Span>),
     /// To all: turns just taken.
@@ -196,10 +203,11 @@ impl Message {
             .all(|&len| len <= MAX_LIST),
             Self::Leases(list) => list.len() <= MAX_LIST,
             Self::Checkpoints(list) => list.len() <= MAX_LIST,
-            Self::Have { batches, .. } => batches.len() <= MAX_LIST,
+            Self::Have(offers) => offers.len() <= MAX_LIST,
+            Self::Want { rows, .. } => rows.len() <= MAX_LIST,
             Self::Ledger(list) => list.len() <= MAX_LIST,
             Self::Turns(list) => list.len() <= MAX_LIST,
-            Self::Score(_) | Self::Goodbye | Self::Want { .. } => true,
+            Self::Score(_) | Self::Goodbye => true,
         }
     }
 }

@@ -200,6 +200,8 @@ pub struct World {
     /// where the run is predicted.
     bytes: Vec<u64>,
     network_us: u64,
+    /// Who asked whom for blobs last, and when.
+    asked: Option<(usize, usize, Moment)>,
     messages: u64,
     blobs: u64,
     trace: Trace,
@@ -233,6 +235,7 @@ impl World {
             crashes: 0,
             bytes: vec![0; scenario.machines.len()],
             network_us: 0,
+            asked: None,
             messages: 0,
             blobs: 0,
             trace: Trace::new(trace),

@@ -9,7 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
-    Config, Hash, Input, MAX_LIST, Message, NodeId, Notice, Output, Plan, Role, RowId, Score, Time,
+    Config, Hash, Input, MAX_LIST, Message, NodeId, Notice, Offer, Output, Plan, Role, RowId,
+    Score, Time,
     archive::Archive,
     blobs::Blobs,
     columns::Column,
@@ -60,6 +61,8 @@ pub struct State {
     pub(crate) retained: BTreeMap<RowId, Batches>,
     /// Their bytes, as of the last look.
     pub(crate) batches_kept: u64,
+    /// What was made of late and no reader was told of.
+    pub(crate) unannounced: Vec<Offer>,
     pub(crate) hunger: Hunger,
     /// The rows whose batches a peer says it holds and does not deliver.
     pub(crate) doubts: BTreeSet<(RowId, NodeId)>,
@@ -138,6 +141,7 @@ impl State {
             vacant: BTreeSet::new(),
             retained: BTreeMap::new(),
             batches_kept: 0,
+            unannounced: Vec::new(),
             hunger: Hunger::new(),
             doubts: BTreeSet::new(),
             tables_from: 0,
@@ -254,6 +258,7 @@ impl State {
         self.ask_for_batches(now);
         self.fetch();
         self.train();
+        self.announce();
         self.train_columns();
         self.evaluate(now);
         self.finish(now);
@@ -301,10 +306,10 @@ impl State {
                     self.on_gone(from, true);
                 }
             }
-            Message::Want { seq, reader, row, from: step, until } => {
-                self.on_want(from, seq, reader, row, step..until, now);
+            Message::Want { seq, reader, rows, from: step, until } => {
+                self.on_want(from, seq, (reader, &rows), step..until, now);
             }
-            Message::Have { row, batches } => self.on_have(from, row, &batches),
+            Message::Have(offers) => self.on_have(from, &offers),
             Message::Ledger(spans) => {
                 for span in spans {
                     self.ledger.learn_span(span, &self.plan);

@@ -271,7 +271,7 @@ impl Watch {
     /// Says nothing false, and claims to hold only what it holds.
     fn message(&self, facts: &Facts, store: &Store, message: &Message) -> Result<(), String> {
         ensure(message.is_bounded(), || "a list is too long".to_owned())?;
-        let streams = matches!(message, Message::Want { .. } | Message::Have { .. });
+        let streams = matches!(message, Message::Want { .. } | Message::Have(_));
         ensure(!streams || !facts.plan.is_by_chapter(), || {
             "activation batches are offered where they stay with their maker".to_owned()
         })?;
@@ -279,9 +279,9 @@ impl Watch {
             Message::Heartbeat(beat) => heartbeat(facts, store, beat),
             Message::Checkpoints(list) => list.iter().try_for_each(|it| held(facts, store, it)),
             Message::Score(score) => facts.score(score),
-            Message::Have { row, batches } => batches.iter().try_for_each(|(step, blob)| {
-                facts.batch(*row, *step, blob.hash)?;
-                stored(store, &blob.hash)
+            Message::Have(offers) => offers.iter().try_for_each(|offer| {
+                facts.batch(offer.row, offer.step, offer.blob.hash)?;
+                stored(store, &offer.blob.hash)
             }),
             Message::Want { from, until, .. } => {
                 ensure(from <= until && *until <= facts.plan.steps, || {

@@ -6,8 +6,8 @@
 
 use super::chance::Chance;
 use crate::{
-    BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Message, NodeId, Plan, Retained,
-    Role, RowId, Score, Snapshot, Span, Term, Turn,
+    BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Message, NodeId, Offer, Plan,
+    Retained, Role, RowId, Score, Snapshot, Span, Term, Turn,
 };
 
 /// Blobs that are served with other bytes, per mille.
@@ -36,12 +36,13 @@ pub(super) fn draw(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Messag
         5 => Message::Want {
             seq: chance.below(9),
             reader: any_row(chance),
-            row: any_row(chance),
+            rows: vec![any_row(chance)],
             from: chance.any(),
             until: chance.below(1_000),
         },
         6 => {
-            Message::Have { row: any_row(chance), batches: vec![(chance.any(), any_blob(chance))] }
+            let (row, step, blob) = (any_row(chance), chance.any(), any_blob(chance));
+            Message::Have(vec![Offer { row, step, blob }])
         }
         7 => Message::Ledger(vec![Span {
             row: any_row(chance),
@@ -109,7 +110,7 @@ fn oversize(chance: &mut Chance) -> Message {
     match chance.below(4) {
         0 => Message::Checkpoints(vec![checkpoint; MAX_LIST + 1]),
         1 => Message::Leases(vec![lease; MAX_LIST + 1]),
-        2 => Message::Have { row: RowId(0), batches: vec![(0, blob); MAX_LIST + 1] },
+        2 => Message::Have(vec![Offer { row: RowId(0), step: 0, blob }; MAX_LIST + 1]),
         _ => Message::Ledger(vec![Span { row: RowId(0), first: 0, last: 0, by }; MAX_LIST + 1]),
     }
 }

@@ -145,7 +145,11 @@ impl World {
         self.push(self.now.after(FETCH_TIMEOUT_MS), Event::GiveUp { node, token });
         let (here, there) = (self.nodes[node].machine, self.nodes[server].machine);
         let at = self.now.after_us(self.network.delay(here, there));
-        self.pass((node, server), self.weigh(|| weight::REQUEST), 1);
+        // What is fetched of one peer at one moment is asked for by one question.
+        let question = (node, server, self.now);
+        if self.asked.replace(question) != Some(question) {
+            self.pass((node, server), self.weigh(|| weight::REQUEST), 1);
+        }
         if !self.network.loses() {
             let hash = blob.hash;
             self.push(at, Event::Serve { node: server, asker: node, token, hash });

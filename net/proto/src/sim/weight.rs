@@ -22,6 +22,7 @@ const PROGRESS: u64 = 4;
 const SCORE: u64 = 9;
 const SPAN: u64 = 37;
 const BATCH: u64 = 38;
+const ROW: u64 = 1;
 const KEY: u64 = 32;
 
 /// A heartbeat without its lists.
@@ -43,9 +44,10 @@ fn body(message: &Message) -> u64 {
         Message::Leases(leases) => list(leases, LEASE),
         Message::Turns(turns) => list(turns, TURN),
         Message::Checkpoints(checkpoints) => list(checkpoints, CHECKPOINT),
-        Message::Have { batches, .. } => list(batches, BATCH),
+        Message::Have(offers) => list(offers, BATCH),
         Message::Ledger(spans) => list(spans, SPAN),
-        Message::Want { .. } | Message::Score(_) | Message::Goodbye => SCORE,
+        Message::Want { rows, .. } => SCORE + list(rows, ROW),
+        Message::Score(_) | Message::Goodbye => SCORE,
     }
 }
 

@@ -1,0 +1,119 @@
+//! Telling readers of the batches that were made.
+//!
+//! Rule: what was made is kept at once and told of when no sibling of it is about to be made, so
+//! that readers hear of a layer's step once, and ask for its bytes once. What is lost on the way is
+//! told of again in answer to a want.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{BlobRef, MAX_BATCHES_PER_HAVE, Message, NodeId, Offer, RowId, state::State};
+
+impl State {
+    /// Keeps the batch just made; `announce` tells of it.
+    pub(crate) fn offer(&mut self, row: RowId, step: u64, blob: BlobRef) {
+        let old = self.retained.entry(row).or_default().insert(step, blob);
+        if let Some(old) = old {
+            self.release(old.hash);
+        }
+        self.unannounced.push(Offer { row, step, blob });
+    }
+
+    /// Tells the readers' owners of what was made. A reader needs the batches of all shards of a
+    /// layer, so those of which the trainer is about to make another wait for it: one message,
+    /// and one question for their bytes, for all.
+    pub(crate) fn announce(&mut self) {
+        let made = std::mem::take(&mut self.unannounced);
+        let (later, due): (Vec<Offer>, Vec<Offer>) =
+            made.into_iter().partition(|offer| self.makes_sibling(offer));
+        self.unannounced = later;
+        let mut told: BTreeMap<NodeId, Vec<Offer>> = BTreeMap::new();
+        for offer in due {
+            let held = self.retained.get(&offer.row).and_then(|it| it.get(&offer.step));
+            if held != Some(&offer.blob) {
+                continue;
+            }
+            let readers = self.plan.readers(offer.row).into_iter();
+            let owners: BTreeSet<NodeId> = readers.filter_map(|it| self.leases.owner(it)).collect();
+            for owner in owners {
+                told.entry(owner).or_default().push(offer);
+            }
+        }
+        for (reader, offers) in told {
+            self.tell(reader, &offers);
+        }
+    }
+
+    /// Whether the trainer has the same step of another row of the layer.
+    fn makes_sibling(&self, offer: &Offer) -> bool {
+        let layer = self.plan.layer(offer.row);
+        let mut rows = self.owned.iter().filter(|(row, _)| self.plan.layer(**row) == layer);
+        rows.any(|(_, owned)| self.training.contains_key(&(owned.load, offer.step)))
+    }
+
+    /// Tells a reader's owner of batches.
+    pub(crate) fn tell(&mut self, to: NodeId, offers: &[Offer]) {
+        for offers in offers.chunks(MAX_BATCHES_PER_HAVE) {
+            self.send(to, Message::Have(offers.to_vec()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Hash, Input, LayerPlan, Output, Placement, Plan, Role, Time};
+
+    /// A peer that has just become the owner of two shards of the lowest of two layers, what it does
+    /// then, and the owner of the rest.
+    fn two_shards() -> (State, Vec<Output>, NodeId) {
+        let layer = LayerPlan { shards: 2, step_cost: 10 };
+        let plan = Plan {
+            run: Hash([0; 32]),
+            layers: vec![layer.clone(), layer],
+            steps: 8,
+            epoch_steps: 8,
+            chapter_steps: 4,
+            placement: Placement::SingleLayer,
+            feedback: false,
+            refreshed: false,
+        };
+        let (me, other) = (NodeId([1; 32]), NodeId([2; 32]));
+        let mut state = State::new(me, Role::Worker, plan, Config::default(), Time(0));
+        state.handle(Input::Connected(other), Time(0));
+        let lease =
+            |row, owner| crate::Lease { row: RowId(row), term: crate::Term(9), owner, from: 0 };
+        let leases = [lease(0, me), lease(1, me), lease(2, other), lease(3, other)];
+        let message = Message::Leases(leases.to_vec());
+        let jobs = state.handle(Input::Received { from: other, message }, Time(900));
+        (state, jobs, other)
+    }
+
+    /// Answers what the trainer is asked to do, one thing at a time; returns what was told to whom.
+    fn told(state: &mut State, mut jobs: Vec<Output>) -> Vec<(NodeId, Vec<(u16, u64)>)> {
+        let mut told = Vec::new();
+        while !jobs.is_empty() {
+            let input = match jobs.remove(0) {
+                Output::Load { row, load, .. } => Input::Loaded { row, load, ok: true },
+                Output::Train { row, load, step, .. } if step < 2 => {
+                    let bytes = [row.0 as u8, step as u8];
+                    let batch = Some(BlobRef { hash: Hash::of(&bytes), size: 2 });
+                    Input::Trained { row, load, step, batch, checkpoint: None }
+                }
+                Output::Send { to, message: Message::Have(offers) } => {
+                    told.push((to, offers.iter().map(|it| (it.row.0, it.step)).collect()));
+                    continue;
+                }
+                _ => continue,
+            };
+            jobs.extend(state.handle(input, Time(1_000)));
+        }
+        told
+    }
+
+    #[test]
+    fn a_layers_step_is_told_of_once() {
+        let (mut state, jobs, other) = two_shards();
+        let steps = |step| (other, vec![(0, step), (1, step)]);
+        assert_eq!(told(&mut state, jobs), [steps(0), steps(1)]);
+    }
+}
