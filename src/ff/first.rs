@@ -187,7 +187,8 @@ mod tests {
         let spec = NetworkSpec { contrast_normalization: true, ..usual };
         let pixels = array![[0.2, 0.4, 0.2, 0.4], [0.0, 0.0, 0.0, 1.0], [0.7, 0.7, 0.7, 0.7]];
         let far = 3f32.sqrt();
-        let expected = array![[0.0, 0.0, -1.0, 1.0], [0.0, 0.0, -1.0 / far, far], [0.0; 4]];
+        let expected: Array2<f32> =
+            array![[0.0, 0.0, -1.0, 1.0], [0.0, 0.0, -1.0 / far, far], [0.0; 4]];
         let prepared = prepare(&spec, pixels);
         assert!((prepared - expected).iter().all(|x| x.abs() < 1e-5));
     }

@@ -96,9 +96,9 @@ pub(super) struct Trainer {
 }
 
 impl Trainer {
-    /// Starts the thread; its answers go to `answers`. With `by_chapter` it looks how fast it is and
-    /// makes the images ready before it is asked for anything: where chapters are owned whole, each
-    /// owner waits for the one before.
+    /// Starts the thread; its answers go to `answers`. It looks how fast it is before it is asked for
+    /// anything, because rows are given out by that; with `by_chapter` it also makes the images ready:
+    /// where chapters are owned whole, each owner waits for the one before.
     pub(super) fn start(
         course: Course,
         pool: Pool,
@@ -110,10 +110,9 @@ impl Trainer {
             let pool = &pool;
             pool.inside(move || {
                 let mut worker = Worker::new(course, pool);
-                if by_chapter && !worker.prepare(&answers) {
-                    return;
+                if worker.prepare(&answers, by_chapter) {
+                    worker.run(queue, &answers);
                 }
-                worker.run(queue, &answers);
             });
         };
         // Without it no command is taken, and the node says that it cannot train.
@@ -170,7 +169,7 @@ impl<'a> Worker<'a> {
             let (answer, speed) = match queue.recv_timeout(self.speed.patience()) {
                 Ok(command) => (self.answer(command), self.speed.report()),
                 Err(RecvTimeoutError::Timeout) => {
-                    (None, self.speed.glance(self.course.network(), self.pool))
+                    (None, Some(self.speed.glance(self.course.network(), self.pool)))
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
@@ -182,11 +181,13 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// What would keep others waiting later. Returns false when the other side is gone.
-    fn prepare(&mut self, answers: &mpsc::Sender<Done>) -> bool {
+    /// What would keep others waiting later, or make them decide without knowing. Returns false when the other side is gone.
+    fn prepare(&mut self, answers: &mpsc::Sender<Done>, by_chapter: bool) -> bool {
         let speed = self.speed.glance(self.course.network(), self.pool);
-        let is_heard = speed.is_none_or(|it| answers.blocking_send(Done::Speed(it)).is_ok());
-        self.course.draw(self.pool_threads());
+        let is_heard = answers.blocking_send(Done::Speed(speed)).is_ok();
+        if by_chapter {
+            self.course.draw(self.pool_threads());
+        }
         is_heard
     }
 

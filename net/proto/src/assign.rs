@@ -2,7 +2,7 @@
 //!
 //! Rule: a peer's rows are contiguous, the slowest peer's time per step is as small as that
 //! allows, and nothing moves for less than a stated gain. All peers that know the same compute
-//! the same.
+//! the same; a first assignment that some have acted on already is carried on by the others.
 
 use crate::NodeId;
 
@@ -16,6 +16,9 @@ pub(crate) struct Candidate {
 
 /// Scale of predicted times, so that integer division loses little.
 const SCALE: u64 = 1_000_000;
+
+/// Speeds that were measured for a moment differ by so much without meaning it.
+const FIRST_MARGIN_PERCENT: u64 = 10;
 
 /// The peer for each row; empty when there is nobody.
 ///
@@ -31,6 +34,11 @@ pub(crate) fn assign(
     if candidates.is_empty() {
         return Vec::new();
     }
+    let first = first(costs, candidates);
+    let begun = owners.iter().zip(&first).all(|(owner, id)| owner.is_none_or(|it| it == *id));
+    if begun && owners.contains(&None) {
+        return first;
+    }
     let line = in_line(owners, candidates);
     let best = partition(costs, owners, &line);
     let present: Option<Vec<NodeId>> =
@@ -44,6 +52,18 @@ pub(crate) fn assign(
         }
         _ => best,
     }
+}
+
+/// The assignment of rows that nobody owned yet, whoever owns some of them by now: equal pieces,
+/// unless the speeds are so unequal that others gain more than [`FIRST_MARGIN_PERCENT`].
+fn first(costs: &[u64], candidates: &[Candidate]) -> Vec<NodeId> {
+    let nobody = vec![None; costs.len()];
+    let line = in_line(&nobody, candidates);
+    let alike: Vec<Candidate> = line.iter().map(|it| Candidate { speed: 1, ..*it }).collect();
+    let equal = partition(costs, &nobody, &alike);
+    let best = partition(costs, &nobody, &line);
+    let most = slowest(costs, &best, &line).saturating_mul(100 + FIRST_MARGIN_PERCENT);
+    if slowest(costs, &equal, &line).saturating_mul(100) <= most { equal } else { best }
 }
 
 /// The candidates in the order of the lowest row each owns; newcomers come last, so that they
@@ -168,6 +188,28 @@ mod tests {
         assert_eq!(who(&kept), [0, 0, 1, 1]);
         let moved = assign(&[10; 4], &owners, &candidates(&[10, 40]), 20);
         assert_eq!(who(&moved), [0, 1, 1, 1]);
+    }
+
+    #[test]
+    fn a_first_assignment_is_carried_on_whoever_claims_first() {
+        let (costs, peers) = ([1, 1, 6, 6, 6, 6], candidates(&[3, 3, 3]));
+        let first = assign(&costs, &[None; 6], &peers, 20);
+        for claimed in 0..3u8 {
+            let claims = |it: &NodeId| (*it == id(claimed)).then_some(*it);
+            let owners: Vec<_> = first.iter().map(claims).collect();
+            assert_eq!(assign(&costs, &owners, &peers, 20), first);
+        }
+    }
+
+    #[test]
+    fn a_first_assignment_looks_past_small_differences() {
+        let owners = [None; 12];
+        assert_eq!(
+            assign(&[1; 12], &owners, &candidates(&[100, 95, 104, 98]), 20),
+            assign(&[1; 12], &owners, &candidates(&[1; 4]), 20)
+        );
+        let found = assign(&[1; 11], &[None; 11], &candidates(&[100, 100, 50, 25]), 20);
+        assert_eq!(who(&found), [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3]);
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::{
     work::{Owned, Phase},
 };
 
+/// After listening, a peer waits at most this long for all to know how fast they are, ms.
+const SPEEDS_MS: u64 = 2_000;
+
 /// Losses of owners remembered, at most: the longest wait is the settling time, doubled as often
 /// as there are more than two.
 const MAX_LOSSES: usize = 6;
@@ -92,7 +95,7 @@ impl State {
     /// Claims the vacant rows that the assignment gives to this peer.
     pub(crate) fn claim(&mut self, now: Time) {
         self.find_vacant();
-        let listens = now < self.started.after(self.config.listen_ms);
+        let listens = now < self.started.after(self.config.listen_ms) || self.awaits_speeds(now);
         if self.vacant.is_empty() || listens || self.role != Role::Worker || self.leaving.is_some()
         {
             return;
@@ -116,6 +119,14 @@ impl State {
             self.find_vacant();
             self.say(Message::Leases(mine));
         }
+    }
+
+    /// Whether nobody owns anything yet, and somebody here does not know how fast it is.
+    fn awaits_speeds(&self, now: Time) -> bool {
+        let mut speeds = self.members.workers().map(|(_, member)| member.speed).chain([self.speed]);
+        let begun = self.leases.iter().next().is_some();
+        let patience = self.config.listen_ms.saturating_add(SPEEDS_MS);
+        !begun && speeds.any(|speed| speed == 0) && now < self.started.after(patience)
     }
 
     /// Gives away the rows that the assignment wants elsewhere and that stand between two
@@ -294,6 +305,10 @@ impl State {
     pub(crate) fn on_speed(&mut self, speed: u64) {
         let (low, high) = (self.speed.saturating_mul(4) / 5, self.speed.saturating_mul(5) / 4);
         if speed < low || speed > high || self.speed == 0 {
+            if self.speed == 0 {
+                // Others may wait for it.
+                self.next_beat = self.now;
+            }
             self.speed = speed;
             self.targets = None;
         }

@@ -14,10 +14,7 @@ use crate::{Input, Notice, Output};
 /// A node is woken up to this much late, ms.
 const WAKE_LAG_MS: u64 = 8;
 
-/// A trainer that has had no work for this long after its start looks how fast it is, ms.
-const IDLE_MS: u64 = 1_000;
-
-/// Where chapters are owned whole it looks at its start, which takes this long, ms.
+/// A trainer looks how fast it is at its start, which takes this long, ms.
 const GLANCE_MS: u64 = 300;
 
 /// Measuring the trainer's speed takes this long, ms.
@@ -59,8 +56,7 @@ impl World {
             self.push(at, Event::Tell { node: number, input });
         }
         if self.scenario.costs.is_some() {
-            let at = if self.facts.plan.is_by_chapter() { GLANCE_MS } else { IDLE_MS };
-            self.push(self.now.after(at), Event::Glance { node: number });
+            self.push(self.now.after(GLANCE_MS), Event::Glance { node: number });
         }
         for checkpoint in restored {
             self.tell(number, Input::Restored(checkpoint))?;
