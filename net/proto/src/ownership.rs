@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// After listening, a peer waits at most this long for all to know how fast they are, ms.
-const SPEEDS_MS: u64 = 2_000;
+const SPEEDS_MS: u64 = 4_000;
 
 /// Losses of owners remembered, at most: the longest wait is the settling time, doubled as often
 /// as there are more than two.
