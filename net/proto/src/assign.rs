@@ -18,7 +18,7 @@ pub(crate) struct Candidate {
 const SCALE: u64 = 1_000_000;
 
 /// Speeds that were measured for a moment differ by so much without meaning it.
-const FIRST_MARGIN_PERCENT: u64 = 10;
+const FIRST_MARGIN_PERCENT: u64 = 15;
 
 /// The peer for each row; empty when there is nobody.
 ///

@@ -69,7 +69,7 @@ impl Default for Config {
             batch_bytes: 512 << 20,
             copy_bytes: 4 << 30,
             on_disk: false,
-            margin_percent: 20,
+            margin_percent: 10,
             settle_ms: 5_000,
             exit_when_done: false,
         }

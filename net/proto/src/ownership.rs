@@ -303,7 +303,7 @@ impl State {
 
     /// The trainer's speed changed enough to tell.
     pub(crate) fn on_speed(&mut self, speed: u64) {
-        let (low, high) = (self.speed.saturating_mul(4) / 5, self.speed.saturating_mul(5) / 4);
+        let (low, high) = (self.speed.saturating_mul(9) / 10, self.speed.saturating_mul(11) / 10);
         if speed < low || speed > high || self.speed == 0 {
             if self.speed == 0 {
                 // Others may wait for it.
