@@ -242,10 +242,12 @@ impl EventLoop {
     }
 
     fn on_pieces(&mut self, pieces: &[Piece], answer: Answer) {
-        let parts = match answer {
-            Answer::Parts(parts) if parts.len() == pieces.len() => parts,
-            other => return self.lack_pieces(pieces, &why(&other)),
+        let Answer::Parts(parts) = answer else {
+            return self.lack_pieces(pieces, &why(&answer));
         };
+        if parts.len() != pieces.len() {
+            return self.lack_pieces(pieces, &FetchError::WrongBytes);
+        }
         let mut ends = Vec::new();
         for (piece, part) in pieces.iter().zip(parts) {
             ends.extend(match part {

@@ -92,18 +92,17 @@ mod tests {
     fn told(state: &mut State, mut jobs: Vec<Output>) -> Vec<(NodeId, Vec<(u16, u64)>)> {
         let mut told = Vec::new();
         while !jobs.is_empty() {
-            let input = match jobs.remove(0) {
-                Output::Load { row, load, .. } => Input::Loaded { row, load, ok: true },
-                Output::Train { row, load, step, .. } if step < 2 => {
-                    let bytes = [row.0 as u8, step as u8];
-                    let batch = Some(BlobRef { hash: Hash::of(&bytes), size: 2 });
-                    Input::Trained { row, load, step, batch, checkpoint: None }
-                }
-                Output::Send { to, message: Message::Have(offers) } => {
-                    told.push((to, offers.iter().map(|it| (it.row.0, it.step)).collect()));
-                    continue;
-                }
-                _ => continue,
+            let job = jobs.remove(0);
+            if let Output::Send { to, message: Message::Have(offers) } = &job {
+                told.push((*to, offers.iter().map(|it| (it.row.0, it.step)).collect()));
+            }
+            let input = if let Output::Load { row, load, .. } = job {
+                Input::Loaded { row, load, ok: true }
+            } else if let Output::Train { row, load, step: step @ 0..2, .. } = job {
+                let batch = BlobRef { hash: Hash::of(&[row.0 as u8, step as u8]), size: 2 };
+                Input::Trained { row, load, step, batch: Some(batch), checkpoint: None }
+            } else {
+                continue;
             };
             jobs.extend(state.handle(input, Time(1_000)));
         }
