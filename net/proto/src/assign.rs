@@ -17,8 +17,9 @@ pub(crate) struct Candidate {
 /// Scale of predicted times, so that integer division loses little.
 const SCALE: u64 = 1_000_000;
 
-/// Speeds that were measured for a moment differ by so much without meaning it.
-const FIRST_MARGIN_PERCENT: u64 = 15;
+/// Speeds that were measured for a moment, of machines that may be busy then, are trusted for no less
+/// than this gain; what rows take in training is known by a chapter's end.
+const FIRST_MARGIN_PERCENT: u64 = 50;
 
 /// The peer for each row; empty when there is nobody.
 ///
