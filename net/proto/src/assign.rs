@@ -19,7 +19,7 @@ const SCALE: u64 = 1_000_000;
 
 /// Speeds that were measured for a moment, of machines that may be busy then, are trusted for no less
 /// than this gain; what rows take in training is known by a chapter's end.
-const FIRST_MARGIN_PERCENT: u64 = 40;
+const FIRST_MARGIN_PERCENT: u64 = 30;
 
 /// The peer for each row; empty when there is nobody.
 ///

@@ -27,8 +27,7 @@ pub struct Config {
     pub silent_ms: u64,
     /// A lost connection leaves a peer this long to be heard by other ways, ms.
     pub disconnected_ms: u64,
-    /// After its start a peer only listens for this long, ms: it may not be the first, and a first
-    /// question by multicast may be lost, which is repeated after a second.
+    /// After its start a peer only listens for this long, ms: it may not be the first.
     pub listen_ms: u64,
     /// An unanswered want or fetch is repeated after this long, ms.
     pub retry_ms: u64,
@@ -61,7 +60,7 @@ impl Default for Config {
             heartbeat_ms: 500,
             silent_ms: 2_500,
             disconnected_ms: 1_000,
-            listen_ms: 1_300,
+            listen_ms: 800,
             retry_ms: 500,
             score_ms: 15_000,
             linger_ms: 15_000,
