@@ -22,7 +22,8 @@ use crate::{Event, FetchError};
 /// Messages to one peer that it did not take yet; further ones are dropped.
 const MAX_UNANSWERED: usize = 64;
 
-/// Blobs up to this size together are verified in the loop: it takes less time than to hand them over.
+/// Blobs up to this size together are verified in the loop: it takes less time than to hand them
+/// over.
 const VERIFY_INLINE: usize = 64 * 1024;
 
 /// A run that nobody has.

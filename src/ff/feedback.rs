@@ -55,8 +55,8 @@ impl FeedbackTable {
     }
 
     /// One step of the feedback row: draws a wrong label for each sample of a mini-batch from its
-    /// logits (B x classes) over the spec's temperature, in an epoch counted from 0. `samples` are numbers in the data set,
-    /// `labels` their right labels.
+    /// logits (B x classes) over the spec's temperature, in an epoch counted from 0. `samples` are
+    /// numbers in the data set, `labels` their right labels.
     pub fn learn(
         &mut self,
         spec: &NetworkSpec,

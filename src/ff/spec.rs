@@ -93,7 +93,8 @@ pub struct NetworkSpec {
     pub negative_temperature: f32,
     /// How labels enter the input.
     pub label_embedding: LabelEmbedding,
-    /// The value of a label's slot, in units of a pixel, after contrast normalisation; 0 where the input has none.
+    /// The value of a label's slot, in units of a pixel, after contrast normalisation; 0 where the
+    /// input has none.
     pub label_strength: f32,
     /// Each image is moved by -shift to shift pixels each way, anew every epoch.
     pub shift: usize,

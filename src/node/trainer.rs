@@ -181,7 +181,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// What would keep others waiting later, or make them decide without knowing. Returns false when the other side is gone.
+    /// What would keep others waiting later, or make them decide without knowing. Returns false when
+    /// the other side is gone.
     fn prepare(&mut self, answers: &mpsc::Sender<Done>, by_chapter: bool) -> bool {
         let speed = self.speed.glance(self.course.network(), self.pool);
         let is_heard = answers.blocking_send(Done::Speed(speed)).is_ok();

@@ -35,10 +35,11 @@ pub(crate) fn assign(
     if candidates.is_empty() {
         return Vec::new();
     }
-    let first = first(costs, candidates);
-    let begun = owners.iter().zip(&first).all(|(owner, id)| owner.is_none_or(|it| it == *id));
-    if begun && owners.contains(&None) {
-        return first;
+    if owners.contains(&None) {
+        let first = first(costs, candidates);
+        if owners.iter().zip(&first).all(|(owner, id)| owner.is_none_or(|it| it == *id)) {
+            return first;
+        }
     }
     let line = in_line(owners, candidates);
     let best = partition(costs, owners, &line);

@@ -61,7 +61,8 @@ pub struct State {
     pub(crate) retained: BTreeMap<RowId, Batches>,
     /// Their bytes, as of the last look.
     pub(crate) batches_kept: u64,
-    /// What was made of late and no reader was told of.
+    /// What was made of late and no reader was told of: at most the shards of the layers and steps
+    /// that the trainer has.
     pub(crate) unannounced: Vec<Offer>,
     pub(crate) hunger: Hunger,
     /// The rows whose batches a peer says it holds and does not deliver.
