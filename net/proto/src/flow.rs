@@ -10,7 +10,7 @@ use std::ops::Range;
 use crate::{
     Hash, MAX_BATCHES_PER_HAVE, MAX_MEMBERS, Message, NodeId, Offer, Retained, RowId, Time,
     state::State,
-    work::{Phase, Slot},
+    work::{Owned, Phase, Slot},
 };
 
 /// Peers remembered as holders of one batch.
@@ -224,14 +224,16 @@ impl State {
         readers.any(|(_, &(since, _))| now.since(since) >= patience)
     }
 
-    /// Notes since when owned rows lack what they read next, and doubts whoever says that it holds
-    /// it when that is long.
+    /// Notes since when owned rows lack what they read next or room for what they would make of
+    /// it, and doubts whoever says that it holds what they read when that is long.
     fn doubt_the_silent(&mut self, now: Time) {
+        let has_room = |(&row, owned): (&RowId, &Owned)| self.has_room(row, owned.next);
+        let rooms: Vec<bool> = self.owned.iter().map(has_room).collect();
         let mut missing = Vec::new();
-        for (&row, owned) in &mut self.owned {
+        for ((&row, owned), room) in self.owned.iter_mut().zip(rooms) {
             let slots = owned.inputs.get(&owned.next);
             let full = slots.is_some_and(|slots| slots.iter().all(Option::is_some));
-            if full || owned.lacks.is_none_or(|(_, step)| step != owned.next) {
+            if (full && room) || owned.lacks.is_none_or(|(_, step)| step != owned.next) {
                 owned.lacks = Some((now, owned.next));
             }
             let since = owned.lacks.map_or(now, |(since, _)| since);

@@ -185,8 +185,8 @@ impl State {
             && (owned.done == 0 || self.holds(row, owned.done))
     }
 
-    /// Whether a row of a peer that must rest has nothing to read: what it did since its last
-    /// checkpoint is given up.
+    /// Whether a row of a peer that must rest has nothing to read, or nobody who reads what it
+    /// makes: what it did since its last checkpoint is given up.
     fn is_stuck(&self, owned: &Owned) -> bool {
         let patience = 3 * self.config.retry_ms;
         self.rests && owned.lacks.is_some_and(|(since, _)| self.now.since(since) >= patience)

@@ -53,7 +53,8 @@ pub(crate) struct Owned {
     pub(crate) inputs: BTreeMap<u64, Vec<Option<Slot>>>,
     /// The last want: when, and from which step.
     pub(crate) wanted: Option<(Time, u64)>,
-    /// Since when it has lacked inputs of its next step, and which step that is.
+    /// Since when it has lacked inputs of its next step or room for its outputs, and which step
+    /// that is.
     pub(crate) lacks: Option<(Time, u64)>,
 }
 

@@ -198,19 +198,32 @@ fn a_flapping_node_moves_few_rows() {
 /// Two machines that cannot reach each other, while all others reach both.
 #[test]
 fn a_broken_link_stops_nothing() {
-    each("a_broken_link_stops_nothing", 100, |seed| {
-        let chance = &mut draws(seed);
-        let workers = chance.between(3, 6);
-        let mut scenario = Scenario::drawn(seed, workers as usize);
-        let one = chance.below(workers) as usize;
-        let other = (one + 1 + chance.below(workers - 1) as usize) % workers as usize;
-        let begin = When::Done(chance.between(0, 500));
-        scenario = scenario.then(begin, Fault::Cut(vec![one], vec![other]));
-        if chance.hit(700) {
-            scenario = scenario.then(When::After(0), Fault::Cut(vec![other], vec![one]));
-        }
-        // Nothing heals before the work is done.
-        scenario.then(When::Done(1_000), Fault::Heal)
+    each("a_broken_link_stops_nothing", 100, broken_link);
+}
+
+fn broken_link(seed: u64) -> Scenario {
+    let chance = &mut draws(seed);
+    let workers = chance.between(3, 6);
+    let mut scenario = Scenario::drawn(seed, workers as usize);
+    let one = chance.below(workers) as usize;
+    let other = (one + 1 + chance.below(workers - 1) as usize) % workers as usize;
+    let begin = When::Done(chance.between(0, 500));
+    scenario = scenario.then(begin, Fault::Cut(vec![one], vec![other]));
+    if chance.hit(700) {
+        scenario = scenario.then(When::After(0), Fault::Cut(vec![other], vec![one]));
+    }
+    // Nothing heals before the work is done.
+    scenario.then(When::Done(1_000), Fault::Heal)
+}
+
+/// The same with rows taken later, so that the one that must rest may be full when it has to give
+/// its row to the reader that it cannot reach.
+#[test]
+fn a_row_without_room_moves_from_behind_a_broken_link() {
+    each("a_row_without_room_moves_from_behind_a_broken_link", 100, |seed| {
+        let mut scenario = broken_link(seed);
+        scenario.config.listen_ms = 1_300;
+        scenario
     });
 }
 
