@@ -126,12 +126,12 @@ pub(crate) fn encoded_len(spec: &NetworkSpec, row: Row) -> usize {
 pub fn encode(state: &RowState, spec: &NetworkSpec, row: Row) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER_LIMIT + body_len(spec, row));
     put_header(&mut bytes, &header(spec, row, state.step));
-    let mut put = |value: &f32| bytes.extend(value.to_le_bytes());
+    let mut put = |value: f32| bytes.extend(value.to_le_bytes());
     for parameter in [&state.weights, &state.bias, &state.head] {
-        parameter.value.iter().for_each(&mut put);
-        parameter.first.iter().chain(&parameter.second).for_each(&mut put);
+        parameter.value.iter().copied().for_each(&mut put);
+        parameter.moments(spec.optimizer).for_each(&mut put);
     }
-    state.peers.iter().for_each(&mut put);
+    state.peers.iter().copied().for_each(&mut put);
     bytes
 }
 

@@ -127,7 +127,8 @@ impl Model {
             let bytes = get(RowId(row)).ok_or(ModelError::Missing { row, layer, shard })?;
             let state = checkpoint::decode(&bytes, &spec.network, place)
                 .map_err(|error| ModelError::Row { row, reason: error.to_string() })?;
-            rows.push(state);
+            // A model needs nothing that only its training remembers, which is most of a row.
+            rows.push(state.only_weights());
         }
         let network = Network::from_rows(spec.network.clone(), rows)?;
         Ok(Self { spec: spec.clone(), network, ledger })
@@ -135,7 +136,7 @@ impl Model {
 
     /// BLAKE3 of the tensors.
     pub fn hash(&self) -> Hash {
-        Hash(*model_hash(&self.network.tensors()).as_bytes())
+        Hash(*self.network.model_hash().as_bytes())
     }
 
     /// Scores the classifiers on the first `samples` test samples.

@@ -43,5 +43,5 @@ pub use rng::{Key, Purpose, Stream};
 pub use row::{RowState, StepReport};
 pub use spec::{LabelEmbedding, Negatives, NetworkSpec, Objective, Optimizer, Row, Wire};
 pub use tensors::{Tensor, model_hash};
-pub use wire::{WireError, decode, encode, encoded_len, round};
+pub use wire::{WireError, decode, decode_all, encode, encoded_len, round};
 pub use workers::{Inline, Mark, Phase, Task, Workers};

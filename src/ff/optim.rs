@@ -15,14 +15,15 @@ const SECOND: f32 = 0.999;
 /// Adam's epsilon.
 const EPSILON: f32 = 1e-8;
 
-/// A tensor and what its optimiser remembers of it.
+/// A tensor and what its optimiser remembers of it, which is nothing until the first gradient, and in
+/// a model that only answers: then both are empty, and the same as zero.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
     /// The tensor itself, row-major.
     pub value: Array2<f32>,
     /// Smoothed gradient (both optimisers), as long as the tensor.
     pub first: Vec<f32>,
-    /// Smoothed square of the gradient (Adam), as long as the tensor; else empty.
+    /// Smoothed square of the gradient (Adam), as long as the tensor; with SGD empty.
     pub second: Vec<f32>,
 }
 
@@ -39,9 +40,8 @@ pub(crate) struct Part<'a> {
 impl Parameter {
     /// A parameter that no gradient has touched yet.
     #[must_use]
-    pub fn new(value: Array2<f32>, optimizer: Optimizer) -> Self {
-        let size = value.len();
-        Self { value, first: vec![0.0; size], second: vec![0.0; optimizer.second_len(size)] }
+    pub fn new(value: Array2<f32>) -> Self {
+        Self { value, first: Vec::new(), second: Vec::new() }
     }
 
     /// Whether the tensor is `rows` x `columns` in row-major order and its memory goes with it.
@@ -49,12 +49,29 @@ impl Parameter {
         let size = rows * columns;
         self.value.dim() == (rows, columns)
             && self.value.is_standard_layout()
-            && self.first.len() == size
-            && self.second.len() == optimizer.second_len(size)
+            && (self.is_untouched()
+                || self.first.len() == size && self.second.len() == optimizer.second_len(size))
     }
 
-    /// The whole, cut into parts of `rows` rows; the last may be shorter.
-    pub(crate) fn parts(&mut self, rows: usize) -> Vec<Part<'_>> {
+    fn is_untouched(&self) -> bool {
+        self.first.is_empty() && self.second.is_empty()
+    }
+
+    /// What the optimiser remembers, in the order of a checkpoint.
+    pub(crate) fn moments(&self, optimizer: Optimizer) -> impl Iterator<Item = f32> {
+        let size = self.value.len();
+        let zeros = if self.is_untouched() { size + optimizer.second_len(size) } else { 0 };
+        let known = self.first.iter().chain(&self.second).copied();
+        known.chain(std::iter::repeat_n(0.0, zeros))
+    }
+
+    /// The whole, cut into parts of `rows` rows, for a rule to be applied; the last may be shorter.
+    pub(crate) fn parts(&mut self, rule: &Rule, rows: usize) -> Vec<Part<'_>> {
+        if self.is_untouched() {
+            let size = self.value.len();
+            self.first = vec![0.0; size];
+            self.second = vec![0.0; rule.optimizer.second_len(size)];
+        }
         let columns = self.value.ncols();
         let value = flat_mut(&mut self.value);
         let (first, second) = (&mut self.first[..], &mut self.second[..]);
@@ -157,9 +174,9 @@ mod tests {
 
     fn one_step(optimizer: Optimizer, decay: f32) -> Parameter {
         let spec = NetworkSpec { optimizer, ..NetworkSpec::hinton(vec![20, 8], 4) };
-        let mut parameter = Parameter::new(array![[1.0, -2.0]], optimizer);
+        let mut parameter = Parameter::new(array![[1.0, -2.0]]);
         let rule = Rule::new(&spec, 0, 4, 0.5, decay);
-        for part in parameter.parts(1) {
+        for part in parameter.parts(&rule, 1) {
             rule.apply(part, &[8.0, -4.0]);
         }
         parameter
@@ -183,12 +200,17 @@ mod tests {
     #[test]
     fn parts_cover_the_whole() {
         for optimizer in [Optimizer::Sgd, Optimizer::Adam] {
-            let mut parameter = Parameter::new(Array2::ones((7, 3)), optimizer);
-            let parts = parameter.parts(3);
+            let spec = NetworkSpec { optimizer, ..NetworkSpec::hinton(vec![20, 8], 4) };
+            let rule = Rule::new(&spec, 0, 4, 0.5, 0.0);
+            let mut parameter = Parameter::new(Array2::ones((7, 3)));
+            let untouched: Vec<f32> = parameter.moments(optimizer).collect();
+            let parts = parameter.parts(&rule, 3);
             let shape = |p: &Part<'_>| (p.first_row, p.value.len(), p.first.len(), p.second.len());
             let adam = usize::from(optimizer == Optimizer::Adam);
             let expected = [(0, 9, 9, 9 * adam), (3, 9, 9, 9 * adam), (6, 3, 3, 3 * adam)];
             assert_eq!(parts.iter().map(shape).collect::<Vec<_>>(), expected);
+            assert_eq!(parameter.moments(optimizer).collect::<Vec<_>>(), untouched);
+            assert_eq!(untouched, vec![0.0; 21 * (1 + adam)]);
         }
     }
 }

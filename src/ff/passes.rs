@@ -147,7 +147,7 @@ impl RowState {
         let directions = &h[..spec.objective.cases() * batch * sums.len()];
         goodness::add_columns(directions, &mut sums);
         let rule = Rule::new(spec, self.step, batch, spec.lr, 0.0);
-        for part in self.bias.parts(1) {
+        for part in self.bias.parts(&rule, 1) {
             rule.apply(part, &sums);
         }
     }

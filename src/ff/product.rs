@@ -52,7 +52,7 @@ pub(crate) fn update(
     workers: &dyn Workers,
 ) {
     let (rows, columns) = parameter.value.dim();
-    let parts = parameter.parts(share(rows, COLUMNS, workers));
+    let parts = parameter.parts(rule, share(rows, COLUMNS, workers));
     if blocks.len() < parts.len() || blocks.iter().any(|block| block.ncols() != columns) {
         *blocks = vec![Array2::zeros((BLOCK.min(rows), columns)); parts.len()];
     }

@@ -105,20 +105,20 @@ impl RowState {
         let (inputs, width) = (spec.input_width(row), spec.width(row));
         let spread = 1.0 / (inputs as f32).sqrt();
         let weights = Array2::from_shape_simple_fn((inputs, width), || spread * stream.normal());
-        Self::new(spec, weights, Array2::zeros((1, width)), Array2::zeros((width, spec.classes)))
+        Self::new(weights, Array2::zeros((1, width)), Array2::zeros((width, spec.classes)))
     }
 
     /// A row with given tensors (in x out, 1 x out, out x classes) and no step done.
-    pub(crate) fn new(
-        spec: &NetworkSpec,
-        weights: Array2<f32>,
-        bias: Array2<f32>,
-        head: Array2<f32>,
-    ) -> Self {
+    pub(crate) fn new(weights: Array2<f32>, bias: Array2<f32>, head: Array2<f32>) -> Self {
         let peers = vec![FIRST_PEER_MEAN; weights.ncols()];
-        let parameter = |value| Parameter::new(value, spec.optimizer);
-        let (weights, bias, head) = (parameter(weights), parameter(bias), parameter(head));
+        let [weights, bias, head] = [weights, bias, head].map(Parameter::new);
         Self::from_parts(weights, bias, head, peers, 0)
+    }
+
+    /// The row as if it had begun with its weights: what its training remembers is given up.
+    #[must_use]
+    pub fn only_weights(self) -> Self {
+        Self::new(self.weights.value, self.bias.value, self.head.value)
     }
 
     /// A row from its parts: for checkpoints.

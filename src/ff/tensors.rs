@@ -20,20 +20,27 @@ pub struct Tensor {
     pub data: Vec<f32>,
 }
 
-/// Names and shapes of a layer's tensors.
-struct Names {
-    weight: (String, [usize; 2]),
-    bias: (String, [usize; 1]),
-    head: (String, [usize; 2]),
+/// Values that are turned into bytes at once.
+const BLOCK: usize = 1 << 14;
+
+/// The tensors of a layer.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Weight,
+    Bias,
+    Head,
 }
 
-impl Names {
-    fn new(spec: &NetworkSpec, layer: usize) -> Self {
+impl Kind {
+    const ALL: [Self; 3] = [Self::Weight, Self::Bias, Self::Head];
+
+    /// The name and the shape.
+    fn of(self, spec: &NetworkSpec, layer: usize) -> (String, Vec<usize>) {
         let (inputs, outputs) = (spec.input_width(Row { layer, shard: 0 }), spec.layers[layer + 1]);
-        Self {
-            weight: (format!("layers.{layer}.weight"), [outputs, inputs]),
-            bias: (format!("layers.{layer}.bias"), [outputs]),
-            head: (format!("heads.{layer}.weight"), [spec.classes, outputs]),
+        match self {
+            Self::Weight => (format!("layers.{layer}.weight"), vec![outputs, inputs]),
+            Self::Bias => (format!("layers.{layer}.bias"), vec![outputs]),
+            Self::Head => (format!("heads.{layer}.weight"), vec![spec.classes, outputs]),
         }
     }
 }
@@ -45,19 +52,33 @@ impl Names {
 pub fn model_hash(tensors: &[Tensor]) -> blake3::Hash {
     let mut sorted: Vec<&Tensor> = tensors.iter().collect();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut hasher = blake3::Hasher::new();
-    let number = |n: usize| (n as u64).to_le_bytes();
-    hasher.update(&number(sorted.len()));
-    for tensor in sorted {
-        hasher.update(&number(tensor.name.len())).update(tensor.name.as_bytes());
-        hasher.update(&number(tensor.shape.len()));
-        for extent in &tensor.shape {
-            hasher.update(&number(*extent));
-        }
-        let bytes: Vec<u8> = tensor.data.iter().flat_map(|x| x.to_le_bytes()).collect();
-        hasher.update(&number(bytes.len())).update(&bytes);
-    }
+    let mut hasher = begin(sorted.len());
+    sorted.into_iter().for_each(|tensor| add(&mut hasher, tensor));
     hasher.finalize()
+}
+
+/// The hash of so many tensors, before the first of them.
+fn begin(count: usize) -> blake3::Hasher {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&number(count));
+    hasher
+}
+
+fn add(hasher: &mut blake3::Hasher, tensor: &Tensor) {
+    hasher.update(&number(tensor.name.len())).update(tensor.name.as_bytes());
+    hasher.update(&number(tensor.shape.len()));
+    for extent in &tensor.shape {
+        hasher.update(&number(*extent));
+    }
+    hasher.update(&number(size_of::<f32>() * tensor.data.len()));
+    for values in tensor.data.chunks(BLOCK) {
+        let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        hasher.update(&bytes);
+    }
+}
+
+fn number(n: usize) -> [u8; 8] {
+    (n as u64).to_le_bytes()
 }
 
 impl Network {
@@ -66,26 +87,46 @@ impl Network {
     /// number of shards, so that one product with the whole layer's outputs gives the mean.
     #[must_use]
     pub fn tensors(&self) -> Vec<Tensor> {
-        let (spec, mut tensors) = (self.spec(), Vec::with_capacity(3 * self.spec().depth()));
-        for (layer, rows) in self.rows().chunks(spec.shards).enumerate() {
-            let Names { weight, bias, head } = Names::new(spec, layer);
-            let mut push = |name: String, shape: &[usize], data: Vec<f32>| {
-                tensors.push(Tensor { name, shape: shape.to_vec(), data });
-            };
-            let data = rows
-                .iter()
-                .flat_map(|row| row.weights.value.t().iter().copied().collect::<Vec<_>>());
-            push(weight.0, &weight.1, data.collect());
-            let data = rows.iter().flat_map(|row| row.bias.value.iter().copied());
-            push(bias.0, &bias.1, data.collect());
-            let shards = spec.shards as f32;
-            let of_class = |class| {
-                let units = move |row: &RowState| row.head.value.column(class).to_vec();
-                rows.iter().flat_map(units).map(move |x| x / shards)
-            };
-            push(head.0, &head.1, (0..spec.classes).flat_map(of_class).collect());
+        let layers = 0..self.spec().depth();
+        layers.flat_map(|layer| Kind::ALL.map(|kind| self.tensor(layer, kind))).collect()
+    }
+
+    /// The hash of the model, which is [`model_hash`] of its tensors. They are made one at a time:
+    /// all of them take as much memory as the network.
+    #[must_use]
+    pub fn model_hash(&self) -> blake3::Hash {
+        let layers = 0..self.spec().depth();
+        let mut order: Vec<(String, usize, Kind)> = layers
+            .flat_map(|layer| Kind::ALL.map(|kind| (kind.of(self.spec(), layer).0, layer, kind)))
+            .collect();
+        order.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut hasher = begin(order.len());
+        for (_, layer, kind) in order {
+            add(&mut hasher, &self.tensor(layer, kind));
         }
-        tensors
+        hasher.finalize()
+    }
+
+    fn tensor(&self, layer: usize, kind: Kind) -> Tensor {
+        let spec = self.spec();
+        let rows = &self.rows()[layer * spec.shards..][..spec.shards];
+        let (name, shape) = kind.of(spec, layer);
+        let mut data = Vec::with_capacity(shape.iter().product());
+        match kind {
+            Kind::Weight => {
+                rows.iter().for_each(|row| data.extend(row.weights.value.t().iter()));
+            }
+            Kind::Bias => rows.iter().for_each(|row| data.extend(row.bias.value.iter())),
+            Kind::Head => {
+                let shards = spec.shards as f32;
+                let of_class = |class| {
+                    let units = move |row: &RowState| row.head.value.column(class).to_vec();
+                    rows.iter().flat_map(units).map(move |x| x / shards)
+                };
+                data.extend((0..spec.classes).flat_map(of_class));
+            }
+        }
+        Tensor { name, shape, data }
     }
 
     /// A network that classifies as the model says. What training left behind starts anew.
@@ -96,17 +137,17 @@ impl Network {
         spec.check()?;
         let mut rows = Vec::with_capacity(spec.rows().len());
         for layer in 0..spec.depth() {
-            let Names { weight, bias, head } = Names::new(&spec, layer);
-            let weight = find(tensors, &weight.0, &weight.1)?;
-            let bias = find(tensors, &bias.0, &bias.1)?;
-            let head = find(tensors, &head.0, &head.1)?;
+            let [weight, bias, head] = Kind::ALL.map(|kind| {
+                let (name, shape) = kind.of(&spec, layer);
+                find(tensors, &name, &shape)
+            });
+            let (weight, bias, head) = (weight?, bias?, head?);
             let inputs = spec.input_width(Row { layer, shard: 0 });
             let outputs = spec.layers[layer + 1];
             for shard in 0..spec.shards {
                 let width = spec.width(Row { layer, shard });
                 let unit = |k: usize| shard * width + k;
                 rows.push(RowState::new(
-                    &spec,
                     Array2::from_shape_fn((inputs, width), |(i, k)| weight[unit(k) * inputs + i]),
                     Array2::from_shape_fn((1, width), |(_, k)| bias[unit(k)]),
                     Array2::from_shape_fn((width, spec.classes), |(k, class)| {

@@ -92,36 +92,30 @@ fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
     bytes.chunks_exact(4).map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]]))
 }
 
-/// A matrix of values that all pass a test; row-major.
-fn matrix(
-    rows: usize,
-    values: Vec<f32>,
-    good: impl Fn(f32) -> bool,
-    error: WireError,
-) -> Result<Array2<f32>, WireError> {
-    if !values.iter().all(|&x| good(x)) {
-        return Err(error);
-    }
-    let columns = values.len() / rows.max(1);
-    Array2::from_shape_vec((rows, columns), values).map_err(|_| error)
-}
-
 /// Whether a number can be a state.
 fn is_state(x: f32) -> bool {
     x.is_finite() && x >= 0.0
 }
 
-/// The states of so many rows and columns, from as many scales and then their numbers.
-fn from_levels(
-    levels: Levels,
-    (rows, width): (usize, usize),
+/// Reads a row's states into its part of each row of the layer's.
+fn read_states<'a>(
+    wire: Wire,
+    width: usize,
     bytes: &[u8],
-) -> Result<Array2<f32>, WireError> {
-    let (scales, bytes) = bytes.split_at(4 * rows);
-    let mut states = Array2::zeros((rows, width));
-    let values = flat_mut(&mut states).chunks_exact_mut(width);
+    rows: impl ExactSizeIterator<Item = &'a mut [f32]>,
+) -> Result<(), WireError> {
+    let Some(levels) = Levels::of(wire) else {
+        for (row, bytes) in rows.zip(bytes.chunks_exact(4 * width)) {
+            row.iter_mut().zip(floats(bytes)).for_each(|(to, from)| *to = from);
+            if !row.iter().all(|&x| is_state(x)) {
+                return Err(WireError::State);
+            }
+        }
+        return Ok(());
+    };
+    let (scales, bytes) = bytes.split_at(4 * rows.len());
     let bytes = bytes.chunks_exact(levels.bytes(width));
-    for ((row, bytes), scale) in values.zip(bytes).zip(floats(scales)) {
+    for ((row, bytes), scale) in rows.zip(bytes).zip(floats(scales)) {
         // Then every value of the row can be a state.
         if !is_state(levels.top() * scale) {
             return Err(WireError::State);
@@ -131,7 +125,7 @@ fn from_levels(
         }
         levels.read(row, bytes, scale);
     }
-    Ok(states)
+    Ok(())
 }
 
 /// What a row handed on, from the bytes that another peer sent. The spec has to be one that passes
@@ -140,27 +134,67 @@ fn from_levels(
 /// # Errors
 /// If the length is not exactly that of a mini-batch of the row, or a number is not finite.
 pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<Activations, WireError> {
-    let expected = encoded_len(spec, row);
-    if bytes.len() != expected {
-        return Err(WireError::Length { expected, found: bytes.len() });
-    }
+    decode_all(&[bytes], spec, row, None)
+}
+
+/// What the rows of a layer handed on, as one: [`decode`] of each, and [`concat`] of these, in one
+/// pass over memory. `row` is any of the layer; `old` is where the result can lie if it has the
+/// shape.
+///
+/// # Errors
+/// As [`decode`].
+///
+/// # Panics
+/// If there is no shard.
+///
+/// [`concat`]: super::concat
+pub fn decode_all(
+    shards: &[impl AsRef<[u8]>],
+    spec: &NetworkSpec,
+    row: Row,
+    old: Option<Activations>,
+) -> Result<Activations, WireError> {
     let (rows, logits) = counts(spec, row);
-    let (states, logits) = bytes.split_at(expected - 4 * logits);
-    let logits = floats(logits).collect();
-    let logits = matrix(spec.batch_size, logits, f32::is_finite, WireError::Logit)?;
-    let states = match Levels::of(spec.wire) {
-        None => matrix(rows, floats(states).collect(), is_state, WireError::State)?,
-        Some(levels) => from_levels(levels, (rows, spec.width(row)), states)?,
+    let (width, expected) = (spec.width(row), encoded_len(spec, row));
+    let found = shards.iter().map(|shard| shard.as_ref().len());
+    if let Some(found) = found.into_iter().find(|&found| found != expected) {
+        return Err(WireError::Length { expected, found });
+    }
+    let all = shards.len() * width;
+    let mut states = match old {
+        Some(old) if old.states.dim() == (rows, all) => old.states,
+        _ => Array2::zeros((rows, all)),
     };
+    let mut sums = vec![0.0; logits];
+    for (number, shard) in shards.iter().enumerate() {
+        let (states_bytes, logits_bytes) = shard.as_ref().split_at(expected - 4 * logits);
+        let rows = flat_mut(&mut states).chunks_exact_mut(all);
+        let part = number * width..(number + 1) * width;
+        read_states(spec.wire, width, states_bytes, rows.map(|row| &mut row[part.clone()]))?;
+        let read: Vec<f32> = floats(logits_bytes).collect();
+        if !read.iter().all(|x| x.is_finite()) {
+            return Err(WireError::Logit);
+        }
+        if shards.len() == 1 {
+            sums = read;
+        } else {
+            sums.iter_mut().zip(read).for_each(|(sum, x)| *sum += x);
+        }
+    }
+    let shape = (spec.batch_size, spec.logits_handed_on());
+    let mut logits = Array2::from_shape_vec(shape, sums).map_err(|_| WireError::Logit)?;
+    if shards.len() > 1 {
+        logits *= 1.0 / shards.len() as f32;
+    }
     Ok(Activations { states, logits })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ff::lanes;
     use crate::ff::rng::{Key, Purpose};
     use crate::ff::{Inline, Negatives, Objective, Optimizer};
+    use crate::ff::{concat, lanes};
 
     const ROW: Row = Row { layer: 0, shard: 0 };
 
@@ -208,6 +242,32 @@ mod tests {
                 assert!(exact.iter().zip(rounded).all(|(a, b)| (a - b).abs() <= most));
             }
             assert_eq!(exact.logits, rounded.logits);
+        }
+    }
+
+    #[test]
+    fn shards_are_read_as_one() {
+        for spec in specs() {
+            let part = |seed: f32| {
+                let mut part = some(&spec);
+                part.states *= seed;
+                part.logits *= -seed;
+                part.logits.iter_mut().take(3).for_each(|x| *x = -0.0);
+                encode(&part, &spec, ROW)
+            };
+            let shards = [part(0.5), part(0.25), part(0.125)];
+            let one = |bytes: &Vec<u8>| decode(bytes, &spec, ROW).unwrap();
+            let apart: Vec<Activations> = shards.iter().map(one).collect();
+            let together = concat(&apart);
+            let mut stale = together.clone();
+            stale.states.fill(7.0);
+            for old in [None, Some(apart[0].clone()), Some(stale)] {
+                let read = decode_all(&shards, &spec, ROW, old).unwrap();
+                assert_eq!(bits(&read), bits(&together));
+                assert_eq!(read.states.dim(), together.states.dim());
+            }
+            let bad = [part(0.5), vec![0; 3]];
+            assert!(matches!(decode_all(&bad, &spec, ROW, None), Err(WireError::Length { .. })));
         }
     }
 

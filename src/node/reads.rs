@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::{
     checkpoint::{self, CheckpointError},
     course::Course,
-    ff::{Activations, FeedbackTable, FirstInput, NetworkSpec, Row, WireError, concat, decode},
+    ff::{Activations, FeedbackTable, FirstInput, NetworkSpec, Row, WireError, decode_all},
 };
 
 /// The bytes that a step reads.
@@ -86,15 +86,12 @@ impl Reader {
         let is_kept = |(bytes, _): &(Vec<Bytes>, Activations)| {
             bytes.iter().map(place).eq(reads.inputs.iter().map(place))
         };
-        let kept = self.batch.take().filter(is_kept);
-        let batch = match kept {
-            Some(kept) => kept,
-            None => {
+        let batch = match self.batch.take() {
+            Some(kept) if is_kept(&kept) => kept,
+            old => {
                 let below = Row { layer: row.layer - 1, shard: 0 };
-                let read = |bytes: &Bytes| decode(bytes, spec, below);
-                let mut shards = reads.inputs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-                let all = if shards.len() == 1 { shards.swap_remove(0) } else { concat(&shards) };
-                (reads.inputs.to_vec(), all)
+                let old = old.map(|(_, activations)| activations);
+                (reads.inputs.to_vec(), decode_all(reads.inputs, spec, below, old)?)
             }
         };
         Ok(&self.batch.insert(batch).1)

@@ -169,6 +169,7 @@ fn a_model_goes_through_its_tensors() {
         assert_eq!(shapes[4], ("layers.1.bias", vec![32]));
         assert_eq!(shapes[5], ("heads.1.weight", vec![4, 32]));
         let hash = model_hash(&tensors);
+        assert_eq!(network.model_hash(), hash);
         tensors.reverse();
         assert_eq!(model_hash(&tensors), hash);
         let copy = Network::from_tensors(spec.clone(), &tensors).unwrap();
