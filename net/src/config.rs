@@ -57,9 +57,21 @@ pub struct RunInfo {
 
 /// Where the blobs come from that peers ask for.
 ///
-/// `get` is called on a thread that may block, once for each MiB of the blob: a source that reads
-/// from disk should keep what it read for a moment. What it returns is sliced, not copied.
+/// Both are called on a thread that may block.
 pub trait BlobSource: Send + Sync + 'static {
     /// The bytes named by `hash`, when they are here.
     fn get(&self, hash: &Hash) -> Option<Bytes>;
+
+    /// `len` of these bytes from `offset` on, a MiB at most; none when there are not so many. A
+    /// source that reads from disk should not read all of them for that.
+    fn part(&self, hash: &Hash, offset: u64, len: u32) -> Option<Bytes> {
+        cut(&self.get(hash)?, offset, len)
+    }
+}
+
+/// `len` bytes of a blob from `offset` on, not copied; none when it is shorter.
+pub fn cut(blob: &Bytes, offset: u64, len: u32) -> Option<Bytes> {
+    let start = usize::try_from(offset).ok()?;
+    let end = start.checked_add(len as usize).filter(|end| *end <= blob.len())?;
+    Some(blob.slice(start..end))
 }

@@ -53,9 +53,10 @@ struct Fetch {
     again: Vec<u64>,
     retried: bool,
     in_flight: usize,
-    got: Vec<u8>,
-    /// Pieces that overtook an earlier one; at most a window of them.
-    early: BTreeMap<u64, Bytes>,
+    /// Pieces that came, by where they begin.
+    got: BTreeMap<u64, Bytes>,
+    /// Bytes of them.
+    size: u64,
 }
 
 /// All blobs on their way.
@@ -80,8 +81,9 @@ impl Fetches {
             return fail(FetchError::Busy);
         }
         self.last += 1;
-        let (next, again, got, early) = (0, Vec::new(), Vec::new(), BTreeMap::new());
-        let fetch = Fetch { blob, from, next, again, retried: false, in_flight: 0, got, early };
+        let (again, got) = (Vec::new(), BTreeMap::new());
+        let fetch =
+            Fetch { blob, from, next: 0, again, retried: false, in_flight: 0, got, size: 0 };
         self.running.insert(self.last, fetch);
         None
     }
@@ -182,7 +184,7 @@ impl Fetch {
 
     /// Offset and length of a piece that may be asked for now; it counts as asked.
     fn next_piece(&mut self) -> Option<(u64, u32)> {
-        if self.in_flight + self.early.len() >= PIECES_PER_FETCH {
+        if self.in_flight >= PIECES_PER_FETCH {
             return None;
         }
         let offset = match self.again.pop() {
@@ -203,11 +205,17 @@ impl Fetch {
         if bytes.len() as u64 == self.blob.size {
             return Some(bytes);
         }
-        self.early.insert(offset, bytes);
-        while let Some(bytes) = self.early.remove(&(self.got.len() as u64)) {
-            self.got.extend_from_slice(&bytes);
+        self.size += bytes.len() as u64;
+        self.got.insert(offset, bytes);
+        if self.size != self.blob.size {
+            return None;
         }
-        (self.got.len() as u64 == self.blob.size).then(|| std::mem::take(&mut self.got).into())
+        // All of it at once: memory that grew would be copied, and left behind, several times.
+        let mut whole = Vec::with_capacity(usize::try_from(self.size).unwrap_or(0));
+        while let Some((_, piece)) = self.got.pop_first() {
+            whole.extend_from_slice(&piece);
+        }
+        Some(whole.into())
     }
 }
 

@@ -40,7 +40,7 @@ fn pieces_in_reverse_order_make_the_blob() {
 }
 
 #[test]
-fn early_pieces_close_the_window_and_a_gap_is_refilled() {
+fn a_gap_is_refilled_first() {
     let bytes = content(9 * MAX_CHUNK);
     let mut fetches = Fetches::default();
     fetches.start(blob(&bytes), PEER);
@@ -48,10 +48,11 @@ fn early_pieces_close_the_window_and_a_gap_is_refilled() {
     for piece in &pieces[1..] {
         assert_eq!(fetches.arrived(piece, cut(&bytes, piece)), None);
     }
-    assert!(ask(&mut fetches, PEER).is_empty());
+    // One is still on its way.
+    assert_eq!(ask(&mut fetches, PEER).len(), PIECES_PER_FETCH - 1);
     assert_eq!(fetches.failed(&pieces[0], FetchError::Busy), None);
     let again = ask(&mut fetches, PEER);
-    assert_eq!(again.first().map(|piece| piece.offset), Some(0));
+    assert_eq!(again.iter().map(|piece| piece.offset).collect::<Vec<_>>(), [0]);
 }
 
 #[test]

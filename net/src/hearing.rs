@@ -103,7 +103,7 @@ impl EventLoop {
         }
         let blobs = Arc::clone(&self.blobs);
         self.work.spawn_blocking(move || {
-            let give = |part: &Part| blobs.get(&part.hash).and_then(|blob| cut(&blob, part));
+            let give = |it: &Part| blobs.part(&it.hash, it.offset, it.len);
             Done::Answer(channel, Answer::Parts(parts.iter().map(give).collect()))
         });
     }
@@ -130,12 +130,4 @@ impl EventLoop {
             self.shared.count_out(len);
         }
     }
-}
-
-/// A piece of a blob; none when it is shorter.
-fn cut(blob: &Bytes, part: &Part) -> Option<Bytes> {
-    let start = usize::try_from(part.offset).ok()?;
-    let len = usize::try_from(part.len).ok()?;
-    let end = start.checked_add(len).filter(|end| *end <= blob.len())?;
-    Some(blob.slice(start..end))
 }

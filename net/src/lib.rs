@@ -41,7 +41,7 @@ mod survey;
 mod wire;
 
 pub use codec::{MAX_CHUNK, MAX_SPEC};
-pub use config::{BlobSource, Config, RunInfo};
+pub use config::{BlobSource, Config, RunInfo, cut};
 pub use error::{FetchError, StartError, SurveyError};
 pub use event::{Event, Refusal};
 pub use fetch::MAX_BLOB;

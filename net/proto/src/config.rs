@@ -9,6 +9,10 @@ pub const MAX_BATCHES_PER_HAVE: usize = 64;
 /// Fetches in flight at once, over all peers.
 pub const MAX_FETCHES: usize = 16;
 
+/// Bytes in flight beyond which no further checkpoint is fetched: both ends have what is on its way
+/// in memory.
+pub const MAX_FETCH_BYTES: u64 = 16 << 20;
+
 /// Training steps handed to the trainer and not yet answered.
 pub const MAX_TRAIN_IN_FLIGHT: usize = 2;
 

@@ -2,20 +2,21 @@
 //!
 //! Rule: a checkpoint is forgotten only when no row above could need it, an activation batch only
 //! when a checkpoint of every reader beyond it is held by enough peers. At most
-//! [`MAX_FETCHES`] blobs are on their way at once, batches before checkpoints.
+//! [`MAX_FETCHES`] blobs are on their way at once, batches before checkpoints, and of these no more
+//! than [`MAX_FETCH_BYTES`] and one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    BlobRef, Checkpoint, Hash, MAX_CHECKPOINTS_PER_ROW, MAX_FETCHES, MAX_ROWS, NodeId, Output,
-    Role, RowId,
+    BlobRef, Checkpoint, Hash, MAX_CHECKPOINTS_PER_ROW, MAX_FETCH_BYTES, MAX_FETCHES, MAX_ROWS,
+    NodeId, Output, Role, RowId,
     archive::Fact,
     state::State,
     work::{Phase, Slot},
 };
 
-/// Blobs asked for and not answered, with the peer that was asked.
-pub(crate) type InFlight = BTreeMap<Hash, NodeId>;
+/// Blobs asked for and not answered, with the peer that was asked and their bytes.
+pub(crate) type InFlight = BTreeMap<Hash, (NodeId, u64)>;
 
 /// Epochs without a score whose checkpoints are kept for scoring: short epochs are several
 /// between the lowest row and the highest.
@@ -104,10 +105,11 @@ impl State {
         if self.in_flight.len() >= MAX_FETCHES {
             return;
         }
-        let mut wanted = self.wanted_batches();
-        wanted.extend(self.wanted_checkpoints());
-        for (blob, from) in wanted {
-            if self.in_flight.len() >= MAX_FETCHES {
+        let batches = self.wanted_batches().into_iter().map(|it| (it, u64::MAX));
+        let checkpoints = self.wanted_checkpoints().into_iter().map(|it| (it, MAX_FETCH_BYTES));
+        for ((blob, from), room) in batches.chain(checkpoints).collect::<Vec<_>>() {
+            let bytes: u64 = self.in_flight.values().map(|(_, size)| size).sum();
+            if self.in_flight.len() >= MAX_FETCHES || bytes >= room {
                 return;
             }
             if self.in_flight.contains_key(&blob.hash) {
@@ -117,7 +119,7 @@ impl State {
                 self.on_fetched(blob.hash);
                 continue;
             }
-            self.in_flight.insert(blob.hash, from);
+            self.in_flight.insert(blob.hash, (from, blob.size));
             self.push(Output::Fetch { blob, from });
         }
     }
@@ -242,7 +244,7 @@ impl State {
     }
 
     pub(crate) fn on_fetch_failed(&mut self, hash: Hash, from: NodeId) {
-        if self.in_flight.get(&hash) == Some(&from) {
+        if self.in_flight.get(&hash).is_some_and(|(asked, _)| *asked == from) {
             self.in_flight.remove(&hash);
         }
         for slots in self.owned.values_mut().flat_map(|owned| owned.inputs.values_mut()) {
@@ -270,7 +272,7 @@ impl State {
     /// `peer` cannot deliver any more.
     pub(crate) fn abandon_fetches(&mut self, peer: NodeId) {
         let lost: Vec<Hash> =
-            self.in_flight.iter().filter(|(_, from)| **from == peer).map(|(h, _)| *h).collect();
+            self.in_flight.iter().filter(|(_, (from, _))| *from == peer).map(|(h, _)| *h).collect();
         for hash in lost {
             self.on_fetch_failed(hash, peer);
         }

@@ -41,8 +41,8 @@ mod turns;
 mod work;
 
 pub use config::{
-    Config, MAX_BATCHES_PER_HAVE, MAX_CHECKPOINTS_PER_ROW, MAX_FETCHES, MAX_MEMBERS,
-    MAX_TRAIN_IN_FLIGHT,
+    Config, MAX_BATCHES_PER_HAVE, MAX_CHECKPOINTS_PER_ROW, MAX_FETCH_BYTES, MAX_FETCHES,
+    MAX_MEMBERS, MAX_TRAIN_IN_FLIGHT,
 };
 pub use event::{Input, Notice, Output};
 pub use id::{BlobRef, Hash, NodeId, RowId, Term, Time};
