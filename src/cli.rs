@@ -83,8 +83,8 @@ pub struct KeepArgs {
     pub silence: f64,
     /// Activation batches kept for whoever takes over, at most
     #[arg(long, value_name = "MIB", default_value_t = 512)]
-    pub batch_memory: u64,
-    /// Checkpoints held, in memory and in the store, beyond which no copies are taken
+    pub batch_space: u64,
+    /// Checkpoints held beyond which no copies are taken
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
     pub copy_space: u64,
 }
@@ -92,11 +92,11 @@ pub struct KeepArgs {
 impl KeepArgs {
     /// The same as flags for another process.
     pub fn to_flags(&self) -> Vec<String> {
-        let Self { replicas, silence, batch_memory, copy_space } = self;
+        let Self { replicas, silence, batch_space, copy_space } = self;
         let flags = [
             format!("--replicas={replicas}"),
             format!("--silence={silence}"),
-            format!("--batch-memory={batch_memory}"),
+            format!("--batch-space={batch_space}"),
             format!("--copy-space={copy_space}"),
         ];
         flags.into()

@@ -5,6 +5,10 @@ use std::{io::IsTerminal, process::ExitCode};
 use clap::Parser;
 use ffp2p::{cli::Cli, commands};
 
+/// Gives memory back that large buffers of different threads leave behind.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Our own warnings. Gossipsub logs as errors what its caller is told anyway: that a peer has just
 /// gone.
 const USUAL_LOG: &str = "warn,libp2p_gossipsub=off";

@@ -127,7 +127,7 @@ fn an_unfinished_run_is_not_exported() {
     let network = ["--no-mdns", "--rendezvous", &meet];
     let long = ["--data=digits:2000+50", "--layers=784,256,256", "--epochs=1000"];
     let store = format!("--store={}", folder.path().join("store").display());
-    let keep = [&store[..], "--replicas=1", "--batch-memory=1", "--copy-space=0"];
+    let keep = [&store[..], "--replicas=1", "--batch-space=1", "--copy-space=0"];
     let mut node = Node::join(&[&network[..], &long, &keep].concat());
     // Somebody who looks later knows of the checkpoints then.
     node.wait("chapter");

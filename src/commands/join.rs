@@ -98,7 +98,7 @@ pub(super) fn decisions(args: &KeepArgs) -> Result<ffp2p_proto::Config, CommandE
         silent_ms,
         disconnected_ms: usual.disconnected_ms.min(silent_ms),
         replicas: args.replicas,
-        batch_bytes: args.batch_memory.saturating_mul(MIB),
+        batch_bytes: args.batch_space.saturating_mul(MIB),
         copy_bytes: args.copy_space.saturating_mul(MIB),
         ..usual
     })

@@ -82,11 +82,9 @@ fn as_json(spec: &Spec, snapshot: &Snapshot) -> String {
 fn keeps(kept: &Kept) -> String {
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     let (batches, checkpoints) = (megabytes(kept.batches), megabytes(kept.checkpoints));
-    let place = if kept.on_disk { "memory and disk" } else { "memory" };
+    let place = if kept.on_disk { ", also in its store" } else { "" };
     let full = if kept.full { ", no room for more" } else { "" };
-    format!(
-        "  keeps {batches:.1} MB of batches, {checkpoints:.1} MB of checkpoints in {place}{full}"
-    )
+    format!("  keeps {batches:.1} MB of batches, {checkpoints:.1} MB of checkpoints{place}{full}")
 }
 
 fn as_table(spec: &Spec, snapshot: &Snapshot) -> String {

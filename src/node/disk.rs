@@ -139,6 +139,11 @@ impl Disk {
         failed(&self.path, error)
     }
 
+    /// Where its blobs lie.
+    pub(super) fn folder(&self) -> &Path {
+        &self.blobs
+    }
+
     fn blob(&self, hash: Hash) -> PathBuf {
         self.blobs.join(hash.to_string())
     }

@@ -9,6 +9,7 @@ mod disk_tests;
 mod driver;
 mod reads;
 mod speed;
+mod spill;
 mod store;
 mod telling;
 mod terms;

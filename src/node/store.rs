@@ -1,82 +1,211 @@
 //! Blobs by hash.
 //!
 //! Rule: what is in the store has the hash it is named by. What is to stay here cannot be had by
-//! the network, whoever asks for it by whatever hash. Memory holds what the decisions hold;
-//! checkpoints worth keeping also go to disk, on a thread of their own, so that a slow disk never
-//! delays a heartbeat.
+//! the network, whoever asks for it by whatever hash. The store holds what the decisions hold; the
+//! oldest of it lies in a file when memory has no room for all. Checkpoints worth keeping also go to
+//! disk. Writing is done on threads of its own, so that a slow disk never delays a heartbeat.
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
-use ffp2p_net::BlobSource;
+use ffp2p_net::{BlobSource, cut};
 use ffp2p_proto::{Checkpoint, Hash};
 
 use super::{
     disk::{Disk, StoreError},
+    spill::{Place, Places, Spill},
     writer::Writer,
 };
 
-/// The blobs in memory.
+/// Blobs in memory, in bytes, beyond which the oldest go to the file: enough for what is made and
+/// read within seconds.
+const IN_MEMORY: u64 = 24 << 20;
+
+/// Where a blob is.
+#[derive(Debug)]
+enum Kept {
+    /// In memory, and how many were put there before it.
+    Memory(u64, Bytes),
+    File(Place),
+}
+
+#[derive(Debug)]
+struct Blob {
+    kept: Kept,
+    /// Whether any peer may have it; others stay here.
+    is_open: bool,
+}
+
+/// The blobs of a store.
 #[derive(Debug, Default)]
 struct Blobs {
-    /// Those that any peer may have.
-    open: BTreeMap<Hash, Bytes>,
-    /// Those that stay here.
-    own: BTreeMap<Hash, Bytes>,
+    all: BTreeMap<Hash, Blob>,
+    /// Those in memory, the oldest first.
+    order: BTreeMap<u64, Hash>,
+    /// Blobs put in memory so far.
+    count: u64,
+    /// Bytes in memory.
+    bytes: u64,
+    places: Places,
+    /// Nobody uses the store any more.
+    closed: bool,
 }
 
-/// A node's blobs.
-#[derive(Debug, Default)]
-pub struct Store {
-    blobs: Mutex<Blobs>,
-    disk: Option<Writer>,
-}
-
-impl Store {
-    /// A store in memory and on `disk`, with what is on it already. `failed` is called at most
-    /// once, when the disk takes no more.
-    pub(super) fn with_disk(
-        disk: Disk,
-        restored: &[(Checkpoint, Bytes)],
-        failed: impl FnOnce(StoreError) + Send + 'static,
-    ) -> Self {
-        let restored = restored.iter().map(|(it, bytes)| (it.blob.hash, bytes.clone()));
-        let open: BTreeMap<Hash, Bytes> = restored.collect();
-        let writer = Writer::start(disk, open.keys().copied().collect(), failed);
-        let blobs = Mutex::new(Blobs { open, own: BTreeMap::new() });
-        Self { blobs, disk: Some(writer) }
+impl Blobs {
+    fn insert(&mut self, hash: Hash, bytes: Bytes, is_open: bool) {
+        if let Some(blob) = self.all.get_mut(&hash) {
+            blob.is_open |= is_open;
+            return;
+        }
+        self.count += 1;
+        self.bytes += bytes.len() as u64;
+        self.order.insert(self.count, hash);
+        self.all.insert(hash, Blob { kept: Kept::Memory(self.count, bytes), is_open });
     }
 
+    fn remove(&mut self, hash: &Hash) {
+        match self.all.remove(hash).map(|blob| blob.kept) {
+            Some(Kept::Memory(number, bytes)) => {
+                self.order.remove(&number);
+                self.bytes -= bytes.len() as u64;
+            }
+            Some(Kept::File(place)) => self.places.give_back(place),
+            None => {}
+        }
+    }
+
+    /// The oldest blob in memory, if there are too many bytes, and where it shall go.
+    fn next_out(&mut self) -> Option<(u64, Hash, Bytes, Place)> {
+        if self.bytes <= IN_MEMORY {
+            return None;
+        }
+        let (&number, &hash) = self.order.first_key_value()?;
+        let Kept::Memory(_, bytes) = &self.all.get(&hash)?.kept else { return None };
+        let bytes = bytes.clone();
+        let place = self.places.take(bytes.len() as u64);
+        Some((number, hash, bytes, place))
+    }
+
+    /// A blob lies in the file now, unless it was forgotten meanwhile.
+    fn is_out(&mut self, number: u64, hash: &Hash, place: Place) {
+        match self.all.get_mut(hash).map(|blob| &mut blob.kept) {
+            Some(kept @ Kept::Memory(..)) if self.order.remove(&number).is_some() => {
+                *kept = Kept::File(place);
+                self.bytes -= place.size();
+            }
+            _ => self.places.give_back(place),
+        }
+    }
+}
+
+/// What the store shares with the thread that writes to the file.
+#[derive(Debug, Default)]
+struct Shared {
+    blobs: Mutex<Blobs>,
+    /// Memory has too much, or nobody uses the store any more.
+    more: Condvar,
+}
+
+impl Shared {
     fn blobs(&self) -> MutexGuard<'_, Blobs> {
         // The maps are never left half-changed, so a poisoned lock still guards a good one.
         self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Brings what memory has no room for to the file, as long as somebody uses the store.
+    fn spill(&self, spill: &Spill) {
+        let mut blobs = self.blobs();
+        loop {
+            let rests = |blobs: &mut Blobs| blobs.bytes <= IN_MEMORY && !blobs.closed;
+            blobs = self.more.wait_while(blobs, rests).unwrap_or_else(PoisonError::into_inner);
+            if blobs.closed {
+                return;
+            }
+            let Some((number, hash, bytes, place)) = blobs.next_out() else { return };
+            drop(blobs);
+            let written = spill.write(place, &bytes);
+            blobs = self.blobs();
+            if let Err(error) = written {
+                tracing::warn!(%error, "the file for what memory has no room for takes no more");
+                blobs.places.give_back(place);
+                return;
+            }
+            blobs.is_out(number, &hash, place);
+        }
+    }
+}
+
+/// A node's blobs; by default all in memory.
+#[derive(Debug, Default)]
+pub struct Store {
+    shared: Arc<Shared>,
+    spill: Option<Arc<Spill>>,
+    disk: Option<Writer>,
+}
+
+impl Store {
+    /// A store whose oldest blobs go to `spill` when memory has no room for them.
+    pub(super) fn with_spill(spill: Spill) -> Self {
+        let (shared, spill) = (Arc::<Shared>::default(), Arc::new(spill));
+        let (own, file) = (Arc::clone(&shared), Arc::clone(&spill));
+        std::thread::spawn(move || own.spill(&file));
+        Self { shared, spill: Some(spill), disk: None }
+    }
+
+    /// The same, on `disk` too, with what is on it already. `failed` is called at most once, when
+    /// the disk takes no more.
+    pub(super) fn with_disk(
+        mut self,
+        disk: Disk,
+        restored: Vec<(Checkpoint, Bytes)>,
+        failed: impl FnOnce(StoreError) + Send + 'static,
+    ) -> Self {
+        let kept = restored.iter().map(|(it, _)| it.blob.hash).collect();
+        for (checkpoint, bytes) in restored {
+            self.insert(checkpoint.blob.hash, bytes);
+        }
+        self.disk = Some(Writer::start(disk, kept, failed));
+        self
+    }
+
     /// Puts bytes under the hash they have, for any peer that asks.
     pub fn insert(&self, hash: Hash, bytes: Bytes) {
-        self.blobs().open.insert(hash, bytes);
+        self.put(hash, bytes, true);
     }
 
     /// Puts bytes under the hash they have, for this node alone.
     pub fn insert_own(&self, hash: Hash, bytes: Bytes) {
-        self.blobs().own.insert(hash, bytes);
+        self.put(hash, bytes, false);
+    }
+
+    fn put(&self, hash: Hash, bytes: Bytes, is_open: bool) {
+        self.shared.blobs().insert(hash, bytes, is_open);
+        self.shared.more.notify_one();
     }
 
     /// Bytes for this node itself.
     pub fn read(&self, hash: &Hash) -> Option<Bytes> {
-        let blobs = self.blobs();
-        blobs.open.get(hash).or_else(|| blobs.own.get(hash)).cloned()
+        self.find(hash, false)
+    }
+
+    fn find(&self, hash: &Hash, is_open: bool) -> Option<Bytes> {
+        let blobs = self.shared.blobs();
+        let blob = blobs.all.get(hash).filter(|blob| blob.is_open || !is_open)?;
+        match &blob.kept {
+            Kept::Memory(_, bytes) => Some(bytes.clone()),
+            Kept::File(place) => {
+                // The lock is held meanwhile, so that nothing else comes to lie there.
+                told(hash, self.spill.as_ref()?.read(*place, hash))
+            }
+        }
     }
 
     /// Forgets a blob, on disk too.
     pub fn remove(&self, hash: Hash) {
-        let mut blobs = self.blobs();
-        blobs.open.remove(&hash);
-        blobs.own.remove(&hash);
-        drop(blobs);
+        self.shared.blobs().remove(&hash);
         if let Some(disk) = &self.disk {
             disk.forget(hash);
         }
@@ -104,10 +233,33 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.shared.blobs().closed = true;
+        self.shared.more.notify_one();
+    }
+}
+
 impl BlobSource for Store {
     fn get(&self, hash: &Hash) -> Option<Bytes> {
-        self.blobs().open.get(hash).cloned()
+        self.find(hash, true)
     }
+
+    fn part(&self, hash: &Hash, offset: u64, len: u32) -> Option<Bytes> {
+        let blobs = self.shared.blobs();
+        match &blobs.all.get(hash).filter(|blob| blob.is_open)?.kept {
+            Kept::Memory(_, bytes) => cut(bytes, offset, len),
+            Kept::File(place) => {
+                let part = place.part(offset, u64::from(len))?;
+                told(hash, self.spill.as_ref()?.read_part(part))
+            }
+        }
+    }
+}
+
+/// What was read back; that it could not be is told.
+fn told(hash: &Hash, read: std::io::Result<Bytes>) -> Option<Bytes> {
+    read.inspect_err(|error| tracing::warn!(%error, %hash, "a blob cannot be read back")).ok()
 }
 
 #[cfg(test)]
@@ -124,5 +276,34 @@ mod tests {
         assert_eq!(store.read(&hash), None);
         store.insert(hash, bytes.clone());
         assert_eq!(store.get(&hash), Some(bytes));
+    }
+
+    #[test]
+    fn what_memory_has_no_room_for_is_read_back() {
+        const SIZE: usize = (IN_MEMORY / 8) as usize;
+        let store = Store::with_spill(Spill::create(None).unwrap());
+        let blob = |number: u8| Bytes::from(vec![number; SIZE]);
+        let hashes: Vec<Hash> = (0..20).map(|number| Hash::of(&blob(number))).collect();
+        for (number, hash) in (0..).zip(&hashes) {
+            store.insert(*hash, blob(number));
+            if number == 10 {
+                store.remove(hashes[1]);
+            }
+        }
+        // The thread tells nobody when it is done: it is when memory has room again.
+        while store.shared.blobs().bytes > IN_MEMORY {
+            std::thread::yield_now();
+        }
+        let out = |blob: &Blob| matches!(blob.kept, Kept::File(_));
+        assert_eq!(store.shared.blobs().all.values().filter(|blob| out(blob)).count(), 11);
+        for (number, hash) in (0..).zip(&hashes).filter(|(number, _)| *number != 1) {
+            assert_eq!(store.get(hash), Some(blob(number)), "{number}");
+            assert_eq!(store.part(hash, 5, 9), Some(blob(number).slice(5..14)), "{number}");
+            assert_eq!(store.part(hash, SIZE as u64 - 8, 9), None, "{number}");
+        }
+        assert_eq!(store.get(&hashes[1]), None);
+        hashes.iter().for_each(|hash| store.remove(*hash));
+        let blobs = store.shared.blobs();
+        assert_eq!((blobs.bytes, blobs.all.len(), blobs.order.len()), (0, 0, 0));
     }
 }

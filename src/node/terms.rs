@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{
     disk::{Disk, StoreError},
+    spill::Spill,
     store::Store,
 };
 use crate::export::ModelError;
@@ -92,13 +93,21 @@ pub(super) fn open_store(
     disk: Option<Disk>,
     results: mpsc::Sender<Found>,
 ) -> Result<(Arc<Store>, Vec<Checkpoint>), StoreError> {
-    let Some(disk) = disk else { return Ok((Arc::default(), Vec::new())) };
+    let store = match Spill::create(disk.as_ref().map(Disk::folder)) {
+        Ok(spill) => Store::with_spill(spill),
+        Err(error) => {
+            tracing::warn!(%error, "no file for what memory has no room for: it all stays there");
+            Store::default()
+        }
+    };
+    let Some(disk) = disk else { return Ok((Arc::new(store), Vec::new())) };
     let restored = disk.checkpoints()?;
-    let store = Store::with_disk(disk, &restored, move |error| {
+    let checkpoints = restored.iter().map(|(checkpoint, _)| *checkpoint).collect();
+    let store = store.with_disk(disk, restored, move |error| {
         // The loop is gone when the node stops; then it has nothing left to keep.
         let _ = results.blocking_send(Found::Unkept(error));
     });
-    Ok((Arc::new(store), restored.into_iter().map(|(checkpoint, _)| checkpoint).collect()))
+    Ok((Arc::new(store), checkpoints))
 }
 
 /// What the decisions hear of the network; the other events come back. A blob that was fetched is

@@ -1,0 +1,146 @@
+//! The file for blobs that memory has no room for.
+//!
+//! Rule: it has no name, so it is gone with the process, however that ends. A place is used again as
+//! soon as it is free, so the file is never longer than what lay in it at one time, cut by sizes.
+//! A blob that is read back has the hash it was put under, or is not read at all; whoever reads a
+//! part has to look at the whole.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write},
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use ffp2p_proto::Hash;
+
+/// Where in the file a blob lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// From the file's beginning, in bytes.
+    at: u64,
+    /// In bytes.
+    size: u64,
+}
+
+/// Which places are free. Blobs of a run have few different sizes, so one of the same size is waited
+/// for and none is cut up.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    free: BTreeMap<u64, Vec<u64>>,
+    end: u64,
+}
+
+impl Place {
+    /// In bytes.
+    pub(super) fn size(self) -> u64 {
+        self.size
+    }
+
+    /// A part of it; none when it is shorter.
+    pub(super) fn part(self, offset: u64, size: u64) -> Option<Self> {
+        let fits = offset.checked_add(size).is_some_and(|end| end <= self.size);
+        fits.then(|| Self { at: self.at + offset, size })
+    }
+}
+
+impl Places {
+    /// A place for so many bytes.
+    pub(super) fn take(&mut self, size: u64) -> Place {
+        if let Some(at) = self.free.get_mut(&size).and_then(Vec::pop) {
+            return Place { at, size };
+        }
+        let at = self.end;
+        self.end += size;
+        Place { at, size }
+    }
+
+    /// Nothing lies there any more.
+    pub(super) fn give_back(&mut self, place: Place) {
+        self.free.entry(place.size).or_default().push(place.at);
+    }
+}
+
+/// The file.
+#[derive(Debug)]
+pub(super) struct Spill(Mutex<File>);
+
+impl Spill {
+    /// A file in `folder`, or where the system keeps what is temporary.
+    ///
+    /// # Errors
+    /// If there can be none.
+    pub(super) fn create(folder: Option<&Path>) -> Result<Self> {
+        let file = folder.map_or_else(tempfile::tempfile, tempfile::tempfile_in)?;
+        Ok(Self(Mutex::new(file)))
+    }
+
+    /// Writes a blob to a place of its size.
+    ///
+    /// # Errors
+    /// If the disk is full or broken.
+    pub(super) fn write(&self, place: Place, bytes: &[u8]) -> Result<()> {
+        // Every use begins with a seek, so a poisoned lock still guards a good file.
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(place.at))?;
+        file.write_all(bytes)
+    }
+
+    /// Reads a blob back.
+    ///
+    /// # Errors
+    /// If the disk is broken, or gives other bytes.
+    pub(super) fn read(&self, place: Place, hash: &Hash) -> Result<Bytes> {
+        let bytes = self.read_part(place)?;
+        if Hash::of(&bytes) == *hash {
+            Ok(bytes)
+        } else {
+            Err(Error::new(ErrorKind::InvalidData, "other bytes than were written"))
+        }
+    }
+
+    /// Reads what lies there, for somebody who looks whether it is right.
+    ///
+    /// # Errors
+    /// If the disk is broken.
+    pub(super) fn read_part(&self, place: Place) -> Result<Bytes> {
+        let mut bytes = vec![0; place.size as usize];
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(place.at))?;
+        file.read_exact(&mut bytes)?;
+        Ok(bytes.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_used_again_and_never_shared() {
+        let (mut places, spill) = (Places::default(), Spill::create(None).unwrap());
+        let blob = |number: u8| vec![number; if number.is_multiple_of(3) { 1_000 } else { 10 }];
+        let mut held: Vec<(Place, Hash)> = Vec::new();
+        for number in 0..200 {
+            let bytes = blob(number);
+            let place = places.take(bytes.len() as u64);
+            spill.write(place, &bytes).unwrap();
+            held.push((place, Hash::of(&bytes)));
+            if held.len() > 6 {
+                let (place, hash) = held.remove(usize::from(number) % 5);
+                assert_eq!(Hash::of(&spill.read(place, &hash).unwrap()), hash);
+                places.give_back(place);
+            }
+        }
+        for (place, hash) in held {
+            assert_eq!(Hash::of(&spill.read(place, &hash).unwrap()), hash);
+            assert!(spill.read(place, &Hash::of(b"another")).is_err());
+            let part = spill.read_part(place.part(2, 8).unwrap()).unwrap();
+            assert_eq!(part, spill.read(place, &hash).unwrap().slice(2..10));
+            assert_eq!(place.part(3, place.size - 2), None);
+        }
+        assert!(places.end < 10_000, "{places:?}");
+    }
+}
