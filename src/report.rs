@@ -93,6 +93,9 @@ pub enum Event {
         peers: usize,
         /// Steps of the slowest row per second.
         steps_per_second: f64,
+        /// Steps that this node did itself, per row; empty where no single node tells.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        own_steps: Vec<u64>,
     },
     /// The accuracy at the end of an epoch, on the test set.
     Eval {

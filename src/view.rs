@@ -94,7 +94,7 @@ impl Bars {
                 self.open(rows, *steps);
                 self.say(event);
             }
-            Event::Progress { rows, owners, peers, steps_per_second } => {
+            Event::Progress { rows, owners, peers, steps_per_second, .. } => {
                 for ((row, done), owner) in self.rows.iter_mut().zip(rows).zip(owners) {
                     row.bar.set_position(*done);
                     row.owner.clone_from(owner);

@@ -71,5 +71,6 @@ fn tell(view: &mut View, chapter: u64, done: u64, losses: &[f64], pace: f64) {
         owners: vec![String::new(); losses.len()],
         peers: 1,
         steps_per_second: pace,
+        own_steps: Vec::new(),
     });
 }

@@ -245,6 +245,7 @@ impl Merged {
             owners: owners.to_vec(),
             peers,
             steps_per_second: slowest.saturating_sub(before) as f64 / elapsed.as_secs_f64(),
+            own_steps: Vec::new(),
         });
     }
 

@@ -57,6 +57,8 @@ pub struct Node {
     taken: BTreeMap<RowId, u64>,
     /// Chapters trained here, per row.
     chapters: Vec<u64>,
+    /// Steps done here, per row.
+    pub(super) own_steps: Vec<u64>,
     pub(super) model: Option<Hash>,
     /// Whether the model is being put together.
     pub(super) assembling: bool,
@@ -108,6 +110,7 @@ impl Node {
             pace: (0, now),
             begun: false,
             taken: BTreeMap::new(),
+            own_steps: chapters.clone(),
             chapters,
             model: None,
             assembling: false,
@@ -293,6 +296,9 @@ impl Node {
 
     /// A step is done; the first one ever, and the first since a row was loaded, are told.
     fn tell_step(&mut self, row: RowId, load: u64, step: u64) {
+        if let Some(count) = self.own_steps.get_mut(usize::from(row.0)) {
+            *count += 1;
+        }
         if !std::mem::replace(&mut self.begun, true) {
             let seconds = self.started.elapsed().as_secs_f64();
             self.view.show(&Event::Training { row: row.0, step, seconds });

@@ -113,6 +113,7 @@ impl Node {
             owners: snapshot.rows.iter().map(|row| owner(row.owner)).collect(),
             peers: snapshot.peers.len(),
             steps_per_second: slowest.saturating_sub(before) as f64 / seconds,
+            own_steps: self.own_steps.clone(),
         });
     }
 
