@@ -1,9 +1,9 @@
 """How much faster several machines are than one: measured on one host that imitates them.
 
-Each case trains one spec twice: alone, by `ffp2p train` (as many copies at once as the case has machines,
-each under the first machine's quota, so that both share the host's caches alike; the middle one counts, for all
-cases that would do the same), and together, by `ffp2p join` on every machine. Both times run from the first
-step to the last. Prints a table and writes it as CSV and SVG.
+Each case trains one spec twice: alone, by `ffp2p train` on a machine of its own under the first machine's quota,
+and together, by `ffp2p join` on every machine. Both run at the same time, because a shared host is not as fast in
+one minute as in the next: while one trains alone, the others train together, again and again; the middle of those
+runs counts. Times run from the first step to the last. Prints a table and writes it as CSV and SVG.
 
     sudo python3 tests/lab/lab.py target/release/ffp2p --out docs/lab            # all cases
     sudo python3 tests/lab/lab.py target/release/ffp2p --only all-layers
@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from machines import LAN, WIFI, Link, Machines
@@ -48,7 +47,7 @@ class Case:
     trained: Spec
     shards: int
     link: Link = LAN
-    quota: float = 0.4
+    quota: float = 0.36
     wire: str = "u8"
 
     def spec(self):
@@ -101,20 +100,21 @@ CASES = [
 ]
 
 
-@cache
-def alone(spec, machines, quota, program):
-    """Seconds from the first step to the last of a machine that trains alone, and the model's hash."""
-    with Machines([quota] * machines, LAN) as them:
-        command = [program, "train", "--json", "--threads=1", *spec]
-        runs = [Process(them, number, command) for number in range(machines)]
-        times, model = [], None
-        for run in runs:
-            done, event = run.wait_for("done")
-            began, _ = run.first("ready")
-            times.append(done - began)
-            model = event["model"]
-            run.stop()
-    return statistics.median(times), model
+class Alone:
+    """A machine that trains alone, as long as it takes."""
+
+    def __init__(self, machines, number, program, spec):
+        self.run = Process(machines, number, [program, "train", "--json", "--threads=1", *spec])
+
+    def is_done(self):
+        return self.run.first("done") is not None
+
+    def wait(self):
+        """Seconds from the first step to the last, and the model's hash."""
+        done, event = self.run.wait_for("done")
+        began, _ = self.run.first("ready")
+        self.run.stop()
+        return done - began, event["model"]
 
 
 def join(case, program, folder):
@@ -123,18 +123,14 @@ def join(case, program, folder):
     return [program, "join", *flags, *case.spec()]
 
 
-def together(case, program):
-    """The same for all machines, and what the run cost each."""
-    shares = [case.quota * speed for speed in case.speeds]
-    with tempfile.TemporaryDirectory() as folder, Machines(shares, case.link) as machines:
-        nodes = []
-        for number in range(len(shares)):
-            nodes.append(Process(machines, number, join(case, program, f"{folder}/{number}")))
-        done = [node.wait_for("done") for node in nodes]
-        began = min(it[0] for it in (node.first("training") for node in nodes) if it)
-        used = [node.threads() for node in nodes]
-        for node in nodes:
-            node.stop()
+def together(case, program, machines, folder):
+    """All machines of a case train once: how long, which model, and what it cost each."""
+    nodes = [Process(machines, number, join(case, program, f"{folder}/{number}")) for number in range(len(case.speeds))]
+    done = [node.wait_for("done") for node in nodes]
+    began = min(it[0] for it in (node.first("training") for node in nodes) if it)
+    used = [node.threads() for node in nodes]
+    for node in nodes:
+        node.stop()
     events = [event for _, event in done]
     return {
         "seconds": min(at for at, _ in done) - began,
@@ -148,16 +144,25 @@ def together(case, program):
 
 def measure(case, program):
     """One line of the table."""
-    single, model = alone(case.spec(), len(case.speeds), case.quota, program)
-    found = together(case, program)
-    if found.pop("model") != model:
+    shares = [case.quota * speed for speed in (*case.speeds, 1)]
+    with tempfile.TemporaryDirectory() as folder, Machines(shares, case.link) as machines:
+        single, runs = Alone(machines, len(case.speeds), program, case.spec()), []
+        while not single.is_done():
+            runs.append(together(case, program, machines, f"{folder}/{len(runs)}"))
+        alone_s, model = single.wait()
+    # The last one had the host to itself for a while, once the machine alone was done.
+    runs = runs[:-1] or runs
+    if any(run["model"] != model for run in runs):
         raise RuntimeError(f"{case.name}: another model than alone")
-    speed_up = single / found["seconds"]
-    ceiling, predicted = case.foretell(program, single)
+    found = {key: statistics.median(run[key] for run in runs) for key in runs[0] if key != "model"}
+    speed_ups = [alone_s / run["seconds"] for run in runs]
+    ceiling, predicted = case.foretell(program, alone_s)
+    speed_up = statistics.median(speed_ups)
     return {
         "case": case.name, "machines": len(case.speeds), "placement": case.placement, "link": case.link.name,
-        "alone_s": round(single, 1), "together_s": round(found.pop("seconds"), 1),
-        "speed_up": round(speed_up, 2), "predicted": round(predicted, 2), "ceiling": round(ceiling, 2), "share": round(speed_up / ceiling, 3),
+        "alone_s": round(alone_s, 1), "together_s": round(found.pop("seconds"), 1), "runs": len(runs),
+        "speed_up": round(speed_up, 2), "lowest": round(min(speed_ups), 2), "highest": round(max(speed_ups), 2),
+        "predicted": round(predicted, 2), "ceiling": round(ceiling, 2), "share": round(speed_up / ceiling, 3),
         **{key: round(value, 2) for key, value in found.items()},
     }
 

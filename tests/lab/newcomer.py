@@ -1,7 +1,8 @@
 """What happens to the speed of a run when one more machine joins it: measured as in lab.py.
 
-Four machines train; when a third of the run is done, a fifth joins. The speed is the work of the chapters that
-end within two seconds, row by row, beside the mean of the ten seconds before.
+Four machines train; when a third of the run is done, a fifth joins. The speed is the work of all machines' own
+steps, as each tells them once a second, over two seconds, beside the mean of the twenty seconds before. How much
+it wavers before is printed as well.
 
     sudo python3 tests/lab/newcomer.py target/release/ffp2p
 """
@@ -13,63 +14,105 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from lab import LARGE, SHARDS, SMALL, Case, alone, join
+from lab import LARGE, SHARDS, SMALL, Alone, Case, join
 from machines import Machines
 from process import Process
 
-BEFORE_S, WINDOW_S, GRACE_S = 10, 2, 8
+BEFORE_S, WINDOW_S, TICK_S, GRACE_S = 20, 2, 0.25, 8
 QUOTA = 0.36
 SHARE = 6
 """Of the run's epochs, one in so many is trained alone to learn how fast a machine is, for the prediction."""
 
 
-def chapters(node):
-    """When a chapter of a row ended, and which row's."""
-    return [(at, event["row"]) for at, event in list(node.events) if event["event"] == "chapter"]
-
-
-def work(case):
+def costs(case):
     """Multiply-accumulates of a sample, by row."""
     widths = [int(width) for width in case.trained.layers.split(",")]
     layers = [widths[0] * widths[1] * 2] + [a * b * 5 for a, b in zip(widths[1:], widths[2:])]
     return [cost / case.shards for cost in layers for _ in range(case.shards)]
 
 
+def curve(node, weights):
+    """The work that a node has told of, by time."""
+    told = [(at, event["own_steps"]) for at, event in list(node.events) if event["event"] == "progress"]
+    return [(at, sum(steps * weight for steps, weight in zip(row_steps, weights))) for at, row_steps in told]
+
+
+def done(told, at):
+    """The work until a time, between two reports in proportion to it."""
+    before = max((it for it in told if it[0] <= at), default=None)
+    after = min((it for it in told if it[0] > at), default=None)
+    if before is None:
+        return 0.0
+    if after is None:
+        return before[1]
+    return before[1] + (after[1] - before[1]) * (at - before[0]) / (after[0] - before[0])
+
+
+def progress(node):
+    """The share of the run that is done, as a node sees it."""
+    events = [event for _, event in list(node.events)]
+    steps = next((event["steps"] for event in events if event["event"] == "ready"), None)
+    rows = next((event["rows"] for event in reversed(events) if event["event"] == "progress"), [0])
+    return sum(rows) / len(rows) / steps if steps else 0.0
+
+
+def longest(windows, least):
+    """Seconds for which every window was slower than that."""
+    longest = now = 0
+    for speed in windows:
+        now = now + 1 if speed < least else 0
+        longest = max(longest, now)
+    return longest * TICK_S
+
+
 def measure(case, program):
-    """The speed before, at its lowest and in the end, as shares of the one before."""
-    costs = work(case)
-    machines = len(case.speeds)
+    """The speeds in two seconds each, before and after the fifth joined, as shares of the mean before."""
+    weights, machines = costs(case), len(case.speeds)
     with tempfile.TemporaryDirectory() as folder, Machines([case.quota] * machines, case.link) as them:
         start = lambda number: Process(them, number, join(case, program, f"{folder}/{number}"))
         nodes = [start(number) for number in range(machines - 1)]
-        while len(chapters(nodes[0])) < len(costs) * case.trained.epochs / 3:
+        while progress(nodes[0]) < 1 / 3:
             time.sleep(0.2)
         joined = time.monotonic()
         nodes.append(start(machines - 1))
         ended, _ = nodes[0].wait_for("done")
         for node in nodes:
             node.stop()
-    told = chapters(nodes[0])
+    curves = [curve(node, weights) for node in nodes]
 
     def speed(begin, end):
-        return sum(costs[row] for at, row in told if begin <= at < end) / (end - begin)
+        return sum(done(it, end) - done(it, begin) for it in curves) / (end - begin)
+
+    def windows(begin, end):
+        ticks = [begin + TICK_S * k for k in range(int((end - WINDOW_S - begin) / TICK_S))]
+        return [speed(tick, tick + WINDOW_S) / usual for tick in ticks]
 
     usual = speed(joined - BEFORE_S, joined)
-    ticks = [joined + 0.25 * k for k in range(int(4 * (ended - GRACE_S - joined)))]
-    windows = [speed(tick, tick + WINDOW_S) / usual for tick in ticks]
-    later = [it for tick, it in zip(ticks, windows) if tick > joined + GRACE_S]
-    return min(windows), statistics.median(later)
+    # The pipeline empties at the end of a run, whoever joined.
+    end = joined + 0.8 * (ended - joined)
+    return windows(joined - BEFORE_S, joined), windows(joined, end), windows(joined + GRACE_S, end)
 
 
-PROGRAM = str(Path(sys.argv[1]).resolve())
-LONG = replace(LARGE, batch=250, epochs=12)
-"""Rows move at a chapter's end, so chapters are short here."""
+def main():
+    program = str(Path(sys.argv[1]).resolve())
+    # Rows move at a chapter's end, so chapters are short here.
+    long = replace(LARGE, batch=250, epochs=12)
+    for placement, trained, shards in (("all-layers", SMALL, 2), ("single-layer", long, SHARDS)):
+        five = Case("a fifth machine joins", (1,) * 5, placement, trained, shards, quota=QUOTA)
+        four = replace(five, speeds=(1,) * 4)
+        before, after, later = measure(five, program)
+        short = replace(five, trained=replace(trained, epochs=trained.epochs // SHARE))
+        with Machines([QUOTA] * 5, five.link) as machines:
+            singles = [Alone(machines, number, program, short.spec()) for number in range(5)]
+            seconds = statistics.median(single.wait()[0] for single in singles)
+        alone_s = seconds * trained.epochs / short.trained.epochs
+        predicted = five.foretell(program, alone_s)[1] / four.foretell(program, alone_s)[1]
+        print(
+            f"{placement}: lowest before {min(before):.2f}, after {min(after):.2f}, under 0.90 for "
+            f"{longest(after, 0.9):.1f} s; later {statistics.fmean(later):.2f}, predicted {predicted:.2f}",
+            flush=True,
+        )
 
-for placement, trained, shards in (("all-layers", SMALL, 2), ("single-layer", LONG, SHARDS)):
-    five = Case("a fifth machine joins", (1,) * 5, placement, trained, shards, quota=QUOTA)
-    four = replace(five, speeds=(1,) * 4)
-    lowest, later = measure(five, PROGRAM)
-    short = replace(five, trained=replace(trained, epochs=trained.epochs // SHARE))
-    alone_s = alone(short.spec(), len(five.speeds), QUOTA, PROGRAM)[0] * trained.epochs / short.trained.epochs
-    predicted = five.foretell(PROGRAM, alone_s)[1] / four.foretell(PROGRAM, alone_s)[1]
-    print(f"{placement}: lowest {lowest:.2f} of the speed before, later {later:.2f}; predicted {predicted:.2f}", flush=True)
+
+if __name__ == "__main__":
+    main()
