@@ -64,7 +64,7 @@ impl Default for Config {
             heartbeat_ms: 500,
             silent_ms: 2_500,
             disconnected_ms: 1_000,
-            listen_ms: 800,
+            listen_ms: 1_300,
             retry_ms: 500,
             score_ms: 15_000,
             linger_ms: 15_000,

@@ -2,8 +2,8 @@
 //!
 //! Rule: a checkpoint is forgotten only when no row above could need it, an activation batch only
 //! when a checkpoint of every reader beyond it is held by enough peers. At most
-//! [`MAX_FETCHES`] blobs are on their way at once, batches before checkpoints, and of these no more
-//! than [`MAX_FETCH_BYTES`] and one.
+//! [`MAX_FETCHES`] blobs are on their way at once; batches and what a row waits for come first, and
+//! of the rest no more than [`MAX_FETCH_BYTES`] and one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,9 +105,11 @@ impl State {
         if self.in_flight.len() >= MAX_FETCHES {
             return;
         }
-        let batches = self.wanted_batches().into_iter().map(|it| (it, u64::MAX));
-        let checkpoints = self.wanted_checkpoints().into_iter().map(|it| (it, MAX_FETCH_BYTES));
-        for ((blob, from), room) in batches.chain(checkpoints).collect::<Vec<_>>() {
+        // A row that waits for a checkpoint does not wait for copies, too.
+        let needed = self.wanted_batches().into_iter().chain(self.needed_checkpoints());
+        let needed = needed.map(|it| (it, u64::MAX));
+        let others = self.wanted_checkpoints().into_iter().map(|it| (it, MAX_FETCH_BYTES));
+        for ((blob, from), room) in needed.chain(others).collect::<Vec<_>>() {
             let bytes: u64 = self.in_flight.values().map(|(_, size)| size).sum();
             if self.in_flight.len() >= MAX_FETCHES || bytes >= room {
                 return;
@@ -139,12 +141,15 @@ impl State {
         wanted.into_iter().map(|(_, blob, from)| (blob, from)).collect()
     }
 
-    /// Checkpoints that this peer needs, or has the duty to hold, and does not.
-    fn wanted_checkpoints(&self) -> Vec<(BlobRef, NodeId)> {
+    /// Checkpoints that rows of this peer wait for.
+    fn needed_checkpoints(&self) -> Vec<(BlobRef, NodeId)> {
         let seeking = self.owned.iter().filter(|(_, owned)| owned.phase == Phase::Seeking);
-        let mut cells: Vec<(RowId, u64)> =
-            seeking.map(|(&row, _)| (row, self.starts[usize::from(row.0)])).collect();
-        cells.extend(self.column_needs());
+        self.elsewhere(seeking.map(|(&row, _)| (row, self.starts[usize::from(row.0)])))
+    }
+
+    /// Checkpoints that this peer will need, or has the duty to hold, and does not.
+    fn wanted_checkpoints(&self) -> Vec<(BlobRef, NodeId)> {
+        let mut cells: Vec<(RowId, u64)> = self.column_needs();
         cells.extend(self.wanted_tables());
         cells.extend(self.needs_ahead());
         if self.plan.model_rows().all(|row| self.archive.at(row, self.plan.steps).is_some()) {
@@ -155,8 +160,12 @@ impl State {
             cells.extend(self.plan.model_rows().map(|row| (row, end)));
         }
         cells.extend(self.copy_duties());
+        self.elsewhere(cells.into_iter())
+    }
+
+    /// Those of these checkpoints that others hold and this peer does not, and who does.
+    fn elsewhere(&self, cells: impl Iterator<Item = (RowId, u64)>) -> Vec<(BlobRef, NodeId)> {
         cells
-            .into_iter()
             .filter_map(|(row, step)| self.archive.at(row, step))
             .filter(|fact| !fact.holders.contains(&self.me))
             .filter_map(|fact| Some((fact.checkpoint.blob, *fact.holders.first()?)))
