@@ -1,22 +1,14 @@
-//! Fetching what is needed, copying what must not be lost, forgetting the rest.
+//! Copying what must not be lost, forgetting the rest.
 //!
 //! Rule: a checkpoint is forgotten only when no row above could need it, an activation batch only
-//! when a checkpoint of every reader beyond it is held by enough peers. At most
-//! [`MAX_FETCHES`] blobs are on their way at once; batches and what a row waits for come first, and
-//! of the rest no more than [`MAX_FETCH_BYTES`] and one.
+//! when a checkpoint of every reader beyond it is held by enough peers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::{
-    BlobRef, Checkpoint, Hash, MAX_CHECKPOINTS_PER_ROW, MAX_FETCH_BYTES, MAX_FETCHES, MAX_ROWS,
-    NodeId, Output, Role, RowId,
-    archive::Fact,
-    state::State,
-    work::{Phase, Slot},
+    Checkpoint, Hash, MAX_CHECKPOINTS_PER_ROW, MAX_ROWS, NodeId, Output, Role, RowId,
+    archive::Fact, state::State,
 };
-
-/// Blobs asked for and not answered, with the peer that was asked and their bytes.
-pub(crate) type InFlight = BTreeMap<Hash, (NodeId, u64)>;
 
 /// Epochs without a score whose checkpoints are kept for scoring: short epochs are several
 /// between the lowest row and the highest.
@@ -100,82 +92,10 @@ impl State {
         }
     }
 
-    /// Asks for the blobs that are needed and not on their way, as far as the bound allows.
-    pub(crate) fn fetch(&mut self) {
-        if self.in_flight.len() >= MAX_FETCHES {
-            return;
-        }
-        // A row that waits for a checkpoint does not wait for copies, too.
-        let needed = self.wanted_batches().into_iter().chain(self.needed_checkpoints());
-        let needed = needed.map(|it| (it, u64::MAX));
-        let others = self.wanted_checkpoints().into_iter().map(|it| (it, MAX_FETCH_BYTES));
-        for ((blob, from), room) in needed.chain(others).collect::<Vec<_>>() {
-            let bytes: u64 = self.in_flight.values().map(|(_, size)| size).sum();
-            if self.in_flight.len() >= MAX_FETCHES || bytes >= room {
-                return;
-            }
-            if self.in_flight.contains_key(&blob.hash) {
-                continue;
-            }
-            if self.blobs.contains(blob.hash) {
-                self.on_fetched(blob.hash);
-                continue;
-            }
-            self.in_flight.insert(blob.hash, (from, blob.size));
-            self.push(Output::Fetch { blob, from });
-        }
-    }
-
-    /// Batches announced and not here, the earliest step first.
-    fn wanted_batches(&self) -> Vec<(BlobRef, NodeId)> {
-        let mut wanted: Vec<(u64, BlobRef, NodeId)> = self
-            .owned
-            .values()
-            .filter(|owned| owned.phase == Phase::Ready)
-            .flat_map(|owned| &owned.inputs)
-            .flat_map(|(&step, slots)| slots.iter().flatten().map(move |slot| (step, slot)))
-            .filter(|(_, slot)| !slot.here)
-            .filter_map(|(step, slot)| Some((step, slot.blob, *slot.holders.first()?)))
-            .collect();
-        wanted.sort_by_key(|(step, blob, _)| (*step, blob.hash));
-        wanted.into_iter().map(|(_, blob, from)| (blob, from)).collect()
-    }
-
-    /// Checkpoints that rows of this peer wait for.
-    fn needed_checkpoints(&self) -> Vec<(BlobRef, NodeId)> {
-        let seeking = self.owned.iter().filter(|(_, owned)| owned.phase == Phase::Seeking);
-        self.elsewhere(seeking.map(|(&row, _)| (row, self.starts[usize::from(row.0)])))
-    }
-
-    /// Checkpoints that this peer will need, or has the duty to hold, and does not.
-    fn wanted_checkpoints(&self) -> Vec<(BlobRef, NodeId)> {
-        let mut cells: Vec<(RowId, u64)> = self.column_needs();
-        cells.extend(self.wanted_tables());
-        cells.extend(self.needs_ahead());
-        if self.plan.model_rows().all(|row| self.archive.at(row, self.plan.steps).is_some()) {
-            cells.extend(self.plan.model_rows().map(|row| (row, self.plan.steps)));
-        }
-        if let Some(epoch) = self.evaluating.filter(|_| self.scoring.is_empty()) {
-            let end = self.plan.epoch_end(epoch);
-            cells.extend(self.plan.model_rows().map(|row| (row, end)));
-        }
-        cells.extend(self.copy_duties());
-        self.elsewhere(cells.into_iter())
-    }
-
-    /// Those of these checkpoints that others hold and this peer does not, and who does.
-    fn elsewhere(&self, cells: impl Iterator<Item = (RowId, u64)>) -> Vec<(BlobRef, NodeId)> {
-        cells
-            .filter_map(|(row, step)| self.archive.at(row, step))
-            .filter(|fact| !fact.holders.contains(&self.me))
-            .filter_map(|fact| Some((fact.checkpoint.blob, *fact.holders.first()?)))
-            .collect()
-    }
-
     /// The checkpoints of which this peer should hold copies: the latest of each row, and tables,
     /// that have too few holders and have this peer among the first in the order that row and peers
     /// fix.
-    fn copy_duties(&self) -> Vec<(RowId, u64)> {
+    pub(crate) fn copy_duties(&self) -> Vec<(RowId, u64)> {
         if self.role != Role::Worker {
             return Vec::new();
         }
@@ -222,69 +142,6 @@ impl State {
             self.archive.of(row).filter(move |fact| fact.checkpoint.step >= start)
         });
         facts.filter(|fact| self.is_cut_off(&fact.holders))
-    }
-
-    pub(crate) fn on_fetched(&mut self, hash: Hash) {
-        self.in_flight.remove(&hash);
-        let is_here = |slot: &&mut Slot| slot.blob.hash == hash && !slot.here;
-        for owned in self.owned.values_mut().filter(|owned| owned.phase == Phase::Ready) {
-            for slot in owned.inputs.values_mut().flatten().flatten().filter(is_here) {
-                slot.here = true;
-                self.blobs.hold(hash);
-            }
-        }
-        let cells: Vec<Checkpoint> = self
-            .plan
-            .rows()
-            .flat_map(|row| self.archive.of(row))
-            .filter(|fact| fact.checkpoint.blob.hash == hash)
-            .filter(|fact| !fact.holders.contains(&self.me))
-            .map(|fact| fact.checkpoint)
-            .collect();
-        for checkpoint in cells {
-            self.blobs.hold(hash);
-            self.learn(checkpoint, self.me);
-            // Others learn of the copy from the next heartbeat; nobody waits for it.
-            self.push(Output::Keep(checkpoint));
-        }
-        if !self.blobs.contains(hash) {
-            self.push(Output::Drop(hash));
-        }
-    }
-
-    pub(crate) fn on_fetch_failed(&mut self, hash: Hash, from: NodeId) {
-        if self.in_flight.get(&hash).is_some_and(|(asked, _)| *asked == from) {
-            self.in_flight.remove(&hash);
-        }
-        for slots in self.owned.values_mut().flat_map(|owned| owned.inputs.values_mut()) {
-            for entry in slots {
-                let Some(slot) = entry else { continue };
-                if slot.blob.hash == hash && !slot.here {
-                    slot.holders.retain(|holder| *holder != from);
-                    if slot.holders.is_empty() {
-                        *entry = None;
-                    }
-                }
-            }
-        }
-        let cell = self
-            .plan
-            .rows()
-            .flat_map(|row| self.archive.of(row))
-            .find(|fact| fact.checkpoint.blob.hash == hash)
-            .map(|fact| (fact.checkpoint.row, fact.checkpoint.step));
-        if let Some((row, step)) = cell.filter(|_| from != self.me) {
-            self.lose_copy(row, step, from);
-        }
-    }
-
-    /// `peer` cannot deliver any more.
-    pub(crate) fn abandon_fetches(&mut self, peer: NodeId) {
-        let lost: Vec<Hash> =
-            self.in_flight.iter().filter(|(_, (from, _))| *from == peer).map(|(h, _)| *h).collect();
-        for hash in lost {
-            self.on_fetch_failed(hash, peer);
-        }
     }
 
     /// Forgets the batches and checkpoints that nobody can need any more.

@@ -18,6 +18,7 @@ mod columns;
 mod config;
 mod event;
 mod feedback;
+mod fetching;
 mod finish;
 mod flow;
 mod id;
