@@ -303,27 +303,51 @@ fn a_dead_nodes_folder_has_the_model() {
 fn a_stopped_owner_comes_back_and_yields() {
     let spec = spec(64, 1, 20);
     let mut herd = Herd::start(4, &spec);
-    let (row, slot) = loop {
-        let said = hear_on(&mut herd);
-        if let Some(&owned) = herd.owners(&said).first() {
-            break owned;
+    loop {
+        let (row, slot) = stop_an_owner(&mut herd);
+        let name = herd.name(slot).unwrap().to_owned();
+        // One that had just given the row away has told so already.
+        let gave = wait_for_owner(&mut herd, row, |said| said.slot != slot, &name).contains(&slot);
+        herd.signal(slot, "-CONT");
+        if !gave {
+            // It hears from the others that the row is theirs.
+            wait_for_owner(&mut herd, row, |said| said.slot == slot, &name);
+            break;
         }
-    };
-    let name = herd.name(slot).unwrap().to_owned();
-    herd.signal(slot, "-STOP");
-    wait_for_owner(&mut herd, row, |said| said.slot != slot && said.event["peer"] != name);
-    herd.signal(slot, "-CONT");
-    // It hears from the others that the row is theirs.
-    wait_for_owner(&mut herd, row, |said| said.slot == slot && said.event["peer"] != name);
+    }
     finish_alike(&mut herd, &spec);
 }
 
-/// Waits until somebody tells of such an owner of `row`.
-fn wait_for_owner(herd: &mut Herd, row: usize, is_it: impl Fn(&Said) -> bool) {
+/// Stops somebody who owns a row, as soon as anybody says so of itself: what others say may be over.
+fn stop_an_owner(herd: &mut Herd) -> (usize, usize) {
+    let owned = loop {
+        let said = hear_on(herd);
+        let mut owners = said.event["owners"].as_array().into_iter().flatten();
+        let name = herd.name(said.slot);
+        if let Some(row) = owners.position(|owner| name.is_some_and(|name| owner == name)) {
+            break (row, said.slot);
+        }
+    };
+    herd.signal(owned.1, "-STOP");
+    owned
+}
+
+/// Waits until such a node tells of another owner of `row` than `name`; and who else told so before.
+fn wait_for_owner(
+    herd: &mut Herd,
+    row: usize,
+    is_it: impl Fn(&Said) -> bool,
+    name: &str,
+) -> Vec<usize> {
+    let mut told = Vec::new();
     loop {
         let said = herd.hear();
-        if said.event["event"] == "owner" && said.event["row"] == row && is_it(&said) {
-            return;
+        if said.event["event"] == "owner" && said.event["row"] == row && said.event["peer"] != name
+        {
+            if is_it(&said) {
+                return told;
+            }
+            told.push(said.slot);
         }
     }
 }

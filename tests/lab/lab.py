@@ -92,12 +92,13 @@ CASES = [
     Case("4 machines, all-layers, LAN", EQUAL, "all-layers", SMALL, 2),
     Case("4 machines, all-layers, Wi-Fi", EQUAL, "all-layers", SMALL, 2, link=WIFI),
     Case("speeds 1, 1, 0.5, 0.25, all-layers, LAN", UNEQUAL, "all-layers", SMALL, 2),
-    Case("4 machines, single-layer, one row a layer, LAN", EQUAL, "single-layer", LARGE, 1),
-    Case("4 machines, single-layer, LAN", EQUAL, "single-layer", LARGE, SHARDS),
-    Case("speeds 1, 1, 0.5, 0.25, single-layer, LAN", UNEQUAL, "single-layer", LARGE, SHARDS),
+    Case("4 machines, single-layer, one row a layer, LAN", EQUAL, "single-layer", LARGE, 1, wire="u4"),
+    Case("4 machines, single-layer, LAN", EQUAL, "single-layer", LARGE, SHARDS, wire="u4"),
+    Case("speeds 1, 1, 0.5, 0.25, single-layer, LAN", UNEQUAL, "single-layer", LARGE, SHARDS, wire="u4"),
     Case("4 machines, single-layer, Wi-Fi", EQUAL, "single-layer", SHORT, SHARDS, link=WIFI, wire="u4"),
-    Case("8 machines, single-layer, LAN", (1,) * 8, "single-layer", SHORT, SHARDS, quota=0.2),
+    Case("8 machines, single-layer, LAN", (1,) * 8, "single-layer", SHORT, SHARDS, quota=0.2, wire="u4"),
 ]
+"""With a third of a core a machine spends much of it on bytes, whatever the link: `single-layer` sends half a byte a value."""
 
 
 class Alone:
@@ -159,7 +160,7 @@ def measure(case, program):
     ceiling, predicted = case.foretell(program, alone_s)
     speed_up = statistics.median(speed_ups)
     return {
-        "case": case.name, "machines": len(case.speeds), "placement": case.placement, "link": case.link.name,
+        "case": case.name, "machines": len(case.speeds), "placement": case.placement, "link": case.link.name, "wire": case.wire,
         "alone_s": round(alone_s, 1), "together_s": round(found.pop("seconds"), 1), "runs": len(runs),
         "speed_up": round(speed_up, 2), "lowest": round(min(speed_ups), 2), "highest": round(max(speed_ups), 2),
         "predicted": round(predicted, 2), "ceiling": round(ceiling, 2), "share": round(speed_up / ceiling, 3),
