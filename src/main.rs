@@ -1,6 +1,6 @@
 //! The doorway: parse, log, run, exit code.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{env, io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
 use ffp2p::{cli::Cli, commands};
@@ -13,7 +13,12 @@ static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// gone.
 const USUAL_LOG: &str = "warn,libp2p_gossipsub=off";
 
+/// How soon memory that is not used goes back to the system, in ms. After a second, which is usual, a
+/// node holds half as much again.
+const PURGE_DELAY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "10");
+
 fn main() -> ExitCode {
+    set_purge_delay();
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("FFP2P_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(USUAL_LOG));
@@ -30,5 +35,23 @@ fn main() -> ExitCode {
             }
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Starts the program anew with the setting, which is read before `main`; where that cannot be, it
+/// goes on without.
+fn set_purge_delay() {
+    #[cfg(unix)]
+    if env::var_os(PURGE_DELAY.0).is_none()
+        && let Ok(program) = env::current_exe()
+    {
+        use std::os::unix::process::CommandExt;
+        let mut given = env::args_os();
+        let mut anew = std::process::Command::new(program);
+        if let Some(name) = given.next() {
+            anew.arg0(name);
+        }
+        // It comes back only if it could not.
+        let _ = anew.args(given).env(PURGE_DELAY.0, PURGE_DELAY.1).exec();
     }
 }
