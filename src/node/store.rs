@@ -3,7 +3,8 @@
 //! Rule: what is in the store has the hash it is named by. What is to stay here cannot be had by
 //! the network, whoever asks for it by whatever hash. The store holds what the decisions hold; the
 //! oldest of it lies in a file when memory has no room for all. Checkpoints worth keeping also go to
-//! disk. Writing is done on threads of its own, so that a slow disk never delays a heartbeat.
+//! disk. Writing is done on threads of its own, so that a slow disk does not delay a heartbeat; only
+//! what is read back waits for it.
 
 use std::{
     collections::BTreeMap,
@@ -56,9 +57,15 @@ struct Blobs {
 
 impl Blobs {
     fn insert(&mut self, hash: Hash, bytes: Bytes, is_open: bool) {
+        let mut is_open = is_open;
         if let Some(blob) = self.all.get_mut(&hash) {
             blob.is_open |= is_open;
-            return;
+            if matches!(blob.kept, Kept::Memory(..)) {
+                return;
+            }
+            // What was fetched anew may be what could not be read back.
+            is_open = blob.is_open;
+            self.remove(&hash);
         }
         self.count += 1;
         self.bytes += bytes.len() as u64;
@@ -194,13 +201,18 @@ impl Store {
     fn find(&self, hash: &Hash, is_open: bool) -> Option<Bytes> {
         let blobs = self.shared.blobs();
         let blob = blobs.all.get(hash).filter(|blob| blob.is_open || !is_open)?;
-        match &blob.kept {
-            Kept::Memory(_, bytes) => Some(bytes.clone()),
-            Kept::File(place) => {
-                // The lock is held meanwhile, so that nothing else comes to lie there.
-                told(hash, self.spill.as_ref()?.read(*place, hash))
-            }
+        let read = match &blob.kept {
+            Kept::Memory(_, bytes) => return Some(bytes.clone()),
+            // The lock is held meanwhile, so that nothing else comes to lie there.
+            Kept::File(place) => self.spill.as_ref()?.read(*place),
+        };
+        drop(blobs);
+        let read = told(hash, read)?;
+        if Hash::of(&read) == *hash {
+            return Some(read);
         }
+        tracing::warn!(%hash, "a blob was read back as other bytes than were written");
+        None
     }
 
     /// Forgets a blob, on disk too.
@@ -251,7 +263,7 @@ impl BlobSource for Store {
             Kept::Memory(_, bytes) => cut(bytes, offset, len),
             Kept::File(place) => {
                 let part = place.part(offset, u64::from(len))?;
-                told(hash, self.spill.as_ref()?.read_part(part))
+                told(hash, self.spill.as_ref()?.read(part))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Fetching: what is needed, from whom, and how much at once.
 //!
 //! Rule: at most [`MAX_FETCHES`] blobs are on their way at once; batches and what a row waits for come
-//! first, and of the rest no more than [`MAX_FETCH_BYTES`] and one.
+//! first, and nothing else is asked for while [`MAX_FETCH_BYTES`] are on their way.
 
 use std::collections::BTreeMap;
 
@@ -22,11 +22,15 @@ impl State {
         }
         // A row that waits for a checkpoint does not wait for copies, too.
         let needed = self.wanted_batches().into_iter().chain(self.needed_checkpoints());
-        let needed = needed.map(|it| (it, u64::MAX));
-        let others = self.wanted_checkpoints().into_iter().map(|it| (it, MAX_FETCH_BYTES));
-        for ((blob, from), room) in needed.chain(others).collect::<Vec<_>>() {
-            let bytes: u64 = self.in_flight.values().map(|(_, size)| size).sum();
-            if self.in_flight.len() >= MAX_FETCHES || bytes >= room {
+        let needed = needed.map(|it| (it, true));
+        let others = self.wanted_checkpoints().into_iter().map(|it| (it, false));
+        for ((blob, from), is_needed) in needed.chain(others).collect::<Vec<_>>() {
+            if self.in_flight.len() >= MAX_FETCHES {
+                return;
+            }
+            // Sizes are what others claim.
+            let bytes = self.in_flight.values().map(|(_, size)| *size).fold(0, u64::saturating_add);
+            if !is_needed && bytes >= MAX_FETCH_BYTES {
                 return;
             }
             if self.in_flight.contains_key(&blob.hash) {
@@ -56,17 +60,19 @@ impl State {
         wanted.into_iter().map(|(_, blob, from)| (blob, from)).collect()
     }
 
-    /// Checkpoints that rows of this peer wait for.
+    /// Checkpoints and tables that rows of this peer wait for.
     fn needed_checkpoints(&self) -> Vec<(BlobRef, NodeId)> {
         let seeking = self.owned.iter().filter(|(_, owned)| owned.phase == Phase::Seeking);
-        self.elsewhere(seeking.map(|(&row, _)| (row, self.starts[usize::from(row.0)])))
+        let mut cells: Vec<(RowId, u64)> =
+            seeking.map(|(&row, _)| (row, self.starts[usize::from(row.0)])).collect();
+        cells.extend(self.column_needs());
+        cells.extend(self.wanted_tables());
+        self.elsewhere(cells.into_iter())
     }
 
     /// Checkpoints that this peer will need, or has the duty to hold, and does not.
     fn wanted_checkpoints(&self) -> Vec<(BlobRef, NodeId)> {
-        let mut cells: Vec<(RowId, u64)> = self.column_needs();
-        cells.extend(self.wanted_tables());
-        cells.extend(self.needs_ahead());
+        let mut cells: Vec<(RowId, u64)> = self.needs_ahead().into_iter().collect();
         if self.plan.model_rows().all(|row| self.archive.at(row, self.plan.steps).is_some()) {
             cells.extend(self.plan.model_rows().map(|row| (row, self.plan.steps)));
         }
