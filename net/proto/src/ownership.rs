@@ -4,6 +4,8 @@
 //! next term; a row with one is only ever given away by that owner, between two chapters. An
 //! owner that sees a standing lease of somebody else lets go at once.
 
+use std::collections::BTreeSet;
+
 use crate::{
     Lease, MAX_MEMBERS, Message, NodeId, Notice, Placement, Role, RowId, Time,
     assign::{Candidate, assign},
@@ -161,9 +163,14 @@ impl State {
             self.balanced = Some(now);
             given.iter().for_each(|lease| self.note_given(lease.owner, now));
         }
+        // What this peer holds of the row, first: whoever takes it goes back as far as its readers
+        // seem to lack batches.
+        let beat = self.heartbeat();
         self.merge_leases(&given, now);
-        for lease in &given {
-            self.send(lease.owner, Message::Leases(vec![*lease]));
+        for owner in given.iter().map(|lease| lease.owner).collect::<BTreeSet<NodeId>>() {
+            let leases = given.iter().copied().filter(|lease| lease.owner == owner).collect();
+            self.send(owner, Message::Heartbeat(beat.clone()));
+            self.send(owner, Message::Leases(leases));
         }
         self.say(Message::Leases(given));
     }

@@ -6,8 +6,8 @@
 
 mod support;
 
-use ffp2p_proto::Role;
 use ffp2p_proto::sim::{Fault, Scenario, When, World};
+use ffp2p_proto::{Placement, Plan, Role};
 use support::{any_fault, draws, each, late};
 
 #[test]
@@ -193,6 +193,27 @@ fn a_flapping_node_moves_few_rows() {
         let wasted = report.trained - report.steps;
         assert!(wasted * 4 <= report.steps, "work is done twice: {report:?}");
     }
+}
+
+/// Rows go to whoever comes later, and hardly a chapter is trained twice for that.
+#[test]
+fn a_row_that_moves_goes_on_where_it_was() {
+    const CHAPTER: u64 = 100;
+    let joined = |seed| {
+        let chance = &mut draws(seed);
+        let plan = Scenario::drawn(seed, 1).plan;
+        let steps = 20 * CHAPTER;
+        let plan = Plan { steps, epoch_steps: steps, chapter_steps: CHAPTER, ..plan };
+        let plan = Plan { placement: Placement::SingleLayer, ..plan };
+        let scenario = Scenario::quiet(seed, plan, chance.between(1, 3) as usize);
+        let share = chance.between(100, 400);
+        let scenario = late(scenario, share, 100);
+        late(scenario, share + chance.between(100, 400), 100)
+    };
+    let reports = each("a_row_that_moves_goes_on_where_it_was", 16, joined);
+    let moves: u64 = reports.iter().map(|it| it.terms.saturating_sub(it.rows)).sum();
+    let again: u64 = reports.iter().map(|it| it.trained.saturating_sub(it.steps)).sum();
+    assert!(again * 20 <= moves * CHAPTER, "{moves} moves, {again} steps again: {reports:?}");
 }
 
 /// Two machines that cannot reach each other, while all others reach both.
