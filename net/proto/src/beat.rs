@@ -3,6 +3,9 @@
 //! Rule: a heartbeat is whole: whoever missed everything before it knows from the next one all
 //! that it needs of its sender, as far as lists are bounded.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use crate::{
     Checkpoint, Heartbeat, Lease, MAX_LIST, Message, NodeId, Notice, Time, archive::Learned,
     state::State,
@@ -10,6 +13,9 @@ use crate::{
 
 /// A speed beyond this is no honest one, in millions of multiply-accumulates a second.
 const MAX_SPEED: u64 = 1 << 40;
+
+/// Checkpoints that a heartbeat tells of: more than there are rows.
+const MAX_HELD: usize = MAX_LIST / 2;
 
 /// The latest scores that a heartbeat tells of.
 const MAX_SCORES: usize = 8;
@@ -52,11 +58,7 @@ impl State {
 
     pub(crate) fn heartbeat(&mut self) -> Heartbeat {
         self.beats += 1;
-        let mut held: Vec<Checkpoint> = self.archive.held_by(self.me).collect();
-        // Tables first: rows go on from the newest checkpoints, but read every table in turn.
-        let is_table = |checkpoint: &Checkpoint| self.plan.feedback_row() == Some(checkpoint.row);
-        held.sort_by_key(|it| (!is_table(it), std::cmp::Reverse(it.step)));
-        held.truncate(MAX_LIST / 2);
+        let held = self.held_to_tell();
         Heartbeat {
             seq: self.beats,
             role: self.role,
@@ -72,6 +74,25 @@ impl State {
             avoids: self.avoids(),
             turns: self.turns.iter().copied().collect(),
         }
+    }
+
+    /// The checkpoints of this peer that a heartbeat has room for, the most wanted first: the newest
+    /// of each row of the model, from which it goes on; tables, which are read in turn; the others.
+    fn held_to_tell(&self) -> Vec<Checkpoint> {
+        let mut newest = BTreeMap::new();
+        for Checkpoint { row, step, .. } in self.archive.held_by(self.me) {
+            let known = newest.entry(row).or_insert(step);
+            *known = step.max(*known);
+        }
+        let rank = |it: &Checkpoint| {
+            let is_table = self.plan.feedback_row() == Some(it.row);
+            let is_newest = newest.get(&it.row) == Some(&it.step);
+            (is_table || !is_newest, !is_table)
+        };
+        let mut held: Vec<Checkpoint> = self.archive.held_by(self.me).collect();
+        held.sort_by_key(|it| (rank(it), Reverse(it.step)));
+        held.truncate(MAX_HELD);
+        held
     }
 
     pub(crate) fn learn_from(&mut self, checkpoint: Checkpoint, holder: NodeId) {
@@ -111,5 +132,41 @@ impl State {
             Learned::Conflict if self.plan.is_private() => {}
             Learned::Conflict => self.blame(holder, "a checkpoint unlike another's"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        BlobRef, Checkpoint, Config, Hash, LayerPlan, NodeId, Placement, Plan, Role, RowId, State,
+        Time,
+    };
+
+    #[test]
+    fn tables_do_not_crowd_out_what_rows_go_on_from() {
+        let layer = LayerPlan { shards: 1, step_cost: 1 };
+        let plan = Plan {
+            run: Hash([0; 32]),
+            layers: vec![layer; 3],
+            steps: 1_000,
+            epoch_steps: 1_000,
+            chapter_steps: 1,
+            placement: Placement::SingleLayer,
+            feedback: true,
+            refreshed: false,
+        };
+        let me = NodeId([1; 32]);
+        let mut state = State::new(me, Role::Worker, plan, Config::default(), Time(0));
+        let tables = (1..=200).map(|step| (RowId(2), step));
+        for (row, step) in tables.chain([(RowId(0), 6), (RowId(0), 7), (RowId(1), 5)]) {
+            let hash = Hash::of(&[row.0.to_le_bytes(), (step as u16).to_le_bytes()].concat());
+            let blob = BlobRef { hash, size: 1 };
+            state.learn(Checkpoint { row, step, blob, by: me, loss_micro: 0 }, me);
+        }
+        let held = state.heartbeat().held;
+        let told: Vec<_> = held.iter().map(|it| (it.row.0, it.step)).collect();
+        assert_eq!(told[..3], [(0, 7), (1, 5), (2, 200)]);
+        assert_eq!(told.len(), super::MAX_HELD);
+        assert!(!told.contains(&(0, 6)), "{told:?}");
     }
 }
