@@ -5,7 +5,7 @@
 //! again, as rows do for batches.
 
 use crate::{
-    Hash, RowId, Time,
+    Hash, NodeId, RowId, Time,
     archive::Fact,
     flow::{LONG_PATIENCE, MAX_DOUBTS, PATIENCE},
     state::State,
@@ -13,11 +13,13 @@ use crate::{
 };
 
 impl State {
-    /// What is known of the table of the feedback row's first `step` steps, and can be believed.
+    /// What is known of the table of the feedback row's first `step` steps, and can be believed and
+    /// had by its readers.
     fn table(&self, step: u64) -> Option<&Fact> {
         let row = self.plan.feedback_row()?;
-        let believed =
-            |fact: &&Fact| fact.holders.iter().any(|id| !self.doubts.contains(&(row, *id)));
+        let cut = self.avoided_by_readers(row);
+        let is_good = |id: &NodeId| !self.doubts.contains(&(row, *id)) && !cut.contains(id);
+        let believed = |fact: &&Fact| fact.holders.iter().any(is_good);
         self.archive.at(row, step).filter(believed)
     }
 

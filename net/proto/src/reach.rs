@@ -92,8 +92,9 @@ impl State {
     pub(crate) fn avoided_by_readers(&self, row: RowId) -> BTreeSet<NodeId> {
         // Asked often, and hardly ever anybody avoids anybody.
         let reads = |id: NodeId| {
-            let mut readers = self.plan.readers(row).into_iter();
-            readers.any(|reader| self.leases.owner(reader) == Some(id))
+            let is_feedback = self.plan.feedback_row() == Some(row);
+            let readers = if is_feedback { self.plan.rows_of(0) } else { self.plan.readers(row) };
+            readers.into_iter().any(|reader| self.leases.owner(reader) == Some(id))
         };
         let told = self.members.iter().filter(|(id, it)| !it.avoids.is_empty() && reads(*id));
         let told = told.flat_map(|(_, member)| member.avoids.iter().copied());
