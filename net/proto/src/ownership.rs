@@ -147,7 +147,7 @@ impl State {
                 let between = self.is_between(row, owned);
                 let from = if between { owned.done } else { self.starts[usize::from(row.0)] };
                 let lease = Lease { row, term: self.leases.next_term(row), owner, from };
-                self.should_give(owner, now).then_some(lease)
+                self.should_give(row, owner, from).then_some(lease)
             })
             .collect();
         if given.is_empty() {
@@ -160,7 +160,7 @@ impl State {
         };
         given.truncate(spare);
         if self.leaving.is_none() {
-            self.balanced = Some(now);
+            self.balanced = given.iter().map(|lease| (now, lease.from)).next_back();
             given.iter().for_each(|lease| self.note_given(lease.owner, now));
         }
         // What this peer holds of the row, first: whoever takes it goes back as far as its readers
@@ -199,11 +199,13 @@ impl State {
         self.rests && owned.lacks.is_some_and(|(since, _)| self.now.since(since) >= patience)
     }
 
-    /// Whether giving a row to `target` is worth it now: always when leaving or resting; never while a row
-    /// is vacant, because then the assignment is about to change; to an idle peer at once, to
-    /// others no oftener than the settling time. The last row is only given to a faster peer, so
+    /// Whether giving a row that stands at `step` to `target` is worth it now: always when leaving or
+    /// resting; never while a row is vacant, because then the assignment is about to change; to an
+    /// idle peer at once, to others no oftener than the settling time, but then all rows at that
+    /// step's end: many stops of one row each cost more than one of many. The last row is only given to a faster peer, so
     /// that two peers without other work do not pass one row to and fro.
-    pub(crate) fn should_give(&self, target: NodeId, now: Time) -> bool {
+    pub(crate) fn should_give(&self, row: RowId, target: NodeId, step: u64) -> bool {
+        let now = self.now;
         if target == self.me || self.leaving.is_some() || self.rests {
             return target != self.me;
         }
@@ -219,7 +221,12 @@ impl State {
         let is_faster = member.speed > self.speed;
         let is_idle = !self.leases.iter().any(|lease| lease.owner == target);
         let is_idle = is_idle && !self.given_lately(target, now);
-        let settled = self.balanced.is_none_or(|at| now.since(at) >= self.config.settle_ms);
+        // Not one that came here at this step: peers that disagree would pass it to and fro.
+        let came = self.leases.get(row).map_or(0, |lease| lease.from);
+        let is_same_end = |end| end == step && came < step;
+        let settled = self
+            .balanced
+            .is_none_or(|(at, end)| is_same_end(end) || now.since(at) >= self.config.settle_ms);
         (self.owned.len() > 1 || is_faster) && (is_idle || settled)
     }
 

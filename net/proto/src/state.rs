@@ -90,8 +90,8 @@ pub struct State {
     pub(crate) scoring: Vec<Hash>,
     /// Since when each epoch could be scored.
     pub(crate) scorable: BTreeMap<u64, Time>,
-    /// When this peer last gave a row away for balance alone.
-    pub(crate) balanced: Option<Time>,
+    /// When this peer last gave a row away for balance alone, and at which step that row stood.
+    pub(crate) balanced: Option<(Time, u64)>,
     /// When rows were last given to a peer for balance, and how often.
     pub(crate) given: BTreeMap<NodeId, (Time, u32)>,
     /// When the last owners fell silent.

@@ -7,7 +7,7 @@
 mod support;
 
 use ffp2p_proto::sim::{Fault, Scenario, When, World};
-use ffp2p_proto::{Placement, Plan, Role};
+use ffp2p_proto::{LayerPlan, Placement, Plan, Role};
 use support::{any_fault, draws, each, late};
 
 #[test]
@@ -214,6 +214,23 @@ fn a_row_that_moves_goes_on_where_it_was() {
     let moves: u64 = reports.iter().map(|it| it.terms.saturating_sub(it.rows)).sum();
     let again: u64 = reports.iter().map(|it| it.trained.saturating_sub(it.steps)).sum();
     assert!(again * 20 <= moves * CHAPTER, "{moves} moves, {again} steps again: {reports:?}");
+}
+
+/// A fifth machine gets all its rows at one chapter's end, and makes up for the stop that this is.
+#[test]
+fn a_newcomer_soon_makes_a_run_faster() {
+    let layer = LayerPlan { shards: 8, step_cost: 3_000 };
+    let plan =
+        Plan { layers: vec![layer; 4], steps: 480, epoch_steps: 480, ..Scenario::drawn(0, 1).plan };
+    let plan = Plan { chapter_steps: 40, placement: Placement::SingleLayer, ..plan };
+    let plan = Plan { feedback: false, refreshed: false, ..plan };
+    let run = |seed| Scenario::quiet(seed, plan.clone(), 4);
+    let four = each("a_newcomer_soon_makes_a_run_faster", 1, run);
+    let five = each("a_newcomer_soon_makes_a_run_faster", 1, |seed| late(run(seed), 333, 100));
+    for (four, five) in four.iter().zip(&five) {
+        // The best there is: 1/3 + 2/3 * 7/8, with seven rows at most on each of five.
+        assert!(five.done_ms * 100 <= four.done_ms * 95, "{} of {} ms", five.done_ms, four.done_ms);
+    }
 }
 
 /// Two machines that cannot reach each other, while all others reach both.
