@@ -239,6 +239,8 @@ impl State {
     fn settle(&mut self, now: Time) {
         self.next_tick = now.after(TICK_MS);
         if self.is_finished {
+            // Nothing is due any more, and no beat either.
+            self.next_beat = self.next_tick;
             return;
         }
         for peer in self.members.expire(now) {
