@@ -12,7 +12,10 @@ use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::ff::{FeedbackTable, NetworkSpec, Optimizer, Parameter, Row, RowState};
+mod reader;
+
+use self::reader::{Reader, moments};
+use crate::ff::{FeedbackTable, NetworkSpec, Optimizer, Row, RowState};
 
 /// The first bytes of a checkpoint.
 const MAGIC: [u8; 8] = *b"ffp2p-cp";
@@ -189,12 +192,7 @@ pub fn decode_table(
 /// # Errors
 /// If the bytes are not exactly a checkpoint of this row of this spec.
 pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<RowState, CheckpointError> {
-    let (step, read) = read_header(bytes, spec, |step| header(spec, row, step))?;
-    let expected = body_len(spec, row).saturating_add(read);
-    if bytes.len() != expected {
-        return Err(CheckpointError::Length { expected, found: bytes.len() });
-    }
-    let mut reader = Reader(&bytes[read..]);
+    let (step, mut reader) = open(bytes, spec, row)?;
     let [weights, bias, head] = shapes(spec, row);
     let weights = reader.parameter(spec.optimizer, weights)?;
     let bias = reader.parameter(spec.optimizer, bias)?;
@@ -203,34 +201,58 @@ pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<RowState, Ch
     Ok(RowState::from_parts(weights, bias, head, peers, step))
 }
 
-/// The numbers not read yet.
-struct Reader<'a>(&'a [u8]);
+/// As [`decode`], but without what only the row's training remembers, which is most of it.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_weights(
+    bytes: &[u8],
+    spec: &NetworkSpec,
+    row: Row,
+) -> Result<RowState, CheckpointError> {
+    let (_, mut reader) = open(bytes, spec, row)?;
+    let [weights, bias, head] = shapes(spec, row).map(|shape| {
+        let value = reader.value(shape)?;
+        let [first, second] = moments(spec.optimizer, shape);
+        reader.skip(first.0, first.1)?;
+        reader.skip(second.0, second.1)?;
+        Ok(value)
+    });
+    let (weights, bias, head) = (weights?, bias?, head?);
+    reader.skip(spec.width(row), f32::is_finite)?;
+    Ok(RowState::new(weights, bias, head))
+}
 
-impl Reader<'_> {
-    fn take(&mut self, count: usize, good: fn(f32) -> bool) -> Result<Vec<f32>, CheckpointError> {
-        let found = self.0.len();
-        let expected = 4 * count;
-        let Some((head, tail)) = self.0.split_at_checked(expected) else {
-            return Err(CheckpointError::Length { expected, found });
-        };
-        self.0 = tail;
-        let word = |word: &[u8]| f32::from_le_bytes([word[0], word[1], word[2], word[3]]);
-        let values: Vec<f32> = head.chunks_exact(4).map(word).collect();
-        if values.iter().all(|&x| good(x)) { Ok(values) } else { Err(CheckpointError::Number) }
+/// The head alone of a row's state; the rest is looked at by whoever needs it.
+///
+/// # Errors
+/// If the header, the length or the head are not those of this row of this spec.
+pub fn decode_head(
+    bytes: &[u8],
+    spec: &NetworkSpec,
+    row: Row,
+) -> Result<Array2<f32>, CheckpointError> {
+    let (_, mut reader) = open(bytes, spec, row)?;
+    let [weights, bias, head] = shapes(spec, row);
+    for shape in [weights, bias] {
+        let [(first, _), (second, _)] = moments(spec.optimizer, shape);
+        reader.pass(shape.0 * shape.1 + first + second)?;
     }
+    reader.value(head)
+}
 
-    fn parameter(
-        &mut self,
-        optimizer: Optimizer,
-        shape: (usize, usize),
-    ) -> Result<Parameter, CheckpointError> {
-        let size = shape.0 * shape.1;
-        let value = self.take(size, f32::is_finite)?;
-        let value = Array2::from_shape_vec(shape, value).map_err(|_| CheckpointError::Other)?;
-        let first = self.take(size, f32::is_finite)?;
-        let second = self.take(optimizer.second_len(size), |x| x.is_finite() && x >= 0.0)?;
-        Ok(Parameter { value, first, second })
+/// The steps done of a row whose bytes have the right header and length, and its numbers.
+fn open<'a>(
+    bytes: &'a [u8],
+    spec: &NetworkSpec,
+    row: Row,
+) -> Result<(u64, Reader<'a>), CheckpointError> {
+    let (step, read) = read_header(bytes, spec, |step| header(spec, row, step))?;
+    let expected = body_len(spec, row).saturating_add(read);
+    if bytes.len() != expected {
+        return Err(CheckpointError::Length { expected, found: bytes.len() });
     }
+    Ok((step, Reader(&bytes[read..])))
 }
 
 #[cfg(test)]
@@ -252,6 +274,9 @@ mod tests {
         let back = |(row, state): (&Row, &RowState)| {
             let bytes = encode(state, &spec, *row);
             let state = decode(&bytes, &spec, *row).unwrap();
+            assert_eq!(decode_head(&bytes, &spec, *row), Ok(state.head.value.clone()));
+            let weights = decode_weights(&bytes, &spec, *row);
+            assert_eq!(weights, Ok(state.clone().only_weights()));
             assert_eq!(encode(&state, &spec, *row), bytes);
             state
         };
@@ -318,7 +343,10 @@ mod tests {
             for flip in [0x01, 0x80, 0xff] {
                 let mut damaged = bytes.clone();
                 damaged[at] ^= flip;
-                if let Ok(state) = decode(&damaged, spec, row) {
+                let state = decode(&damaged, spec, row);
+                let weights = decode_weights(&damaged, spec, row);
+                assert_eq!(weights, state.clone().map(RowState::only_weights));
+                if let Ok(state) = state {
                     assert_eq!(encode(&state, spec, row), damaged);
                 }
             }

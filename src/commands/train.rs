@@ -34,7 +34,8 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
         let pace = (done - start) as f64 / began.elapsed().as_secs_f64().max(1e-6);
         tell(&mut view, chapter, done, &losses, pace);
         for epoch in plan.epochs_ending(done) {
-            view.show(&eval_event(&spec, &score(run.network(), &spec, &data, epoch, &pool)));
+            let Ok(score) = score(&mut run.network(), &spec, &data, epoch, &pool);
+            view.show(&eval_event(&spec, &score));
         }
     }
     let trained = vec![plan.chapters(); rows.len()];

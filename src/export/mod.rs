@@ -11,16 +11,17 @@ use ffp2p_proto::{Hash, RowId, Score, Span};
 use serde::Serialize;
 
 use crate::{
-    checkpoint,
     data::{Data, gather},
-    ff::{Evaluation, Network, NetworkError, Objective, Workers, model_hash},
+    ff::{self, Evaluation, Layers, Network, NetworkError, Objective, Workers, model_hash},
     spec::{ForeignSpecError, Spec},
     whole,
 };
 
 mod safetensors;
+mod stored;
 
 use self::safetensors::{from_safetensors, to_safetensors};
+pub(crate) use self::stored::Stored;
 
 /// Test samples looked at after an epoch; the last epoch looks at all of them.
 const PROGRESS_SAMPLES: usize = 2_000;
@@ -118,17 +119,12 @@ impl Model {
     pub fn assemble(
         spec: &Spec,
         ledger: Vec<Span>,
-        mut get: impl FnMut(RowId) -> Option<Bytes>,
+        get: impl FnMut(RowId) -> Option<Bytes>,
     ) -> Result<Self, ModelError> {
+        let mut stored = Stored::new(spec, get);
         let mut rows = Vec::new();
-        for (row, place) in spec.network.rows().into_iter().enumerate() {
-            let row = row as u16;
-            let (layer, shard) = (place.layer, place.shard);
-            let bytes = get(RowId(row)).ok_or(ModelError::Missing { row, layer, shard })?;
-            let state = checkpoint::decode(&bytes, &spec.network, place)
-                .map_err(|error| ModelError::Row { row, reason: error.to_string() })?;
-            // A model needs nothing that only its training remembers, which is most of a row.
-            rows.push(state.only_weights());
+        for layer in 0..spec.network.depth() {
+            rows.extend(stored.layer(layer)?.into_owned());
         }
         let network = Network::from_rows(spec.network.clone(), rows)?;
         Ok(Self { spec: spec.clone(), network, ledger })
@@ -141,7 +137,8 @@ impl Model {
 
     /// Scores the classifiers on the first `samples` test samples.
     pub fn evaluate(&self, data: &Data, samples: usize, workers: &dyn Workers) -> Evaluation {
-        evaluate(&self.network, data, samples, workers)
+        let Ok(found) = evaluate(&mut &self.network, data, samples, workers);
+        found
     }
 
     /// Writes the model as a safetensors file, whole or not at all.
@@ -215,20 +212,23 @@ impl Model {
 }
 
 /// Scores a network at the end of `epoch`, on a part of the test set; after the last epoch, on all.
-pub(crate) fn score(
-    network: &Network,
+///
+/// # Errors
+/// If a layer cannot be had.
+pub(crate) fn score<L: Layers>(
+    layers: &mut L,
     spec: &Spec,
     data: &Data,
     epoch: u64,
     workers: &dyn Workers,
-) -> Score {
-    let found = evaluate(network, data, scored_samples(spec, epoch), workers);
-    Score {
+) -> Result<Score, L::Error> {
+    let found = evaluate(layers, data, scored_samples(spec, epoch), workers)?;
+    Ok(Score {
         epoch,
         samples: found.samples,
         softmax_correct: found.softmax_correct,
         other_correct: other_correct(spec, &found),
-    }
+    })
 }
 
 /// How many test samples are looked at after an epoch, if there are so many.
@@ -246,7 +246,12 @@ pub(crate) fn other_correct(spec: &Spec, found: &Evaluation) -> u32 {
 }
 
 /// Scores a network on the first `samples` test samples of `data`.
-fn evaluate(network: &Network, data: &Data, samples: usize, workers: &dyn Workers) -> Evaluation {
+fn evaluate<L: Layers>(
+    layers: &mut L,
+    data: &Data,
+    samples: usize,
+    workers: &dyn Workers,
+) -> Result<Evaluation, L::Error> {
     let (images, labels) = data.test(workers.count());
     let count = samples.min(labels.len());
     let mut total = Evaluation::default();
@@ -254,7 +259,7 @@ fn evaluate(network: &Network, data: &Data, samples: usize, workers: &dyn Worker
         let end = (start + BLOCK).min(count);
         let samples: Vec<u32> = (start as u32..end as u32).collect();
         let pixels = gather(images, &samples);
-        total = total.and(&network.evaluate(&pixels, &labels[start..end], workers));
+        total = total.and(&ff::evaluate(layers, &pixels, &labels[start..end], workers)?);
     }
-    total
+    Ok(total)
 }

@@ -1,7 +1,8 @@
 //! What a network says about images it has not seen.
 //!
-//! The rule: evaluation reads weights only and never rounds. A block of images goes up the stack
-//! once, the neutral pass and every label hypothesis as one matrix, so memory stays bounded.
+//! The rule: evaluation reads weights only and never rounds. A group of images goes up the stack
+//! layer by layer, in blocks, the neutral pass and every label hypothesis of a block as one matrix,
+//! so memory stays bounded, also where only one layer is in memory at a time.
 
 use ndarray::Array2;
 
@@ -9,15 +10,20 @@ use super::activations::{Activations, concat_owned};
 use super::dropout::Dropout;
 use super::first::{Labels, Scales, prepare};
 use super::goodness;
+use super::layers::Layers;
 use super::matrix::{argmax_rows, flat, flat_mut, rows};
 use super::network::Network;
 use super::product::product;
 use super::row::RowState;
-use super::spec::Objective;
+use super::spec::{NetworkSpec, Objective};
 use super::workers::Workers;
 
-/// Images that go up the stack together.
-const BLOCK: usize = 128;
+/// Images whose activations go through a product together.
+const BLOCK: usize = 64;
+
+/// Images that go up the stack together: a layer is asked for once for all of them, and their
+/// activations are in memory meanwhile.
+const GROUP: usize = 256;
 
 /// How many images were classified right.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,14 +53,16 @@ impl Evaluation {
     }
 }
 
-/// What a block of N images gives.
-struct Scores {
-    /// N x classes for each layer: accumulated, or its own with the softmax objective.
+/// A block of N images on its way up. Rows of every layer: the neutral pass, then hypothesis by
+/// hypothesis.
+struct Block {
+    images: usize,
+    /// The layer below.
+    below: Below,
+    /// For each row: goodness so far.
+    goodness: Vec<f32>,
+    /// N x classes for each layer so far: accumulated, or its own with the softmax objective.
     layers: Vec<Array2<f32>>,
-    /// N x classes: all layers together.
-    logits: Array2<f32>,
-    /// N x hypotheses: goodness of each label.
-    goodness: Array2<f32>,
 }
 
 /// One layer's input on the way up: images, or the layer below.
@@ -63,9 +71,68 @@ enum Below {
     Layer(Activations),
 }
 
+/// Classifies images in every way that the objective has: `pixels` N x D as they are (label slots are
+/// ignored).
+///
+/// # Errors
+/// If a layer cannot be had.
+///
+/// # Panics
+/// If an image is not as wide as the input.
+pub fn evaluate<L: Layers>(
+    layers: &mut L,
+    pixels: &Array2<f32>,
+    labels: &[u8],
+    workers: &dyn Workers,
+) -> Result<Evaluation, L::Error> {
+    let spec = layers.spec();
+    let hypotheses = if spec.objective == Objective::Goodness { spec.classes } else { 0 };
+    let mut left = labels;
+    let mut total = Evaluation::default();
+    rise(layers, pixels, hypotheses, workers, |spec, block| {
+        let (labels, others) = left.split_at(block.images);
+        left = others;
+        total = std::mem::take(&mut total).and(&Evaluation {
+            samples: labels.len() as u32,
+            softmax_correct: correct(&block.logits(spec), labels),
+            goodness_correct: correct(&block.hypotheses(), labels),
+            layers_correct: block.layers.iter().map(|it| correct(it, labels)).collect(),
+        });
+    })?;
+    Ok(total)
+}
+
+/// Takes images up the stack, group by group; `done` gets each block, in order.
+fn rise<L: Layers>(
+    layers: &mut L,
+    pixels: &Array2<f32>,
+    hypotheses: usize,
+    workers: &dyn Workers,
+    mut done: impl FnMut(&NetworkSpec, &Block),
+) -> Result<(), L::Error> {
+    let spec = layers.spec().clone();
+    let block = |start: usize, end: usize| {
+        let mut block = Array2::zeros((end - start, pixels.ncols()));
+        block.assign(&rows(pixels, start..end));
+        Block::new(&spec, prepare(&spec, block), hypotheses)
+    };
+    for start in (0..pixels.nrows()).step_by(GROUP) {
+        let end = pixels.nrows().min(start + GROUP);
+        let starts = (start..end).step_by(BLOCK);
+        let mut blocks: Vec<Block> = starts.map(|it| block(it, end.min(it + BLOCK))).collect();
+        for layer in 0..spec.depth() {
+            let shards = layers.layer(layer)?;
+            for block in &mut blocks {
+                block.rise(&spec, layer, &shards, workers);
+            }
+        }
+        blocks.iter().for_each(|block| done(&spec, block));
+    }
+    Ok(())
+}
+
 impl Network {
-    /// Classifies images in every way that the objective has: `pixels` N x D as they are (label
-    /// slots are ignored).
+    /// [`evaluate`] of all its layers.
     ///
     /// # Panics
     /// If an image is not as wide as the input.
@@ -76,23 +143,8 @@ impl Network {
         labels: &[u8],
         workers: &dyn Workers,
     ) -> Evaluation {
-        let hypotheses = match self.spec().objective {
-            Objective::Goodness => self.spec().classes,
-            Objective::Softmax => 0,
-        };
-        let mut start = 0;
-        let mut total = Evaluation::default();
-        self.blocks(pixels, hypotheses, workers, |scores| {
-            let labels = &labels[start..start + scores.logits.nrows()];
-            start += labels.len();
-            total = std::mem::take(&mut total).and(&Evaluation {
-                samples: labels.len() as u32,
-                softmax_correct: correct(&scores.logits, labels),
-                goodness_correct: correct(&scores.goodness, labels),
-                layers_correct: scores.layers.iter().map(|it| correct(it, labels)).collect(),
-            });
-        });
-        total
+        let Ok(found) = evaluate(&mut &*self, pixels, labels, workers);
+        found
     }
 
     /// The label of each image by its logits over all layers: one neutral pass.
@@ -102,7 +154,9 @@ impl Network {
     #[must_use]
     pub fn predict_softmax(&self, pixels: &Array2<f32>, workers: &dyn Workers) -> Vec<u8> {
         let mut labels = Vec::with_capacity(pixels.nrows());
-        self.blocks(pixels, 0, workers, |scores| labels.extend(argmax_rows(&scores.logits)));
+        let Ok(()) = rise(&mut &*self, pixels, 0, workers, |spec, block| {
+            labels.extend(argmax_rows(&block.logits(spec)));
+        });
         labels
     }
 
@@ -114,94 +168,79 @@ impl Network {
     pub fn predict_goodness(&self, pixels: &Array2<f32>, workers: &dyn Workers) -> Vec<u8> {
         let mut labels = Vec::with_capacity(pixels.nrows());
         let classes = self.spec().classes;
-        self.blocks(pixels, classes, workers, |scores| {
-            labels.extend(argmax_rows(&scores.goodness));
+        let Ok(()) = rise(&mut &*self, pixels, classes, workers, |_, block| {
+            labels.extend(argmax_rows(&block.hypotheses()));
         });
         labels
     }
+}
 
-    fn blocks(
-        &self,
-        pixels: &Array2<f32>,
-        hypotheses: usize,
-        workers: &dyn Workers,
-        mut done: impl FnMut(&Scores),
-    ) {
-        for start in (0..pixels.nrows()).step_by(BLOCK) {
-            let end = pixels.nrows().min(start + BLOCK);
-            let mut block = Array2::zeros((end - start, pixels.ncols()));
-            block.assign(&rows(pixels, start..end));
-            done(&self.scores(prepare(self.spec(), block), hypotheses, workers));
-        }
-    }
-
-    /// One block up the stack. Rows of every layer: the neutral pass, then hypothesis by
-    /// hypothesis.
-    fn scores(&self, pixels: Array2<f32>, hypotheses: usize, workers: &dyn Workers) -> Scores {
-        let spec = self.spec();
+impl Block {
+    fn new(spec: &NetworkSpec, pixels: Array2<f32>, hypotheses: usize) -> Self {
         let images = pixels.nrows();
-        let mut total = vec![0.0; images * (hypotheses + 1)];
-        let mut layers = Vec::with_capacity(spec.depth());
-        let nothing = Array2::zeros((images, spec.classes));
-        let mut below = match spec.objective {
+        let below = match spec.objective {
             Objective::Goodness => {
                 let scales = Scales::new(spec, &pixels);
                 Below::Images(pixels, scales)
             }
             Objective::Softmax => {
-                Below::Layer(Activations { states: pixels, logits: nothing.clone() })
+                let logits = Array2::zeros((images, spec.classes));
+                Below::Layer(Activations { states: pixels, logits })
             }
         };
-        for (layer, shards_of) in self.rows().chunks(spec.shards).enumerate() {
-            let mut shards = Vec::with_capacity(shards_of.len());
-            for state in shards_of {
-                let mut h = self.pre_activations(state, &below, total.len(), workers);
-                let mut squares = vec![0.0; total.len()];
-                goodness::activate(
-                    flat_mut(&mut h),
-                    flat(&state.bias.value),
-                    &Dropout::none(),
-                    &mut squares,
-                    workers,
-                );
-                let mut states = Array2::zeros(h.dim());
-                goodness::normalize(flat(&h), &squares, flat_mut(&mut states), workers);
-                if spec.counts(layer) {
-                    total.iter_mut().zip(&squares).for_each(|(total, g)| *total += g);
+        let goodness = vec![0.0; images * (hypotheses + 1)];
+        Self { images, below, goodness, layers: Vec::with_capacity(spec.depth()) }
+    }
+
+    /// Through one layer.
+    fn rise(
+        &mut self,
+        spec: &NetworkSpec,
+        layer: usize,
+        shards_of: &[RowState],
+        workers: &dyn Workers,
+    ) {
+        let nothing = Array2::zeros((self.images, spec.classes));
+        let mut shards = Vec::with_capacity(shards_of.len());
+        for state in shards_of {
+            let mut h = self.pre_activations(spec, state, workers);
+            let mut squares = vec![0.0; self.goodness.len()];
+            goodness::activate(
+                flat_mut(&mut h),
+                flat(&state.bias.value),
+                &Dropout::none(),
+                &mut squares,
+                workers,
+            );
+            let mut states = Array2::zeros(h.dim());
+            goodness::normalize(flat(&h), &squares, flat_mut(&mut states), workers);
+            if spec.counts(layer) {
+                self.goodness.iter_mut().zip(&squares).for_each(|(total, g)| *total += g);
+            }
+            let neutral = rows(&states, 0..self.images);
+            let said = match (&self.below, spec.objective) {
+                (Below::Layer(below), Objective::Goodness) if spec.counts(layer - 1) => {
+                    &below.logits
                 }
-                let neutral = rows(&states, 0..images);
-                let said = match (&below, spec.objective) {
-                    (Below::Layer(below), Objective::Goodness) if spec.counts(layer - 1) => {
-                        &below.logits
-                    }
-                    _ => &nothing,
-                };
-                let logits = state.logits(neutral, said, workers);
-                shards.push(Activations { states, logits });
-            }
-            let layer = concat_owned(shards);
-            layers.push(layer.logits.clone());
-            below = Below::Layer(layer);
+                _ => &nothing,
+            };
+            let logits = state.logits(neutral, said, workers);
+            shards.push(Activations { states, logits });
         }
-        let logits = match spec.objective {
-            Objective::Goodness => layers[spec.depth() - 1].clone(),
-            Objective::Softmax => layers.iter().fold(nothing, |sum, own| sum + own),
-        };
-        let hypothesis = |(image, label)| total[(label + 1) * images + image];
-        let goodness = Array2::from_shape_fn((images, hypotheses), hypothesis);
-        Scores { layers, logits, goodness }
+        let layer = concat_owned(shards);
+        self.layers.push(layer.logits.clone());
+        self.below = Below::Layer(layer);
     }
 
     fn pre_activations(
         &self,
+        spec: &NetworkSpec,
         state: &RowState,
-        below: &Below,
-        count: usize,
         workers: &dyn Workers,
     ) -> Array2<f32> {
         let weights = &state.weights.value;
-        let mut z = Array2::zeros((count, weights.ncols()));
-        match below {
+        let mut z = Array2::zeros((self.goodness.len(), weights.ncols()));
+        match &self.below {
             Below::Layer(below) => {
                 product(below.states.view(), weights.view(), z.view_mut(), workers);
             }
@@ -209,11 +248,29 @@ impl Network {
                 let mut shared = Array2::zeros((pixels.nrows(), weights.ncols()));
                 product(pixels.view(), weights.view(), shared.view_mut(), workers);
                 let label = |pass: usize, _: usize| pass.checked_sub(1).map(|label| label as u8);
-                let labels = Labels::new(self.spec(), weights);
+                let labels = Labels::new(spec, weights);
                 labels.spread(flat(&shared), scales, flat_mut(&mut z), &label, workers);
             }
         }
         z
+    }
+
+    /// N x classes: all layers together, once the block is at the top.
+    fn logits(&self, spec: &NetworkSpec) -> Array2<f32> {
+        match spec.objective {
+            Objective::Goodness => self.layers[spec.depth() - 1].clone(),
+            Objective::Softmax => {
+                let nothing = Array2::zeros((self.images, spec.classes));
+                self.layers.iter().fold(nothing, |sum, own| sum + own)
+            }
+        }
+    }
+
+    /// N x hypotheses: goodness of each label.
+    fn hypotheses(&self) -> Array2<f32> {
+        let hypotheses = self.goodness.len() / self.images.max(1) - 1;
+        let of = |(image, label)| self.goodness[(label + 1) * self.images + image];
+        Array2::from_shape_fn((self.images, hypotheses), of)
     }
 }
 

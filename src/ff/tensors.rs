@@ -5,6 +5,7 @@
 
 use ndarray::Array2;
 
+use super::layers::Layers;
 use super::network::{Network, NetworkError};
 use super::row::RowState;
 use super::spec::{NetworkSpec, Row};
@@ -65,20 +66,81 @@ fn begin(count: usize) -> blake3::Hasher {
 }
 
 fn add(hasher: &mut blake3::Hasher, tensor: &Tensor) {
-    hasher.update(&number(tensor.name.len())).update(tensor.name.as_bytes());
-    hasher.update(&number(tensor.shape.len()));
-    for extent in &tensor.shape {
+    name(hasher, &tensor.name, &tensor.shape);
+    values(hasher, tensor.data.iter().copied());
+}
+
+fn name(hasher: &mut blake3::Hasher, name: &str, shape: &[usize]) {
+    hasher.update(&number(name.len())).update(name.as_bytes());
+    hasher.update(&number(shape.len()));
+    for extent in shape {
         hasher.update(&number(*extent));
     }
-    hasher.update(&number(size_of::<f32>() * tensor.data.len()));
-    for values in tensor.data.chunks(BLOCK) {
-        let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-        hasher.update(&bytes);
+    hasher.update(&number(size_of::<f32>() * shape.iter().product::<usize>()));
+}
+
+fn values(hasher: &mut blake3::Hasher, values: impl Iterator<Item = f32>) {
+    let mut bytes = Vec::with_capacity(size_of::<f32>() * BLOCK);
+    for value in values {
+        bytes.extend_from_slice(&value.to_le_bytes());
+        if bytes.len() == bytes.capacity() {
+            hasher.update(&bytes);
+            bytes.clear();
+        }
     }
+    hasher.update(&bytes);
 }
 
 fn number(n: usize) -> [u8; 8] {
     (n as u64).to_le_bytes()
+}
+
+/// The hash of a model, which is [`model_hash`] of its tensors, from its layers: heads come first, by
+/// their names, then each layer is asked for once.
+///
+/// # Errors
+/// If a layer cannot be had.
+pub fn hash_layers<L: Layers>(layers: &mut L) -> Result<blake3::Hash, L::Error> {
+    let spec = layers.spec().clone();
+    let mut order: Vec<usize> = (0..spec.depth()).collect();
+    order.sort_by_key(|layer| Kind::Weight.of(&spec, *layer).0);
+    let mut hasher = begin(Kind::ALL.len() * spec.depth());
+    for &layer in &order {
+        let (title, shape) = Kind::Head.of(&spec, layer);
+        name(&mut hasher, &title, &shape);
+        let heads = layers.heads(layer)?;
+        values(&mut hasher, head(&spec, heads.iter()));
+    }
+    for &layer in &order {
+        let rows = layers.layer(layer)?;
+        let (title, shape) = Kind::Bias.of(&spec, layer);
+        name(&mut hasher, &title, &shape);
+        values(&mut hasher, rows.iter().flat_map(|row| &row.bias.value).copied());
+        let (title, shape) = Kind::Weight.of(&spec, layer);
+        name(&mut hasher, &title, &shape);
+        values(&mut hasher, rows.iter().flat_map(|row| row.weights.value.t()).copied());
+    }
+    Ok(hasher.finalize())
+}
+
+/// The values of a layer's head, from those of its shards.
+fn head<'a>(
+    spec: &NetworkSpec,
+    heads: impl Iterator<Item = &'a Array2<f32>> + Clone,
+) -> impl Iterator<Item = f32> {
+    let shards = spec.shards as f32;
+    let of_class = move |class| heads.clone().flat_map(move |head| head.column(class));
+    (0..spec.classes).flat_map(of_class).map(move |x| x / shards)
+}
+
+fn tensor(spec: &NetworkSpec, layer: usize, rows: &[RowState], kind: Kind) -> Tensor {
+    let (name, shape) = kind.of(spec, layer);
+    let data = match kind {
+        Kind::Weight => rows.iter().flat_map(|row| row.weights.value.t()).copied().collect(),
+        Kind::Bias => rows.iter().flat_map(|row| &row.bias.value).copied().collect(),
+        Kind::Head => head(spec, rows.iter().map(|row| &row.head.value)).collect(),
+    };
+    Tensor { name, shape, data }
 }
 
 impl Network {
@@ -87,46 +149,17 @@ impl Network {
     /// number of shards, so that one product with the whole layer's outputs gives the mean.
     #[must_use]
     pub fn tensors(&self) -> Vec<Tensor> {
-        let layers = 0..self.spec().depth();
-        layers.flat_map(|layer| Kind::ALL.map(|kind| self.tensor(layer, kind))).collect()
+        let of_layer = |(layer, rows): (usize, &[RowState])| {
+            Kind::ALL.map(|kind| tensor(self.spec(), layer, rows, kind))
+        };
+        self.rows().chunks(self.spec().shards).enumerate().flat_map(of_layer).collect()
     }
 
-    /// The hash of the model, which is [`model_hash`] of its tensors. They are made one at a time:
-    /// all of them take as much memory as the network.
+    /// The hash of the model: [`hash_layers`] of it.
     #[must_use]
     pub fn model_hash(&self) -> blake3::Hash {
-        let layers = 0..self.spec().depth();
-        let mut order: Vec<(String, usize, Kind)> = layers
-            .flat_map(|layer| Kind::ALL.map(|kind| (kind.of(self.spec(), layer).0, layer, kind)))
-            .collect();
-        order.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut hasher = begin(order.len());
-        for (_, layer, kind) in order {
-            add(&mut hasher, &self.tensor(layer, kind));
-        }
-        hasher.finalize()
-    }
-
-    fn tensor(&self, layer: usize, kind: Kind) -> Tensor {
-        let spec = self.spec();
-        let rows = &self.rows()[layer * spec.shards..][..spec.shards];
-        let (name, shape) = kind.of(spec, layer);
-        let mut data = Vec::with_capacity(shape.iter().product());
-        match kind {
-            Kind::Weight => {
-                rows.iter().for_each(|row| data.extend(row.weights.value.t().iter()));
-            }
-            Kind::Bias => rows.iter().for_each(|row| data.extend(row.bias.value.iter())),
-            Kind::Head => {
-                let shards = spec.shards as f32;
-                let of_class = |class| {
-                    let units = move |row: &RowState| row.head.value.column(class).to_vec();
-                    rows.iter().flat_map(units).map(move |x| x / shards)
-                };
-                data.extend((0..spec.classes).flat_map(of_class));
-            }
-        }
-        Tensor { name, shape, data }
+        let Ok(hash) = hash_layers(&mut &*self);
+        hash
     }
 
     /// A network that classifies as the model says. What training left behind starts anew.

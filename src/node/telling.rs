@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{driver::Node, terms::Found};
 use crate::{
-    export::{Model, score},
+    export::{Model, Stored, score},
     ff::{Inline, Objective},
     report::Event,
     spec::Spec,
@@ -123,13 +123,11 @@ impl Node {
         let results = self.results.0.clone();
         tokio::task::spawn_blocking(move || {
             let get = |row: RowId| store.get(checkpoints.get(usize::from(row.0))?);
-            let score = match Model::assemble(&spec, Vec::new(), get) {
-                Ok(model) => score(&model.network, &spec, &data, epoch, &Inline),
-                Err(error) => {
-                    tracing::error!(%error, epoch, "an epoch could not be scored");
-                    Score { epoch, samples: 0, softmax_correct: 0, other_correct: 0 }
-                }
-            };
+            let found = score(&mut Stored::new(&spec, get), &spec, &data, epoch, &Inline);
+            let score = found.unwrap_or_else(|error| {
+                tracing::error!(%error, epoch, "an epoch could not be scored");
+                Score { epoch, samples: 0, softmax_correct: 0, other_correct: 0 }
+            });
             // The loop is gone when the node stops; then nobody wants the score.
             let _ = results.blocking_send(Found::Score(score));
         });
@@ -146,10 +144,14 @@ impl Node {
                 let checkpoint = checkpoints.get(usize::from(row.0))?;
                 store.get(&checkpoint.blob.hash)
             };
-            let model = Model::assemble(&spec, ledger, get).map(|model| {
-                let saved = out.as_deref().map_or(Ok(()), |path| model.save(path));
-                (model.hash(), saved)
-            });
+            let model = match out {
+                // Nobody asked for all of it.
+                None => Stored::new(&spec, get).hash().map(|hash| (hash, Ok(()))),
+                Some(path) => Model::assemble(&spec, ledger, get).map(|model| {
+                    let saved = model.save(&path);
+                    (model.hash(), saved)
+                }),
+            };
             // Whoever hears that the run is done may kill the node and export from its folder.
             store.flush();
             let _ = results.blocking_send(Found::Model(model));

@@ -1,0 +1,69 @@
+//! The numbers of a checkpoint, one after the other.
+//!
+//! Rule: the bytes may come from anyone; only numbers that training makes are taken.
+
+use ndarray::Array2;
+
+use super::CheckpointError;
+use crate::ff::{Optimizer, Parameter};
+
+/// Whether a number can be one of these.
+pub(super) type Good = fn(f32) -> bool;
+
+/// How many numbers of either moment there are of a parameter, and which are good ones.
+pub(super) fn moments(optimizer: Optimizer, (rows, columns): (usize, usize)) -> [(usize, Good); 2] {
+    let size = rows * columns;
+    [(size, f32::is_finite), (optimizer.second_len(size), |x| x.is_finite() && x >= 0.0)]
+}
+
+/// The numbers not read yet.
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+
+impl Reader<'_> {
+    /// So many numbers, whatever they are.
+    fn next(&mut self, count: usize) -> Result<impl Iterator<Item = f32>, CheckpointError> {
+        let found = self.0.len();
+        let expected = 4 * count;
+        let Some((head, tail)) = self.0.split_at_checked(expected) else {
+            return Err(CheckpointError::Length { expected, found });
+        };
+        self.0 = tail;
+        let word = |word: &[u8]| f32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+        Ok(head.chunks_exact(4).map(word))
+    }
+
+    /// Passes over numbers that have to be good ones.
+    pub(super) fn skip(&mut self, count: usize, good: Good) -> Result<(), CheckpointError> {
+        if self.next(count)?.all(good) { Ok(()) } else { Err(CheckpointError::Number) }
+    }
+
+    /// Passes over numbers, whatever they are.
+    pub(super) fn pass(&mut self, count: usize) -> Result<(), CheckpointError> {
+        self.next(count).map(|_| ())
+    }
+
+    /// So many numbers, which have to be good ones.
+    pub(super) fn take(&mut self, count: usize, good: Good) -> Result<Vec<f32>, CheckpointError> {
+        let values: Vec<f32> = self.next(count)?.collect();
+        if values.iter().all(|&x| good(x)) { Ok(values) } else { Err(CheckpointError::Number) }
+    }
+
+    /// A tensor.
+    pub(super) fn value(&mut self, shape: (usize, usize)) -> Result<Array2<f32>, CheckpointError> {
+        let value = self.take(shape.0 * shape.1, f32::is_finite)?;
+        Array2::from_shape_vec(shape, value).map_err(|_| CheckpointError::Other)
+    }
+
+    /// A tensor and its moments.
+    pub(super) fn parameter(
+        &mut self,
+        optimizer: Optimizer,
+        shape: (usize, usize),
+    ) -> Result<Parameter, CheckpointError> {
+        let value = self.value(shape)?;
+        let [first, second] = moments(optimizer, shape);
+        let first = self.take(first.0, first.1)?;
+        let second = self.take(second.0, second.1)?;
+        Ok(Parameter { value, first, second })
+    }
+}
