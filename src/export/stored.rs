@@ -67,3 +67,38 @@ impl<F: FnMut(RowId) -> Option<Bytes>> Layers for Stored<'_, F> {
         self.read(layer, checkpoint::decode_head)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SpecArgs;
+    use crate::data::gather;
+    use crate::ff::{Inline, Network, evaluate};
+
+    #[test]
+    fn a_stored_network_is_the_one_that_was_stored() {
+        let args = SpecArgs {
+            data: Some("digits:200+300".to_owned()),
+            layers: Some(vec![784, 30, 20]),
+            shards: Some(2),
+            ..SpecArgs::default()
+        };
+        let checked = args.check().unwrap();
+        let spec = &checked.spec;
+        let network = Network::init(spec.network.clone());
+        let encode = |(row, state): (&Row, &RowState)| {
+            Bytes::from(checkpoint::encode(state, &spec.network, *row))
+        };
+        let rows = spec.network.rows();
+        let bytes: Vec<Bytes> = rows.iter().zip(network.rows()).map(encode).collect();
+        let mut stored = Stored::new(spec, |row| bytes.get(usize::from(row.0)).cloned());
+        assert_eq!(stored.hash().unwrap().0, *network.model_hash().as_bytes());
+        let (images, labels) = checked.data.test(1);
+        let pixels = gather(images, &(0..300).collect::<Vec<_>>());
+        let found = evaluate(&mut stored, &pixels, labels, &Inline).unwrap();
+        assert_eq!(found, network.evaluate(&pixels, labels, &Inline));
+        let mut without_last = Stored::new(spec, |row| bytes[..3].get(usize::from(row.0)).cloned());
+        let missing = without_last.hash();
+        assert!(matches!(missing, Err(ModelError::Missing { row: 3, layer: 1, shard: 1 })));
+    }
+}
