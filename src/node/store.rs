@@ -1,8 +1,8 @@
 //! Blobs by hash.
 //!
 //! Rule: what is in the store has the hash it is named by. What is to stay here cannot be had by
-//! the network, whoever asks for it by whatever hash. The store holds what the decisions hold; the
-//! oldest of it lies in a file when memory has no room for all. Checkpoints worth keeping also go to
+//! the network, whoever asks for it by whatever hash. The store holds what the decisions hold; large
+//! blobs and then the oldest lie in a file when memory has no room for all. Checkpoints worth keeping also go to
 //! disk. Writing is done on threads of its own, so that a slow disk does not delay a heartbeat; only
 //! what is read back waits for it.
 
@@ -21,17 +21,25 @@ use super::{
     writer::Writer,
 };
 
-/// Blobs in memory, in bytes, beyond which the oldest go to the file: enough for what is made and
-/// read within seconds.
-const IN_MEMORY: u64 = 24 << 20;
+/// Blobs in memory, in bytes, beyond which some go to the file: enough for what is made and read
+/// within seconds.
+const IN_MEMORY: u64 = 16 << 20;
+
+/// A blob of so many bytes is a checkpoint of a large row: these go before any activation batch,
+/// which somebody is about to read.
+const LARGE: usize = 2 << 20;
 
 /// Where a blob is.
 #[derive(Debug)]
 enum Kept {
-    /// In memory, and how many were put there before it.
-    Memory(u64, Bytes),
+    /// In memory, and its turn to go.
+    Memory(Turn, Bytes),
     File(Place),
 }
+
+/// Which blob goes to the file first: whether it is a small one, and how many were put in memory
+/// before it.
+type Turn = (bool, u64);
 
 #[derive(Debug)]
 struct Blob {
@@ -44,8 +52,8 @@ struct Blob {
 #[derive(Debug, Default)]
 struct Blobs {
     all: BTreeMap<Hash, Blob>,
-    /// Those in memory, the oldest first.
-    order: BTreeMap<u64, Hash>,
+    /// Those in memory, in the order in which they go.
+    order: BTreeMap<Turn, Hash>,
     /// Blobs put in memory so far.
     count: u64,
     /// Bytes in memory.
@@ -69,14 +77,15 @@ impl Blobs {
         }
         self.count += 1;
         self.bytes += bytes.len() as u64;
-        self.order.insert(self.count, hash);
-        self.all.insert(hash, Blob { kept: Kept::Memory(self.count, bytes), is_open });
+        let turn = (bytes.len() < LARGE, self.count);
+        self.order.insert(turn, hash);
+        self.all.insert(hash, Blob { kept: Kept::Memory(turn, bytes), is_open });
     }
 
     fn remove(&mut self, hash: &Hash) {
         match self.all.remove(hash).map(|blob| blob.kept) {
-            Some(Kept::Memory(number, bytes)) => {
-                self.order.remove(&number);
+            Some(Kept::Memory(turn, bytes)) => {
+                self.order.remove(&turn);
                 self.bytes -= bytes.len() as u64;
             }
             Some(Kept::File(place)) => self.places.give_back(place),
@@ -84,22 +93,22 @@ impl Blobs {
         }
     }
 
-    /// The oldest blob in memory, if there are too many bytes, and where it shall go.
-    fn next_out(&mut self) -> Option<(u64, Hash, Bytes, Place)> {
+    /// The blob in memory whose turn it is, if there are too many bytes, and where it shall go.
+    fn next_out(&mut self) -> Option<(Turn, Hash, Bytes, Place)> {
         if self.bytes <= IN_MEMORY {
             return None;
         }
-        let (&number, &hash) = self.order.first_key_value()?;
+        let (&turn, &hash) = self.order.first_key_value()?;
         let Kept::Memory(_, bytes) = &self.all.get(&hash)?.kept else { return None };
         let bytes = bytes.clone();
         let place = self.places.take(bytes.len() as u64);
-        Some((number, hash, bytes, place))
+        Some((turn, hash, bytes, place))
     }
 
     /// A blob lies in the file now, unless it was forgotten meanwhile.
-    fn is_out(&mut self, number: u64, hash: &Hash, place: Place) {
+    fn is_out(&mut self, turn: Turn, hash: &Hash, place: Place) {
         match self.all.get_mut(hash).map(|blob| &mut blob.kept) {
-            Some(kept @ Kept::Memory(..)) if self.order.remove(&number).is_some() => {
+            Some(kept @ Kept::Memory(..)) if self.order.remove(&turn).is_some() => {
                 *kept = Kept::File(place);
                 self.bytes -= place.size();
             }
@@ -125,22 +134,29 @@ impl Shared {
     /// Brings what memory has no room for to the file, as long as somebody uses the store.
     fn spill(&self, spill: &Spill) {
         let mut blobs = self.blobs();
+        let mut is_told = false;
         loop {
             let rests = |blobs: &mut Blobs| blobs.bytes <= IN_MEMORY && !blobs.closed;
             blobs = self.more.wait_while(blobs, rests).unwrap_or_else(PoisonError::into_inner);
             if blobs.closed {
                 return;
             }
-            let Some((number, hash, bytes, place)) = blobs.next_out() else { return };
+            let Some((turn, hash, bytes, place)) = blobs.next_out() else { return };
             drop(blobs);
             let written = spill.write(place, &bytes);
             blobs = self.blobs();
             if let Err(error) = written {
-                tracing::warn!(%error, "the file for what memory has no room for takes no more");
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!(%error, "the file for what memory has no room for takes no more");
+                }
                 blobs.places.give_back(place);
-                return;
+                // A disk that is full may not stay so: tried again when there is more to bring.
+                if !blobs.closed {
+                    blobs = self.more.wait(blobs).unwrap_or_else(PoisonError::into_inner);
+                }
+                continue;
             }
-            blobs.is_out(number, &hash, place);
+            blobs.is_out(turn, &hash, place);
         }
     }
 }
@@ -291,8 +307,26 @@ mod tests {
     }
 
     #[test]
+    fn large_blobs_go_first() {
+        let mut blobs = Blobs::default();
+        let mut put = |number: u8, size: usize| {
+            let bytes = Bytes::from(vec![number; size]);
+            blobs.insert(Hash::of(&bytes), bytes, true);
+        };
+        put(0, LARGE - 1);
+        put(1, LARGE);
+        put(2, IN_MEMORY as usize);
+        let mut turns = Vec::new();
+        while let Some((turn, hash, bytes, place)) = blobs.next_out() {
+            turns.push(bytes[0]);
+            blobs.is_out(turn, &hash, place);
+        }
+        assert_eq!(turns, [1, 2]);
+    }
+
+    #[test]
     fn what_memory_has_no_room_for_is_read_back() {
-        const SIZE: usize = (IN_MEMORY / 8) as usize;
+        const SIZE: usize = (IN_MEMORY / 8) as usize - 1;
         let store = Store::with_spill(Spill::create(None).unwrap());
         let blob = |number: u8| Bytes::from(vec![number; SIZE]);
         let hashes: Vec<Hash> = (0..20).map(|number| Hash::of(&blob(number))).collect();
