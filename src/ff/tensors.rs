@@ -54,7 +54,9 @@ pub fn model_hash(tensors: &[Tensor]) -> blake3::Hash {
     let mut sorted: Vec<&Tensor> = tensors.iter().collect();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
     let mut hasher = begin(sorted.len());
-    sorted.into_iter().for_each(|tensor| add(&mut hasher, tensor));
+    for tensor in sorted {
+        add(&mut hasher, &tensor.name, &tensor.shape, tensor.data.iter().copied());
+    }
     hasher.finalize()
 }
 
@@ -65,25 +67,23 @@ fn begin(count: usize) -> blake3::Hasher {
     hasher
 }
 
-fn add(hasher: &mut blake3::Hasher, tensor: &Tensor) {
-    name(hasher, &tensor.name, &tensor.shape);
-    values(hasher, tensor.data.iter().copied());
-}
-
-fn name(hasher: &mut blake3::Hasher, name: &str, shape: &[usize]) {
+/// One more tensor: as many values as the shape asks for.
+fn add(
+    hasher: &mut blake3::Hasher,
+    name: &str,
+    shape: &[usize],
+    values: impl Iterator<Item = f32>,
+) {
     hasher.update(&number(name.len())).update(name.as_bytes());
     hasher.update(&number(shape.len()));
     for extent in shape {
         hasher.update(&number(*extent));
     }
     hasher.update(&number(size_of::<f32>() * shape.iter().product::<usize>()));
-}
-
-fn values(hasher: &mut blake3::Hasher, values: impl Iterator<Item = f32>) {
     let mut bytes = Vec::with_capacity(size_of::<f32>() * BLOCK);
     for value in values {
         bytes.extend_from_slice(&value.to_le_bytes());
-        if bytes.len() == bytes.capacity() {
+        if bytes.len() >= size_of::<f32>() * BLOCK {
             hasher.update(&bytes);
             bytes.clear();
         }
@@ -106,21 +106,28 @@ pub fn hash_layers<L: Layers>(layers: &mut L) -> Result<blake3::Hash, L::Error> 
     order.sort_by_key(|layer| Kind::Weight.of(&spec, *layer).0);
     let mut hasher = begin(Kind::ALL.len() * spec.depth());
     for &layer in &order {
-        let (title, shape) = Kind::Head.of(&spec, layer);
-        name(&mut hasher, &title, &shape);
         let heads = layers.heads(layer)?;
-        values(&mut hasher, head(&spec, heads.iter()));
+        let (name, shape) = Kind::Head.of(&spec, layer);
+        add(&mut hasher, &name, &shape, head(&spec, heads.iter()));
     }
     for &layer in &order {
         let rows = layers.layer(layer)?;
-        let (title, shape) = Kind::Bias.of(&spec, layer);
-        name(&mut hasher, &title, &shape);
-        values(&mut hasher, rows.iter().flat_map(|row| &row.bias.value).copied());
-        let (title, shape) = Kind::Weight.of(&spec, layer);
-        name(&mut hasher, &title, &shape);
-        values(&mut hasher, rows.iter().flat_map(|row| row.weights.value.t()).copied());
+        let (name, shape) = Kind::Bias.of(&spec, layer);
+        add(&mut hasher, &name, &shape, bias(&rows));
+        let (name, shape) = Kind::Weight.of(&spec, layer);
+        add(&mut hasher, &name, &shape, weight(&rows));
     }
     Ok(hasher.finalize())
+}
+
+/// The values of a layer's weights, from its shards.
+fn weight(rows: &[RowState]) -> impl Iterator<Item = f32> {
+    rows.iter().flat_map(|row| row.weights.value.t()).copied()
+}
+
+/// The values of a layer's bias, from its shards.
+fn bias(rows: &[RowState]) -> impl Iterator<Item = f32> {
+    rows.iter().flat_map(|row| &row.bias.value).copied()
 }
 
 /// The values of a layer's head, from those of its shards.
@@ -136,8 +143,8 @@ fn head<'a>(
 fn tensor(spec: &NetworkSpec, layer: usize, rows: &[RowState], kind: Kind) -> Tensor {
     let (name, shape) = kind.of(spec, layer);
     let data = match kind {
-        Kind::Weight => rows.iter().flat_map(|row| row.weights.value.t()).copied().collect(),
-        Kind::Bias => rows.iter().flat_map(|row| &row.bias.value).copied().collect(),
+        Kind::Weight => weight(rows).collect(),
+        Kind::Bias => bias(rows).collect(),
         Kind::Head => head(spec, rows.iter().map(|row| &row.head.value)).collect(),
     };
     Tensor { name, shape, data }

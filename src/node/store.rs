@@ -2,9 +2,9 @@
 //!
 //! Rule: what is in the store has the hash it is named by. What is to stay here cannot be had by
 //! the network, whoever asks for it by whatever hash. The store holds what the decisions hold; large
-//! blobs and then the oldest lie in a file when memory has no room for all. Checkpoints worth keeping also go to
-//! disk. Writing is done on threads of its own, so that a slow disk does not delay a heartbeat; only
-//! what is read back waits for it.
+//! blobs and then the oldest lie in a file when memory has no room for all. Checkpoints worth keeping
+//! also go to disk. Writing is done on threads of its own, so that a slow disk does not delay a
+//! heartbeat; only what is read back waits for it.
 
 use std::{
     collections::BTreeMap,

@@ -160,16 +160,16 @@ impl State {
         };
         given.truncate(spare);
         if self.leaving.is_none() {
-            self.balanced = given.iter().map(|lease| (now, lease.from)).next_back();
+            self.balanced = given.last().map(|lease| (now, lease.from));
             given.iter().for_each(|lease| self.note_given(lease.owner, now));
         }
         // What this peer holds of the row, first: whoever takes it goes back as far as its readers
         // seem to lack batches.
-        let beat = self.heartbeat();
+        let beat = self.beat_now();
         self.merge_leases(&given, now);
         for owner in given.iter().map(|lease| lease.owner).collect::<BTreeSet<NodeId>>() {
             let leases = given.iter().copied().filter(|lease| lease.owner == owner).collect();
-            self.send(owner, Message::Heartbeat(beat.clone()));
+            self.send(owner, beat.clone());
             self.send(owner, Message::Leases(leases));
         }
         self.say(Message::Leases(given));
@@ -202,8 +202,8 @@ impl State {
     /// Whether giving a row that stands at `step` to `target` is worth it now: always when leaving or
     /// resting; never while a row is vacant, because then the assignment is about to change; to an
     /// idle peer at once, to others no oftener than the settling time, but then all rows at that
-    /// step's end: many stops of one row each cost more than one of many. The last row is only given to a faster peer, so
-    /// that two peers without other work do not pass one row to and fro.
+    /// step's end: many stops of one row each cost more than one of many. The last row is only given
+    /// to a faster peer, so that two peers without other work do not pass one row to and fro.
     pub(crate) fn should_give(&self, row: RowId, target: NodeId, step: u64) -> bool {
         let now = self.now;
         if target == self.me || self.leaving.is_some() || self.rests {
