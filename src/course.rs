@@ -7,7 +7,7 @@ use ndarray::Array2;
 
 use crate::{
     config::Checked,
-    data::{Batches, Data, Shape, gather},
+    data::{Batches, Data, Shape, gather_in},
     ff::{FeedbackTable, FirstInput, Frame, NetworkSpec, augment, epoch_order, negative_labels},
     spec::Spec,
 };
@@ -76,13 +76,19 @@ impl Course {
     }
 
     /// What the first layer reads in a step; `table` is the feedback row's that its chapter reads.
-    pub fn first_input(&mut self, step: u64, table: Option<&FeedbackTable>) -> FirstInput {
+    /// `old` is where the images can lie, if it has their shape.
+    pub fn first_input(
+        &mut self,
+        step: u64,
+        table: Option<&FeedbackTable>,
+        old: Array2<f32>,
+    ) -> FirstInput {
         let samples = self.batches.samples(step);
         let network = &self.spec.network;
         let labels = labels_of(&self.data, &samples);
         let epoch = self.batches.epoch(step);
         let negatives = negative_labels(network, epoch, &samples, &labels, table);
-        let mut pixels = gather(self.data.train(self.threads), &samples);
+        let mut pixels = gather_in(old, self.data.train(self.threads), &samples);
         augment(network, epoch, &samples, frame(self.data.shape()), &mut pixels);
         FirstInput::new(network, pixels, labels, negatives)
     }

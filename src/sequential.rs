@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use ffp2p_proto::Plan;
+use ndarray::Array2;
 
 use crate::{
     course::Course,
@@ -31,6 +32,8 @@ pub struct Sequential {
     table: Option<FeedbackTable>,
     /// Its table at the ends of as many chapters as there are layers, the oldest first.
     tables: VecDeque<FeedbackTable>,
+    /// Where the next step's images can lie.
+    pixels: Array2<f32>,
 }
 
 /// Summed losses by row.
@@ -48,7 +51,8 @@ impl Sequential {
     pub fn new(spec: Spec, course: Course) -> Self {
         let network = Network::init(spec.network.clone());
         let table = spec.network.feedback_row().map(|_| course.first_table());
-        Self { plan: spec.plan(), spec, course, network, table, tables: VecDeque::new() }
+        let (tables, pixels) = (VecDeque::new(), Array2::default((0, 0)));
+        Self { plan: spec.plan(), spec, course, network, table, tables, pixels }
     }
 
     /// The network as trained so far.
@@ -97,12 +101,13 @@ impl Sequential {
     /// What the first layer reads in a step: labels as of so many chapters ago as there are layers.
     fn images(&mut self, step: u64) -> FirstInput {
         let is_old = self.tables.len() == self.spec.network.depth();
-        self.course.first_input(step, self.tables.front().filter(|_| is_old))
+        let table = self.tables.front().filter(|_| is_old);
+        self.course.first_input(step, table, std::mem::take(&mut self.pixels))
     }
 
-    fn learn(&mut self, logits: &Activations) {
+    fn learn(&mut self, logits: &Array2<f32>) {
         if let Some(table) = &mut self.table {
-            self.course.draw_wrong_labels(table, &logits.logits);
+            self.course.draw_wrong_labels(table, logits);
         }
     }
 
@@ -110,9 +115,10 @@ impl Sequential {
     fn online(&mut self, steps: Range<u64>, losses: &mut Losses, workers: &dyn Workers) {
         for step in steps {
             let input = self.images(step);
-            let (reports, top) = self.network.train_step(&input, workers);
+            let (reports, logits) = self.network.train_step(&input, workers);
             losses.add(0, &reports);
-            self.learn(&top);
+            self.learn(&logits);
+            self.pixels = input.pixels;
         }
     }
 
@@ -128,7 +134,9 @@ impl Sequential {
             let first = layer * self.spec.network.shards;
             for (at, step) in steps.clone().enumerate() {
                 let train = |network: &mut Network, below: &Below<'_>| {
-                    network.train_layer(layer, below, workers).1
+                    let (shards, reports) = network.train_layer(layer, below, workers);
+                    network.give(shards);
+                    reports
                 };
                 let reports = self.on_input(layer, step, below.get(at), train)?;
                 losses.add(first, &reports);
@@ -141,13 +149,14 @@ impl Sequential {
                 };
                 let shards = self.on_input(layer, step, below.get(at), hand_on)?;
                 handed_on.push(self.encoded(layer, &shards));
+                self.network.give(shards);
             }
             below = handed_on;
         }
         for (at, step) in steps.enumerate().filter(|_| self.table.is_some()).collect::<Vec<_>>() {
             let depth = self.spec.network.depth();
             let top = self.decoded(depth, step, below.get(at))?;
-            self.learn(&top);
+            self.learn(&top.logits);
         }
         Ok(())
     }
@@ -162,7 +171,9 @@ impl Sequential {
     ) -> Result<T, Diverged> {
         if layer == 0 {
             let input = self.images(step);
-            return Ok(work(&mut self.network, &Below::Images(&input)));
+            let done = work(&mut self.network, &Below::Images(&input));
+            self.pixels = input.pixels;
+            return Ok(done);
         }
         let read = self.decoded(layer, step, below)?;
         let labels = self.course.labels(step);

@@ -74,7 +74,8 @@ pub fn step(
     let mut course = Course::new(checked, threads)?;
     course.draw(threads);
     let spec = checked.spec.network.clone();
-    let mut bench = Bench { network: Network::init(spec.clone()), course: &mut course, at: 0 };
+    let (network, pixels) = (Network::init(spec.clone()), Array2::default((0, 0)));
+    let mut bench = Bench { network, course: &mut course, at: 0, pixels };
     let mut bare = BareProducts::new(&spec);
     bare.run(workers);
     let began = Instant::now();
@@ -106,19 +107,22 @@ struct Bench<'a> {
     network: Network,
     course: &'a mut Course,
     at: u64,
+    /// Where the next step's images can lie.
+    pixels: Array2<f32>,
 }
 
 impl Bench<'_> {
     fn input(&mut self) -> FirstInput {
         let step = self.at % self.network.spec().steps;
         self.at += 1;
-        self.course.first_input(step, None)
+        self.course.first_input(step, None, std::mem::take(&mut self.pixels))
     }
 
     fn steps(&mut self, count: u32, workers: &dyn Workers) {
         for _ in 0..count {
             let input = self.input();
             self.network.train_step(&input, workers);
+            self.pixels = input.pixels;
         }
     }
 }

@@ -99,7 +99,13 @@ impl fmt::Debug for Images {
 /// # Panics
 /// If `samples` names an image that is not there.
 pub fn gather(images: &Images, samples: &[u32]) -> Array2<f32> {
-    let mut batch = Array2::zeros((samples.len(), images.width));
+    gather_in(Array2::default((0, 0)), images, samples)
+}
+
+/// As [`gather`], in a row-major matrix of before if it has the shape.
+pub fn gather_in(old: Array2<f32>, images: &Images, samples: &[u32]) -> Array2<f32> {
+    let shape = (samples.len(), images.width);
+    let mut batch = if old.dim() == shape { old } else { Array2::zeros(shape) };
     for (mut row, &sample) in batch.outer_iter_mut().zip(samples) {
         let pixels = aview1(images.row(sample as usize));
         row.zip_mut_with(&pixels, |to, &from| *to = f32::from(from) / 255.0);

@@ -5,6 +5,7 @@
 
 use ndarray::Array2;
 
+use super::buffers::Buffers;
 use super::first::prepare;
 use super::matrix::columns_mut;
 use super::spec::NetworkSpec;
@@ -50,9 +51,24 @@ pub struct Activations {
 /// If there is no shard, or the shards differ in rows or classes.
 #[must_use]
 pub fn concat(shards: &[Activations]) -> Activations {
+    side_by_side(shards, &mut Buffers::default())
+}
+
+/// As [`concat()`], in memory used before, which the shards' goes to; without a copy where there is
+/// one shard.
+pub(super) fn concat_in(mut shards: Vec<Activations>, buffers: &mut Buffers) -> Activations {
+    if shards.len() == 1 {
+        return shards.swap_remove(0);
+    }
+    let all = side_by_side(&shards, buffers);
+    shards.into_iter().for_each(|shard| buffers.give(shard.states));
+    all
+}
+
+fn side_by_side(shards: &[Activations], buffers: &mut Buffers) -> Activations {
     let rows = shards[0].states.nrows();
     let width = shards.iter().map(|shard| shard.states.ncols()).sum();
-    let mut states = Array2::zeros((rows, width));
+    let mut states = buffers.take((rows, width));
     let mut logits = Array2::zeros(shards[0].logits.dim());
     let mut start = 0;
     for shard in shards {
@@ -63,11 +79,6 @@ pub fn concat(shards: &[Activations]) -> Activations {
     }
     logits *= 1.0 / shards.len() as f32;
     Activations { states, logits }
-}
-
-/// As [`concat()`], without a copy where there is one shard.
-pub(crate) fn concat_owned(mut shards: Vec<Activations>) -> Activations {
-    if shards.len() == 1 { shards.swap_remove(0) } else { concat(&shards) }
 }
 
 #[cfg(test)]
@@ -83,11 +94,14 @@ mod tests {
             states: array![[4.0, 5.0], [6.0, 7.0], [8.0, 9.0]],
             logits: array![[3.0, 0.0]],
         };
-        let both = concat(&[a.clone(), b]);
+        let both = concat(&[a.clone(), b.clone()]);
         assert_eq!(both.states, array![[1.0, 4.0, 5.0], [2.0, 6.0, 7.0], [3.0, 8.0, 9.0]]);
         assert_eq!(both.logits, array![[2.0, 2.0]]);
         assert!(both.states.is_standard_layout());
         assert_eq!(concat(std::slice::from_ref(&a)), a);
-        assert_eq!(concat_owned(vec![a.clone()]), a);
+        let mut buffers = Buffers::default();
+        buffers.give(Array2::from_elem(both.states.dim(), 9.0));
+        assert_eq!(concat_in(vec![a.clone()], &mut buffers), a);
+        assert_eq!(concat_in(vec![a, b], &mut buffers), both);
     }
 }

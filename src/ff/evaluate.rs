@@ -6,7 +6,8 @@
 
 use ndarray::Array2;
 
-use super::activations::{Activations, concat_owned};
+use super::activations::{Activations, concat_in};
+use super::buffers::Buffers;
 use super::dropout::Dropout;
 use super::first::{Labels, Scales, prepare};
 use super::goodness;
@@ -227,7 +228,7 @@ impl Block {
             let logits = state.logits(neutral, said, workers);
             shards.push(Activations { states, logits });
         }
-        let layer = concat_owned(shards);
+        let layer = concat_in(shards, &mut Buffers::default());
         self.layers.push(layer.logits.clone());
         self.below = Below::Layer(layer);
     }

@@ -6,6 +6,7 @@
 mod activations;
 mod augment;
 mod bare;
+mod buffers;
 mod check;
 mod dropout;
 mod evaluate;
@@ -34,6 +35,7 @@ mod workers;
 pub use activations::{Activations, FirstInput, concat};
 pub use augment::{Frame, augment};
 pub use bare::BareProducts;
+pub use buffers::Buffers;
 pub use check::SpecError;
 pub use evaluate::{Evaluation, evaluate};
 pub use feedback::FeedbackTable;

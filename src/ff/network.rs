@@ -3,7 +3,10 @@
 //! The rule: a step of the network is a step of every row in order, with activations rounded
 //! between layers exactly as the wire rounds them. Whatever peers do must equal this.
 
-use super::activations::{Activations, FirstInput, concat_owned};
+use ndarray::Array2;
+
+use super::activations::{Activations, FirstInput, concat_in};
+use super::buffers::Buffers;
 use super::check::SpecError;
 use super::row::{RowState, StepReport};
 use super::spec::{NetworkSpec, Row};
@@ -15,6 +18,7 @@ use super::workers::{Mark, Phase, Workers};
 pub struct Network {
     spec: NetworkSpec,
     rows: Vec<RowState>,
+    buffers: Buffers,
 }
 
 /// Why parts do not make a network.
@@ -50,7 +54,7 @@ impl Network {
     #[must_use]
     pub fn init(spec: NetworkSpec) -> Self {
         let rows = spec.rows().into_iter().map(|row| RowState::init(&spec, row)).collect();
-        Self { spec, rows }
+        Self { spec, rows, buffers: Buffers::default() }
     }
 
     /// A network of rows trained elsewhere, in the order of [`NetworkSpec::rows`].
@@ -65,7 +69,7 @@ impl Network {
         }
         match expected.iter().zip(&rows).find(|(row, state)| !state.fits(&spec, **row)) {
             Some((row, _)) => Err(NetworkError::Shape(*row)),
-            None => Ok(Self { spec, rows }),
+            None => Ok(Self { spec, rows, buffers: Buffers::default() }),
         }
     }
 
@@ -88,7 +92,7 @@ impl Network {
     }
 
     /// One step of every row, from the first layer up. The reports are in row order; the
-    /// activations are those of the last layer, which nobody reads but for the logits: not rounded.
+    /// logits (B x [`NetworkSpec::logits_handed_on`]) are those of the last layer.
     ///
     /// # Panics
     /// If the input does not have the spec's shapes, or a label is not below `classes`.
@@ -96,16 +100,25 @@ impl Network {
         &mut self,
         input: &FirstInput,
         workers: &dyn Workers,
-    ) -> (Vec<StepReport>, Activations) {
+    ) -> (Vec<StepReport>, Array2<f32>) {
         let (mut shards, mut reports) = self.train_layer(0, &Below::Images(input), workers);
         for layer in 1..self.spec.depth() {
-            let below = concat_owned(self.rounded(shards, workers));
-            let below = Below::Layer(&below, &input.labels);
-            let (above, more) = self.train_layer(layer, &below, workers);
+            let shards_below = self.rounded(shards, workers);
+            let below = concat_in(shards_below, &mut self.buffers);
+            let read = Below::Layer(&below, &input.labels);
+            let (above, more) = self.train_layer(layer, &read, workers);
+            self.buffers.give(below.states);
             shards = above;
             reports.extend(more);
         }
-        (reports, concat_owned(shards))
+        let Activations { states, logits } = concat_in(shards, &mut self.buffers);
+        self.buffers.give(states);
+        (reports, logits)
+    }
+
+    /// Nobody reads what [`Network::train_layer`] or [`Network::hand_on`] gave any more.
+    pub fn give(&mut self, shards: Vec<Activations>) {
+        shards.into_iter().for_each(|shard| self.buffers.give(shard.states));
     }
 
     fn rounded(&self, mut shards: Vec<Activations>, workers: &dyn Workers) -> Vec<Activations> {
@@ -125,15 +138,17 @@ impl Network {
         workers: &dyn Workers,
     ) -> (Vec<Activations>, Vec<StepReport>) {
         workers.mark(Mark::Layer(layer));
-        let spec = &self.spec;
+        let Self { spec, rows, buffers } = self;
         let train = |(shard, state): (usize, &mut RowState)| {
             let row = Row { layer, shard };
             match below {
-                Below::Images(input) => state.train_first(spec, row, input, workers),
-                Below::Layer(below, labels) => state.train(spec, row, below, labels, workers),
+                Below::Images(input) => state.train_first(spec, row, input, buffers, workers),
+                Below::Layer(below, labels) => {
+                    state.train(spec, row, below, labels, buffers, workers)
+                }
             }
         };
-        let rows = self.rows.iter_mut().skip(layer * spec.shards).take(spec.shards);
+        let rows = rows.iter_mut().skip(layer * spec.shards).take(spec.shards);
         rows.enumerate().map(train).unzip()
     }
 
@@ -148,15 +163,17 @@ impl Network {
         below: &Below<'_>,
         workers: &dyn Workers,
     ) -> Vec<Activations> {
-        let spec = &self.spec;
+        let Self { spec, rows, buffers } = self;
         let hand_on = |(shard, state): (usize, &mut RowState)| {
             let row = Row { layer, shard };
             match below {
-                Below::Images(input) => state.hand_on_first(spec, row, step, input, workers),
-                Below::Layer(below, _) => state.hand_on(spec, row, step, below, workers),
+                Below::Images(input) => {
+                    state.hand_on_first(spec, row, step, input, buffers, workers)
+                }
+                Below::Layer(below, _) => state.hand_on(spec, row, step, below, buffers, workers),
             }
         };
-        let rows = self.rows.iter_mut().skip(layer * spec.shards).take(spec.shards);
+        let rows = rows.iter_mut().skip(layer * spec.shards).take(spec.shards);
         rows.enumerate().map(hand_on).collect()
     }
 }

@@ -6,40 +6,41 @@
 use ndarray::{Array2, ArrayView2};
 
 use super::activations::Activations;
+use super::buffers::Buffers;
 use super::dropout::Dropout;
 use super::matrix::{flat, flat_mut, rows};
 use super::optim::Rule;
 use super::product::{Gradient, product, update};
-use super::row::{Heard, RowState, Scratch, StepReport};
+use super::row::{Heard, RowState, StepReport};
 use super::spec::{NetworkSpec, Objective, Row};
 use super::workers::{Mark, Phase, Workers};
 use super::{goodness, head};
 
 impl RowState {
-    /// From pre-activations (without bias) in `scratch.h` to what is handed on, and to directions
-    /// of the cases in `scratch.h`. Bias and head learn on the way.
+    /// From pre-activations (without bias) in `buffers.h` to what is handed on, and to directions
+    /// of the cases in `buffers.h`. Bias and head learn on the way.
     pub(super) fn passes(
         &mut self,
         spec: &NetworkSpec,
         row: Row,
         heard: Heard<'_>,
-        scratch: &mut Scratch,
+        buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> (Activations, StepReport) {
         let dropout = Dropout::new(spec, row, self.step);
-        let states = self.outputs(&dropout, scratch, workers);
+        let states = self.outputs(&dropout, buffers, workers);
         let slope = dropout.scale();
         let (logits, report) = match spec.objective {
-            Objective::Goodness => self.contrast(spec, slope, heard, &states, scratch, workers),
-            Objective::Softmax => self.classify(spec, slope, heard, &states, scratch, workers),
+            Objective::Goodness => self.contrast(spec, slope, heard, &states, buffers, workers),
+            Objective::Softmax => self.classify(spec, slope, heard, &states, buffers, workers),
         };
         let logits = if spec.counts(row.layer) { logits } else { heard.0.clone() };
         workers.mark(Mark::Phase(Phase::Directions));
-        self.train_bias(spec, heard.1.len(), flat(&scratch.h));
+        self.train_bias(spec, heard.1.len(), flat(&buffers.h));
         (Activations { states, logits }, report)
     }
 
-    /// From pre-activations (without bias) in `scratch.h` to what is handed on in a step, with the
+    /// From pre-activations (without bias) in `buffers.h` to what is handed on in a step, with the
     /// weights as they are.
     pub(super) fn pass_on(
         &self,
@@ -47,10 +48,10 @@ impl RowState {
         row: Row,
         step: u64,
         below: &Array2<f32>,
-        scratch: &mut Scratch,
+        buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> Activations {
-        let states = self.outputs(&Dropout::new(spec, row, step), scratch, workers);
+        let states = self.outputs(&Dropout::new(spec, row, step), buffers, workers);
         let adds = spec.counts(row.layer) && spec.objective == Objective::Goodness;
         let batch = below.nrows();
         let logits = if adds {
@@ -61,17 +62,17 @@ impl RowState {
         Activations { states, logits }
     }
 
-    /// Turns pre-activations (without bias) in `scratch.h` into outputs, finds their goodness, and
+    /// Turns pre-activations (without bias) in `buffers.h` into outputs, finds their goodness, and
     /// returns them scaled to mean square 1.
     fn outputs(
         &self,
         dropout: &Dropout,
-        scratch: &mut Scratch,
+        buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> Array2<f32> {
         workers.mark(Mark::Phase(Phase::Normalization));
-        let Scratch { h, goodness, .. } = scratch;
-        let mut states = Array2::zeros(h.dim());
+        let mut states = buffers.take(buffers.h.dim());
+        let Buffers { h, goodness, .. } = buffers;
         goodness::activate(flat_mut(h), flat(&self.bias.value), dropout, goodness, workers);
         goodness::normalize(flat(h), goodness, flat_mut(&mut states), workers);
         states
@@ -85,21 +86,21 @@ impl RowState {
         slope: f32,
         (below, labels): Heard<'_>,
         states: &Array2<f32>,
-        scratch: &mut Scratch,
+        buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> (Array2<f32>, StepReport) {
         let (batch, width) = (labels.len(), self.peers.len());
         workers.mark(Mark::Phase(Phase::Directions));
-        let h = flat_mut(&mut scratch.h);
+        let h = flat_mut(&mut buffers.h);
         let strength = spec.peer_normalization;
         let peers = goodness::peer_term(&mut self.peers, &h[..batch * width], strength);
-        let cases = &scratch.goodness[..2 * batch];
+        let cases = &buffers.goodness[..2 * batch];
         goodness::directions(&mut h[..2 * batch * width], cases, slope, &peers, workers);
         let neutral = rows(states, 2 * batch..3 * batch);
         let logits = self.logits(neutral, below, workers);
         let mut errors = logits.clone();
         let outcome = head::directions(&mut errors, labels);
-        self.train_head(spec, neutral, &errors, workers);
+        self.train_head(spec, neutral, &errors, &mut buffers.blocks, workers);
         let report = StepReport {
             loss: goodness::loss(cases, width),
             head_loss: outcome.loss,
@@ -118,17 +119,17 @@ impl RowState {
         slope: f32,
         (below, labels): Heard<'_>,
         states: &Array2<f32>,
-        scratch: &mut Scratch,
+        buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> (Array2<f32>, StepReport) {
-        let Scratch { h, goodness, .. } = scratch;
+        let Buffers { h, goodness, blocks, .. } = buffers;
         let nothing = Array2::zeros((labels.len(), spec.classes));
         let mut errors = self.logits(states.view(), &nothing, workers);
         let outcome = head::directions(&mut errors, labels);
         product(errors.view(), self.head.value.t(), h.view_mut(), workers);
         workers.mark(Mark::Phase(Phase::Directions));
         goodness::unnormalize(flat(states), goodness, slope, flat_mut(h), workers);
-        self.train_head(spec, states.view(), &errors, workers);
+        self.train_head(spec, states.view(), &errors, blocks, workers);
         let mean = goodness::mean(goodness);
         let report = StepReport {
             // Outputs that overflow are normalised to nothing, of which the head is merely unsure.
@@ -158,13 +159,14 @@ impl RowState {
         spec: &NetworkSpec,
         read: ArrayView2<'_, f32>,
         errors: &Array2<f32>,
+        blocks: &mut Vec<Vec<f32>>,
         workers: &dyn Workers,
     ) {
         let extra = rows(errors, 0..0);
         let gradient = Gradient { inputs: read, directions: errors.view(), extra };
         let (lr, decay) = (spec.head_lr, spec.head_weight_decay);
         let rule = Rule::new(spec, self.step, errors.nrows(), lr, decay);
-        update(&mut self.head, &gradient, &rule, &mut Vec::new(), workers);
+        update(&mut self.head, &gradient, &rule, blocks, workers);
     }
 
     /// What the layers below say plus what this row says: N x classes.

@@ -5,7 +5,7 @@
 //! product may be cut along its output, and only there.
 
 use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
 use super::matrix;
 use super::optim::{Parameter, Part, Rule};
@@ -43,21 +43,23 @@ pub(crate) struct Gradient<'a> {
 }
 
 /// Multiplies a gradient out, block by block, and applies the rule; shared out by rows of the
-/// parameter. `blocks` is scratch.
+/// parameter. `blocks` is memory to work in.
 pub(crate) fn update(
     parameter: &mut Parameter,
     gradient: &Gradient<'_>,
     rule: &Rule,
-    blocks: &mut Vec<Array2<f32>>,
+    blocks: &mut Vec<Vec<f32>>,
     workers: &dyn Workers,
 ) {
     let (rows, columns) = parameter.value.dim();
     let parts = parameter.parts(rule, share(rows, COLUMNS, workers));
-    if blocks.len() < parts.len() || blocks.iter().any(|block| block.ncols() != columns) {
-        *blocks = vec![Array2::zeros((BLOCK.min(rows), columns)); parts.len()];
+    let size = BLOCK.min(rows) * columns;
+    blocks.resize_with(blocks.len().max(parts.len()), Vec::new);
+    for block in blocks.iter_mut().filter(|block| block.len() < size) {
+        block.resize(size, 0.0);
     }
-    each(workers, parts.into_iter().zip(blocks), &|(part, block)| {
-        update_part(part, gradient, rule, block, workers);
+    each(workers, parts.into_iter().zip(blocks), &|(part, block): (Part<'_>, &mut Vec<f32>)| {
+        update_part(part, gradient, rule, &mut block[..size], workers);
     });
 }
 
@@ -65,23 +67,26 @@ fn update_part(
     part: Part<'_>,
     gradient: &Gradient<'_>,
     rule: &Rule,
-    block: &mut Array2<f32>,
+    block: &mut [f32],
     workers: &dyn Workers,
 ) {
     let labels = gradient.extra.nrows();
-    for part in part.split(block.nrows()) {
+    let columns = part.columns;
+    for part in part.split(block.len() / columns) {
         let from = part.first_row;
-        let to = from + part.value.len() / part.columns;
-        let mut block = matrix::rows_mut(block, 0..to - from);
+        let to = from + part.value.len() / columns;
+        let block = &mut block[..part.value.len()];
+        let mut product = ArrayViewMut2::from_shape((to - from, columns), &mut *block)
+            .expect("a block has whole rows");
         let inputs = matrix::columns(&gradient.inputs, from..to);
         workers.mark(Mark::Phase(Phase::Gradient));
-        general_mat_mul(1.0, &inputs.t(), &gradient.directions, 0.0, &mut block);
+        general_mat_mul(1.0, &inputs.t(), &gradient.directions, 0.0, &mut product);
         workers.mark(Mark::Phase(Phase::Optimizer));
         if from < labels {
             let to = to.min(labels);
-            let mut slots = matrix::rows_mut(&mut block, 0..to - from);
+            let mut slots = matrix::rows_mut(&mut product, 0..to - from);
             slots += &matrix::rows(&gradient.extra, from..to);
         }
-        rule.apply(part, block.as_slice().expect("a block has whole rows"));
+        rule.apply(part, block);
     }
 }

@@ -6,6 +6,7 @@
 use ndarray::Array2;
 
 use super::activations::{Activations, FirstInput};
+use super::buffers::Buffers;
 use super::first::{Labels, Scales};
 use super::matrix::{flat, flat_mut, rows};
 use super::optim::{Parameter, Rule};
@@ -30,7 +31,6 @@ pub struct RowState {
     pub peers: Vec<f32>,
     /// Steps done.
     pub step: u64,
-    scratch: Scratch,
 }
 
 /// What one step of a row has to say.
@@ -53,48 +53,6 @@ pub struct StepReport {
 
 /// What the layers below say (B x [`NetworkSpec::logits_handed_on`]), and the right labels.
 pub(super) type Heard<'a> = (&'a Array2<f32>, &'a [u8]);
-
-/// Buffers kept from step to step. Not part of a row's state: equal to any other.
-#[derive(Debug, Default)]
-pub(super) struct Scratch {
-    /// All passes x out: pre-activations, then outputs, then directions.
-    pub(super) h: Array2<f32>,
-    /// Labelled images only, B x out: shared product, then shared directions.
-    shared: Array2<f32>,
-    /// Labelled images only, classes x out: directions of the label slots.
-    slots: Array2<f32>,
-    /// One a row of `h`.
-    pub(super) goodness: Vec<f32>,
-    blocks: Vec<Array2<f32>>,
-}
-
-impl Clone for Scratch {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl PartialEq for Scratch {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Scratch {
-    fn fit(&mut self, rows: usize, width: usize) {
-        if self.h.dim() != (rows, width) {
-            self.h = Array2::zeros((rows, width));
-            self.goodness = vec![0.0; rows];
-        }
-    }
-
-    fn fit_first(&mut self, batch: usize, width: usize, classes: usize) {
-        if self.shared.dim() != (batch, width) {
-            self.shared = Array2::zeros((batch, width));
-            self.slots = Array2::zeros((classes, width));
-        }
-    }
-}
 
 impl RowState {
     /// A row before its first step: weights N(0, 1/fan-in), biases and head 0 (ffnew.m).
@@ -130,7 +88,7 @@ impl RowState {
         peers: Vec<f32>,
         step: u64,
     ) -> Self {
-        Self { weights, bias, head, peers, step, scratch: Scratch::default() }
+        Self { weights, bias, head, peers, step }
     }
 
     /// Whether every tensor has the shape that the spec asks for.
@@ -152,13 +110,14 @@ impl RowState {
         spec: &NetworkSpec,
         row: Row,
         input: &FirstInput,
+        buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> (Activations, StepReport) {
         let nothing = Array2::zeros((input.labels.len(), spec.logits_handed_on()));
         let heard = (&nothing, &input.labels[..]);
         match spec.objective {
-            Objective::Goodness => self.train_labelled(spec, row, input, heard, workers),
-            Objective::Softmax => self.train_on(spec, row, &input.pixels, heard, workers),
+            Objective::Goodness => self.train_labelled(spec, row, input, heard, buffers, workers),
+            Objective::Softmax => self.train_on(spec, row, &input.pixels, heard, buffers, workers),
         }
     }
 
@@ -173,9 +132,10 @@ impl RowState {
         row: Row,
         input: &Activations,
         labels: &[u8],
+        buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> (Activations, StepReport) {
-        self.train_on(spec, row, &input.states, (&input.logits, labels), workers)
+        self.train_on(spec, row, &input.states, (&input.logits, labels), buffers, workers)
     }
 
     /// A step on images that wear labels.
@@ -185,21 +145,20 @@ impl RowState {
         row: Row,
         input: &FirstInput,
         heard: Heard<'_>,
+        buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> (Activations, StepReport) {
         let (batch, width) = (input.labels.len(), self.peers.len());
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let scales = self.read_labelled(spec, input, &mut scratch, workers);
-        let done = self.passes(spec, row, heard, &mut scratch, workers);
+        let scales = self.read_labelled(spec, input, buffers, workers);
+        let done = self.passes(spec, row, heard, buffers, workers);
         workers.mark(Mark::Phase(Phase::Directions));
-        let Scratch { h, shared, slots: extra, blocks, .. } = &mut scratch;
+        let Buffers { h, shared, slots: extra, blocks, .. } = buffers;
         let pixels = input.pixels.view();
         let directions = &flat(h)[..2 * batch * width];
         scales.gather(directions, input, spec.label_strength, shared, extra);
         let extra = extra.view();
         let gradient = Gradient { inputs: pixels, directions: shared.view(), extra };
         self.learn(spec, batch, &gradient, blocks, workers);
-        self.scratch = scratch;
         done
     }
 
@@ -210,13 +169,13 @@ impl RowState {
         row: Row,
         states: &Array2<f32>,
         heard: Heard<'_>,
+        buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> (Activations, StepReport) {
         let batch = heard.1.len();
-        let mut scratch = std::mem::take(&mut self.scratch);
-        self.read(states, &mut scratch, workers);
-        let done = self.passes(spec, row, heard, &mut scratch, workers);
-        let Scratch { h, blocks, .. } = &mut scratch;
+        self.read(states, buffers, workers);
+        let done = self.passes(spec, row, heard, buffers, workers);
+        let Buffers { h, blocks, .. } = buffers;
         let cases = 0..spec.objective.cases() * batch;
         let gradient = Gradient {
             inputs: rows(states, cases.clone()),
@@ -224,7 +183,6 @@ impl RowState {
             extra: rows(h, 0..0),
         };
         self.learn(spec, batch, &gradient, blocks, workers);
-        self.scratch = scratch;
         done
     }
 
@@ -239,17 +197,15 @@ impl RowState {
         row: Row,
         step: u64,
         input: &FirstInput,
+        buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> Activations {
-        let mut scratch = std::mem::take(&mut self.scratch);
         match spec.objective {
-            Objective::Goodness => _ = self.read_labelled(spec, input, &mut scratch, workers),
-            Objective::Softmax => self.read(&input.pixels, &mut scratch, workers),
+            Objective::Goodness => _ = self.read_labelled(spec, input, buffers, workers),
+            Objective::Softmax => self.read(&input.pixels, buffers, workers),
         }
         let nothing = Array2::zeros((input.labels.len(), spec.logits_handed_on()));
-        let handed_on = self.pass_on(spec, row, step, &nothing, &mut scratch, workers);
-        self.scratch = scratch;
-        handed_on
+        self.pass_on(spec, row, step, &nothing, buffers, workers)
     }
 
     /// As [`RowState::hand_on_first`], for a row of an upper layer.
@@ -262,20 +218,18 @@ impl RowState {
         row: Row,
         step: u64,
         input: &Activations,
+        buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> Activations {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        self.read(&input.states, &mut scratch, workers);
-        let handed_on = self.pass_on(spec, row, step, &input.logits, &mut scratch, workers);
-        self.scratch = scratch;
-        handed_on
+        self.read(&input.states, buffers, workers);
+        self.pass_on(spec, row, step, &input.logits, buffers, workers)
     }
 
     /// Pre-activations, without bias, of all passes over states of mean square 1.
-    fn read(&self, states: &Array2<f32>, scratch: &mut Scratch, workers: &dyn Workers) {
+    fn read(&self, states: &Array2<f32>, buffers: &mut Buffers, workers: &dyn Workers) {
         workers.mark(Mark::Phase(Phase::Forward));
-        scratch.fit(states.nrows(), self.peers.len());
-        product(states.view(), self.weights.value.view(), scratch.h.view_mut(), workers);
+        buffers.fit(states.nrows(), self.peers.len());
+        product(states.view(), self.weights.value.view(), buffers.h.view_mut(), workers);
     }
 
     /// Pre-activations, without bias, of all passes over images that wear labels.
@@ -283,14 +237,14 @@ impl RowState {
         &self,
         spec: &NetworkSpec,
         input: &FirstInput,
-        scratch: &mut Scratch,
+        buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> Scales {
         workers.mark(Mark::Phase(Phase::Forward));
         let (batch, width) = (input.labels.len(), self.peers.len());
-        scratch.fit(spec.objective.passes() * batch, width);
-        scratch.fit_first(batch, width, spec.classes);
-        let Scratch { h, shared, .. } = scratch;
+        buffers.fit(spec.objective.passes() * batch, width);
+        buffers.fit_first(batch, width, spec.classes);
+        let Buffers { h, shared, .. } = buffers;
         product(input.pixels.view(), self.weights.value.view(), shared.view_mut(), workers);
         let scales = Scales::new(spec, &input.pixels);
         let label = |pass: usize, image: usize| match pass {
@@ -309,7 +263,7 @@ impl RowState {
         spec: &NetworkSpec,
         batch: usize,
         gradient: &Gradient<'_>,
-        blocks: &mut Vec<Array2<f32>>,
+        blocks: &mut Vec<Vec<f32>>,
         workers: &dyn Workers,
     ) {
         let rule = Rule::new(spec, self.step, batch, spec.lr, spec.weight_decay);

@@ -50,15 +50,15 @@ impl Reader {
         let is_kept = |(at, bytes, _): &(u64, Option<Bytes>, FirstInput)| {
             *at == step && bytes.as_ref().map(place) == reads.feedback.map(place)
         };
-        let kept = self.images.take().filter(is_kept);
-        let images = match kept {
-            Some(kept) => kept,
-            None => {
+        let images = match self.images.take() {
+            Some(kept) if is_kept(&kept) => kept,
+            old => {
+                let old = old.map(|(_, _, input)| input.pixels).unwrap_or_default();
                 let table = match reads.feedback {
                     Some(bytes) => Some(self.table(course, bytes)?),
                     None => None,
                 };
-                (step, reads.feedback.cloned(), course.first_input(step, table))
+                (step, reads.feedback.cloned(), course.first_input(step, table, old))
             }
         };
         Ok(&self.images.insert(images).2)

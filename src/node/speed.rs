@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ndarray::Array2;
 
-use crate::ff::{Activations, FirstInput, NetworkSpec, Row, RowState, Workers};
+use crate::ff::{Activations, Buffers, FirstInput, NetworkSpec, Row, RowState, Workers};
 
 /// Steps between two reports.
 const STEPS: u32 = 32;
@@ -62,11 +62,16 @@ impl Speed {
 
     /// The same of a machine that trains nothing: from steps of a row of the last layer on made-up
     /// numbers. Bare products would be up to twice as fast.
-    pub(super) fn glance(&mut self, spec: &NetworkSpec, workers: &dyn Workers) -> u64 {
+    pub(super) fn glance(
+        &mut self,
+        spec: &NetworkSpec,
+        buffers: &mut Buffers,
+        workers: &dyn Workers,
+    ) -> u64 {
         let row = Row { layer: spec.depth() - 1, shard: 0 };
         let mut state = RowState::init(spec, row);
         let step = made_up_step(spec, row);
-        let mut train = || step(&mut state, workers);
+        let mut train = || step(&mut state, buffers, workers);
         // Memory that is used for the first time is slow.
         train();
         let mut look = || {
@@ -94,7 +99,7 @@ impl Speed {
 }
 
 /// Trains a row by a step, each time it is called.
-type Step = Box<dyn Fn(&mut RowState, &dyn Workers)>;
+type Step = Box<dyn Fn(&mut RowState, &mut Buffers, &dyn Workers)>;
 
 /// A step of a row on made-up numbers.
 fn made_up_step(spec: &NetworkSpec, row: Row) -> Step {
@@ -106,15 +111,17 @@ fn made_up_step(spec: &NetworkSpec, row: Row) -> Step {
     if row.layer == 0 {
         let images = numbers(batch, spec.layers[0]);
         let input = FirstInput::new(&spec, images, labels, vec![1; batch]);
-        return Box::new(move |state, workers| {
-            state.train_first(&spec, row, &input, workers);
+        return Box::new(move |state, buffers, workers| {
+            let (made, _) = state.train_first(&spec, row, &input, buffers, workers);
+            buffers.give(made.states);
         });
     }
     let states = numbers(spec.objective.passes() * batch, spec.input_width(row));
     let logits = Array2::zeros((batch, spec.logits_handed_on()));
     let input = Activations { states, logits };
-    Box::new(move |state, workers| {
-        state.train(&spec, row, &input, &labels, workers);
+    Box::new(move |state, buffers, workers| {
+        let (made, _) = state.train(&spec, row, &input, &labels, buffers, workers);
+        buffers.give(made.states);
     })
 }
 
@@ -128,7 +135,7 @@ mod tests {
         let spec = NetworkSpec::usual(Objective::Goodness, Optimizer::Sgd, vec![20, 30, 30], 4);
         let mut speed = Speed::default();
         assert_eq!((speed.report(), speed.patience()), (None, IDLE.0));
-        assert!(speed.glance(&spec, &Inline) > 0);
+        assert!(speed.glance(&spec, &mut Buffers::default(), &Inline) > 0);
         assert_eq!(speed.patience(), IDLE.1);
         let begin = Instant::now();
         (1..STEPS).for_each(|_| speed.trained(1_000_000_000_000, begin));
@@ -142,7 +149,7 @@ mod tests {
     fn a_network_of_one_layer_can_be_looked_at() {
         for objective in [Objective::Goodness, Objective::Softmax] {
             let spec = NetworkSpec::usual(objective, Optimizer::Sgd, vec![20, 30], 4);
-            assert!(Speed::default().glance(&spec, &Inline) > 0);
+            assert!(Speed::default().glance(&spec, &mut Buffers::default(), &Inline) > 0);
         }
     }
 }

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     checkpoint,
     course::Course,
-    ff::{Activations, FeedbackTable, NetworkSpec, Row, RowState, encode},
+    ff::{Activations, Buffers, FeedbackTable, NetworkSpec, Row, RowState, encode},
 };
 
 /// Commands that can wait; more than the decisions ever have outstanding.
@@ -152,6 +152,8 @@ struct Worker<'a> {
     places: Vec<Row>,
     rows: BTreeMap<RowId, Loaded>,
     reader: Reader,
+    /// For the steps of all rows.
+    buffers: Buffers,
     speed: Speed,
 }
 
@@ -160,7 +162,8 @@ impl<'a> Worker<'a> {
         let network = course.network();
         let places = network.rows().into_iter().chain(network.feedback_row()).collect();
         let (rows, reader) = (BTreeMap::new(), Reader::default());
-        Self { course, pool, places, rows, reader, speed: Speed::default() }
+        let (buffers, speed) = (Buffers::default(), Speed::default());
+        Self { course, pool, places, rows, reader, buffers, speed }
     }
 
     /// Works until the other side is gone.
@@ -168,9 +171,7 @@ impl<'a> Worker<'a> {
         loop {
             let (answer, speed) = match queue.recv_timeout(self.speed.patience()) {
                 Ok(command) => (self.answer(command), self.speed.report()),
-                Err(RecvTimeoutError::Timeout) => {
-                    (None, Some(self.speed.glance(self.course.network(), self.pool)))
-                }
+                Err(RecvTimeoutError::Timeout) => (None, Some(self.glance())),
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             for answer in answer.into_iter().chain(speed.map(Done::Speed)) {
@@ -184,12 +185,15 @@ impl<'a> Worker<'a> {
     /// What would keep others waiting later, or make them decide without knowing. Returns false when
     /// the other side is gone.
     fn prepare(&mut self, answers: &mpsc::Sender<Done>, by_chapter: bool) -> bool {
-        let speed = self.speed.glance(self.course.network(), self.pool);
-        let is_heard = answers.blocking_send(Done::Speed(speed)).is_ok();
+        let is_heard = answers.blocking_send(Done::Speed(self.glance())).is_ok();
         if by_chapter {
             self.course.draw(self.pool_threads());
         }
         is_heard
+    }
+
+    fn glance(&mut self) -> u64 {
+        self.speed.glance(self.course.network(), &mut self.buffers, self.pool)
     }
 
     fn answer(&mut self, command: Command) -> Option<Done> {
@@ -263,8 +267,12 @@ impl<'a> Worker<'a> {
                     return Done::Diverged { row, step: step + 1 };
                 }
                 let spec = self.course.network();
-                let handed_on = handed_on.filter(|_| emit);
-                let batch = handed_on.map(|it| made(encode(&it, spec, place)));
+                let batch = handed_on.map(|it| {
+                    let batch = emit.then(|| made(encode(&it, spec, place)));
+                    self.buffers.give(it.states);
+                    batch
+                });
+                let batch = batch.flatten();
                 let checkpoint = checkpoint.then(|| finish_chapter(&mut loaded, spec, place));
                 Done::Trained { row, load, step, batch, checkpoint }
             }
@@ -293,13 +301,15 @@ impl<'a> Worker<'a> {
                 return Ok((None, 0.0));
             }
         };
+        let buffers = &mut self.buffers;
         let (handed_on, report) = if place.layer == 0 {
             let input = self.reader.images(&mut self.course, step, reads)?;
-            state.train_first(self.course.network(), place, input, self.pool)
+            state.train_first(self.course.network(), place, input, buffers, self.pool)
         } else {
             let labels = self.course.labels(step);
-            let input = self.reader.batches(self.course.network(), place, reads)?;
-            state.train(self.course.network(), place, input, &labels, self.pool)
+            let spec = self.course.network();
+            let input = self.reader.batches(spec, place, reads)?;
+            state.train(spec, place, input, &labels, buffers, self.pool)
         };
         Ok((Some(handed_on), report.loss))
     }
@@ -314,6 +324,7 @@ impl<'a> Worker<'a> {
         let done = match self.hand_on(place, &mut loaded.state, step, reads) {
             Ok(Some(handed_on)) => {
                 let batch = made(encode(&handed_on, self.course.network(), place));
+                self.buffers.give(handed_on.states);
                 Done::Refreshed { row, load, step, batch }
             }
             // Nothing reads the feedback row's outputs.
@@ -332,12 +343,15 @@ impl<'a> Worker<'a> {
         reads: Reads<'_>,
     ) -> Result<Option<Activations>, UnreadableError> {
         let State::Row(state) = state else { return Ok(None) };
+        let buffers = &mut self.buffers;
         let handed_on = if place.layer == 0 {
             let input = self.reader.images(&mut self.course, step, reads)?;
-            state.hand_on_first(self.course.network(), place, step, input, self.pool)
+            let spec = self.course.network();
+            state.hand_on_first(spec, place, step, input, buffers, self.pool)
         } else {
-            let input = self.reader.batches(self.course.network(), place, reads)?;
-            state.hand_on(self.course.network(), place, step, input, self.pool)
+            let spec = self.course.network();
+            let input = self.reader.batches(spec, place, reads)?;
+            state.hand_on(spec, place, step, input, buffers, self.pool)
         };
         Ok(Some(handed_on))
     }

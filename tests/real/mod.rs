@@ -9,7 +9,10 @@ use ffp2p::{
     checkpoint,
     config::Checked,
     course::Course,
-    ff::{Activations, FirstInput, Inline, NetworkSpec, Row, RowState, concat, decode, encode},
+    ff::{
+        Activations, Buffers, FirstInput, Inline, NetworkSpec, Row, RowState, concat, decode,
+        encode,
+    },
 };
 use ffp2p_proto::{RowId, sim::Mathematics};
 
@@ -36,7 +39,7 @@ impl Real {
         let samples = course.samples();
         let draw = || {
             let read = |bytes| checkpoint::decode_table(bytes, &self.spec, samples).unwrap();
-            course.first_input(step, feedback.map(read).as_ref())
+            course.first_input(step, feedback.map(read).as_ref(), ndarray::Array2::default((0, 0)))
         };
         let key = (step, feedback.unwrap_or_default().to_vec());
         self.inputs.borrow_mut().entry(key).or_insert_with(draw).clone()
@@ -83,10 +86,23 @@ impl Mathematics for Real {
         }
         let mut state = self.state(place, state);
         let (handed_on, _) = if place.layer == 0 {
-            state.train_first(spec, place, &self.images(step, feedback), &Inline)
+            state.train_first(
+                spec,
+                place,
+                &self.images(step, feedback),
+                &mut Buffers::default(),
+                &Inline,
+            )
         } else {
             let labels = self.course.borrow_mut().labels(step);
-            state.train(spec, place, &self.below(place, inputs), &labels, &Inline)
+            state.train(
+                spec,
+                place,
+                &self.below(place, inputs),
+                &labels,
+                &mut Buffers::default(),
+                &Inline,
+            )
         };
         (checkpoint::encode(&state, spec, place), encode(&handed_on, spec, place))
     }
@@ -102,9 +118,23 @@ impl Mathematics for Real {
         let (spec, place) = (&self.spec, self.places[usize::from(row.0)]);
         let mut state = self.state(place, state);
         let handed_on = if place.layer == 0 {
-            state.hand_on_first(spec, place, step, &self.images(step, feedback), &Inline)
+            state.hand_on_first(
+                spec,
+                place,
+                step,
+                &self.images(step, feedback),
+                &mut Buffers::default(),
+                &Inline,
+            )
         } else {
-            state.hand_on(spec, place, step, &self.below(place, inputs), &Inline)
+            state.hand_on(
+                spec,
+                place,
+                step,
+                &self.below(place, inputs),
+                &mut Buffers::default(),
+                &Inline,
+            )
         };
         encode(&handed_on, spec, place)
     }

@@ -5,8 +5,8 @@ use ndarray::{Array2, Axis, concatenate};
 use super::{batch, mask, tiny};
 use crate::ff::matrix::rows;
 use crate::ff::{
-    Activations, FirstInput, Inline, LabelEmbedding, NetworkSpec, Optimizer, Row, RowState,
-    StepReport, Wire,
+    Activations, Buffers, FirstInput, Inline, LabelEmbedding, NetworkSpec, Optimizer, Row,
+    RowState, StepReport, Wire,
 };
 
 const BATCH: usize = 16;
@@ -130,7 +130,7 @@ fn steps((shards, dropout, label_embedding): (usize, f32, LabelEmbedding)) -> Ve
     };
     let input = batch(&spec, 0);
     let nothing = Array2::zeros((BATCH, spec.classes));
-    let mut below: Option<Activations> = None;
+    let (mut buffers, mut below) = (Buffers::default(), None::<Activations>);
     let mut steps = Vec::new();
     for layer in 0..2 {
         let mut outs = Vec::new();
@@ -139,8 +139,8 @@ fn steps((shards, dropout, label_embedding): (usize, f32, LabelEmbedding)) -> Ve
             let mut after = awake(&spec, row);
             let before = after.clone();
             let (out, report) = match &below {
-                None => after.train_first(&spec, row, &input, &Inline),
-                Some(below) => after.train(&spec, row, below, &input.labels, &Inline),
+                None => after.train_first(&spec, row, &input, &mut buffers, &Inline),
+                Some(below) => after.train(&spec, row, below, &input.labels, &mut buffers, &Inline),
             };
             let inputs = match &below {
                 None => overlay(&spec, &input),
@@ -216,11 +216,11 @@ fn peers_pull_towards_their_mean_even_when_dead() {
     let spec = tiny(Optimizer::Sgd, Wire::F32, 1);
     let off = NetworkSpec { peer_normalization: 0.0, ..spec.clone() };
     let (row, input) = (Row { layer: 0, shard: 0 }, batch(&spec, 0));
-    let mut with = RowState::init(&spec, row);
+    let (mut with, mut buffers) = (RowState::init(&spec, row), Buffers::default());
     with.bias.value[[0, 3]] = -100.0;
     let mut without = with.clone();
-    with.train_first(&spec, row, &input, &Inline);
-    without.train_first(&off, row, &input, &Inline);
+    with.train_first(&spec, row, &input, &mut buffers, &Inline);
+    without.train_first(&off, row, &input, &mut buffers, &Inline);
     assert_eq!(with.peers, without.peers);
     assert!((with.peers[3] - 0.45).abs() < 1e-6, "0.9 of 0.5 and no output");
     let mean = with.peers.iter().sum::<f32>() / 32.0;
@@ -238,7 +238,8 @@ fn rows_keep_the_order_of_the_passes() {
     let mut input = batch(&spec, 0);
     input.negatives.clone_from(&input.labels);
     let row = Row { layer: 0, shard: 0 };
-    let (out, _) = RowState::init(&spec, row).train_first(&spec, row, &input, &Inline);
+    let buffers = &mut Buffers::default();
+    let (out, _) = RowState::init(&spec, row).train_first(&spec, row, &input, buffers, &Inline);
     let part = |k: usize| rows(&out.states, k * BATCH..(k + 1) * BATCH);
     assert_eq!(part(0), part(1));
     assert_ne!(part(0), part(2));

@@ -4,8 +4,8 @@ use ndarray::{Array2, Axis, concatenate};
 
 use super::{Scoped, batch, images, mask, tiny_for, trained};
 use crate::ff::{
-    Activations, Inline, Network, NetworkSpec, Objective, Optimizer, Row, RowState, StepReport,
-    Wire, concat, decode, encode, model_hash,
+    Activations, Buffers, Inline, Network, NetworkSpec, Objective, Optimizer, Row, RowState,
+    StepReport, Wire, concat, decode, encode, model_hash,
 };
 
 const BATCH: usize = 16;
@@ -58,6 +58,7 @@ struct Step {
 fn steps((shards, dropout): (usize, f32)) -> Vec<Step> {
     let spec = NetworkSpec { dropout, ..local(Optimizer::Sgd, Wire::F32, shards) };
     let input = batch(&spec, 0);
+    let mut buffers = Buffers::default();
     let (mut steps, mut below): (Vec<Step>, Option<Activations>) = (Vec::new(), None);
     for layer in 0..2 {
         let mut outs = Vec::new();
@@ -69,8 +70,8 @@ fn steps((shards, dropout): (usize, f32)) -> Vec<Step> {
             after.head.value = Array2::from_shape_fn(after.head.value.dim(), value);
             let before = after.clone();
             let (out, report) = match &below {
-                None => after.train_first(&spec, row, &input, &Inline),
-                Some(below) => after.train(&spec, row, below, &input.labels, &Inline),
+                None => after.train_first(&spec, row, &input, &mut buffers, &Inline),
+                Some(below) => after.train(&spec, row, below, &input.labels, &mut buffers, &Inline),
             };
             let inputs = below.as_ref().map_or(&input.pixels, |below| &below.states);
             let (inputs, labels) = (inputs.mapv(f64::from), input.labels.clone());
@@ -153,6 +154,7 @@ fn threads_change_no_bit() {
 fn rows_that_talk_in_bytes_are_the_network() {
     for (wire, shards) in [(Wire::F32, 1), (Wire::U8, 2), (Wire::U4, 1)] {
         let spec = local(Optimizer::Sgd, wire, shards);
+        let mut buffers = Buffers::default();
         let mut rows: Vec<RowState> =
             spec.rows().into_iter().map(|row| RowState::init(&spec, row)).collect();
         for step in 0..spec.steps {
@@ -160,10 +162,11 @@ fn rows_that_talk_in_bytes_are_the_network() {
             let mut lower = Vec::new();
             for (row, state) in spec.rows().into_iter().zip(&mut rows) {
                 if row.layer == 0 {
-                    let (out, _) = state.train_first(&spec, row, &input, &Inline);
+                    let (out, _) = state.train_first(&spec, row, &input, &mut buffers, &Inline);
                     lower.push(decode(&encode(&out, &spec, row), &spec, row).unwrap());
+                    buffers.give(out.states);
                 } else {
-                    state.train(&spec, row, &concat(&lower), &input.labels, &Inline);
+                    state.train(&spec, row, &concat(&lower), &input.labels, &mut buffers, &Inline);
                 }
             }
         }

@@ -4,8 +4,8 @@ use ndarray::{Array2, Axis, concatenate};
 
 use super::{Scoped, batch, images, tiny, trained};
 use crate::ff::{
-    FirstInput, Inline, LabelEmbedding, Network, NetworkError, NetworkSpec, Optimizer, Row,
-    RowState, Wire, concat, decode, encode, model_hash,
+    Buffers, FirstInput, Inline, LabelEmbedding, Network, NetworkError, NetworkSpec, Optimizer,
+    Row, RowState, Wire, concat, decode, encode, model_hash,
 };
 
 const OPTIMIZERS: [Optimizer; 2] = [Optimizer::Sgd, Optimizer::Adam];
@@ -65,6 +65,7 @@ const PINNED: [&str; 12] = [
 fn rows_that_talk_in_bytes_are_the_network() {
     for (wire, shards) in WIRES.into_iter().flat_map(|wire| [(wire, 1), (wire, 2)]) {
         let spec = tiny(Optimizer::Sgd, wire, shards);
+        let mut buffers = Buffers::default();
         let mut rows: Vec<RowState> =
             spec.rows().into_iter().map(|row| RowState::init(&spec, row)).collect();
         for step in 0..spec.steps {
@@ -72,11 +73,12 @@ fn rows_that_talk_in_bytes_are_the_network() {
             let mut lower = Vec::new();
             for (row, state) in spec.rows().into_iter().zip(&mut rows) {
                 if row.layer == 0 {
-                    let (out, _) = state.train_first(&spec, row, &input, &Inline);
+                    let (out, _) = state.train_first(&spec, row, &input, &mut buffers, &Inline);
                     let bytes = encode(&out, &spec, row);
                     lower.push(decode(&bytes, &spec, row).unwrap());
+                    buffers.give(out.states);
                 } else {
-                    state.train(&spec, row, &concat(&lower), &input.labels, &Inline);
+                    state.train(&spec, row, &concat(&lower), &input.labels, &mut buffers, &Inline);
                 }
             }
         }
