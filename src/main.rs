@@ -1,24 +1,26 @@
 //! The doorway: parse, log, run, exit code.
 
-use std::{env, io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
 use ffp2p::{cli::Cli, commands};
-
-/// Gives memory back that large buffers of different threads leave behind.
-#[global_allocator]
-static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Our own warnings. Gossipsub logs as errors what its caller is told anyway: that a peer has just
 /// gone.
 const USUAL_LOG: &str = "warn,libp2p_gossipsub=off";
 
-/// How soon memory that is not used goes back to the system, in ms. After a second, which is usual, a
-/// node holds half as much again.
-const PURGE_DELAY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "10");
+/// How glibc hands out memory: what is large goes back to the system as soon as it is not used, and few
+/// places keep the rest. As it is by default, a node holds up to twice as much.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const MEMORY: [(&str, &str); 3] = [
+    ("MALLOC_MMAP_THRESHOLD_", "1048576"),
+    ("MALLOC_TRIM_THRESHOLD_", "1048576"),
+    ("MALLOC_ARENA_MAX", "2"),
+];
 
 fn main() -> ExitCode {
-    set_purge_delay();
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    set_memory();
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("FFP2P_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(USUAL_LOG));
@@ -38,20 +40,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// Starts the program anew with the setting, which is read before `main`; where that cannot be, it
-/// goes on without.
-fn set_purge_delay() {
-    #[cfg(unix)]
-    if env::var_os(PURGE_DELAY.0).is_none()
+/// Starts the program anew with the settings, which are read before `main`; where that cannot be, or
+/// somebody has set them, it goes on as it is.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn set_memory() {
+    use std::{env, os::unix::process::CommandExt, process::Command};
+    if MEMORY.iter().all(|(name, _)| env::var_os(name).is_none())
         && let Ok(program) = env::current_exe()
     {
-        use std::os::unix::process::CommandExt;
         let mut given = env::args_os();
-        let mut anew = std::process::Command::new(program);
+        let mut anew = Command::new(program);
         if let Some(name) = given.next() {
             anew.arg0(name);
         }
         // It comes back only if it could not.
-        let _ = anew.args(given).env(PURGE_DELAY.0, PURGE_DELAY.1).exec();
+        let _ = anew.args(given).envs(MEMORY).exec();
     }
 }
