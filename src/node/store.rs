@@ -23,7 +23,7 @@ use super::{
 
 /// Blobs in memory, in bytes, beyond which some go to the file: enough for what is made and read
 /// within seconds.
-const IN_MEMORY: u64 = 16 << 20;
+const IN_MEMORY: u64 = 40 << 20;
 
 /// A blob of so many bytes is a checkpoint of a large row: these go before any activation batch,
 /// which somebody is about to read.
