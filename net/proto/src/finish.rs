@@ -60,14 +60,17 @@ impl State {
         None
     }
 
-    /// How many workers shall score `epoch` before this peer: those with less to do, because the others
-    /// wait for whoever has most. After the last epoch, for which nobody trains, the faster ones.
+    /// How many workers shall score `epoch` before this peer: who has made all of it and need fetch
+    /// nothing; then those with less to do, because the others wait for whoever has most. After the
+    /// last epoch, for which nobody trains, the faster ones.
     fn turn_to_score(&self, epoch: u64) -> u64 {
         let is_last = epoch == self.plan.epochs();
         let open = self.open_chapters();
+        let chapter = self.plan.chapter_of(self.plan.epoch_end(epoch).saturating_sub(1));
+        let maker = self.turns.owner(chapter);
         let key = |id: NodeId, speed: u64| {
             let busy = if is_last { 0 } else { time(self.work_of(id, &open), speed) };
-            (busy, Reverse(speed), rank(RowId(epoch as u16), id))
+            (maker != Some(id), busy, Reverse(speed), rank(RowId(epoch as u16), id))
         };
         let mine = key(self.me, self.speed);
         let others = self.members.workers().map(|(id, member)| key(id, member.speed));
