@@ -78,9 +78,13 @@ pub fn encode(activations: &Activations, spec: &NetworkSpec, row: Row) -> Vec<u8
     let handed_on = if spec.hands_on_states(row) { states.as_slice() } else { None };
     let rows = || handed_on.unwrap_or_default().chunks_exact(spec.width(row));
     if let Some(levels) = Levels::of(spec.wire) {
-        let scales: Vec<(f32, f32)> = rows().map(|row| levels.scales(row)).collect();
-        scales.iter().for_each(|(scale, _)| put(&mut bytes, &[*scale]));
-        rows().zip(scales).for_each(|(row, (_, inverse))| levels.put(&mut bytes, row, inverse));
+        // A row at a time, while it is in the cache.
+        bytes.resize(4 * rows().len(), 0);
+        for (number, row) in rows().enumerate() {
+            let (scale, inverse) = levels.scales(row);
+            bytes[4 * number..][..4].copy_from_slice(&scale.to_le_bytes());
+            levels.put(&mut bytes, row, inverse);
+        }
     } else {
         rows().for_each(|row| put(&mut bytes, row));
     }
