@@ -159,15 +159,16 @@ impl State {
             self.owned.len().max(2) - 1
         };
         given.truncate(spare);
+        let owners: BTreeSet<NodeId> = given.iter().map(|lease| lease.owner).collect();
         if self.leaving.is_none() {
             self.balanced = given.last().map(|lease| (now, lease.from));
-            given.iter().for_each(|lease| self.note_given(lease.owner, now));
+            owners.iter().for_each(|owner| self.note_given(*owner, now));
         }
         // What this peer holds of the row, first: whoever takes it goes back as far as its readers
         // seem to lack batches.
         let beat = self.beat_now();
         self.merge_leases(&given, now);
-        for owner in given.iter().map(|lease| lease.owner).collect::<BTreeSet<NodeId>>() {
+        for owner in owners {
             let leases = given.iter().copied().filter(|lease| lease.owner == owner).collect();
             self.send(owner, beat.clone());
             self.send(owner, Message::Leases(leases));
