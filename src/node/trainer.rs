@@ -267,12 +267,11 @@ impl<'a> Worker<'a> {
                     return Done::Diverged { row, step: step + 1 };
                 }
                 let spec = self.course.network();
-                let batch = handed_on.map(|it| {
+                let batch = handed_on.and_then(|it| {
                     let batch = emit.then(|| made(encode(&it, spec, place)));
                     self.buffers.give(it.states);
                     batch
                 });
-                let batch = batch.flatten();
                 let checkpoint = checkpoint.then(|| finish_chapter(&mut loaded, spec, place));
                 Done::Trained { row, load, step, batch, checkpoint }
             }

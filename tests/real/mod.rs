@@ -85,24 +85,12 @@ impl Mathematics for Real {
             return (checkpoint::encode_table(&table, spec), vec![0]);
         }
         let mut state = self.state(place, state);
+        let buffers = &mut Buffers::default();
         let (handed_on, _) = if place.layer == 0 {
-            state.train_first(
-                spec,
-                place,
-                &self.images(step, feedback),
-                &mut Buffers::default(),
-                &Inline,
-            )
+            state.train_first(spec, place, &self.images(step, feedback), buffers, &Inline)
         } else {
             let labels = self.course.borrow_mut().labels(step);
-            state.train(
-                spec,
-                place,
-                &self.below(place, inputs),
-                &labels,
-                &mut Buffers::default(),
-                &Inline,
-            )
+            state.train(spec, place, &self.below(place, inputs), &labels, buffers, &Inline)
         };
         (checkpoint::encode(&state, spec, place), encode(&handed_on, spec, place))
     }
@@ -117,24 +105,11 @@ impl Mathematics for Real {
     ) -> Vec<u8> {
         let (spec, place) = (&self.spec, self.places[usize::from(row.0)]);
         let mut state = self.state(place, state);
+        let buffers = &mut Buffers::default();
         let handed_on = if place.layer == 0 {
-            state.hand_on_first(
-                spec,
-                place,
-                step,
-                &self.images(step, feedback),
-                &mut Buffers::default(),
-                &Inline,
-            )
+            state.hand_on_first(spec, place, step, &self.images(step, feedback), buffers, &Inline)
         } else {
-            state.hand_on(
-                spec,
-                place,
-                step,
-                &self.below(place, inputs),
-                &mut Buffers::default(),
-                &Inline,
-            )
+            state.hand_on(spec, place, step, &self.below(place, inputs), buffers, &Inline)
         };
         encode(&handed_on, spec, place)
     }
