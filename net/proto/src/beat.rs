@@ -126,6 +126,7 @@ impl State {
                 if is_model && self.ledger.learn(checkpoint.row, chapter, checkpoint.by) {
                     self.notify(Notice::Chapter(checkpoint));
                 }
+                self.note_chapter(checkpoint.row, checkpoint.step);
                 self.trim();
             }
             Learned::Known | Learned::Unusable => {}

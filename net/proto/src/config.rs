@@ -66,7 +66,7 @@ impl Default for Config {
             disconnected_ms: 1_000,
             listen_ms: 1_300,
             retry_ms: 500,
-            score_ms: 15_000,
+            score_ms: 30_000,
             linger_ms: 15_000,
             window: 32,
             replicas: 2,

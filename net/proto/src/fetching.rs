@@ -17,32 +17,38 @@ pub(crate) type InFlight = BTreeMap<Hash, (NodeId, u64)>;
 impl State {
     /// Asks for the blobs that are needed and not on their way, as far as the bound allows.
     pub(crate) fn fetch(&mut self) {
-        if self.in_flight.len() >= MAX_FETCHES {
-            return;
-        }
         // A row that waits for a checkpoint does not wait for copies, too.
         let needed = self.wanted_batches().into_iter().chain(self.needed_checkpoints());
-        let needed = needed.map(|it| (it, true));
-        let others = self.wanted_checkpoints().into_iter().map(|it| (it, false));
-        for ((blob, from), is_needed) in needed.chain(others).collect::<Vec<_>>() {
-            if self.in_flight.len() >= MAX_FETCHES {
-                return;
-            }
-            // Sizes are what others claim.
-            let bytes = self.in_flight.values().map(|(_, size)| *size).fold(0, u64::saturating_add);
-            if !is_needed && bytes >= MAX_FETCH_BYTES {
-                return;
-            }
-            if self.in_flight.contains_key(&blob.hash) {
-                continue;
-            }
-            if self.blobs.contains(blob.hash) {
-                self.on_fetched(blob.hash);
-                continue;
-            }
-            self.in_flight.insert(blob.hash, (from, blob.size));
-            self.push(Output::Fetch { blob, from });
+        for (blob, from) in needed.collect::<Vec<_>>() {
+            self.ask(blob, from, u64::MAX);
         }
+        for (blob, from) in self.wanted_checkpoints() {
+            self.ask(blob, from, MAX_FETCH_BYTES);
+        }
+        let due = self.unhurried();
+        if self.may_spread(due.len())
+            && let Some(&(blob, from)) = due.first()
+            && self.ask(blob, from, MAX_FETCH_BYTES)
+        {
+            self.spread.asked(blob.hash, self.now);
+        }
+    }
+
+    /// Asks for a blob unless it is here or on its way, or so much else is. Returns whether it did.
+    fn ask(&mut self, blob: BlobRef, from: NodeId, most_bytes: u64) -> bool {
+        // Sizes are what others claim.
+        let bytes = self.in_flight.values().map(|(_, size)| *size).fold(0, u64::saturating_add);
+        let is_full = self.in_flight.len() >= MAX_FETCHES || bytes >= most_bytes;
+        if is_full || self.in_flight.contains_key(&blob.hash) {
+            return false;
+        }
+        if self.blobs.contains(blob.hash) {
+            self.on_fetched(blob.hash);
+            return false;
+        }
+        self.in_flight.insert(blob.hash, (from, blob.size));
+        self.push(Output::Fetch { blob, from });
+        true
     }
 
     /// Batches announced and not here, the earliest step first.
@@ -70,18 +76,26 @@ impl State {
         self.elsewhere(cells.into_iter())
     }
 
-    /// Checkpoints that this peer will need, or has the duty to hold, and does not.
+    /// Checkpoints that this peer will need, those of the whole model, and those that somebody cannot
+    /// reach.
     fn wanted_checkpoints(&self) -> Vec<(BlobRef, NodeId)> {
         let mut cells: Vec<(RowId, u64)> = self.needs_ahead().into_iter().collect();
         if self.plan.model_rows().all(|row| self.archive.at(row, self.plan.steps).is_some()) {
             cells.extend(self.plan.model_rows().map(|row| (row, self.plan.steps)));
         }
-        if let Some(epoch) = self.evaluating.filter(|_| self.scoring.is_empty()) {
-            let end = self.plan.epoch_end(epoch);
-            cells.extend(self.plan.model_rows().map(|row| (row, end)));
-        }
-        cells.extend(self.copy_duties());
+        cells.extend(self.bridges());
         self.elsewhere(cells.into_iter())
+    }
+
+    /// What nobody waits for: what an epoch is scored with, and what this peer has the duty to hold.
+    fn unhurried(&self) -> Vec<(BlobRef, NodeId)> {
+        let scored = self.evaluating.filter(|_| self.scoring.is_empty());
+        let scored = scored.map(|epoch| self.plan.epoch_end(epoch));
+        let scored =
+            scored.into_iter().flat_map(|end| self.plan.model_rows().map(move |row| (row, end)));
+        let mut due = self.elsewhere(scored.chain(self.copy_duties()));
+        due.retain(|(blob, _)| !self.in_flight.contains_key(&blob.hash));
+        due
     }
 
     /// Those of these checkpoints that others hold and this peer does not, and who does.
@@ -95,6 +109,7 @@ impl State {
 
     pub(crate) fn on_fetched(&mut self, hash: Hash) {
         self.in_flight.remove(&hash);
+        self.spread.ended(hash, self.now);
         let is_here = |slot: &&mut Slot| slot.blob.hash == hash && !slot.here;
         for owned in self.owned.values_mut().filter(|owned| owned.phase == Phase::Ready) {
             for slot in owned.inputs.values_mut().flatten().flatten().filter(is_here) {
@@ -124,6 +139,7 @@ impl State {
     pub(crate) fn on_fetch_failed(&mut self, hash: Hash, from: NodeId) {
         if self.in_flight.get(&hash).is_some_and(|(asked, _)| *asked == from) {
             self.in_flight.remove(&hash);
+            self.spread.ended(hash, self.now);
         }
         for slots in self.owned.values_mut().flat_map(|owned| owned.inputs.values_mut()) {
             for entry in slots {

@@ -93,43 +93,64 @@ impl State {
     }
 
     /// The checkpoints of which this peer should hold copies: the latest of each row, and tables,
-    /// that have too few holders and have this peer among the first in the order that row and peers
-    /// fix.
+    /// that have too few holders for now and have this peer among the first in the order that row and peers
+    /// fix. Rows that could lose most come first.
     pub(crate) fn copy_duties(&self) -> Vec<(RowId, u64)> {
         if self.role != Role::Worker {
             return Vec::new();
         }
         let (wanted, takers) = (self.wanted_holders(), self.takers().collect::<Vec<NodeId>>());
-        let anyone_cut = self.plan.is_by_chapter() && self.anyone_avoids();
+        let latest = self.plan.model_rows().filter_map(|row| self.archive.latest(row));
+        let facts = latest.chain(self.tables_at_least(self.tables_from));
+        let mine = facts.filter(|fact| {
+            // Whoever goes on from it gets it without being told to.
+            let taker = self.taker_at(fact.checkpoint.step).filter(|id| !fact.holders.contains(id));
+            let holders = fact.holders.len() + usize::from(taker.is_some());
+            let missing = self.wanted_now(fact.checkpoint.row, wanted).saturating_sub(holders);
+            !self.needs_bridge(fact) && self.is_among_first(fact, missing, &takers, taker)
+        });
+        let mut mine: Vec<_> = mine.map(|it| (it.checkpoint.row, it.checkpoint.step)).collect();
+        mine.sort_by_cached_key(|&(row, step)| (self.archive.stable(row, wanted), step, row));
+        mine
+    }
+
+    /// The checkpoints of which this peer should hold copies so that those who cannot reach their
+    /// makers reach them; for that, there is always room.
+    pub(crate) fn bridges(&self) -> Vec<(RowId, u64)> {
+        if self.role != Role::Worker || !self.plan.is_by_chapter() || !self.anyone_avoids() {
+            return Vec::new();
+        }
         let latest = self.plan.model_rows().filter_map(|row| self.archive.latest(row));
         let facts = latest.chain(self.tables_at_least(self.tables_from)).chain(self.cut_off());
         let mine = facts.filter(|fact| {
-            let row = fact.checkpoint.row;
-            let cut = anyone_cut && self.is_cut_off(&fact.holders);
-            // Whoever goes on from it gets it without being told to.
-            let taker = if cut { None } else { self.taker_at(fact.checkpoint.step) };
-            let taker = taker.filter(|id| !fact.holders.contains(id));
-            let able: Vec<NodeId>;
-            let (missing, others) = if cut {
-                // A copy makes it reachable for those who cannot reach its maker; for that, there
-                // is always room.
-                let workers = self.members.workers().map(|(id, _)| id).chain([self.me]);
-                able = workers.filter(|id| !self.is_cut_from(*id, &fact.holders)).collect();
-                (1, &able)
-            } else {
-                let holders = fact.holders.len() + usize::from(taker.is_some());
-                (wanted.saturating_sub(holders), &takers)
-            };
-            let lacks = |id: &NodeId| !fact.holders.contains(id) && taker != Some(*id);
-            if missing == 0 || !lacks(&self.me) || !others.contains(&self.me) {
-                return false;
-            }
-            // A rank is a hash, and there may be many others: most often few of them tell enough.
-            let mine = rank(row, self.me);
-            let before = others.iter().filter(|id| lacks(id) && rank(row, **id) < mine);
-            before.take(missing).count() < missing
+            let workers = self.members.workers().map(|(id, _)| id).chain([self.me]);
+            let able = workers.filter(|id| !self.is_cut_from(*id, &fact.holders));
+            self.needs_bridge(fact) && self.is_among_first(fact, 1, &able.collect::<Vec<_>>(), None)
         });
-        mine.map(|fact| (fact.checkpoint.row, fact.checkpoint.step)).collect()
+        mine.map(|it| (it.checkpoint.row, it.checkpoint.step)).collect()
+    }
+
+    fn needs_bridge(&self, fact: &Fact) -> bool {
+        self.plan.is_by_chapter() && self.anyone_avoids() && self.is_cut_off(&fact.holders)
+    }
+
+    /// Whether this peer is among the first `missing` of these that do not hold it; `taker` will.
+    fn is_among_first(
+        &self,
+        fact: &Fact,
+        missing: usize,
+        others: &[NodeId],
+        taker: Option<NodeId>,
+    ) -> bool {
+        let row = fact.checkpoint.row;
+        let lacks = |id: &NodeId| !fact.holders.contains(id) && taker != Some(*id);
+        if missing == 0 || !lacks(&self.me) || !others.contains(&self.me) {
+            return false;
+        }
+        // A rank is a hash, and there may be many others: most often few of them tell enough.
+        let mine = rank(row, self.me);
+        let before = others.iter().filter(|id| lacks(id) && rank(row, **id) < mine);
+        before.take(missing).count() < missing
     }
 
     /// The checkpoints that an open chapter begins with and that somebody cannot reach, where
@@ -146,7 +167,9 @@ impl State {
 
     /// Forgets the batches and checkpoints that nobody can need any more.
     pub(crate) fn forget(&mut self) {
-        let needed = self.needed_steps(self.wanted_holders());
+        let wanted = self.wanted_holders();
+        self.note_stable(wanted);
+        let needed = self.needed_steps(wanted);
         self.forget_batches(&needed);
         let floors = self.floors(&needed);
         if let Some(row) = self.plan.feedback_row() {

@@ -35,6 +35,7 @@ mod rotation;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod snapshot;
+mod spread;
 mod state;
 mod steps;
 mod trust;

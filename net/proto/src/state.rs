@@ -20,6 +20,7 @@ use crate::{
     ledger::Ledger,
     members::Members,
     reach::Reach,
+    spread::Spread,
     trust::Trust,
     turns::Turns,
     work::{Batches, Owned},
@@ -71,6 +72,7 @@ pub struct State {
     pub(crate) tables_from: u64,
     pub(crate) blobs: Blobs,
     pub(crate) in_flight: InFlight,
+    pub(crate) spread: Spread,
     /// Steps handed to the trainer and not answered, by load and step, with the blobs that each
     /// reads: the trainer may not have begun.
     pub(crate) training: BTreeMap<(u64, u64), Vec<Hash>>,
@@ -148,6 +150,7 @@ impl State {
             tables_from: 0,
             blobs: Blobs::default(),
             in_flight: InFlight::default(),
+            spread: Spread::new(now),
             training: BTreeMap::new(),
             loading: BTreeMap::new(),
             speed: 0,
