@@ -5,8 +5,9 @@
 //! bytes say, nothing is allocated that the spec does not ask for.
 //!
 //! Layout: a header (bincode, fixed-width little-endian integers), then raw little-endian f32:
-//! weights, their first and second moments, the same for bias and head, then the peer means. The
-//! feedback row has a byte a training sample instead.
+//! weights, their first and second moments, the same for bias and head, then the peer means. After
+//! the run's last step there are no moments, because nothing is trained from there. The feedback row
+//! has a byte a training sample instead.
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use ndarray::Array2;
@@ -14,14 +15,14 @@ use serde::{Deserialize, Serialize};
 
 mod reader;
 
-use self::reader::{Reader, moments};
+use self::reader::{Good, Reader};
 use crate::ff::{FeedbackTable, NetworkSpec, Optimizer, Row, RowState};
 
 /// The first bytes of a checkpoint.
 const MAGIC: [u8; 8] = *b"ffp2p-cp";
 
 /// The layout of the bytes. Another layout has another number.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The most bytes a header can have.
 const HEADER_LIMIT: usize = 128;
@@ -105,34 +106,50 @@ fn header(spec: &NetworkSpec, row: Row, step: u64) -> Header {
     }
 }
 
+/// Whether anything is trained from a state after so many steps.
+fn goes_on(spec: &NetworkSpec, step: u64) -> bool {
+    step < spec.steps
+}
+
+/// How many numbers of either moment of a parameter there are after so many steps, and which are
+/// good ones.
+fn moments(spec: &NetworkSpec, step: u64, (rows, columns): (usize, usize)) -> [(usize, Good); 2] {
+    let size = if goes_on(spec, step) { rows * columns } else { 0 };
+    [(size, f32::is_finite), (spec.optimizer.second_len(size), |x| x.is_finite() && x >= 0.0)]
+}
+
 /// Shapes of a row's parameters, in the order of the file.
 fn shapes(spec: &NetworkSpec, row: Row) -> [(usize, usize); 3] {
     let width = spec.width(row);
     [(spec.input_width(row), width), (1, width), (width, spec.classes)]
 }
 
-/// The length in bytes of what follows the header.
-fn body_len(spec: &NetworkSpec, row: Row) -> usize {
-    let parameter =
-        |(rows, columns)| 2 * rows * columns + spec.optimizer.second_len(rows * columns);
+/// The length in bytes of what follows the header after so many steps.
+fn body_len(spec: &NetworkSpec, row: Row, step: u64) -> usize {
+    let parameter = |shape: (usize, usize)| {
+        let [(first, _), (second, _)] = moments(spec, step, shape);
+        shape.0 * shape.1 + first + second
+    };
     let values: usize = shapes(spec, row).into_iter().map(parameter).sum();
     4 * (values + spec.width(row))
 }
 
-/// The length in bytes of a row's state, to within a few of its header.
-pub(crate) fn encoded_len(spec: &NetworkSpec, row: Row) -> usize {
-    HEADER_LIMIT + body_len(spec, row)
+/// The length in bytes of a row's state after so many steps, to within a few of its header.
+pub(crate) fn encoded_len(spec: &NetworkSpec, row: Row, step: u64) -> usize {
+    HEADER_LIMIT + body_len(spec, row, step)
 }
 
 /// The bytes of a row's state. The state has to be one of this row of this spec.
 #[must_use]
 pub fn encode(state: &RowState, spec: &NetworkSpec, row: Row) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER_LIMIT + body_len(spec, row));
+    let mut bytes = Vec::with_capacity(encoded_len(spec, row, state.step));
     put_header(&mut bytes, &header(spec, row, state.step));
     let mut put = |value: f32| bytes.extend(value.to_le_bytes());
     for parameter in [&state.weights, &state.bias, &state.head] {
         parameter.value.iter().copied().for_each(&mut put);
-        parameter.moments(spec.optimizer).for_each(&mut put);
+        if goes_on(spec, state.step) {
+            parameter.moments(spec.optimizer).for_each(&mut put);
+        }
     }
     state.peers.iter().copied().for_each(&mut put);
     bytes
@@ -193,10 +210,9 @@ pub fn decode_table(
 /// If the bytes are not exactly a checkpoint of this row of this spec.
 pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<RowState, CheckpointError> {
     let (step, mut reader) = open(bytes, spec, row)?;
-    let [weights, bias, head] = shapes(spec, row);
-    let weights = reader.parameter(spec.optimizer, weights)?;
-    let bias = reader.parameter(spec.optimizer, bias)?;
-    let head = reader.parameter(spec.optimizer, head)?;
+    let [weights, bias, head] =
+        shapes(spec, row).map(|shape| reader.parameter(shape, moments(spec, step, shape)));
+    let (weights, bias, head) = (weights?, bias?, head?);
     let peers = reader.take(spec.width(row), f32::is_finite)?;
     Ok(RowState::from_parts(weights, bias, head, peers, step))
 }
@@ -210,10 +226,10 @@ pub fn decode_weights(
     spec: &NetworkSpec,
     row: Row,
 ) -> Result<RowState, CheckpointError> {
-    let (_, mut reader) = open(bytes, spec, row)?;
+    let (step, mut reader) = open(bytes, spec, row)?;
     let [weights, bias, head] = shapes(spec, row).map(|shape| {
         let value = reader.value(shape)?;
-        let [first, second] = moments(spec.optimizer, shape);
+        let [first, second] = moments(spec, step, shape);
         reader.skip(first.0, first.1)?;
         reader.skip(second.0, second.1)?;
         Ok(value)
@@ -232,10 +248,10 @@ pub fn decode_head(
     spec: &NetworkSpec,
     row: Row,
 ) -> Result<Array2<f32>, CheckpointError> {
-    let (_, mut reader) = open(bytes, spec, row)?;
+    let (step, mut reader) = open(bytes, spec, row)?;
     let [weights, bias, head] = shapes(spec, row);
     for shape in [weights, bias] {
-        let [(first, _), (second, _)] = moments(spec.optimizer, shape);
+        let [(first, _), (second, _)] = moments(spec, step, shape);
         reader.pass(shape.0 * shape.1 + first + second)?;
     }
     reader.value(head)
@@ -248,7 +264,7 @@ fn open<'a>(
     row: Row,
 ) -> Result<(u64, Reader<'a>), CheckpointError> {
     let (step, read) = read_header(bytes, spec, |step| header(spec, row, step))?;
-    let expected = body_len(spec, row).saturating_add(read);
+    let expected = body_len(spec, row, step).saturating_add(read);
     if bytes.len() != expected {
         return Err(CheckpointError::Length { expected, found: bytes.len() });
     }
@@ -292,6 +308,31 @@ mod tests {
                 stopped.train_step(&batch(stopped.spec(), step), &Inline);
             }
             assert_eq!(stopped, trained(optimizer, 10));
+        }
+    }
+
+    #[test]
+    fn after_the_last_step_nothing_is_remembered() {
+        for optimizer in [Optimizer::Sgd, Optimizer::Adam] {
+            let network = trained(optimizer, 4);
+            let spec = NetworkSpec { steps: 4, ..network.spec().clone() };
+            for (row, state) in spec.rows().into_iter().zip(network.rows()) {
+                let bytes = encode(state, &spec, row);
+                let longer = encode(state, network.spec(), row);
+                assert!(bytes.len() <= encoded_len(&spec, row, 4));
+                assert!(bytes.len() * 2 < longer.len() + 4 * spec.width(row) + HEADER_LIMIT);
+                let back = decode(&bytes, &spec, row).unwrap();
+                let weights = state.clone().only_weights();
+                assert_eq!(
+                    back,
+                    RowState { step: 4, peers: state.peers.clone(), ..weights.clone() }
+                );
+                assert_eq!(decode_weights(&bytes, &spec, row), Ok(weights));
+                assert_eq!(decode_head(&bytes, &spec, row), Ok(state.head.value.clone()));
+                assert_eq!(encode(&back, &spec, row), bytes);
+                let refused = decode(&longer, &spec, row);
+                assert!(matches!(refused, Err(CheckpointError::Length { .. })));
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use libp2p::request_response;
 use crate::wire::MAX_MESSAGE;
 
 /// The protocol all requests use.
-pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ffp2p/2/ask");
+pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ffp2p/3/ask");
 
 /// Bytes of one piece of a blob, and of all that one question asks for.
 pub const MAX_CHUNK: usize = 1024 * 1024;

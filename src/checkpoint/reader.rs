@@ -5,16 +5,10 @@
 use ndarray::Array2;
 
 use super::CheckpointError;
-use crate::ff::{Optimizer, Parameter};
+use crate::ff::Parameter;
 
 /// Whether a number can be one of these.
 pub(super) type Good = fn(f32) -> bool;
-
-/// How many numbers of either moment there are of a parameter, and which are good ones.
-pub(super) fn moments(optimizer: Optimizer, (rows, columns): (usize, usize)) -> [(usize, Good); 2] {
-    let size = rows * columns;
-    [(size, f32::is_finite), (optimizer.second_len(size), |x| x.is_finite() && x >= 0.0)]
-}
 
 /// The numbers not read yet.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
@@ -57,11 +51,10 @@ impl Reader<'_> {
     /// A tensor and its moments.
     pub(super) fn parameter(
         &mut self,
-        optimizer: Optimizer,
         shape: (usize, usize),
+        [first, second]: [(usize, Good); 2],
     ) -> Result<Parameter, CheckpointError> {
         let value = self.value(shape)?;
-        let [first, second] = moments(optimizer, shape);
         let first = self.take(first.0, first.1)?;
         let second = self.take(second.0, second.1)?;
         Ok(Parameter { value, first, second })

@@ -23,8 +23,8 @@ use crate::{
     whole,
 };
 
-/// Grows when the folder's layout changes.
-const FORMAT: &str = "ffp2p store 1";
+/// Grows when the layout of the folder, or of checkpoints, changes.
+const FORMAT: &str = "ffp2p store 2";
 
 /// The ending of what was set aside.
 const ASIDE: &str = "damaged";

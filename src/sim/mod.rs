@@ -214,14 +214,18 @@ impl Rehearsal {
         let network = &self.spec.network;
         let batches: Vec<u64> =
             layers(network).map(|row| encoded_len(network, row) as u64).collect();
-        let states = layers(network).map(|row| checkpoint::encoded_len(network, row) as u64);
         let table = u64::from(self.samples.0);
-        let states: Vec<u64> = states.chain([table]).collect();
+        let states = |step| -> Vec<u64> {
+            let rows = layers(network);
+            rows.map(|row| checkpoint::encoded_len(network, row, step) as u64)
+                .chain([table])
+                .collect()
+        };
         let machine = |gflops: &f64| Machine::new(Role::Worker, pace::macs(*gflops));
         let start = |machine| (When::At(0), Fault::Start { machine, disk: false });
         let crashes = self.churn.schedule(self.chance, speeds.len(), limit);
         Scenario {
-            mathematics: Rc::new(Shapes::new(plan, &states, &batches)),
+            mathematics: Rc::new(Shapes::new(plan, [&states(0), &states(network.steps)], &batches)),
             costs: Some(self.pace.costs(network, plan, self.samples, self.scored(1))),
             config: self.config.clone(),
             calm: weather.clone(),

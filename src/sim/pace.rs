@@ -138,7 +138,7 @@ impl Pace {
             forward * (passes * network.batch_size) as f64 + handing(row)
         };
         let table = self.encoding * f64::from(samples.0) / 1e6;
-        let state = |row| self.encoding * checkpoint::encoded_len(network, row) as f64 / 1e6;
+        let state = |row| self.encoding * checkpoint::encoded_len(network, row, 0) as f64 / 1e6;
         let top = network
             .feedback_row()
             .map_or(0.0, |row| self.decoding * megabytes(Row { layer: row.layer - 1, shard: 0 }));

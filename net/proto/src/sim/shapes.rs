@@ -10,17 +10,22 @@ use crate::{Plan, RowId};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shapes {
     checkpoints: Vec<u64>,
+    /// Those after the last step.
+    last: Vec<u64>,
+    steps: u64,
     batches: Vec<u64>,
 }
 
 impl Shapes {
-    /// The shapes of a plan whose rows have these sizes, layer by layer.
-    pub fn new(plan: &Plan, checkpoints: &[u64], batches: &[u64]) -> Self {
+    /// The shapes of a plan whose rows have these sizes, layer by layer: checkpoints on the way and
+    /// after the last step, and batches.
+    pub fn new(plan: &Plan, checkpoints: [&[u64]; 2], batches: &[u64]) -> Self {
         let by_row = |sizes: &[u64]| {
             let size = |row| sizes.get(plan.layer(row)).copied().unwrap_or_default();
             plan.rows().map(size).collect()
         };
-        Self { checkpoints: by_row(checkpoints), batches: by_row(batches) }
+        let ([checkpoints, last], batches) = (checkpoints.map(by_row), by_row(batches));
+        Self { checkpoints, last, steps: plan.steps, batches }
     }
 }
 
@@ -59,8 +64,12 @@ impl Mathematics for Shapes {
     }
 
     fn size(&self, bytes: &[u8]) -> u64 {
-        let &[kind, low, high, ..] = bytes else { return 0 };
-        let sizes = if kind == STATE { &self.checkpoints } else { &self.batches };
+        let &[kind, low, high, ref step @ ..] = bytes else { return 0 };
+        let sizes = match kind {
+            STATE if *step == self.steps.to_le_bytes() => &self.last,
+            STATE => &self.checkpoints,
+            _ => &self.batches,
+        };
         let row = usize::from(u16::from_le_bytes([low, high]));
         sizes.get(row).copied().unwrap_or_default()
     }
@@ -84,10 +93,11 @@ mod tests {
             feedback: false,
             refreshed: false,
         };
-        let shapes = Shapes::new(&plan, &[100, 200], &[10, 20]);
+        let shapes = Shapes::new(&plan, [&[100, 200], &[50, 60]], &[10, 20]);
         let (state, batch) = shapes.train(RowId(1), 3, b"", &[], None);
         assert!(shapes.is_state(RowId(1), 4, &state) && !shapes.is_state(RowId(0), 4, &state));
-        assert_eq!((shapes.size(&state), shapes.size(&batch)), (100, 10));
+        assert_eq!((shapes.size(&state), shapes.size(&batch)), (50, 10));
+        assert_eq!(shapes.size(&shapes.train(RowId(1), 2, b"", &[], None).0), 100);
         assert_eq!(shapes.size(&shapes.initial(RowId(2))), 200);
         assert_eq!(shapes.size(b""), 0);
     }
