@@ -195,10 +195,13 @@ impl Archive {
     /// The furthest step of `row` whose checkpoint at least `copies` peers hold; 0 without one,
     /// because the initial state needs no copy.
     pub(crate) fn stable(&self, row: RowId, copies: usize) -> u64 {
-        self.of(row)
-            .rev()
-            .find(|fact| fact.holders.len() >= copies)
-            .map_or(0, |fact| fact.checkpoint.step)
+        self.stable_until(row, copies, u64::MAX)
+    }
+
+    /// The same, of the steps up to `limit`.
+    pub(crate) fn stable_until(&self, row: RowId, copies: usize, limit: u64) -> u64 {
+        let held = |fact: &&Fact| fact.checkpoint.step <= limit && fact.holders.len() >= copies;
+        self.of(row).rev().find(held).map_or(0, |fact| fact.checkpoint.step)
     }
 
     /// The checkpoints that `holder` holds.

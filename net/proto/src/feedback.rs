@@ -66,7 +66,8 @@ impl State {
         if let Some((_, hash)) = in_use.filter(|(step, _)| *step == table) {
             return Some(hash);
         }
-        let hash = self.table(table)?.checkpoint.blob.hash;
+        // It is here, whether or not others could have it.
+        let hash = self.archive.at(self.plan.feedback_row()?, table)?.checkpoint.blob.hash;
         self.blobs.hold(hash);
         self.owned.get_mut(&row)?.table = Some((table, hash));
         if let Some((_, old)) = in_use {

@@ -17,6 +17,9 @@ pub(crate) type InFlight = BTreeMap<Hash, (NodeId, u64)>;
 impl State {
     /// Asks for the blobs that are needed and not on their way, as far as the bound allows.
     pub(crate) fn fetch(&mut self) {
+        if self.in_flight.len() >= MAX_FETCHES {
+            return;
+        }
         // A row that waits for a checkpoint does not wait for copies, too.
         let needed = self.wanted_batches().into_iter().chain(self.needed_checkpoints());
         for (blob, from) in needed.collect::<Vec<_>>() {
@@ -25,12 +28,14 @@ impl State {
         for (blob, from) in self.wanted_checkpoints() {
             self.ask(blob, from, MAX_FETCH_BYTES);
         }
-        let due = self.unhurried();
-        if self.may_spread(due.len())
-            && let Some(&(blob, from)) = due.first()
-            && self.ask(blob, from, MAX_FETCH_BYTES)
-        {
-            self.spread.asked(blob.hash, self.now);
+        if self.may_spread() {
+            let due = self.unhurried();
+            self.note_due(due.len());
+            if let Some(&(blob, from)) = due.first()
+                && self.ask(blob, from, MAX_FETCH_BYTES)
+            {
+                self.spread.asked(blob.hash, self.now);
+            }
         }
     }
 

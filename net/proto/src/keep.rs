@@ -93,7 +93,7 @@ impl State {
     }
 
     /// The checkpoints of which this peer should hold copies: the latest of each row, and tables,
-    /// that have too few holders for now and have this peer among the first in the order that row and peers
+    /// that have too few holders and have this peer among the first in the order that row and peers
     /// fix. Rows that could lose most come first.
     pub(crate) fn copy_duties(&self) -> Vec<(RowId, u64)> {
         if self.role != Role::Worker {
@@ -106,8 +106,8 @@ impl State {
             // Whoever goes on from it gets it without being told to.
             let taker = self.taker_at(fact.checkpoint.step).filter(|id| !fact.holders.contains(id));
             let holders = fact.holders.len() + usize::from(taker.is_some());
-            let missing = self.wanted_now(fact.checkpoint.row, wanted).saturating_sub(holders);
-            !self.needs_bridge(fact) && self.is_among_first(fact, missing, &takers, taker)
+            !self.needs_bridge(fact)
+                && self.is_among_first(fact, wanted.saturating_sub(holders), &takers, taker)
         });
         let mut mine: Vec<_> = mine.map(|it| (it.checkpoint.row, it.checkpoint.step)).collect();
         mine.sort_by_cached_key(|&(row, step)| (self.archive.stable(row, wanted), step, row));
@@ -156,9 +156,7 @@ impl State {
     /// The checkpoints that an open chapter begins with and that somebody cannot reach, where
     /// peers own chapters.
     fn cut_off(&self) -> impl Iterator<Item = &Fact> {
-        let anyone = self.plan.is_by_chapter() && self.anyone_avoids();
-        let rows = self.plan.model_rows().filter(move |_| anyone);
-        let facts = rows.flat_map(|row| {
+        let facts = self.plan.model_rows().flat_map(|row| {
             let start = self.starts[usize::from(row.0)];
             self.archive.of(row).filter(move |fact| fact.checkpoint.step >= start)
         });
@@ -168,10 +166,9 @@ impl State {
     /// Forgets the batches and checkpoints that nobody can need any more.
     pub(crate) fn forget(&mut self) {
         let wanted = self.wanted_holders();
-        self.note_stable(wanted);
         let needed = self.needed_steps(wanted);
         self.forget_batches(&needed);
-        let floors = self.floors(&needed);
+        let floors = self.floors(&needed, wanted);
         if let Some(row) = self.plan.feedback_row() {
             self.tables_from = floors[usize::from(row.0)];
         }
@@ -220,24 +217,16 @@ impl State {
         archive.trim(self.me, is_wanted, most);
     }
 
-    /// For each row, the checkpoint that it could be taken up from, whoever is lost; for the
-    /// feedback row, the first that a lowest row could then read, if that is lower.
-    fn floors(&self, needed: &[u64]) -> Vec<u64> {
+    /// For each row, the checkpoint that it could be taken up from, whoever is lost, so one with all
+    /// its holders; for the feedback row, the first that a lowest row could then read, if that is lower.
+    fn floors(&self, needed: &[u64], copies: usize) -> Vec<u64> {
         let mut floor = vec![0; self.plan.row_count()];
         for row in self.plan.rows().rev() {
             let above = self.plan.readers(row).into_iter().map(|r| floor[usize::from(r.0)]).min();
             let limit = above.unwrap_or(u64::MAX).min(needed[usize::from(row.0)]);
             let is_over = self.plan.feedback_row() == Some(row) && limit == self.plan.steps;
-            floor[usize::from(row.0)] = match self.archive.best(row, limit) {
-                Some(fact) if !is_over => fact.checkpoint.step,
-                _ => {
-                    if is_over {
-                        limit
-                    } else {
-                        0
-                    }
-                }
-            };
+            let stable = || self.archive.stable_until(row, copies, limit);
+            floor[usize::from(row.0)] = if is_over { limit } else { stable() };
         }
         if let Some(row) = self.plan.feedback_row() {
             let lowest = self.plan.rows_of(0).into_iter().map(|row| floor[usize::from(row.0)]);
@@ -281,4 +270,100 @@ pub(crate) fn rank(row: RowId, peer: NodeId) -> Hash {
     bytes[..2].copy_from_slice(&row.0.to_le_bytes());
     bytes[2..].copy_from_slice(&peer.0);
     Hash::of(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BlobRef, Config, Input, LayerPlan, Message, Placement, Plan, Time};
+
+    const ME: NodeId = NodeId([1; 32]);
+    const A: NodeId = NodeId([2; 32]);
+    const B: NodeId = NodeId([3; 32]);
+
+    fn plan(shards: u16, layers: usize, placement: Placement) -> Plan {
+        let layer = LayerPlan { shards, step_cost: 1 };
+        Plan {
+            run: Hash([0; 32]),
+            layers: vec![layer; layers],
+            steps: 100,
+            epoch_steps: 100,
+            chapter_steps: 10,
+            placement,
+            feedback: false,
+            refreshed: false,
+        }
+    }
+
+    fn peer(me: NodeId, plan: &Plan) -> State {
+        State::new(me, Role::Worker, plan.clone(), Config::default(), Time(0))
+    }
+
+    fn checkpoint(row: u16, step: u64) -> Checkpoint {
+        let blob =
+            BlobRef { hash: Hash::of(&[row.to_le_bytes(), [step as u8, 0]].concat()), size: 9 };
+        Checkpoint { row: RowId(row), step, blob, by: A, loss_micro: 0 }
+    }
+
+    /// What is asked for after this peer heard another one.
+    fn hear(state: &mut State, from: &mut State, now: u64) -> Vec<Hash> {
+        let message = Message::Heartbeat(from.heartbeat());
+        asked(state.handle(Input::Received { from: from.me, message }, Time(now)))
+    }
+
+    fn asked(outputs: Vec<Output>) -> Vec<Hash> {
+        let blob =
+            |it: Output| if let Output::Fetch { blob, .. } = it { Some(blob.hash) } else { None };
+        outputs.into_iter().filter_map(blob).collect()
+    }
+
+    #[test]
+    fn copies_are_taken_one_after_the_other_unless_somebody_leaves() {
+        let plan = plan(4, 1, Placement::SingleLayer);
+        let (mut me, mut a, mut b) = (peer(ME, &plan), peer(A, &plan), peer(B, &plan));
+        hear(&mut me, &mut b, 90);
+        (0..4).for_each(|row| a.learn(checkpoint(row, 10), A));
+        let first = hear(&mut me, &mut a, 100);
+        assert_eq!(first.len(), 1);
+        assert!(asked(me.handle(Input::Wakeup, Time(150))).is_empty());
+        assert!(asked(me.handle(Input::Fetched { hash: first[0] }, Time(200))).is_empty());
+        assert!(asked(me.handle(Input::Wakeup, Time(1_099))).is_empty());
+        assert_eq!(asked(me.handle(Input::Wakeup, Time(1_100))).len(), 1);
+        assert!(asked(me.handle(Input::Wakeup, Time(1_110))).is_empty());
+        b.handle(Input::Leave, Time(1_120));
+        assert_eq!(hear(&mut me, &mut b, 1_120).len(), 1);
+    }
+
+    #[test]
+    fn a_fetch_that_fails_gives_way() {
+        let plan = plan(4, 1, Placement::SingleLayer);
+        let (mut me, mut a) = (peer(ME, &plan), peer(A, &plan));
+        (0..4).for_each(|row| a.learn(checkpoint(row, 10), A));
+        let first = hear(&mut me, &mut a, 100)[0];
+        let failed = Input::FetchFailed { hash: first, from: A, lied: false };
+        let next = asked(me.handle(failed, Time(100)));
+        assert!(next.len() == 1 && next[0] != first, "{next:?}");
+    }
+
+    #[test]
+    fn what_a_row_falls_back_to_has_all_its_holders() {
+        let plan = plan(1, 2, Placement::AllLayers);
+        let (mut me, mut a, mut b) = (peer(ME, &plan), peer(A, &plan), peer(B, &plan));
+        for (other, step) in [(A, 10), (A, 20), (A, 30), (B, 10), (B, 20), (B, 30)] {
+            let state = if other == A { &mut a } else { &mut b };
+            state.learn(checkpoint(0, step), other);
+            if step == 20 {
+                state.learn(checkpoint(1, step), other);
+            }
+        }
+        for (row, step) in [(0, 10), (0, 30), (1, 20)] {
+            me.handle(Input::Restored(checkpoint(row, step)), Time(0));
+        }
+        hear(&mut me, &mut a, 10);
+        hear(&mut me, &mut b, 20);
+        assert!(me.holds(RowId(0), 10), "only two peers hold the one after it");
+        me.learn(checkpoint(0, 20), ME);
+        me.handle(Input::Wakeup, Time(30));
+        assert!(!me.holds(RowId(0), 10) && me.holds(RowId(0), 20));
+    }
 }

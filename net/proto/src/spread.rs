@@ -2,8 +2,7 @@
 //!
 //! Rule: rows end a chapter together, and what is due then would hold up every step for a while. So
 //! it is fetched blob by blob, with pauses that leave most of the time to training and that are never
-//! so long that the next chapter's come on top. Where peers own chapters, and these
-//! are short, not every checkpoint gets all its holders.
+//! so long that the next chapter's come on top.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +11,9 @@ use crate::{Hash, RowId, Time, state::State};
 /// A pause is so many times as long as the fetch before it, at most.
 const PAUSE_PER_FETCH: u64 = 9;
 
-/// Of a row, a checkpoint with all its holders is wanted so often, ms, where peers own chapters. In
-/// between one holder beside its maker is enough: the next one soon takes its place.
-const ALL_HOLDERS_MS: u64 = 10_000;
-
-/// Peers that hold a checkpoint at once.
-const FEW: usize = 2;
+/// All that is due at once is asked for within this, ms, if fetching it does not take longer: it is to
+/// be held by others soon, however long a chapter is.
+const MAX_SPREAD_MS: u64 = 12_000;
 
 /// When such blobs were fetched, and how long a chapter takes.
 #[derive(Debug)]
@@ -30,26 +26,31 @@ pub(crate) struct Spread {
     most: u64,
     /// The furthest checkpoint of each row, and since when it is known.
     furthest: BTreeMap<RowId, (u64, Time)>,
-    /// Between two chapters of a row, ms, as seen last.
+    /// Between two chapters of a row, ms, as seen last; without end before the second.
     chapter_ms: u64,
-    /// The furthest checkpoint of each row with all its holders, and since when it has them.
-    stable: BTreeMap<RowId, (u64, Time)>,
 }
 
 impl Spread {
     pub(crate) fn new(now: Time) -> Self {
-        let (last, furthest, stable) = ((now, 0), BTreeMap::new(), BTreeMap::new());
-        Self { under_way: None, last, most: 0, furthest, chapter_ms: 0, stable }
+        let furthest = BTreeMap::new();
+        Self { under_way: None, last: (now, 0), most: 0, furthest, chapter_ms: u64::MAX }
     }
 
-    /// `due` blobs are due: whether one of them may be asked for.
-    pub(crate) fn may_ask(&mut self, due: usize, limit_ms: u64, now: Time) -> bool {
-        self.most = if due == 0 { 0 } else { self.most.max(due as u64) };
+    /// So many blobs are due.
+    fn due(&mut self, count: usize) {
+        self.most = if count == 0 { 0 } else { self.most.max(count as u64) };
+    }
+
+    /// Whether another blob may be asked for now.
+    fn may_ask(&self, now: Time) -> bool {
         let (ended, took) = self.last;
         // Three quarters of a chapter are shared out among them.
-        let share = self.chapter_ms.min(limit_ms).saturating_mul(3) / 4 / self.most.max(1);
-        let pause = took.saturating_mul(PAUSE_PER_FETCH).min(share);
-        due > 0 && self.under_way.is_none() && now.since(ended) >= pause
+        let share = MAX_SPREAD_MS.min(self.chapter_ms / 4 * 3) / self.most.max(1);
+        match self.under_way {
+            // Whoever does not answer is not waited for.
+            Some((_, since)) => now.since(since) >= share,
+            None => now.since(ended) >= share.saturating_sub(took).min(took * PAUSE_PER_FETCH),
+        }
     }
 
     /// A blob was asked for.
@@ -64,50 +65,39 @@ impl Spread {
         }
     }
 
-    /// A checkpoint of `row` became known.
-    fn note(&mut self, row: RowId, step: u64, chapter_steps: u64, now: Time, started: Time) {
-        let (before, since) = *self.furthest.entry(row).or_insert((0, started));
-        if step > before {
+    /// A checkpoint of `row` became known, and `latest` is the furthest.
+    fn note(&mut self, row: RowId, step: u64, latest: u64, chapter_steps: u64, now: Time) {
+        let before = self.furthest.get(&row).copied().filter(|(before, _)| *before <= latest);
+        if let Some((before, since)) = before.filter(|(before, _)| *before < step) {
             let chapters = ((step - before) / chapter_steps.max(1)).max(1);
             self.chapter_ms = now.since(since) / chapters;
+        }
+        if before.is_none_or(|(before, _)| before < step) {
             self.furthest.insert(row, (step, now));
         }
     }
 }
 
 impl State {
-    /// Looks which rows have a further checkpoint with all its holders.
-    pub(crate) fn note_stable(&mut self, wanted: usize) {
-        for row in self.plan.model_rows() {
-            let step = self.archive.stable(row, wanted);
-            let known = self.spread.stable.entry(row).or_insert((0, self.started));
-            if step > known.0 {
-                *known = (step, self.now);
-            }
-        }
-    }
-
-    /// How many peers shall hold the latest checkpoint of `row` for now, if all its holders are so
-    /// many.
-    pub(crate) fn wanted_now(&self, row: RowId, wanted: usize) -> usize {
-        let since = self.spread.stable.get(&row).map(|(_, since)| *since);
-        let is_recent = since.is_some_and(|since| self.now.since(since) < ALL_HOLDERS_MS);
-        // Where rows have owners, batches are kept until then; where each trains on data of its own,
-        // what is lost is not made again alike.
-        let may_wait = self.plan.is_by_chapter() && !self.plan.is_private();
-        if is_recent && may_wait { wanted.min(FEW) } else { wanted }
-    }
-
     /// A checkpoint of `row` became known: that tells how long chapters take.
     pub(crate) fn note_chapter(&mut self, row: RowId, step: u64) {
-        self.spread.note(row, step, self.plan.chapter_steps, self.now, self.started);
+        let latest = self.archive.latest(row).map_or(step, |fact| fact.checkpoint.step);
+        self.spread.note(row, step, latest, self.plan.chapter_steps, self.now);
     }
 
-    /// Whether one of `due` blobs that nobody waits for may be asked for. A peer that leaves does wait.
-    pub(crate) fn may_spread(&mut self, due: usize) -> bool {
-        let hurries = self.members.iter().any(|(_, member)| member.leaving);
-        let limit_ms = if hurries { 0 } else { self.config.score_ms / 2 };
-        self.spread.may_ask(due, limit_ms, self.now)
+    /// So many blobs are due that nobody waits for.
+    pub(crate) fn note_due(&mut self, count: usize) {
+        self.spread.due(count);
+    }
+
+    /// Whether one of them may be asked for. A peer that leaves does wait for its copies; and nothing is
+    /// held up by them when nothing is trained any more, or when scores fall behind.
+    pub(crate) fn may_spread(&self) -> bool {
+        let is_trained = |row| self.archive.at(row, self.plan.steps).is_some();
+        self.spread.may_ask(self.now)
+            || self.members.iter().any(|(_, member)| member.leaving)
+            || self.scorable.len() > 1
+            || self.plan.model_rows().all(is_trained)
     }
 }
 
@@ -115,21 +105,23 @@ impl State {
 mod tests {
     use super::*;
 
-    const CHAPTER_MS: u64 = 40_000;
+    const CHAPTER_MS: u64 = 10_000;
     const STEPS: u64 = 10;
 
     /// When each of so many blobs was asked for, if fetching one takes so long.
     fn asked_at(count: u64, took: u64) -> Vec<u64> {
         let mut spread = Spread::new(Time(0));
-        spread.note(RowId(0), STEPS, STEPS, Time(CHAPTER_MS), Time(0));
-        let (mut now, mut asked) = (CHAPTER_MS, Vec::new());
+        let (mut now, mut asked) = (2 * CHAPTER_MS, Vec::new());
+        for chapter in 1..=2 {
+            let step = chapter * STEPS;
+            spread.note(RowId(0), step, step, STEPS, Time(chapter * CHAPTER_MS));
+        }
         while (asked.len() as u64) < count {
-            let due = count as usize - asked.len();
-            if spread.may_ask(due, u64::MAX, Time(now)) {
+            spread.due(count as usize - asked.len());
+            if spread.may_ask(Time(now)) {
                 let hash = Hash([asked.len() as u8; 32]);
                 spread.asked(hash, Time(now));
-                asked.push(now - CHAPTER_MS);
-                assert!(!spread.may_ask(due, u64::MAX, Time(now + took)), "one at a time");
+                asked.push(now - 2 * CHAPTER_MS);
                 now += took;
                 spread.ended(hash, Time(now));
             }
@@ -146,18 +138,38 @@ mod tests {
 
     #[test]
     fn all_are_asked_for_within_a_chapter() {
-        for count in 1..30 {
-            let asked = asked_at(count, 300);
-            assert!(asked.last().is_some_and(|last| *last < CHAPTER_MS), "{asked:?}");
+        for took in [10, 100, 300] {
+            for count in 1..30 {
+                let asked = asked_at(count, took);
+                assert!(asked.last().is_some_and(|last| *last < CHAPTER_MS), "{asked:?}");
+            }
         }
     }
 
     #[test]
-    fn chapters_that_nobody_saw_pass_count_too() {
+    fn who_does_not_answer_is_not_waited_for() {
         let mut spread = Spread::new(Time(0));
-        spread.note(RowId(1), 4 * STEPS, STEPS, Time(4_000), Time(0));
-        assert_eq!(spread.chapter_ms, 1_000);
-        spread.note(RowId(1), 3 * STEPS, STEPS, Time(9_000), Time(0));
-        assert_eq!(spread.chapter_ms, 1_000, "an older one tells nothing");
+        spread.due(4);
+        assert!(spread.may_ask(Time(0)));
+        spread.asked(Hash([1; 32]), Time(0));
+        let share = MAX_SPREAD_MS / 4;
+        assert!(!spread.may_ask(Time(share - 1)) && spread.may_ask(Time(share)));
+        spread.ended(Hash([1; 32]), Time(10));
+        assert!(!spread.may_ask(Time(99)) && spread.may_ask(Time(100)));
+    }
+
+    #[test]
+    fn only_what_was_seen_to_pass_tells_how_long_chapters_take() {
+        let mut spread = Spread::new(Time(0));
+        spread.note(RowId(1), 4 * STEPS, 4 * STEPS, STEPS, Time(20));
+        assert_eq!(spread.chapter_ms, u64::MAX, "they passed before this peer was here");
+        spread.note(RowId(1), 6 * STEPS, 6 * STEPS, STEPS, Time(4_020));
+        assert_eq!(spread.chapter_ms, 2_000);
+        spread.note(RowId(1), 5 * STEPS, 6 * STEPS, STEPS, Time(9_000));
+        assert_eq!(spread.chapter_ms, 2_000, "an older one tells nothing");
+        spread.note(RowId(1), 60 * STEPS, 60 * STEPS, STEPS, Time(9_000));
+        spread.note(RowId(1), 7 * STEPS, 7 * STEPS, STEPS, Time(10_000));
+        spread.note(RowId(1), 8 * STEPS, 8 * STEPS, STEPS, Time(13_000));
+        assert_eq!(spread.chapter_ms, 3_000, "one that is gone is forgotten");
     }
 }

@@ -3,8 +3,9 @@
 //! Rule: [`State::handle`] is total. Every input first changes what is known; then `settle` looks
 //! at all that is known and does whatever is due, so that no duty hangs on a particular message
 //! having arrived. The duties live in the files beside this one: `ownership` (who shall own what),
-//! `work` (bringing rows to a step and training them), `flow` (activation batches), `keep`
-//! (fetching, copying, forgetting), `finish` (scores, completion, leaving).
+//! `work` (bringing rows to a step and training them), `flow` (activation batches), `fetching` and
+//! `spread` (what is fetched, and when), `keep` (copying, forgetting), `finish` (scores, completion,
+//! leaving).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
