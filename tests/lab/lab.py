@@ -124,17 +124,22 @@ def join(case, program, folder):
     return [program, "join", *flags, *case.spec()]
 
 
+def took(nodes):
+    """Seconds from the first step to the last, once all are done, and what each then said."""
+    done = [node.wait_for("done") for node in nodes]
+    began = min(it[0] for it in (node.first("training") for node in nodes) if it)
+    return min(at for at, _ in done) - began, [event for _, event in done]
+
+
 def together(case, program, machines, folder):
     """All machines of a case train once: how long, which model, and what it cost each."""
     nodes = [Process(machines, number, join(case, program, f"{folder}/{number}")) for number in range(len(case.speeds))]
-    done = [node.wait_for("done") for node in nodes]
-    began = min(it[0] for it in (node.first("training") for node in nodes) if it)
+    seconds, events = took(nodes)
     used = [node.threads() for node in nodes]
     for node in nodes:
         node.stop()
-    events = [event for _, event in done]
     return {
-        "seconds": min(at for at, _ in done) - began,
+        "seconds": seconds,
         "model": events[0]["model"],
         "megabytes_a_link_and_epoch": max(e["bytes_in"] + e["bytes_out"] for e in events) / 1e6 / case.trained.epochs,
         "network_cpu_s": sum(times["network"] for times, _ in used),

@@ -9,7 +9,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-SWITCH = "ffp2p-switch"
 PERIOD_US = 5_000
 """Short, so that a machine at a tenth of a core still answers within milliseconds."""
 
@@ -42,7 +41,7 @@ class Quota:
     def __init__(self, name, share):
         first = Path("/sys/fs/cgroup/cpu")
         self.is_first = (first / "cpu.cfs_quota_us").exists() or (first / "tasks").exists()
-        self.folder = (first if self.is_first else Path("/sys/fs/cgroup")) / f"ffp2p-{name}"
+        self.folder = (first if self.is_first else Path("/sys/fs/cgroup")) / name
         self.folder.mkdir(exist_ok=True)
         quota = max(1_000, round(share * PERIOD_US))
         period = max(PERIOD_US, round(quota / share))
@@ -62,22 +61,23 @@ class Quota:
 
 
 class Machines:
-    """`shares` of a core, one machine each, on one switch."""
+    """`shares` of a core, one machine each, on one switch; laboratories of different names know nothing of each other."""
 
-    def __init__(self, shares, link):
+    def __init__(self, shares, link, name="ffp2p"):
         self.link, self.quotas, self.relays = link, [], []
         self.is_relayed = bool(link.delay_ms or link.loss_per_mille)
-        self.names = [f"ffp2p-{number}" for number in range(len(shares))]
+        self.names = [f"{name}-{number}" for number in range(len(shares))]
+        self.switch = f"{name}-switch"
         self.tear_down()
-        sh("ip", "netns", "add", SWITCH)
-        sh("ip", "-n", SWITCH, "link", "add", "lan", "type", "bridge", "mcast_snooping", 0)
-        sh("ip", "-n", SWITCH, "link", "set", "lan", "up")
+        sh("ip", "netns", "add", self.switch)
+        sh("ip", "-n", self.switch, "link", "add", "lan", "type", "bridge", "mcast_snooping", 0)
+        sh("ip", "-n", self.switch, "link", "set", "lan", "up")
         # A switch does not look into packets, least of all at the expense of a machine's quota.
         for family in ("ip", "ip6", "arp"):
             setting = f"net.bridge.bridge-nf-call-{family}tables=0"
-            sh("ip", "netns", "exec", SWITCH, "sysctl", "-q", setting, check=False)
+            sh("ip", "netns", "exec", self.switch, "sysctl", "-q", setting, check=False)
         for number, share in enumerate(shares):
-            self.quotas.append(Quota(number, share))
+            self.quotas.append(Quota(self.names[number], share))
             self.plug_in(number)
         if self.is_relayed:
             self.relay()
@@ -86,20 +86,20 @@ class Machines:
         """A namespace and a cable from it to the switch."""
         name, port = self.names[number], f"port{number}"
         sh("ip", "netns", "add", name)
-        sh("ip", "-n", SWITCH, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name)
-        sh("ip", "-n", SWITCH, "link", "set", port, "up")
+        sh("ip", "-n", self.switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name)
+        sh("ip", "-n", self.switch, "link", "set", port, "up")
         if self.is_relayed:
             ends = [f"near{number}", f"far{number}"]
-            sh("ip", "-n", SWITCH, "link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
-            sh("ip", "-n", SWITCH, "link", "set", ends[0], "up")
-            sh("ip", "-n", SWITCH, "link", "set", ends[1], "master", "lan", "up")
+            sh("ip", "-n", self.switch, "link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
+            sh("ip", "-n", self.switch, "link", "set", ends[0], "up")
+            sh("ip", "-n", self.switch, "link", "set", ends[1], "master", "lan", "up")
         else:
-            sh("ip", "-n", SWITCH, "link", "set", port, "master", "lan")
+            sh("ip", "-n", self.switch, "link", "set", port, "master", "lan")
         sh("ip", "-n", name, "link", "set", "lo", "up")
         sh("ip", "-n", name, "addr", "add", f"10.77.0.{number + 1}/24", "dev", "eth0")
         sh("ip", "-n", name, "link", "set", "eth0", "up")
         sh("ip", "-n", name, "route", "add", "224.0.0.0/4", "dev", "eth0")
-        for place, device in ((name, "eth0"), (SWITCH, port)):
+        for place, device in ((name, "eth0"), (self.switch, port)):
             self.slow_down(place, device)
 
     def slow_down(self, place, device):
@@ -112,7 +112,7 @@ class Machines:
         """Delay and loss, half at each machine's cable: a way leads over two of them."""
         pairs = [f"port{number}:near{number}" for number in range(len(self.names))]
         halves = [self.link.delay_ms / 2, self.link.loss_per_mille / 2]
-        words = ["ip", "netns", "exec", SWITCH, sys.executable, Path(__file__).with_name("relay.py")]
+        words = ["ip", "netns", "exec", self.switch, sys.executable, Path(__file__).with_name("relay.py")]
         words = [str(word) for word in [*words, *halves, 1, *pairs]]
         self.relays.append(subprocess.Popen(words, stdout=subprocess.PIPE))
         self.relays[0].stdout.readline()
@@ -128,7 +128,7 @@ class Machines:
             relay.kill()
             relay.wait()
         self.relays = []
-        for name in [*self.names, SWITCH]:
+        for name in [*self.names, self.switch]:
             sh("ip", "netns", "del", name, check=False)
         for quota in self.quotas:
             quota.remove()
