@@ -30,7 +30,7 @@ impl State {
         }
         if self.may_spread() {
             let due = self.unhurried();
-            self.note_due(due.len());
+            self.spread.due(due.len());
             if let Some(&(blob, from)) = due.first()
                 && self.ask(blob, from, MAX_FETCH_BYTES)
             {

@@ -100,13 +100,12 @@ impl State {
             return Vec::new();
         }
         let (wanted, takers) = (self.wanted_holders(), self.takers().collect::<Vec<NodeId>>());
-        let latest = self.plan.model_rows().filter_map(|row| self.archive.latest(row));
-        let facts = latest.chain(self.tables_at_least(self.tables_from));
-        let mine = facts.filter(|fact| {
+        let anyone_cut = self.anyone_is_cut();
+        let mine = self.worth_copies().filter(|fact| {
             // Whoever goes on from it gets it without being told to.
             let taker = self.taker_at(fact.checkpoint.step).filter(|id| !fact.holders.contains(id));
             let holders = fact.holders.len() + usize::from(taker.is_some());
-            !self.needs_bridge(fact)
+            !(anyone_cut && self.is_cut_off(&fact.holders))
                 && self.is_among_first(fact, wanted.saturating_sub(holders), &takers, taker)
         });
         let mut mine: Vec<_> = mine.map(|it| (it.checkpoint.row, it.checkpoint.step)).collect();
@@ -117,21 +116,28 @@ impl State {
     /// The checkpoints of which this peer should hold copies so that those who cannot reach their
     /// makers reach them; for that, there is always room.
     pub(crate) fn bridges(&self) -> Vec<(RowId, u64)> {
-        if self.role != Role::Worker || !self.plan.is_by_chapter() || !self.anyone_avoids() {
+        if self.role != Role::Worker || !self.anyone_is_cut() {
             return Vec::new();
         }
-        let latest = self.plan.model_rows().filter_map(|row| self.archive.latest(row));
-        let facts = latest.chain(self.tables_at_least(self.tables_from)).chain(self.cut_off());
-        let mine = facts.filter(|fact| {
+        let facts = self.worth_copies().chain(self.at_open_chapters());
+        let mine = facts.filter(|fact| self.is_cut_off(&fact.holders)).filter(|fact| {
             let workers = self.members.workers().map(|(id, _)| id).chain([self.me]);
             let able = workers.filter(|id| !self.is_cut_from(*id, &fact.holders));
-            self.needs_bridge(fact) && self.is_among_first(fact, 1, &able.collect::<Vec<_>>(), None)
+            self.is_among_first(fact, 1, &able.collect::<Vec<_>>(), None)
         });
         mine.map(|it| (it.checkpoint.row, it.checkpoint.step)).collect()
     }
 
-    fn needs_bridge(&self, fact: &Fact) -> bool {
-        self.plan.is_by_chapter() && self.anyone_avoids() && self.is_cut_off(&fact.holders)
+    /// The latest checkpoint of each row, and the tables that could be needed.
+    fn worth_copies(&self) -> impl Iterator<Item = &Fact> {
+        let latest = self.plan.model_rows().filter_map(|row| self.archive.latest(row));
+        latest.chain(self.tables_at_least(self.tables_from))
+    }
+
+    /// Whether there may be checkpoints that somebody cannot reach and waits for: where peers own
+    /// chapters, nobody rests for that.
+    fn anyone_is_cut(&self) -> bool {
+        self.plan.is_by_chapter() && self.anyone_avoids()
     }
 
     /// Whether this peer is among the first `missing` of these that do not hold it; `taker` will.
@@ -153,14 +159,12 @@ impl State {
         before.take(missing).count() < missing
     }
 
-    /// The checkpoints that an open chapter begins with and that somebody cannot reach, where
-    /// peers own chapters.
-    fn cut_off(&self) -> impl Iterator<Item = &Fact> {
-        let facts = self.plan.model_rows().flat_map(|row| {
+    /// The checkpoints that an open chapter begins with, where peers own chapters.
+    fn at_open_chapters(&self) -> impl Iterator<Item = &Fact> {
+        self.plan.model_rows().flat_map(|row| {
             let start = self.starts[usize::from(row.0)];
             self.archive.of(row).filter(move |fact| fact.checkpoint.step >= start)
-        });
-        facts.filter(|fact| self.is_cut_off(&fact.holders))
+        })
     }
 
     /// Forgets the batches and checkpoints that nobody can need any more.

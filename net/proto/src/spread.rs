@@ -37,7 +37,7 @@ impl Spread {
     }
 
     /// So many blobs are due.
-    fn due(&mut self, count: usize) {
+    pub(crate) fn due(&mut self, count: usize) {
         self.most = if count == 0 { 0 } else { self.most.max(count as u64) };
     }
 
@@ -49,7 +49,11 @@ impl Spread {
         match self.under_way {
             // Whoever does not answer is not waited for.
             Some((_, since)) => now.since(since) >= share,
-            None => now.since(ended) >= share.saturating_sub(took).min(took * PAUSE_PER_FETCH),
+            None => {
+                now.since(ended) >= {
+                    share.saturating_sub(took).min(took.saturating_mul(PAUSE_PER_FETCH))
+                }
+            }
         }
     }
 
@@ -83,11 +87,6 @@ impl State {
     pub(crate) fn note_chapter(&mut self, row: RowId, step: u64) {
         let latest = self.archive.latest(row).map_or(step, |fact| fact.checkpoint.step);
         self.spread.note(row, step, latest, self.plan.chapter_steps, self.now);
-    }
-
-    /// So many blobs are due that nobody waits for.
-    pub(crate) fn note_due(&mut self, count: usize) {
-        self.spread.due(count);
     }
 
     /// Whether one of them may be asked for. A peer that leaves does wait for its copies; and nothing is
