@@ -331,11 +331,11 @@ mod tests {
         assert_eq!(first.len(), 1);
         assert!(asked(me.handle(Input::Wakeup, Time(150))).is_empty());
         assert!(asked(me.handle(Input::Fetched { hash: first[0] }, Time(200))).is_empty());
-        assert!(asked(me.handle(Input::Wakeup, Time(1_099))).is_empty());
-        assert_eq!(asked(me.handle(Input::Wakeup, Time(1_100))).len(), 1);
-        assert!(asked(me.handle(Input::Wakeup, Time(1_110))).is_empty());
-        b.handle(Input::Leave, Time(1_120));
-        assert_eq!(hear(&mut me, &mut b, 1_120).len(), 1);
+        assert!(asked(me.handle(Input::Wakeup, Time(1_999))).is_empty());
+        assert_eq!(asked(me.handle(Input::Wakeup, Time(2_000))).len(), 1);
+        assert!(asked(me.handle(Input::Wakeup, Time(2_010))).is_empty());
+        b.handle(Input::Leave, Time(2_020));
+        assert_eq!(hear(&mut me, &mut b, 2_020).len(), 1);
     }
 
     #[test]

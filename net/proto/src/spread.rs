@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use crate::{Hash, RowId, Time, state::State};
 
-/// A pause is so many times as long as the fetch before it, at most.
+/// A pause is so many times as long as the fetch before it, for each peer that fetches, at most: all
+/// of them often fetch from the one who has just ended a chapter.
 const PAUSE_PER_FETCH: u64 = 9;
 
 /// All that is due at once is asked for within this, ms, if fetching it does not take longer: it is to
@@ -41,8 +42,8 @@ impl Spread {
         self.most = if count == 0 { 0 } else { self.most.max(count as u64) };
     }
 
-    /// Whether another blob may be asked for now.
-    fn may_ask(&self, now: Time) -> bool {
+    /// Whether another blob may be asked for now, where so many peers fetch.
+    fn may_ask(&self, now: Time, peers: u64) -> bool {
         let (ended, took) = self.last;
         // Three quarters of a chapter are shared out among them.
         let share = MAX_SPREAD_MS.min(self.chapter_ms / 4 * 3) / self.most.max(1);
@@ -51,7 +52,8 @@ impl Spread {
             Some((_, since)) => now.since(since) >= share,
             None => {
                 now.since(ended) >= {
-                    share.saturating_sub(took).min(took.saturating_mul(PAUSE_PER_FETCH))
+                    let pause = took.saturating_mul(PAUSE_PER_FETCH * peers);
+                    pause.min(share.saturating_sub(took))
                 }
             }
         }
@@ -93,7 +95,8 @@ impl State {
     /// held up by them when nothing is trained any more, or when scores fall behind.
     pub(crate) fn may_spread(&self) -> bool {
         let is_trained = |row| self.archive.at(row, self.plan.steps).is_some();
-        self.spread.may_ask(self.now)
+        let others = self.members.workers().count() as u64;
+        self.spread.may_ask(self.now, others.max(1))
             || self.members.iter().any(|(_, member)| member.leaving)
             || self.scorable.len() > 1
             || self.plan.model_rows().all(is_trained)
@@ -107,8 +110,8 @@ mod tests {
     const CHAPTER_MS: u64 = 10_000;
     const STEPS: u64 = 10;
 
-    /// When each of so many blobs was asked for, if fetching one takes so long.
-    fn asked_at(count: u64, took: u64) -> Vec<u64> {
+    /// When each of so many blobs was asked for, if so many peers fetch and one blob takes so long.
+    fn asked_at(peers: u64, count: u64, took: u64) -> Vec<u64> {
         let mut spread = Spread::new(Time(0));
         let (mut now, mut asked) = (2 * CHAPTER_MS, Vec::new());
         for chapter in 1..=2 {
@@ -117,7 +120,7 @@ mod tests {
         }
         while (asked.len() as u64) < count {
             spread.due(count as usize - asked.len());
-            if spread.may_ask(Time(now)) {
+            if spread.may_ask(Time(now), peers) {
                 let hash = Hash([asked.len() as u8; 32]);
                 spread.asked(hash, Time(now));
                 asked.push(now - 2 * CHAPTER_MS);
@@ -131,15 +134,18 @@ mod tests {
 
     #[test]
     fn a_pause_follows_the_fetch() {
-        let asked = asked_at(4, 100);
-        assert!(asked.windows(2).all(|at| (1_000..1_010).contains(&(at[1] - at[0]))), "{asked:?}");
+        for (peers, pause) in [(1, 100), (4, 370), (40, 7_500 / 4)] {
+            let asked = asked_at(peers, 4, 10);
+            let gaps = asked.windows(2).map(|at| at[1] - at[0]);
+            assert!(gaps.clone().all(|gap| (pause..pause + 10).contains(&gap)), "{asked:?}");
+        }
     }
 
     #[test]
     fn all_are_asked_for_within_a_chapter() {
         for took in [10, 100, 300] {
             for count in 1..30 {
-                let asked = asked_at(count, took);
+                let asked = asked_at(3, count, took);
                 assert!(asked.last().is_some_and(|last| *last < CHAPTER_MS), "{asked:?}");
             }
         }
@@ -149,12 +155,12 @@ mod tests {
     fn who_does_not_answer_is_not_waited_for() {
         let mut spread = Spread::new(Time(0));
         spread.due(4);
-        assert!(spread.may_ask(Time(0)));
+        assert!(spread.may_ask(Time(0), 1));
         spread.asked(Hash([1; 32]), Time(0));
         let share = MAX_SPREAD_MS / 4;
-        assert!(!spread.may_ask(Time(share - 1)) && spread.may_ask(Time(share)));
+        assert!(!spread.may_ask(Time(share - 1), 1) && spread.may_ask(Time(share), 1));
         spread.ended(Hash([1; 32]), Time(10));
-        assert!(!spread.may_ask(Time(99)) && spread.may_ask(Time(100)));
+        assert!(!spread.may_ask(Time(99), 1) && spread.may_ask(Time(100), 1));
     }
 
     #[test]
