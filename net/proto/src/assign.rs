@@ -68,14 +68,16 @@ fn first(costs: &[u64], candidates: &[Candidate]) -> Vec<NodeId> {
     if slowest(costs, &equal, &line).saturating_mul(100) <= most { equal } else { best }
 }
 
-/// The candidates in the order of the lowest row each owns; newcomers come last, so that they
-/// are given upper rows and nobody else's rows shift more than needed.
+/// The candidates in the order of the lowest row each owns. Newcomers stand in the middle: the rows
+/// of all others shift towards them from both sides, and fewer change hands than from one.
 fn in_line(owners: &[Option<NodeId>], candidates: &[Candidate]) -> Vec<Candidate> {
-    let mut line = candidates.to_vec();
-    line.sort_by_key(|candidate| {
-        let first = owners.iter().position(|owner| *owner == Some(candidate.id));
-        (first.unwrap_or(usize::MAX), candidate.id)
-    });
+    let first = |it: &Candidate| owners.iter().position(|owner| *owner == Some(it.id));
+    let (mut line, mut newcomers): (Vec<Candidate>, Vec<Candidate>) =
+        candidates.iter().partition(|it| first(it).is_some());
+    line.sort_by_key(first);
+    newcomers.sort_by_key(|it| it.id);
+    let middle = line.len().div_ceil(2);
+    line.splice(middle..middle, newcomers);
     line
 }
 
@@ -170,7 +172,16 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_gets_upper_rows_and_the_rest_stays() {
+    fn a_newcomer_in_the_middle_moves_few_rows() {
+        let owners: Vec<_> = (0..20).map(|row| Some(id(1 + row / 5))).collect();
+        let found = assign(&[1; 20], &owners, &candidates(&[1; 5]), 10);
+        assert_eq!(who(&found), [1, 1, 1, 1, 2, 2, 2, 2, 0, 0, 0, 0, 3, 3, 3, 3, 4, 4, 4, 4]);
+        let moved = owners.iter().zip(&found).filter(|(old, new)| **old != Some(**new));
+        assert_eq!(moved.count(), 6, "ten would move if it stood at an end");
+    }
+
+    #[test]
+    fn a_newcomer_gets_upper_rows_of_one_owner() {
         let owners = [Some(id(1)); 4];
         let found = assign(&[1; 4], &owners, &candidates(&[1, 1]), 20);
         assert_eq!(who(&found), [1, 1, 0, 0]);

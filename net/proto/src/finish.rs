@@ -79,7 +79,7 @@ impl State {
 
     /// What a peer has to train in a step of all rows; where peers own chapters, whether it has one
     /// of the `open` ones.
-    fn work_of(&self, id: NodeId, open: &Range<u64>) -> u64 {
+    pub(crate) fn work_of(&self, id: NodeId, open: &Range<u64>) -> u64 {
         if self.plan.is_by_chapter() {
             return u64::from(self.has_turn(id, open));
         }

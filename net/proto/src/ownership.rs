@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     Lease, MAX_MEMBERS, Message, NodeId, Notice, Placement, Role, RowId, Time,
-    assign::{Candidate, assign},
+    assign::{Candidate, assign, time},
     keep::rank,
     state::State,
     work::{Owned, Phase},
@@ -228,7 +228,22 @@ impl State {
         let settled = self
             .balanced
             .is_none_or(|(at, end)| is_same_end(end) || now.since(at) >= self.config.settle_ms);
-        (self.owned.len() > 1 || is_faster) && (is_idle || settled)
+        (self.owned.len() > 1 || is_faster)
+            && (is_idle || settled)
+            && !self.overloads(row, target, member.speed)
+    }
+
+    /// Whether `target`, of this speed, would be busier with `row` than the busiest is now. Where all
+    /// rows shift along the line, whoever shall get some has to give some away first, and may come to
+    /// a chapter's end later.
+    fn overloads(&self, row: RowId, target: NodeId, speed: u64) -> bool {
+        let open = self.open_chapters();
+        let others = self.members.workers().map(|(id, member)| (id, member.speed));
+        let times = others
+            .chain([(self.me, self.speed)])
+            .map(|(id, speed)| time(self.work_of(id, &open), speed));
+        let with_it = self.work_of(target, &open).saturating_add(self.plan.cost(row));
+        speed > 0 && times.max().is_some_and(|busiest| time(with_it, speed) > busiest)
     }
 
     /// Whether `target` was given a row not long ago and is idle again: it has no use for rows.
@@ -256,13 +271,15 @@ impl State {
         }
     }
 
-    /// How long a peer must be here before it is given a row for balance, ms: longer and longer
-    /// while owners keep falling silent, so that a node that comes and goes costs less each time.
+    /// How long a peer must be here before it is given a row for balance, ms: until it has heard of
+    /// all others, because it goes back for readers that it does not know to be further; and longer
+    /// and longer while owners keep falling silent, so that a node that comes and goes costs less each
+    /// time.
     fn caution(&self, now: Time) -> u64 {
         let recent = self.losses.iter().filter(|at| now.since(**at) < LOSS_MEMORY_MS).count();
         match recent.checked_sub(2) {
-            None => 0,
-            Some(doublings) => self.config.settle_ms << doublings,
+            None => self.config.listen_ms,
+            Some(doublings) => self.config.listen_ms.max(self.config.settle_ms << doublings),
         }
     }
 
@@ -277,9 +294,18 @@ impl State {
         }
         let costs: Vec<_> = self.plan.rows().map(|row| self.plan.cost(row)).collect();
         let owners: Vec<_> = self.plan.rows().map(|row| self.leases.owner(row)).collect();
-        let targets = assign(&costs, &owners, &candidates, self.config.margin_percent);
+        let margin = if self.is_balancing() { 0 } else { self.config.margin_percent };
+        let targets = assign(&costs, &owners, &candidates, margin);
         self.targets = Some(targets.clone());
         targets
+    }
+
+    /// Whether this peer gives rows away for balance at a chapter's end that others of its rows have
+    /// yet to reach or stand at. What was begun is finished, however little the rest of it gains: each
+    /// row that moves leaves less to gain, and those behind it would stay.
+    fn is_balancing(&self) -> bool {
+        let Some((_, end)) = self.balanced else { return false };
+        self.owned.values().any(|owned| owned.done <= end)
     }
 
     /// The peers that can be given work, this one perhaps among them, by their keys.
