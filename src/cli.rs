@@ -278,6 +278,15 @@ pub struct SimArgs {
     /// Crashes of each machine in an hour; it comes back within a minute and has kept nothing
     #[arg(long, value_name = "N", default_value_t = 0.0, allow_negative_numbers = true)]
     pub churn: f64,
+    /// The last of the nodes joins when so much of all steps is done; also says how fast the run is
+    /// before and after
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        conflicts_with = "churn",
+        value_parser = clap::value_parser!(u64).range(1..100)
+    )]
+    pub joins: Option<u64>,
     /// Names every draw of the network and of the crashes
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub chance: u64,

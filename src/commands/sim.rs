@@ -11,7 +11,7 @@ use crate::{
     cli::SimArgs,
     config::Checked,
     node::Pool,
-    sim::{Churn, Link, MAX_NODES, MAX_PER_HOUR, Pace, Prediction, Rehearsal},
+    sim::{Churn, Link, MAX_NODES, MAX_PER_HOUR, Newcomer, Pace, Prediction, Rehearsal},
     view::line,
 };
 
@@ -27,6 +27,13 @@ const GFLOPS: std::ops::RangeInclusive<f64> = 0.01..=1e6;
 pub(super) fn run(args: SimArgs) -> Result<(), CommandError> {
     let link: Link = args.link.parse().map_err(|error| usage("link", &args.link, &error))?;
     let nodes = checked_nodes(&args.nodes)?;
+    if args.joins.is_some() && nodes.first() == Some(&1) {
+        return Err(usage(
+            "nodes",
+            1,
+            &"with --joins there are 2 or more, of which the last comes later",
+        ));
+    }
     if let Some(wrong) = args.gflops.iter().find(|it| !GFLOPS.contains(it)) {
         return Err(usage("gflops", wrong, &"choose 0.01 to 1000000 for each machine"));
     }
@@ -39,6 +46,7 @@ pub(super) fn run(args: SimArgs) -> Result<(), CommandError> {
     let churn = Churn { per_hour: args.churn };
     let rehearsal = Rehearsal {
         churn,
+        joins: args.joins,
         config,
         chance: args.chance,
         chapters: args.chapters,
@@ -63,6 +71,9 @@ fn rehearse(
         match rehearsal.predict(nodes) {
             Ok(next) => {
                 line(&if as_json { json(&next).to_string() } else { row(&next) });
+                if let Some(newcomer) = next.newcomer.filter(|_| !as_json) {
+                    line(&told(newcomer));
+                }
                 found.push(next);
             }
             Err(reason) => {
@@ -151,6 +162,15 @@ fn row(found: &Prediction) -> String {
     )
 }
 
+/// What one more machine did.
+fn told(newcomer: Newcomer) -> String {
+    let Newcomer { at, lowest: (before, after), slow_seconds, later } = newcomer;
+    format!(
+        "      the last one joins at {at:.1} s: lowest speed before {before:.2}, after {after:.2}, \
+         below 0.90 for {slow_seconds:.1} s, later {later:.2}"
+    )
+}
+
 fn json(found: &Prediction) -> serde_json::Value {
     serde_json::json!({
         "event": "sim",
@@ -168,6 +188,13 @@ fn json(found: &Prediction) -> serde_json::Value {
         "trained_again": found.again,
         "chapters_simulated": found.chapters.0,
         "chapters": found.chapters.1,
+        "newcomer": found.newcomer.map(|it| serde_json::json!({
+            "joined_seconds": it.at,
+            "lowest_before": it.lowest.0,
+            "lowest_after": it.lowest.1,
+            "slow_seconds": it.slow_seconds,
+            "later": it.later,
+        })),
     })
 }
 

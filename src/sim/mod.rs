@@ -7,6 +7,7 @@
 mod ceiling;
 mod churn;
 mod link;
+mod newcomer;
 mod pace;
 
 use std::rc::Rc;
@@ -26,6 +27,7 @@ use crate::{
 pub use ceiling::ceiling;
 pub use churn::{Churn, MAX_PER_HOUR};
 pub use link::Link;
+pub use newcomer::Newcomer;
 pub use pace::Pace;
 
 /// Nodes that can be rehearsed: as many as a node remembers.
@@ -66,6 +68,9 @@ pub struct Rehearsal {
     pub link: Link,
     /// How often they crash.
     pub churn: Churn,
+    /// When the last of them joins: after so much of all steps, percent. All chapters are simulated
+    /// then.
+    pub joins: Option<u64>,
     /// Timers and limits of the nodes.
     pub config: Config,
     /// Names every draw of the network and of the crashes.
@@ -95,6 +100,8 @@ pub struct Prediction {
     pub again: f64,
     /// Chapters simulated, and those that there are; the rest follows from their pace.
     pub chapters: (u64, u64),
+    /// What the last machine did to the speed, if it came later and the run was long enough to see it.
+    pub newcomer: Option<Newcomer>,
 }
 
 /// Why a run does not come to an end.
@@ -134,7 +141,8 @@ impl Rehearsal {
         let (spec, shape) = (checked.spec.clone(), checked.data.shape());
         let (churn, config) = (Churn::default(), Config::default());
         let samples = (shape.train, shape.test);
-        Self { spec, samples, pace, gflops, link, churn, config, chance: 1, chapters: None }
+        let (joins, chance, chapters) = (None, 1, None);
+        Self { spec, samples, pace, gflops, link, churn, joins, config, chance, chapters }
     }
 
     /// How it would go with so many nodes.
@@ -170,6 +178,7 @@ impl Rehearsal {
             crashes: found.crashes,
             again: found.trained as f64 / found.steps as f64 - 1.0,
             chapters: (chapters, whole.chapters()),
+            newcomer: self.joins.and_then(|_| Newcomer::of(&found)),
         })
     }
 
@@ -186,7 +195,8 @@ impl Rehearsal {
         let readers = if plan.is_by_chapter() { 0.0 } else { (nodes - 1.0).min(shards) };
         let steps = plan.row_count() as f64 * plan.chapter_steps as f64 * (1.0 + 5.0 * readers);
         let usual = (USUAL_EVENTS / (beats + steps)) as u64;
-        self.chapters.unwrap_or(usual.max(least)).clamp(1, plan.chapters())
+        let all = self.joins.map(|_| plan.chapters());
+        self.chapters.or(all).unwrap_or(usual.max(least)).clamp(1, plan.chapters())
     }
 
     /// Seconds of one machine that does `steps` steps alone, by `ffp2p train`.
@@ -222,7 +232,10 @@ impl Rehearsal {
                 .collect()
         };
         let machine = |gflops: &f64| Machine::new(Role::Worker, pace::macs(*gflops));
-        let start = |machine| (When::At(0), Fault::Start { machine, disk: false });
+        let start = |when| move |machine| (when, Fault::Start { machine, disk: false });
+        let late = usize::from(self.joins.is_some());
+        let (first, last) = (0..speeds.len() - late, speeds.len() - late..speeds.len());
+        let last = last.map(start(When::Done(10 * self.joins.unwrap_or(0))));
         let crashes = self.churn.schedule(self.chance, speeds.len(), limit);
         Scenario {
             mathematics: Rc::new(Shapes::new(plan, [&states(0), &states(network.steps)], &batches)),
@@ -231,7 +244,7 @@ impl Rehearsal {
             calm: weather.clone(),
             weather,
             machines: speeds.iter().map(machine).collect(),
-            schedule: (0..speeds.len()).map(start).chain(crashes).collect(),
+            schedule: first.map(start(When::At(0))).chain(last).chain(crashes).collect(),
             ..Scenario::quiet(self.chance, plan.clone(), 0)
         }
     }
@@ -333,6 +346,20 @@ mod tests {
         let crashing = rehearsal.predict(4).unwrap();
         assert!(crashing.crashes > 0 && crashing.again > 0.0, "{crashing:?}");
         assert!(crashing.speed_up() < quiet.speed_up(), "{crashing:?}");
+    }
+
+    #[test]
+    fn one_more_machine_speeds_a_run_up_and_hardly_stops_it() {
+        let mut rehearsal = rehearsal("single-layer", "lan");
+        let network = &mut rehearsal.spec.network;
+        (network.layers, network.shards) = (vec![784, 1600, 1600, 1600, 1600], 8);
+        (network.batch_size, network.steps_per_epoch) = (250, 80);
+        network.steps = 6 * network.steps_per_epoch;
+        (rehearsal.spec.chapter_steps, rehearsal.joins, rehearsal.gflops) =
+            (80, Some(33), vec![15.0]);
+        rehearsal.chapters = None;
+        let found = rehearsal.predict(5).unwrap().newcomer.unwrap();
+        assert!(found.slow_seconds <= 2.0 && found.later > 1.05, "{found:?}");
     }
 
     #[test]

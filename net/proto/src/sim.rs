@@ -79,6 +79,8 @@ enum Event {
     GiveUp { node: usize, token: u64 },
     /// Its trainer has done the job in hand.
     JobDone { node: usize },
+    /// It scores an epoch, and it is its turn.
+    Scores { node: usize },
     /// Its trainer says how fast it is, if it has had no work so far.
     Glance { node: usize },
     /// It was asked to go long ago.
@@ -98,6 +100,7 @@ impl Event {
             | Self::Answer { node, .. }
             | Self::GiveUp { node, .. }
             | Self::JobDone { node }
+            | Self::Scores { node }
             | Self::Glance { node }
             | Self::MustBeGone { node } => Some(node),
         }
@@ -324,6 +327,7 @@ impl World {
             Event::Answer { node, from, token, bytes } => self.answer(node, from, token, bytes),
             Event::GiveUp { node, token } => self.give_up(node, token),
             Event::JobDone { node } => self.job_done(node),
+            Event::Scores { node } => self.score_on(node),
             Event::Glance { node } => {
                 let speed = self.nodes[node].trainer.glance();
                 speed.map_or(Ok(()), |speed| self.tell(node, Input::Speed(speed)))

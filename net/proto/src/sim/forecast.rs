@@ -5,15 +5,20 @@
 
 use super::moment::Moment;
 use super::{Failure, World};
+use crate::RowId;
 
 /// Parts into which all work is cut, to see how it goes on.
-const PARTS: u64 = 100;
+const PARTS: u64 = 1_000;
 
 /// How far the work is.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// When the first step was done.
     began: Option<Moment>,
+    /// When a machine was last started.
+    pub(super) started: Moment,
+    /// What the steps done cost.
+    work: u64,
     /// When each part was done, and what each machine had passed on by then, bytes.
     parts: Vec<(Moment, Vec<u64>)>,
 }
@@ -32,8 +37,10 @@ pub struct Part {
 pub struct Forecast {
     /// From the first step done to the first node that has the whole model, microseconds.
     pub took_us: u64,
-    /// Each hundredth of all rows' steps; fewer where there are fewer steps.
+    /// Each thousandth of all work.
     pub parts: Vec<Part>,
+    /// When a machine was last started, microseconds since the first step.
+    pub started_us: u64,
     /// Steps of rows that there are.
     pub steps: u64,
     /// Steps of rows that were trained, those done again included.
@@ -73,6 +80,7 @@ impl World {
         Forecast {
             took_us: since(end),
             parts: parts.map(|(at, bytes)| Part { us: since(at), bytes }).collect(),
+            started_us: since(self.progress.started),
             steps: self.all,
             trained: self.trained,
             busy: self.busy.len(),
@@ -83,12 +91,15 @@ impl World {
         }
     }
 
-    /// A step was done that nobody had done before.
-    pub(super) fn note_progress(&mut self) {
-        let part = (self.all / PARTS).max(1);
-        self.progress.began.get_or_insert(self.now);
-        if self.cells.len() as u64 >= (self.progress.parts.len() as u64 + 1) * part {
-            self.progress.parts.push((self.now, self.bytes.clone()));
+    /// A step of `row` was done that nobody had done before.
+    pub(super) fn note_progress(&mut self, row: RowId) {
+        let plan = &self.scenario.plan;
+        let all: u64 = plan.rows().map(|row| plan.cost(row) * plan.end(row)).sum();
+        let progress = &mut self.progress;
+        progress.began.get_or_insert(self.now);
+        progress.work += plan.cost(row);
+        while progress.work * PARTS >= (progress.parts.len() as u64 + 1) * all {
+            progress.parts.push((self.now, self.bytes.clone()));
         }
     }
 }

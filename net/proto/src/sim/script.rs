@@ -43,7 +43,10 @@ impl World {
 
     fn apply(&mut self, fault: Fault) -> Result<(), String> {
         match fault {
-            Fault::Start { machine, disk } => self.start(machine, disk)?,
+            Fault::Start { machine, disk } => {
+                self.progress.started = self.now;
+                self.start(machine, disk)?;
+            }
             Fault::Leave(machine) => {
                 if let Some(node) = self.running(machine) {
                     let linger = self.scenario.config.linger_ms + LEAVE_SLACK_MS;

@@ -194,11 +194,14 @@ impl World {
             job @ (Output::Load { .. }
             | Output::Train { .. }
             | Output::Refresh { .. }
-            | Output::Unload { .. }
-            | Output::Evaluate { .. }) => {
+            | Output::Unload { .. }) => {
                 if self.nodes[node].trainer.push(job) {
                     self.begin_job(node);
                 }
+            }
+            epoch @ Output::Evaluate { .. } => {
+                self.nodes[node].trainer.score(epoch);
+                self.score_on(node)?;
             }
             Output::Finished => {
                 let is_done = self.nodes[node].leaving.is_none();
@@ -219,6 +222,17 @@ impl World {
         }
     }
 
+    /// Scores on, for a turn, or is done with it.
+    pub(super) fn score_on(&mut self, node: usize) -> Result<(), String> {
+        if let Some(us) = self.nodes[node].trainer.score_on() {
+            self.push(self.now.after_us(us), Event::Scores { node });
+            return Ok(());
+        }
+        let Node { trainer, store, id, .. } = &mut self.nodes[node];
+        let score = trainer.scored(store).map_err(|rule| format!("{id}: {rule}"))?;
+        score.map_or(Ok(()), |score| self.tell(node, score))
+    }
+
     pub(super) fn job_done(&mut self, node: usize) -> Result<(), String> {
         if let Some(us) = self.nodes[node].trainer.delayed() {
             self.push(self.now.after_us(us), Event::JobDone { node });
@@ -235,7 +249,7 @@ impl World {
             self.trained += 1;
             self.busy.insert(self.nodes[node].machine);
             if self.cells.insert(cell) {
-                self.note_progress();
+                self.note_progress(cell.0);
                 self.arm();
             }
         }

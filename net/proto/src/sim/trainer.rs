@@ -1,4 +1,5 @@
-//! A trainer with one thread: it carries out what it is told, in order, and takes its time.
+//! A trainer with one thread: it carries out what it is told, in order, and takes its time. Scoring
+//! goes on beside it and has half of the machine meanwhile.
 //!
 //! Rule: it believes nothing. A batch that is not in the store when its step begins, or a step
 //! that does not follow the last one, is an error of the decisions and ends the run.
@@ -21,6 +22,9 @@ const SPEED_STEPS: u64 = 32;
 /// Share of the newest measurement in the reported speed, percent.
 const SPEED_SHARE: u64 = 20;
 
+/// Scoring and training take turns of this long, microseconds.
+const SCORING_TURN: u64 = 20_000;
+
 /// A row that is in the trainer.
 #[derive(Clone, Debug)]
 struct Row {
@@ -40,6 +44,8 @@ pub(super) struct Trainer {
     mathematics: Rc<dyn Mathematics>,
     rows: BTreeMap<RowId, Row>,
     jobs: VecDeque<Output>,
+    /// What is being scored, and how long that still takes alone, microseconds.
+    scoring: Option<(Output, u64)>,
     /// Whether the images are still to be made ready.
     is_fresh: bool,
     /// How long the job in hand takes, and how much longer, because of the network, microseconds.
@@ -81,6 +87,7 @@ impl Trainer {
             mathematics,
             rows: BTreeMap::new(),
             jobs: VecDeque::new(),
+            scoring: None,
             // Owners of chapters make them ready before their turn.
             is_fresh: !scenario.plan.is_by_chapter(),
             takes: 0,
@@ -128,8 +135,6 @@ impl Trainer {
             of(&costs.train, row) + end
         } else if let Output::Refresh { row, .. } = *job {
             of(&costs.refresh, row)
-        } else if let Output::Evaluate { .. } = job {
-            costs.evaluate
         } else if let Output::Load { row, .. } = *job {
             let draws = self.is_fresh && plan.layer(row) == 0;
             self.is_fresh &= !draws;
@@ -141,6 +146,31 @@ impl Trainer {
         self.takes = (work * luck / self.speed).max(costs.least_us);
         self.stolen = 0;
         Some(self.takes)
+    }
+
+    /// Takes an epoch to score.
+    pub(super) fn score(&mut self, epoch: Output) {
+        let us = (self.costs.evaluate * 1_000 / self.speed).max(self.costs.least_us);
+        self.scoring = Some((epoch, us));
+    }
+
+    /// Scores for a turn; returns how long it is until the next, microseconds, and nothing once all
+    /// is scored.
+    pub(super) fn score_on(&mut self) -> Option<u64> {
+        let (_, left) = self.scoring.as_mut()?;
+        let turn = (*left).min(SCORING_TURN);
+        *left -= turn;
+        let trains = !self.jobs.is_empty();
+        self.stolen += if trains { turn } else { 0 };
+        (turn > 0).then_some(if trains { 2 * turn } else { turn })
+    }
+
+    /// The score, once all is scored.
+    pub(super) fn scored(&mut self, store: &Store) -> Result<Option<Input>, String> {
+        let Some((Output::Evaluate { epoch, checkpoints }, _)) = self.scoring.take() else {
+            return Ok(None);
+        };
+        Ok(Some(Input::Evaluated(score(epoch, &read(store, &checkpoints)?))))
     }
 
     /// The speed, if there was no work yet that would show it.
@@ -181,11 +211,6 @@ impl Trainer {
             Some(Output::Unload { row }) => {
                 self.rows.remove(&row);
                 Ok(Made::default())
-            }
-            Some(Output::Evaluate { epoch, checkpoints }) => {
-                let bytes = read(store, &checkpoints)?;
-                let score = score(epoch, &bytes);
-                Ok(Made { answer: Some(Input::Evaluated(score)), ..Made::default() })
             }
             _ => Ok(Made::default()),
         }
