@@ -58,18 +58,18 @@ class Case:
             f"--epochs={it.epochs}", f"--batch-size={it.batch}", f"--chapter-steps={it.steps}", f"--wire={self.wire}",
         )
 
-    def foretell(self, program, alone_s):
-        """What `ffp2p sim` says of this case on machines that take so long alone: (ceiling, speed-up)."""
+    def foretell(self, program, alone_s, *more):
+        """What `ffp2p sim` says of this case on machines that take so long alone."""
 
         def rehearse(gflops):
             speeds = ",".join(f"{gflops * speed:.4f}" for speed in self.speeds)
             link = f"{self.link.mbit}/{self.link.delay_ms}/{self.link.loss_per_mille / 10}"
             flags = [f"--nodes={len(self.speeds)}", f"--gflops={speeds}", f"--link={link}", f"--placement={self.placement}"]
-            told = subprocess.run([program, "sim", "--json", *flags, *self.spec()], capture_output=True, text=True, check=True)
+            words = [program, "sim", "--json", *flags, *more, *self.spec()]
+            told = subprocess.run(words, capture_output=True, text=True, check=True)
             return json.loads(told.stdout.splitlines()[-1])
 
-        found = rehearse(10.0 * rehearse(10.0)["alone_seconds"] / alone_s)
-        return found["ceiling"], found["speed_up"]
+        return rehearse(10.0 * rehearse(10.0)["alone_seconds"] / alone_s)
 
 
 SMALL = Spec("784,280,280,280,280", batch=500, steps=40, epochs=100)
@@ -162,7 +162,8 @@ def measure(case, program):
         raise RuntimeError(f"{case.name}: another model than alone")
     found = {key: statistics.median(run[key] for run in runs) for key in runs[0] if key != "model"}
     speed_ups = [alone_s / run["seconds"] for run in runs]
-    ceiling, predicted = case.foretell(program, alone_s)
+    told = case.foretell(program, alone_s)
+    ceiling, predicted = told["ceiling"], told["speed_up"]
     speed_up = statistics.median(speed_ups)
     return {
         "case": case.name, "machines": len(case.speeds), "placement": case.placement, "link": case.link.name, "wire": case.wire,

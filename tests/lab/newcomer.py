@@ -99,17 +99,17 @@ def main():
     long = replace(LARGE, batch=250, epochs=12)
     for placement, trained, shards in (("all-layers", SMALL, 2), ("single-layer", long, 8)):
         five = Case("a fifth machine joins", (1,) * 5, placement, trained, shards, quota=QUOTA)
-        four = replace(five, speeds=(1,) * 4)
         before, after, later = measure(five, program)
         short = replace(five, trained=replace(trained, epochs=trained.epochs // SHARE))
         with Machines([QUOTA] * 5, five.link) as machines:
             singles = [Alone(machines, number, program, short.spec()) for number in range(5)]
             seconds = statistics.median(single.wait()[0] for single in singles)
         alone_s = seconds * trained.epochs / short.trained.epochs
-        predicted = five.foretell(program, alone_s)[1] / four.foretell(program, alone_s)[1]
+        told = five.foretell(program, alone_s, "--joins=33")["newcomer"]
         print(
-            f"{placement}: lowest before {min(before):.2f}, after {min(after):.2f}, under 0.90 for "
-            f"{longest(after, 0.9):.1f} s; later {statistics.fmean(later):.2f}, predicted {predicted:.2f}",
+            f"{placement}: lowest before {min(before):.2f}, after {min(after):.2f}, below 0.90 for "
+            f"{longest(after, 0.9):.1f} s; later {statistics.fmean(later):.2f}; predicted {told['lowest_before']:.2f}, "
+            f"{told['lowest_after']:.2f}, {told['slow_seconds']:.1f} s, {told['later']:.2f}",
             flush=True,
         )
 
