@@ -232,10 +232,11 @@ impl Rehearsal {
                 .collect()
         };
         let machine = |gflops: &f64| Machine::new(Role::Worker, pace::macs(*gflops));
-        let start = |when| move |machine| (when, Fault::Start { machine, disk: false });
-        let late = usize::from(self.joins.is_some());
-        let (first, last) = (0..speeds.len() - late, speeds.len() - late..speeds.len());
-        let last = last.map(start(When::Done(10 * self.joins.unwrap_or(0))));
+        let start = |machine| {
+            let late = self.joins.filter(|_| machine + 1 == speeds.len());
+            let when = late.map_or(When::At(0), |percent| When::Done(10 * percent));
+            (when, Fault::Start { machine, disk: false })
+        };
         let crashes = self.churn.schedule(self.chance, speeds.len(), limit);
         Scenario {
             mathematics: Rc::new(Shapes::new(plan, [&states(0), &states(network.steps)], &batches)),
@@ -244,7 +245,7 @@ impl Rehearsal {
             calm: weather.clone(),
             weather,
             machines: speeds.iter().map(machine).collect(),
-            schedule: first.map(start(When::At(0))).chain(last).chain(crashes).collect(),
+            schedule: (0..speeds.len()).map(start).chain(crashes).collect(),
             ..Scenario::quiet(self.chance, plan.clone(), 0)
         }
     }

@@ -61,7 +61,7 @@ class Case:
     def foretell(self, program, alone_s, *more):
         """What `ffp2p sim` says of this case on machines that take so long alone."""
 
-        def rehearse(gflops):
+        def rehearse(gflops, *more):
             speeds = ",".join(f"{gflops * speed:.4f}" for speed in self.speeds)
             link = f"{self.link.mbit}/{self.link.delay_ms}/{self.link.loss_per_mille / 10}"
             flags = [f"--nodes={len(self.speeds)}", f"--gflops={speeds}", f"--link={link}", f"--placement={self.placement}"]
@@ -69,7 +69,7 @@ class Case:
             told = subprocess.run(words, capture_output=True, text=True, check=True)
             return json.loads(told.stdout.splitlines()[-1])
 
-        return rehearse(10.0 * rehearse(10.0)["alone_seconds"] / alone_s)
+        return rehearse(10.0 * rehearse(10.0)["alone_seconds"] / alone_s, *more)
 
 
 SMALL = Spec("784,280,280,280,280", batch=500, steps=40, epochs=100)

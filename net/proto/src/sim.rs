@@ -231,7 +231,7 @@ impl World {
             is_armed: false,
             cells: BTreeSet::new(),
             all: scenario.plan.rows().map(|row| scenario.plan.end(row)).sum(),
-            progress: Progress::default(),
+            progress: Progress::new(&scenario.plan),
             complete: None,
             busy: BTreeSet::new(),
             trained: 0,

@@ -5,7 +5,7 @@
 
 use super::moment::Moment;
 use super::{Failure, World};
-use crate::RowId;
+use crate::{Plan, RowId};
 
 /// Parts into which all work is cut, to see how it goes on.
 const PARTS: u64 = 1_000;
@@ -17,10 +17,17 @@ pub(super) struct Progress {
     began: Option<Moment>,
     /// When a machine was last started.
     pub(super) started: Moment,
-    /// What the steps done cost.
-    work: u64,
+    /// What the steps done cost, and what all do.
+    work: (u64, u64),
     /// When each part was done, and what each machine had passed on by then, bytes.
     parts: Vec<(Moment, Vec<u64>)>,
+}
+
+impl Progress {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let all = plan.rows().map(|row| plan.cost(row) * plan.end(row)).sum();
+        Self { work: (0, all), ..Self::default() }
+    }
 }
 
 /// A part of the work.
@@ -93,12 +100,10 @@ impl World {
 
     /// A step of `row` was done that nobody had done before.
     pub(super) fn note_progress(&mut self, row: RowId) {
-        let plan = &self.scenario.plan;
-        let all: u64 = plan.rows().map(|row| plan.cost(row) * plan.end(row)).sum();
         let progress = &mut self.progress;
         progress.began.get_or_insert(self.now);
-        progress.work += plan.cost(row);
-        while progress.work * PARTS >= (progress.parts.len() as u64 + 1) * all {
+        progress.work.0 += self.scenario.plan.cost(row);
+        while progress.work.0 * PARTS >= (progress.parts.len() as u64 + 1) * progress.work.1 {
             progress.parts.push((self.now, self.bytes.clone()));
         }
     }
