@@ -12,8 +12,8 @@ use super::moment::Moment;
 use super::trainer::{Store, Trainer};
 use crate::{BlobRef, Checkpoint, Hash, Input, NodeId, Notice, Output, RowId, Score, State, Time};
 
-/// What survives a crash: per row, the checkpoint that was last to be kept.
-pub(super) type Disk = BTreeMap<RowId, (Checkpoint, Vec<u8>)>;
+/// What survives a crash: by row and step, the checkpoints that were to be kept and not yet dropped.
+pub(super) type Disk = BTreeMap<(RowId, u64), (Checkpoint, Vec<u8>)>;
 
 /// A fetch that was asked for and not yet answered.
 #[derive(Debug)]
@@ -126,10 +126,12 @@ impl Node {
         }
         if let Output::Drop(hash) = output {
             self.store.remove(hash);
+            self.disk.retain(|_, (checkpoint, _)| checkpoint.blob.hash != *hash);
         } else if let Output::Keep(checkpoint) = output
             && let Some(bytes) = self.store.get(&checkpoint.blob.hash)
         {
-            self.disk.insert(checkpoint.row, (*checkpoint, bytes.clone()));
+            let cell = (checkpoint.row, checkpoint.step);
+            self.disk.insert(cell, (*checkpoint, bytes.clone()));
         } else if let Output::Notify(Notice::Complete(list)) = output {
             self.complete = Some(list.iter().map(|it| it.blob.hash).collect());
         } else if let Output::Notify(Notice::Score(score)) = output {
