@@ -16,6 +16,11 @@ const PAUSE_PER_FETCH: u64 = 9;
 /// be held by others soon, however long a chapter is.
 const MAX_SPREAD_MS: u64 = 12_000;
 
+/// How much earlier than by then it is asked for, ms: chapters do not all take equally long, and a copy
+/// that comes after the next chapter's end is none of what would then be lost. Chapters shorter than
+/// twice this have no time for pauses.
+const ROOM_MS: u64 = 1_500;
+
 /// When such blobs were fetched, and how long a chapter takes.
 #[derive(Debug)]
 pub(crate) struct Spread {
@@ -42,11 +47,15 @@ impl Spread {
         self.most = if count == 0 { 0 } else { self.most.max(count as u64) };
     }
 
+    /// Within what all that is due is asked for, ms: three quarters of a chapter, less the room.
+    fn spread_ms(&self) -> u64 {
+        (self.chapter_ms / 4 * 3).saturating_sub(ROOM_MS).min(MAX_SPREAD_MS)
+    }
+
     /// Whether another blob may be asked for now, where so many peers fetch.
     fn may_ask(&self, now: Time, peers: u64) -> bool {
         let (ended, took) = self.last;
-        // Three quarters of a chapter are shared out among them.
-        let share = MAX_SPREAD_MS.min(self.chapter_ms / 4 * 3) / self.most.max(1);
+        let share = self.spread_ms() / self.most.max(1);
         match self.under_way {
             // Whoever does not answer is not waited for.
             Some((_, since)) => now.since(since) >= share,
@@ -134,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_pause_follows_the_fetch() {
-        for (peers, pause) in [(1, 100), (4, 370), (40, 7_500 / 4)] {
+        for (peers, pause) in [(1, 100), (4, 370), (40, 6_000 / 4)] {
             let asked = asked_at(peers, 4, 10);
             let gaps = asked.windows(2).map(|at| at[1] - at[0]);
             assert!(gaps.clone().all(|gap| (pause..pause + 10).contains(&gap)), "{asked:?}");
@@ -149,6 +158,18 @@ mod tests {
                 assert!(asked.last().is_some_and(|last| *last < CHAPTER_MS), "{asked:?}");
             }
         }
+    }
+
+    #[test]
+    fn short_chapters_leave_no_time_for_pauses() {
+        let mut spread = Spread::new(Time(0));
+        (0..2)
+            .for_each(|chapter| spread.note(RowId(0), chapter, chapter, 1, Time(chapter * 2_000)));
+        spread.due(4);
+        spread.asked(Hash([1; 32]), Time(2_000));
+        assert!(spread.may_ask(Time(2_000), 3));
+        spread.ended(Hash([1; 32]), Time(2_300));
+        assert!(spread.may_ask(Time(2_300), 3));
     }
 
     #[test]

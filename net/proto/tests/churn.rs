@@ -216,6 +216,39 @@ fn a_row_that_moves_goes_on_where_it_was() {
     assert!(again * 20 <= moves * CHAPTER, "{moves} moves, {again} steps again: {reports:?}");
 }
 
+/// All die at once, and two of four come back. Chapters take half a second, fetching takes a tenth of
+/// one and more; yet any two have all checkpoints but the newest, and that one too when the next
+/// chapter is half done.
+#[test]
+fn any_two_of_four_go_on_from_the_last_chapters() {
+    const CHAPTER: u64 = 200;
+    let layer = LayerPlan { shards: 1, step_cost: 250 };
+    let plan = Plan { layers: vec![layer; 4], ..Scenario::drawn(0, 1).plan };
+    let plan =
+        Plan { steps: 8 * CHAPTER, epoch_steps: 8 * CHAPTER, chapter_steps: CHAPTER, ..plan };
+    let placement = Placement::SingleLayer;
+    let plan = Plan { placement, feedback: false, refreshed: false, ..plan };
+    let all_die = |seed| {
+        let chance = &mut draws(seed);
+        let mut scenario = Scenario::quiet(seed, plan.clone(), 4);
+        (scenario.weather.latency, scenario.weather.jitter) = ((25_000, 50_000), 100_000);
+        let (share, one) = (chance.between(300, 800), chance.below(4) as usize);
+        let other = (one + 1 + chance.below(3) as usize) % 4;
+        let crashes = (0..4).map(Fault::Crash);
+        let starts = [one, other].map(|machine| Fault::Start { machine, disk: true });
+        for fault in crashes.chain(starts) {
+            let is_first = matches!(fault, Fault::Crash(0));
+            let when = if is_first { When::Done(share) } else { When::After(0) };
+            scenario = scenario.then(when, fault);
+        }
+        scenario
+    };
+    let reports = each("any_two_of_four_go_on_from_the_last_chapters", 20, all_die);
+    let again: Vec<u64> = reports.iter().map(|it| it.trained - it.steps).collect();
+    let most = CHAPTER * 3 / 2 * plan.row_count() as u64;
+    assert!(again.iter().all(|it| *it <= most), "steps again, by seed: {again:?}");
+}
+
 /// A fifth machine gets all its rows at one chapter's end, and makes up for the stop that this is.
 #[test]
 fn a_newcomer_soon_makes_a_run_faster() {
