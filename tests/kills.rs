@@ -252,9 +252,9 @@ fn export(herd: &Herd, slot: usize) -> (i32, String, String) {
 
 #[test]
 fn all_are_killed_and_two_go_on() {
-    const CHAPTERS: u64 = 12;
+    const CHAPTERS: u64 = 6;
     // A chapter takes much longer than copying its checkpoint and writing it to disk.
-    let spec = spec(200, 2, 200);
+    let spec = spec(200, 2, 400);
     let mut chance = Chance::from_env();
     let mut herd = Herd::start(4, &spec);
     let mut cells = Cells::default();
