@@ -124,6 +124,7 @@ impl Observer {
                 | Output::Unload { .. }
                 | Output::Keep(_)
                 | Output::Evaluate { .. }
+                | Output::HurryScore
                 | Output::Finished => {}
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! The rule: evaluation reads weights only and never rounds. A group of images goes up the stack
 //! layer by layer, in blocks, the neutral pass and every label hypothesis of a block as one matrix,
-//! so memory stays bounded, also where only one layer is in memory at a time.
+//! so memory stays bounded, also where only one layer is in memory at a time. Whoever needs the
+//! machine more is let in between two blocks.
 
 use ndarray::Array2;
 
@@ -19,8 +20,8 @@ use super::row::RowState;
 use super::spec::{NetworkSpec, Objective};
 use super::workers::Workers;
 
-/// Images whose activations go through a product together.
-const BLOCK: usize = 64;
+/// Passes that go through a product together, if one image has no more: as many as training has.
+const BLOCK: usize = 192;
 
 /// Images that go up the stack together: a layer is asked for once for all of them, and their
 /// activations are in memory meanwhile.
@@ -112,6 +113,7 @@ fn rise<L: Layers>(
     mut done: impl FnMut(&NetworkSpec, &Block),
 ) -> Result<(), L::Error> {
     let spec = layers.spec().clone();
+    let images = (BLOCK / (1 + hypotheses)).max(1);
     let block = |start: usize, end: usize| {
         let mut block = Array2::zeros((end - start, pixels.ncols()));
         block.assign(&rows(pixels, start..end));
@@ -119,11 +121,12 @@ fn rise<L: Layers>(
     };
     for start in (0..pixels.nrows()).step_by(GROUP) {
         let end = pixels.nrows().min(start + GROUP);
-        let starts = (start..end).step_by(BLOCK);
-        let mut blocks: Vec<Block> = starts.map(|it| block(it, end.min(it + BLOCK))).collect();
+        let starts = (start..end).step_by(images);
+        let mut blocks: Vec<Block> = starts.map(|it| block(it, end.min(it + images))).collect();
         for layer in 0..spec.depth() {
             let shards = layers.layer(layer)?;
             for block in &mut blocks {
+                workers.turn();
                 block.rise(&spec, layer, &shards, workers);
             }
         }

@@ -39,6 +39,10 @@ pub trait Workers: Sync {
     /// The calling thread says what it does from now on. Changes nothing.
     fn mark(&self, _mark: Mark) {}
 
+    /// The calling thread can be made to wait here for its turn, where others compute, too. Changes
+    /// nothing.
+    fn turn(&self) {}
+
     /// How many pieces are worth making: the number of threads, at least 1.
     fn count(&self) -> usize;
 

@@ -13,10 +13,10 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     disk::{Disk, StoreError},
+    machine::Machine,
     store::Store,
     terms::{Diverged, Ending, Found, NodeError, Settings, Stop, heard, open_store},
     trainer::{Command, Done, Trainer},
-    workers::Pool,
 };
 use crate::{
     config::Checked, course::Course, data::Data, export::ModelError, report::Event, spec::Spec,
@@ -41,6 +41,7 @@ pub struct Node {
     pub(super) state: State,
     pub(super) net: Handle,
     events: mpsc::Receiver<ffp2p_net::Event>,
+    pub(super) machine: Arc<Machine>,
     trainer: Trainer,
     answers: mpsc::Receiver<Done>,
     pub(super) results: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
@@ -89,8 +90,8 @@ impl Node {
         let (net, events) = ffp2p_net::spawn(network, blobs).await?;
         let (sender, answers) = mpsc::channel(ANSWERS);
         let course = Course::new(&checked, settings.threads)?;
-        let trainer =
-            Trainer::start(course, Pool::new(settings.threads), sender, plan.is_by_chapter());
+        let machine = Arc::new(Machine::new(settings.threads));
+        let trainer = Trainer::start(course, Arc::clone(&machine), sender, plan.is_by_chapter());
         let state = State::new(net.id(), Role::Worker, plan, settings.config.clone(), Time(0));
         let now = Instant::now();
         let mut node = Self {
@@ -100,6 +101,7 @@ impl Node {
             state,
             net,
             events,
+            machine,
             trainer,
             answers,
             results,
@@ -229,6 +231,7 @@ impl Node {
             Output::Drop(hash) => self.store.remove(hash),
             Output::Keep(checkpoint) => self.store.keep(checkpoint),
             Output::Evaluate { epoch, checkpoints } => self.score(epoch, checkpoints),
+            Output::HurryScore => self.machine.hurry(),
             Output::Notify(notice) => self.tell(notice),
             Output::Finished => self.finished = true,
         }

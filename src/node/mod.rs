@@ -7,6 +7,7 @@ mod disk;
 #[cfg(test)]
 mod disk_tests;
 mod driver;
+mod machine;
 mod reads;
 mod speed;
 mod spill;

@@ -2,6 +2,8 @@
 //!
 //! Rule: nothing here changes what is decided; results come back as inputs of the loop.
 
+use std::sync::Arc;
+
 use ffp2p_net::BlobSource;
 use ffp2p_proto::{Checkpoint, Hash, Notice, RowId, Score};
 use tokio::time::Instant;
@@ -9,7 +11,7 @@ use tokio::time::Instant;
 use super::{driver::Node, terms::Found};
 use crate::{
     export::{Model, Stored, score},
-    ff::{Inline, Objective},
+    ff::Objective,
     report::Event,
     spec::Spec,
 };
@@ -120,10 +122,11 @@ impl Node {
     /// Scores the network made of these checkpoints; the result comes back to the loop.
     pub(super) fn score(&self, epoch: u64, checkpoints: Vec<Hash>) {
         let (spec, data, store) = (self.spec.clone(), self.data.clone(), self.store.clone());
-        let results = self.results.0.clone();
+        let (results, machine) = (self.results.0.clone(), Arc::clone(&self.machine));
         tokio::task::spawn_blocking(move || {
             let get = |row: RowId| store.get(checkpoints.get(usize::from(row.0))?);
-            let found = score(&mut Stored::new(&spec, get), &spec, &data, epoch, &Inline);
+            let scorer = machine.scorer();
+            let found = score(&mut Stored::new(&spec, get), &spec, &data, epoch, &scorer);
             let score = found.unwrap_or_else(|error| {
                 tracing::error!(%error, epoch, "an epoch could not be scored");
                 Score { epoch, samples: 0, softmax_correct: 0, other_correct: 0 }

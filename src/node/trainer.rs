@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     time::Instant,
 };
@@ -15,9 +16,9 @@ use ffp2p_proto::{BlobRef, Hash, MAX_ROWS, RowId};
 use tokio::sync::mpsc;
 
 use super::{
+    machine::Machine,
     reads::{Reader, Reads, UnreadableError},
     speed::Speed,
-    workers::Pool,
 };
 use crate::{
     checkpoint,
@@ -101,15 +102,15 @@ impl Trainer {
     /// where chapters are owned whole, each owner waits for the one before.
     pub(super) fn start(
         course: Course,
-        pool: Pool,
+        machine: Arc<Machine>,
         answers: mpsc::Sender<Done>,
         by_chapter: bool,
     ) -> Self {
         let (commands, queue) = sync_channel(QUEUE);
         let work = move || {
-            let pool = &pool;
-            pool.inside(move || {
-                let mut worker = Worker::new(course, pool);
+            let machine = &machine;
+            machine.pool().inside(move || {
+                let mut worker = Worker::new(course, machine);
                 if worker.prepare(&answers, by_chapter) {
                     worker.run(queue, &answers);
                 }
@@ -147,7 +148,7 @@ struct Loaded {
 
 struct Worker<'a> {
     course: Course,
-    pool: &'a Pool,
+    machine: &'a Machine,
     /// The rows by number, as layers and shards.
     places: Vec<Row>,
     rows: BTreeMap<RowId, Loaded>,
@@ -157,21 +158,31 @@ struct Worker<'a> {
     speed: Speed,
 }
 
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        self.machine.leave();
+    }
+}
+
 impl<'a> Worker<'a> {
-    fn new(course: Course, pool: &'a Pool) -> Self {
+    fn new(course: Course, machine: &'a Machine) -> Self {
         let network = course.network();
         let places = network.rows().into_iter().chain(network.feedback_row()).collect();
         let (rows, reader) = (BTreeMap::new(), Reader::default());
         let (buffers, speed) = (Buffers::default(), Speed::default());
-        Self { course, pool, places, rows, reader, buffers, speed }
+        Self { course, machine, places, rows, reader, buffers, speed }
     }
 
     /// Works until the other side is gone.
     fn run(mut self, queue: Receiver<Command>, answers: &mpsc::Sender<Done>) {
         loop {
-            let (answer, speed) = match queue.recv_timeout(self.speed.patience()) {
-                Ok(command) => (self.answer(command), self.speed.report()),
-                Err(RecvTimeoutError::Timeout) => (None, Some(self.glance())),
+            let patience = self.speed.patience();
+            let next =
+                queue.try_recv().or_else(|_| self.machine.rest(|| queue.recv_timeout(patience)));
+            let machine = self.machine;
+            let (answer, speed) = match next {
+                Ok(command) => (machine.train(|| self.answer(command)), self.speed.report()),
+                Err(RecvTimeoutError::Timeout) => (None, Some(machine.train(|| self.glance()))),
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             for answer in answer.into_iter().chain(speed.map(Done::Speed)) {
@@ -193,7 +204,7 @@ impl<'a> Worker<'a> {
     }
 
     fn glance(&mut self) -> u64 {
-        self.speed.glance(self.course.network(), &mut self.buffers, self.pool)
+        self.speed.glance(self.course.network(), &mut self.buffers, self.machine.pool())
     }
 
     fn answer(&mut self, command: Command) -> Option<Done> {
@@ -244,7 +255,7 @@ impl<'a> Worker<'a> {
     }
 
     fn pool_threads(&self) -> usize {
-        crate::ff::Workers::count(self.pool)
+        crate::ff::Workers::count(self.machine.pool())
     }
 
     fn train(
@@ -303,12 +314,12 @@ impl<'a> Worker<'a> {
         let buffers = &mut self.buffers;
         let (handed_on, report) = if place.layer == 0 {
             let input = self.reader.images(&mut self.course, step, reads)?;
-            state.train_first(self.course.network(), place, input, buffers, self.pool)
+            state.train_first(self.course.network(), place, input, buffers, self.machine.pool())
         } else {
             let labels = self.course.labels(step);
             let spec = self.course.network();
             let input = self.reader.batches(spec, place, reads)?;
-            state.train(spec, place, input, &labels, buffers, self.pool)
+            state.train(spec, place, input, &labels, buffers, self.machine.pool())
         };
         Ok((Some(handed_on), report.loss))
     }
@@ -346,11 +357,11 @@ impl<'a> Worker<'a> {
         let handed_on = if place.layer == 0 {
             let input = self.reader.images(&mut self.course, step, reads)?;
             let spec = self.course.network();
-            state.hand_on_first(spec, place, step, input, buffers, self.pool)
+            state.hand_on_first(spec, place, step, input, buffers, self.machine.pool())
         } else {
             let spec = self.course.network();
             let input = self.reader.batches(spec, place, reads)?;
-            state.hand_on(spec, place, step, input, buffers, self.pool)
+            state.hand_on(spec, place, step, input, buffers, self.machine.pool())
         };
         Ok(Some(handed_on))
     }

@@ -53,10 +53,14 @@ impl Workers for Pool {
 
     fn run<'a>(&self, tasks: Vec<Task<'a>>) {
         match &self.0 {
-            Some(pool) => pool.scope(|scope| {
+            // The calling thread does its share, which may be none of the pool's.
+            Some(pool) => pool.in_place_scope(|scope| {
+                let mut tasks = tasks.into_iter();
+                let own = tasks.next();
                 for task in tasks {
                     scope.spawn(move |_| task());
                 }
+                own.into_iter().for_each(|task| task());
             }),
             None => tasks.into_iter().for_each(|task| task()),
         }

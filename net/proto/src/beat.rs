@@ -70,6 +70,7 @@ impl State {
             held,
             retained: self.retained_runs(),
             scores: self.scores.values().rev().take(MAX_SCORES).copied().collect(),
+            evaluating: self.evaluating.unwrap_or(0),
             kept: self.kept(),
             avoids: self.avoids(),
             turns: self.turns.iter().copied().collect(),

@@ -178,6 +178,9 @@ pub enum Output {
         /// One per row of the model; all are in the store.
         checkpoints: Vec<Hash>,
     },
+    /// Many epochs wait for their scores: until the one that is being scored is done, training no
+    /// longer comes first.
+    HurryScore,
     /// Tell the person.
     Notify(Notice),
     /// All that can be done is done: the node may stop.

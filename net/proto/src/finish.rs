@@ -1,7 +1,7 @@
 //! Scores, completion, and leaving.
 //!
 //! Rule: each epoch is scored by one peer, the one with least to do, and by the next in order if it
-//! does not answer. A peer stops by itself only when nothing is lost by it: its rows have new
+//! does not say that it does. A peer stops by itself only when nothing is lost by it: its rows have new
 //! owners, its readers have their batches, and every checkpoint it holds has another holder; or
 //! when it waited long enough.
 
@@ -13,11 +13,24 @@ use crate::{
     state::State,
 };
 
+/// Whoever says that it scores an epoch is believed for so many times `score_ms`.
+const SCORING_PATIENCE: u64 = 10;
+
+/// Epochs that may wait for their scores before one that is being scored is hurried.
+const MAX_WAITING: usize = 2;
+
 impl State {
     /// Has the next epoch scored, when it is this peer's turn.
     pub(crate) fn evaluate(&mut self, now: Time) {
-        let busy = !self.scoring.is_empty();
-        if self.role != Role::Worker || self.leaving.is_some() || busy {
+        if self.role != Role::Worker || self.leaving.is_some() {
+            return;
+        }
+        self.note_scorable(now);
+        if !self.scoring.is_empty() {
+            if !self.is_hurried && self.waiting_for_scores() > MAX_WAITING {
+                self.is_hurried = true;
+                self.push(Output::HurryScore);
+            }
             return;
         }
         if self.evaluating.is_none() {
@@ -35,45 +48,70 @@ impl State {
                 self.blobs.hold(*hash);
             }
             self.scoring.clone_from(&checkpoints);
+            self.is_hurried = false;
             self.push(Output::Evaluate { epoch, checkpoints });
         } else if self.plan.model_rows().any(|row| self.archive.at(row, end).is_none()) {
             self.evaluating = None;
         }
     }
 
-    /// The first epoch without a score whose checkpoints all exist and whose turn is ours.
-    fn due_epoch(&mut self, now: Time) -> Option<u64> {
-        for epoch in 1..=self.plan.epochs() {
-            let end = self.plan.epoch_end(epoch);
-            if self.scores.contains_key(&epoch)
-                || self.unscored.contains(&epoch)
-                || self.plan.model_rows().any(|row| self.archive.at(row, end).is_none())
-            {
-                continue;
-            }
-            let since = *self.scorable.entry(epoch).or_insert(now);
-            let turn = self.turn_to_score(epoch);
-            if now.since(since) >= turn.saturating_mul(self.config.score_ms) {
-                return Some(epoch);
+    /// Finds the epochs without a score whose checkpoints all exist.
+    fn note_scorable(&mut self, now: Time) {
+        let Self { scores, scorable, archive, plan, .. } = self;
+        for epoch in (1..=plan.epochs()).filter(|epoch| !scores.contains_key(epoch)) {
+            let end = plan.epoch_end(epoch);
+            if plan.model_rows().all(|row| archive.at(row, end).is_some()) {
+                scorable.entry(epoch).or_insert(now);
+            } else {
+                scorable.remove(&epoch);
             }
         }
-        None
     }
 
-    /// How many workers shall score `epoch` before this peer: who has made all of it and need fetch
-    /// nothing; then those with less to do, because the others wait for whoever has most. After the
-    /// last epoch, for which nobody trains, the faster ones.
+    /// The first of them whose turn is ours.
+    fn due_epoch(&self, now: Time) -> Option<u64> {
+        let is_due = |epoch: u64, since: Time| {
+            let turn = || self.turn_to_score(epoch).saturating_mul(self.config.score_ms);
+            !self.unscored.contains(&epoch)
+                && !self.is_being_scored(epoch, since)
+                && now.since(since) >= turn()
+        };
+        let mut epochs = self.scorable.iter().map(|(&epoch, &since)| (epoch, since));
+        epochs.find(|&(epoch, since)| is_due(epoch, since)).map(|(epoch, _)| epoch)
+    }
+
+    /// Whether another peer scores `epoch`, which could be scored since then. After the last epoch
+    /// there is nothing else to do, and a score that does not come would keep people waiting.
+    fn is_being_scored(&self, epoch: u64, since: Time) -> bool {
+        let patience = self.config.score_ms.saturating_mul(SCORING_PATIENCE);
+        epoch != self.plan.epochs()
+            && self.now.since(since) < patience
+            && self.members.workers().any(|(_, member)| member.evaluating == epoch)
+    }
+
+    /// How many epochs could be scored and nobody does.
+    pub(crate) fn waiting_for_scores(&self) -> usize {
+        let mine = self.evaluating.filter(|_| !self.scoring.is_empty());
+        let is_left = |epoch, since| mine != Some(epoch) && !self.is_being_scored(epoch, since);
+        self.scorable.iter().filter(|(epoch, since)| is_left(**epoch, **since)).count()
+    }
+
+    /// How many workers shall score `epoch` before this peer: those that score another one come last.
+    /// Who has made all of it need fetch nothing; then those with less to do, because the others wait
+    /// for whoever has most. After the last epoch, for which nobody trains, the faster ones.
     fn turn_to_score(&self, epoch: u64) -> u64 {
         let is_last = epoch == self.plan.epochs();
         let open = self.open_chapters();
         let chapter = self.plan.chapter_of(self.plan.epoch_end(epoch).saturating_sub(1));
         let maker = self.turns.owner(chapter);
-        let key = |id: NodeId, speed: u64| {
+        let key = |id: NodeId, speed: u64, scores: bool| {
             let busy = if is_last { 0 } else { time(self.work_of(id, &open), speed) };
-            (maker != Some(id), busy, Reverse(speed), rank(RowId(epoch as u16), id))
+            (scores, maker != Some(id), busy, Reverse(speed), rank(RowId(epoch as u16), id))
         };
-        let mine = key(self.me, self.speed);
-        let others = self.members.workers().map(|(id, member)| key(id, member.speed));
+        let mine = key(self.me, self.speed, false);
+        let scores = |at: u64| at != 0 && at != epoch;
+        let others = self.members.workers();
+        let others = others.map(|(id, it)| key(id, it.speed, scores(it.evaluating)));
         others.filter(|other| *other < mine).count() as u64
     }
 

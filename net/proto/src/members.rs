@@ -20,6 +20,8 @@ pub(crate) struct Member {
     /// Millions of multiply-accumulates a second, 0 when unknown.
     pub(crate) speed: u64,
     pub(crate) retained: Vec<Retained>,
+    /// The epoch that it is scoring, 0 for none.
+    pub(crate) evaluating: u64,
     pub(crate) kept: Kept,
     pub(crate) avoids: Vec<NodeId>,
     /// False while others only told of it.
@@ -56,6 +58,7 @@ impl Members {
             complete: false,
             speed: 0,
             retained: Vec::new(),
+            evaluating: 0,
             kept: Kept::default(),
             avoids: Vec::new(),
             heard: false,
@@ -104,6 +107,7 @@ impl Members {
         member.complete = beat.complete;
         member.speed = beat.speed;
         member.retained.clone_from(&beat.retained);
+        member.evaluating = beat.evaluating;
         member.kept = beat.kept;
         member.avoids.clone_from(&beat.avoids);
         Some((is_new, changed))
@@ -184,6 +188,7 @@ mod tests {
             held: Vec::new(),
             retained: Vec::new(),
             scores: Vec::new(),
+            evaluating: 0,
             kept: Kept::default(),
             avoids: Vec::new(),
             turns: Vec::new(),

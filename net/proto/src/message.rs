@@ -119,6 +119,8 @@ pub struct Heartbeat {
     pub retained: Vec<Retained>,
     /// The latest scores it knows of.
     pub scores: Vec<Score>,
+    /// The epoch that it is scoring, from 1; 0 for none.
+    pub evaluating: u64,
     /// How much it keeps, and whether it has room for more.
     pub kept: Kept,
     /// The peers that it cannot work with.

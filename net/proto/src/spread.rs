@@ -107,7 +107,7 @@ impl State {
         let others = self.members.workers().count() as u64;
         self.spread.may_ask(self.now, others.max(1))
             || self.members.iter().any(|(_, member)| member.leaving)
-            || self.scorable.len() > 1
+            || self.waiting_for_scores() > 1
             || self.plan.model_rows().all(is_trained)
     }
 }

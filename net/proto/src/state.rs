@@ -89,8 +89,9 @@ pub struct State {
     pub(crate) evaluating: Option<u64>,
     /// Epochs that this peer tried to score and could not.
     pub(crate) unscored: BTreeSet<u64>,
-    /// The checkpoints being scored.
+    /// The checkpoints being scored, and whether that was hurried.
     pub(crate) scoring: Vec<Hash>,
+    pub(crate) is_hurried: bool,
     /// Since when each epoch could be scored.
     pub(crate) scorable: BTreeMap<u64, Time>,
     /// When this peer last gave a row away for balance alone, and at which step that row stood.
@@ -162,6 +163,7 @@ impl State {
             evaluating: None,
             unscored: BTreeSet::new(),
             scoring: Vec::new(),
+            is_hurried: false,
             scorable: BTreeMap::new(),
             balanced: None,
             given: BTreeMap::new(),

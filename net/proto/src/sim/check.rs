@@ -188,7 +188,7 @@ impl Watch {
                 ensure(twice.is_none(), || format!("{:?} is being fetched twice", blob.hash))?;
                 ensure(self.fetching.len() <= MAX_FETCHES, || "too many fetches".to_owned())
             }
-            Output::Drop(_) | Output::Finished => Ok(()),
+            Output::Drop(_) | Output::HurryScore | Output::Finished => Ok(()),
             Output::Keep(checkpoint) => {
                 facts.checkpoint(checkpoint)?;
                 stored(store, &checkpoint.blob.hash)

@@ -136,6 +136,7 @@ fn heartbeat(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Message {
         held: vec![cell],
         retained: vec![retained],
         scores: Vec::new(),
+        evaluating: chance.below(9),
         kept: Kept { batches: chance.any(), checkpoints: u64::MAX, on_disk: true, full: false },
         avoids: vec![peer(known, chance)],
         turns: vec![forged_turn(plan, known, chance)],

@@ -203,6 +203,7 @@ impl World {
                 self.nodes[node].trainer.score(epoch);
                 self.score_on(node)?;
             }
+            Output::HurryScore => self.nodes[node].trainer.hurry_score(),
             Output::Finished => {
                 let is_done = self.nodes[node].leaving.is_none();
                 if is_done && !self.scenario.config.exit_when_done {

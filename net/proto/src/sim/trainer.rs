@@ -1,5 +1,5 @@
 //! A trainer with one thread: it carries out what it is told, in order, and takes its time. Scoring
-//! goes on beside it and has half of the machine meanwhile.
+//! goes on while it has nothing to do, and for a small part of its time while it has.
 //!
 //! Rule: it believes nothing. A batch that is not in the store when its step begins, or a step
 //! that does not follow the last one, is an error of the decisions and ends the run.
@@ -22,8 +22,12 @@ const SPEED_STEPS: u64 = 32;
 /// Share of the newest measurement in the reported speed, percent.
 const SPEED_SHARE: u64 = 20;
 
-/// Scoring and training take turns of this long, microseconds.
+/// Scoring takes turns of this long, microseconds.
 const SCORING_TURN: u64 = 20_000;
+
+/// While there is something to train, scoring gets one part of the time and training so many; and so
+/// many where other epochs wait for their scores.
+const TRAINING_PARTS: (u64, u64) = (8, 1);
 
 /// A row that is in the trainer.
 #[derive(Clone, Debug)]
@@ -46,11 +50,15 @@ pub(super) struct Trainer {
     jobs: VecDeque<Output>,
     /// What is being scored, and how long that still takes alone, microseconds.
     scoring: Option<(Output, u64)>,
+    /// Whether others wait for it.
+    hurries: bool,
     /// Whether the images are still to be made ready.
     is_fresh: bool,
     /// How long the job in hand takes, and how much longer, because of the network, microseconds.
     takes: u64,
     stolen: u64,
+    /// How much longer it takes because of scoring, microseconds.
+    scored: u64,
     /// Whether it says how fast it is.
     measures: bool,
     /// Steps, work and microseconds since the last report of the speed.
@@ -88,10 +96,12 @@ impl Trainer {
             rows: BTreeMap::new(),
             jobs: VecDeque::new(),
             scoring: None,
+            hurries: false,
             // Owners of chapters make them ready before their turn.
             is_fresh: !scenario.plan.is_by_chapter(),
             takes: 0,
             stolen: 0,
+            scored: 0,
             measures: scenario.costs.is_some(),
             pace: (0, 0, 0),
             smoothed: 0,
@@ -115,8 +125,11 @@ impl Trainer {
     /// How much longer the job in hand takes because of what the network did meanwhile.
     pub(super) fn delayed(&mut self) -> Option<u64> {
         let stolen = std::mem::take(&mut self.stolen);
+        let scored = std::mem::take(&mut self.scored);
+        // What scoring takes tells nothing of how fast the machine trains.
         self.takes += stolen;
-        (stolen > 0).then_some(stolen)
+        let late = stolen + scored;
+        (late > 0).then_some(late)
     }
 
     /// Takes a job; true when it is the only one, so that its end is to be waited for.
@@ -144,7 +157,7 @@ impl Trainer {
         };
         let luck = self.chance.between(1_000 - costs.spread, 1_000 + costs.spread);
         self.takes = (work * luck / self.speed).max(costs.least_us);
-        self.stolen = 0;
+        (self.stolen, self.scored) = (0, 0);
         Some(self.takes)
     }
 
@@ -152,6 +165,12 @@ impl Trainer {
     pub(super) fn score(&mut self, epoch: Output) {
         let us = (self.costs.evaluate * 1_000 / self.speed).max(self.costs.least_us);
         self.scoring = Some((epoch, us));
+        self.hurries = false;
+    }
+
+    /// What is being scored shall no longer wait for training.
+    pub(super) fn hurry_score(&mut self) {
+        self.hurries = true;
     }
 
     /// Scores for a turn; returns how long it is until the next, microseconds, and nothing once all
@@ -160,9 +179,10 @@ impl Trainer {
         let (_, left) = self.scoring.as_mut()?;
         let turn = (*left).min(SCORING_TURN);
         *left -= turn;
+        let parts = if self.hurries { TRAINING_PARTS.1 } else { TRAINING_PARTS.0 };
         let trains = !self.jobs.is_empty();
-        self.stolen += if trains { turn } else { 0 };
-        (turn > 0).then_some(if trains { 2 * turn } else { turn })
+        self.scored += if trains { turn } else { 0 };
+        (turn > 0).then_some(if trains { (1 + parts) * turn } else { turn })
     }
 
     /// The score, once all is scored.
