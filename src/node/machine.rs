@@ -117,7 +117,10 @@ impl Machine {
 
     /// Nothing will be trained any more.
     pub(super) fn leave(&self) {
-        self.turns().idle = Some(Instant::now());
+        let mut turns = self.turns();
+        // Whatever ended it, a panic too: scoring does not wait for what is gone.
+        (turns.trains, turns.idle) = (false, Some(Instant::now()));
+        drop(turns);
         self.changed.notify_all();
     }
 
