@@ -24,7 +24,8 @@ const LONG: f64 = 1.0;
 /// Who computes, and what scoring may take.
 #[derive(Debug, Default)]
 struct Turns {
-    scores: bool,
+    /// Since when scoring has its turn.
+    scores: Option<Instant>,
     trains: bool,
     /// Whether scoring waits for its turn.
     waits: bool,
@@ -88,7 +89,7 @@ impl Machine {
     /// Does some training, after the turn of scoring that is under way.
     pub(super) fn train<T>(&self, work: impl FnOnce() -> T) -> T {
         let mut turns = self.turns();
-        while turns.scores || (turns.waits && turns.wait_now() <= 0.0) {
+        while turns.scores.is_some() || (turns.waits && turns.wait_now() <= 0.0) {
             turns = self.changed.wait(turns).unwrap_or_else(PoisonError::into_inner);
         }
         turns.trains = true;
@@ -132,7 +133,7 @@ impl Machine {
     /// For scoring an epoch; only one at a time.
     pub(super) fn scorer(&self) -> Scorer<'_> {
         self.turns().hurries = false;
-        Scorer { machine: self, begun: Mutex::new(None) }
+        Scorer(self)
     }
 
     fn turns(&self) -> MutexGuard<'_, Turns> {
@@ -154,13 +155,15 @@ impl Machine {
             let waited = self.changed.wait_timeout(turns, wait);
             turns = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        (turns.waits, turns.scores) = (false, true);
+        (turns.waits, turns.scores) = (false, Some(Instant::now()));
     }
 
-    fn end_turn(&self, begun: Instant) {
+    /// Ends the turn of scoring that is under way, if any.
+    fn end_turn(&self) {
         let mut turns = self.turns();
-        turns.scores = false;
-        turns.scored(begun.elapsed().as_secs_f64());
+        if let Some(begun) = turns.scores.take() {
+            turns.scored(begun.elapsed().as_secs_f64());
+        }
         drop(turns);
         self.changed.notify_all();
     }
@@ -168,38 +171,26 @@ impl Machine {
 
 /// All threads of a machine, for the turns of scoring.
 #[derive(Debug)]
-pub(super) struct Scorer<'a> {
-    machine: &'a Machine,
-    /// Since when it has its turn.
-    begun: Mutex<Option<Instant>>,
-}
-
-impl Scorer<'_> {
-    fn end(&self) {
-        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
-        begun.into_iter().for_each(|begun| self.machine.end_turn(begun));
-    }
-}
+pub(super) struct Scorer<'a>(&'a Machine);
 
 impl Workers for Scorer<'_> {
     fn turn(&self) {
-        self.end();
-        self.machine.begin_turn();
-        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.0.end_turn();
+        self.0.begin_turn();
     }
 
     fn count(&self) -> usize {
-        self.machine.pool.count()
+        self.0.pool.count()
     }
 
     fn run<'a>(&self, tasks: Vec<Task<'a>>) {
-        self.machine.pool.run(tasks);
+        self.0.pool.run(tasks);
     }
 }
 
 impl Drop for Scorer<'_> {
     fn drop(&mut self) {
-        self.end();
+        self.0.end_turn();
     }
 }
 
