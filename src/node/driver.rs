@@ -231,7 +231,7 @@ impl Node {
             Output::Drop(hash) => self.store.remove(hash),
             Output::Keep(checkpoint) => self.store.keep(checkpoint),
             Output::Evaluate { epoch, checkpoints } => self.score(epoch, checkpoints),
-            Output::HurryScore => self.machine.hurry(),
+            Output::HurryScore => self.machine.hurry(true),
             Output::Notify(notice) => self.tell(notice),
             Output::Finished => self.finished = true,
         }

@@ -125,14 +125,13 @@ impl Machine {
         self.changed.notify_all();
     }
 
-    /// Many epochs wait for their scores.
-    pub(super) fn hurry(&self) {
-        self.turns().hurries = true;
+    /// Whether training comes first no longer, because many epochs wait for their scores.
+    pub(super) fn hurry(&self, hurries: bool) {
+        self.turns().hurries = hurries;
     }
 
     /// For scoring an epoch; only one at a time.
     pub(super) fn scorer(&self) -> Scorer<'_> {
-        self.turns().hurries = false;
         Scorer(self)
     }
 

@@ -122,6 +122,8 @@ impl Node {
     /// Scores the network made of these checkpoints; the result comes back to the loop.
     pub(super) fn score(&self, epoch: u64, checkpoints: Vec<Hash>) {
         let (spec, data, store) = (self.spec.clone(), self.data.clone(), self.store.clone());
+        // Not when the other thread begins: the decisions may have hurried it by then.
+        self.machine.hurry(false);
         let (results, machine) = (self.results.0.clone(), Arc::clone(&self.machine));
         tokio::task::spawn_blocking(move || {
             let get = |row: RowId| store.get(checkpoints.get(usize::from(row.0))?);
