@@ -17,8 +17,8 @@ const PAUSE_PER_FETCH: u64 = 9;
 const MAX_SPREAD_MS: u64 = 12_000;
 
 /// How much earlier than by then it is asked for, ms: chapters do not all take equally long, and a copy
-/// that comes after the next chapter's end is none of what would then be lost. Chapters shorter than
-/// twice this have no time for pauses.
+/// that comes after the next chapter's end is none of what would then be lost. Chapters below
+/// 2 s have no time for pauses.
 const ROOM_MS: u64 = 1_500;
 
 /// When such blobs were fetched, and how long a chapter takes.
