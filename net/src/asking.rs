@@ -16,7 +16,7 @@ use crate::connections::is_dialable;
 use crate::event_loop::{Done, EventLoop};
 use crate::fetch::{End, Piece};
 use crate::node_id::peer_id;
-use crate::wire::{self, MAX_BROADCAST, MAX_MESSAGE};
+use crate::wire::{self, MAX_MESSAGE};
 use crate::{Event, FetchError};
 
 /// Messages to one peer that it did not take yet; further ones are dropped.
@@ -58,7 +58,8 @@ impl Pending {
 impl EventLoop {
     pub(crate) fn broadcast(&mut self, message: &Message) {
         let Some(topic) = self.topic.clone() else { return };
-        let bytes = match wire::encode(message, MAX_BROADCAST) {
+        let circle = self.circle();
+        let bytes = match wire::encode_broadcast(circle, message) {
             Ok(bytes) => bytes,
             Err(error) => return tracing::error!("a broadcast is dropped: {error}"),
         };

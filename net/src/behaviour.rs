@@ -135,6 +135,8 @@ fn gossip(key: &Keypair, greeting: &Greeting) -> Result<Gossip, String> {
         .heartbeat_interval(Duration::from_millis(700))
         .max_transmit_size(MAX_GOSSIP)
         .max_control_messages_sent(MAX_NAMED)
+        // "Do not send me this" costs as much as the second copy that it saves.
+        .idontwant_message_size_threshold(MAX_GOSSIP)
         .validation_mode(ValidationMode::Strict)
         .validate_messages()
         .duplicate_cache_time(Duration::from_secs(60))

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ffp2p_proto::NodeId;
 use futures::StreamExt as _;
 use libp2p::gossipsub::IdentTopic;
 use libp2p::request_response::{OutboundRequestId, ResponseChannel};
@@ -71,6 +72,8 @@ pub(crate) struct Memory {
 }
 
 pub(crate) struct EventLoop {
+    /// Our own name.
+    pub(crate) own: NodeId,
     pub(crate) swarm: Swarm<Behaviour>,
     pub(crate) topic: Option<IdentTopic>,
     pub(crate) spec: Option<Bytes>,

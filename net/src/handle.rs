@@ -30,13 +30,15 @@ pub(crate) enum Command {
     Report(oneshot::Sender<Report>),
 }
 
-/// Payload bytes since the start, both ways, without the transport's own.
+/// What was said since the start: payload bytes, without the transport's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Received.
     pub bytes_in: u64,
     /// Sent.
     pub bytes_out: u64,
+    /// Broadcasts of others that were passed on, because not all may have heard them.
+    pub passed_on: u64,
 }
 
 /// What the handle and the event loop both see.
@@ -44,6 +46,7 @@ pub struct Traffic {
 pub(crate) struct Shared {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    passed_on: AtomicU64,
     dropped: AtomicU64,
     lost: Mutex<VecDeque<(Hash, NodeId)>>,
     /// Wakes the event loop when a lost fetch is to be reported.
@@ -57,6 +60,10 @@ impl Shared {
 
     pub(crate) fn count_out(&self, bytes: usize) {
         self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_passed_on(&self) {
+        self.passed_on.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Fetches that were never started.
@@ -118,6 +125,7 @@ impl Handle {
         Traffic {
             bytes_in: self.shared.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.shared.bytes_out.load(Ordering::Relaxed),
+            passed_on: self.shared.passed_on.load(Ordering::Relaxed),
         }
     }
 

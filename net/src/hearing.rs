@@ -47,12 +47,17 @@ impl EventLoop {
         }
     }
 
+    /// Takes a broadcast in; accepted is what is to be passed on, too.
     fn on_broadcast(&mut self, message: &gossipsub::Message) -> MessageAcceptance {
         let from = message.source.as_ref().and_then(node_id);
-        match (from, wire::decode(&message.data)) {
-            (Some(from), Ok(decoded)) => {
+        match (from, wire::decode_broadcast(&message.data)) {
+            (Some(from), Ok((circle, decoded))) => {
                 self.shared.count_in(message.data.len());
                 self.outbox.push(Event::Received { from, message: decoded });
+                if circle == self.circle() {
+                    return MessageAcceptance::Ignore;
+                }
+                self.shared.count_passed_on();
                 MessageAcceptance::Accept
             }
             (_, result) => {
@@ -60,6 +65,13 @@ impl EventLoop {
                 MessageAcceptance::Reject
             }
         }
+    }
+
+    /// Who hears us directly, ourselves included ([`Peers::circle`]).
+    ///
+    /// [`Peers::circle`]: crate::peers::Peers::circle
+    pub(crate) fn circle(&self) -> u64 {
+        self.peers.circle(self.own, Instant::now())
     }
 
     pub(crate) fn on_request(

@@ -30,6 +30,10 @@ const SILENT: Duration = Duration::from_secs(4);
 /// the peer listens to; so both are closed, and a clean one is made.
 const SETTLED: Duration = Duration::from_secs(3);
 
+/// Whom we heard within this time hears us, too. Two heartbeats and a bit: less than the silence
+/// after which a peer is taken for gone, so that others begin to pass on before.
+const DIRECT: Duration = Duration::from_millis(1_200);
+
 /// A connected peer.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -145,6 +149,13 @@ impl Peers {
         self.all.values().filter(|peer| peer.greeting.is_some())
     }
 
+    /// Ourselves and the members who hear us directly, as one number. Of two nodes with the same
+    /// number each is heard by all peers of the other, so neither passes on what the other says.
+    pub(crate) fn circle(&self, own: NodeId, now: Instant) -> u64 {
+        let direct = self.members().filter(|(_, it)| it.listens && now < it.heard + DIRECT);
+        direct.fold(mark(own), |all, (_, it)| all ^ mark(it.node))
+    }
+
     /// Whether the owner knows of anyone.
     pub(crate) fn any_announced(&self) -> bool {
         self.all.values().any(|peer| peer.announced)
@@ -167,9 +178,45 @@ impl Peers {
     }
 }
 
+/// What a node adds to the number of a circle.
+fn mark(node: NodeId) -> u64 {
+    node.0.iter().take(8).fold(0, |mark, &byte| mark << 8 | u64::from(byte))
+}
+
 #[cfg(test)]
 mod tests {
+    use ffp2p_proto::Hash;
+
     use super::*;
+
+    #[test]
+    fn all_who_hear_each_other_are_in_one_circle() {
+        let now = Instant::now();
+        let own = |run| Greeting { swarm: "a".to_owned(), run };
+        let run = Some(Hash([7; 32]));
+        let node = |number| NodeId([number; 32]);
+        let seen_from = |me: u8| {
+            let mut peers = Peers::new(own(run));
+            for number in (1..=3).filter(|&number| number != me) {
+                let peer = Peer::new(node(number), false, now);
+                let peer = Peer { greeting: Some(own(run)), listens: true, ..peer };
+                peers.insert(PeerId::random(), peer);
+            }
+            peers
+        };
+        let circle = |me, peers: &Peers| peers.circle(node(me), now);
+        let (one, mut two) = (seen_from(1), seen_from(2));
+        assert_eq!(circle(1, &one), circle(2, &two));
+        assert_ne!(circle(1, &one), one.circle(node(1), now + DIRECT), "nobody was heard lately");
+        for change in [
+            |peer: &mut Peer| peer.listens = false,
+            |peer: &mut Peer| peer.greeting = Some(Greeting { swarm: "a".to_owned(), run: None }),
+        ] {
+            two = seen_from(2);
+            two.all.values_mut().next().into_iter().for_each(change);
+            assert_ne!(circle(1, &one), circle(2, &two));
+        }
+    }
 
     #[test]
     fn a_peer_is_silent_only_when_nothing_came_for_long() {

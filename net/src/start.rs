@@ -101,6 +101,7 @@ fn assemble(
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let event_loop = EventLoop {
+        own: id,
         swarm: parts.swarm,
         topic: behaviour::topic(&parts.greeting),
         spec: run.map(|run| run.spec),

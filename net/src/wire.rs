@@ -84,6 +84,19 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Message, WireError> {
     if message.is_bounded() { Ok(message) } else { Err(WireError::Unbounded) }
 }
 
+/// The bytes of a broadcast: the circle of who says it ([`Peers::circle`]), and the message.
+///
+/// [`Peers::circle`]: crate::peers::Peers::circle
+pub(crate) fn encode_broadcast(circle: u64, message: &Message) -> Result<Vec<u8>, WireError> {
+    to_bytes(&(circle, message), MAX_BROADCAST)
+}
+
+/// The circle and the message in such bytes.
+pub(crate) fn decode_broadcast(bytes: &[u8]) -> Result<(u64, Message), WireError> {
+    let (circle, message): (u64, Message) = from_bytes(bytes)?;
+    if message.is_bounded() { Ok((circle, message)) } else { Err(WireError::Unbounded) }
+}
+
 /// A peer and where it listens.
 pub(crate) type Told = (NodeId, Vec<Multiaddr>);
 

@@ -18,6 +18,10 @@ const FETCH_TIMEOUT_MS: u64 = 2_000;
 /// Peers to which a node passes on what it hears; those who publish send to all.
 const GOSSIP_MESH: usize = 4;
 
+/// Connections of a node, at most. Where there are more nodes, or some have no link, they hear different ones, and
+/// pass on what they hear.
+const MAX_LINKS: usize = 64;
+
 impl World {
     /// The nodes that a gossiped message can reach, each with the path of nodes to it.
     fn paths(&self, from: usize) -> Vec<Vec<usize>> {
@@ -65,7 +69,8 @@ impl World {
     fn publish(&mut self, node: usize, message: Message) {
         let message = Rc::new(message);
         let paths = self.paths(node);
-        let copies = paths.len().min(GOSSIP_MESH) as u64;
+        let is_heard_by_all = paths.len() <= MAX_LINKS && paths.iter().all(|path| path.len() == 2);
+        let copies = if is_heard_by_all { 1 } else { paths.len().min(GOSSIP_MESH) as u64 };
         let size = self.weigh(|| weight::gossip(&message));
         for path in paths {
             self.pass((node, path[path.len() - 1]), size, copies);
