@@ -34,17 +34,17 @@ use crate::rendezvous::Entry;
 use crate::search::Search;
 use crate::{BlobSource, Event, FetchError, remembered};
 
-/// Between looks at everything that only time brings.
-pub(crate) const TICK: Duration = Duration::from_millis(100);
+/// Between looks at everything that only time brings. Each wakes the whole swarm.
+pub(crate) const TICK: Duration = Duration::from_millis(250);
 
 /// Commands that are taken at once.
 const MAX_COMMANDS: usize = 64;
 
 /// Ticks between questions to one peer about whom it knows.
-const ASK_PEERS_TICKS: u64 = 30;
+const ASK_PEERS_TICKS: u64 = 12;
 
 /// Ticks between looks whether there are new addresses to remember.
-const REMEMBER_TICKS: u64 = 100;
+const REMEMBER_TICKS: u64 = 40;
 
 /// The longest wait for what was said to leave, at the end.
 const FLUSH: Duration = Duration::from_millis(700);

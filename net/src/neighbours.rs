@@ -23,8 +23,8 @@ const EAGER_PAUSE: Duration = Duration::from_millis(200);
 /// How long that is.
 const EAGER: Duration = Duration::from_secs(10);
 
-/// Between looks later.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Between looks later: a newcomer finds us, we need not find it.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Our file is written anew at least this often, so that it does not look abandoned.
 const RENEW: Duration = Duration::from_secs(3600);
