@@ -268,7 +268,8 @@ impl Idle {
         let leases = if plan.is_by_chapter() { plan.layers.len() } else { plan.row_count() };
         let bytes = COPIES * beats * idle_beat_bytes(leases);
         let pace = &rehearsal.pace;
-        Self { work: COPIES * beats * pace.message + bytes / 1e6 * pace.megabyte, bytes }
+        let messages = pace.message + (COPIES - 1.0) * pace.copy;
+        Self { work: beats * messages + bytes / 1e6 * pace.megabyte, bytes }
     }
 }
 

@@ -40,25 +40,49 @@ pub struct Pace {
     pub decoding: Gflop,
     /// Sending or receiving a megabyte.
     pub megabyte: Gflop,
-    /// Sending or receiving a message or a request.
+    /// Sending or receiving a message or a request; receiving a gossiped message.
     pub message: Gflop,
+    /// Sending a gossiped message to one peer of many, or receiving it once more.
+    pub copy: Gflop,
 }
 
-/// Measured on one core of 100 GFLOP/s, beside layers of 400 to 2,000 units (docs/PERFORMANCE.md).
+/// Measured on one core of 50 to 100 GFLOP/s (docs/PERFORMANCE.md). What the network costs is that beside rows of
+/// endless width.
 const USUAL: Pace = Pace {
     layers: Vec::new(),
     drawing: 0.0008,
     encoding: 0.05,
     decoding: 0.01,
-    megabyte: 0.11,
-    message: 0.009,
+    megabyte: 0.34,
+    message: 0.034,
+    copy: 0.007,
 };
+
+/// With rows of so many units a machine trains half as fast, in operations, as with endless ones.
+const HALF_SPEED_UNITS: f64 = 112.0;
 
 /// Beside its products the first layer gathers and rounds, and it has the fewest products to hide
 /// that behind.
 const FIRST_LAYER: f64 = 1.0;
 
+/// The part of its full speed at which a machine trains such rows: in narrow ones their products hide less of the
+/// rest. Its network work does not get slower with them.
+fn reach(network: &NetworkSpec) -> f64 {
+    let rows = network.rows();
+    let units: usize = rows.iter().map(|&row| network.width(row)).sum();
+    let mean = units as f64 / rows.len().max(1) as f64;
+    mean / (mean + HALF_SPEED_UNITS)
+}
+
 impl Pace {
+    /// Such layers, beside what else is usual for such a network.
+    fn beside(network: &NetworkSpec, layers: Vec<f64>, drawing: Gflop) -> Self {
+        let reach = reach(network);
+        let [megabyte, message, copy] =
+            [USUAL.megabyte, USUAL.message, USUAL.copy].map(|work| work * reach);
+        Self { layers, drawing, megabyte, message, copy, ..USUAL }
+    }
+
     /// What it usually takes, where nothing was measured. `gflops` count whole steps, so the layers
     /// share out what the steps take.
     #[must_use]
@@ -71,7 +95,7 @@ impl Pace {
         let is_alone = network.depth() == 1;
         let layers = (0..network.depth()).map(|it| if is_alone { 1.0 } else { layer(it) });
         let drawing = if is_drawn { USUAL.drawing } else { 0.0 };
-        Self { layers: layers.collect(), drawing, ..USUAL }
+        Self::beside(network, layers.collect(), drawing)
     }
 
     /// What it took on this machine, whose GFLOP/s come with it.
@@ -89,7 +113,7 @@ impl Pace {
             spent(layer) / all * cost.operations as f64 / (2.0 * macs as f64)
         };
         let layers = layers.map(factor).collect();
-        (Self { layers, drawing: drawing_seconds * gflops, ..USUAL }, gflops)
+        (Self::beside(network, layers, drawing_seconds * gflops), gflops)
     }
 
     /// A step of a row, as `ffp2p train` does it.
@@ -152,6 +176,7 @@ impl Pace {
             evaluate: kilomacs(self.scoring(network, scored)),
             prepare: kilomacs(self.drawing * f64::from(samples.0)),
             message: kilomacs(self.message),
+            copy: kilomacs(self.copy),
             megabyte: kilomacs(self.megabyte),
             spread: SPREAD,
             least_us: 1,

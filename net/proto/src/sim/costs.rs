@@ -25,8 +25,10 @@ pub struct Costs {
     pub evaluate: u64,
     /// Making a node's training images ready, once.
     pub prepare: u64,
-    /// Sending or receiving a message or a request.
+    /// Sending or receiving a message or a request to one peer; receiving a gossiped one.
     pub message: u64,
+    /// Sending a gossiped message to one peer of many, or receiving it once more.
+    pub copy: u64,
     /// Sending or receiving a million bytes.
     pub megabyte: u64,
     /// A job takes up to so much more or less than it should, per mille.
@@ -47,6 +49,7 @@ impl Costs {
             evaluate: EVALUATE_STEPS * step,
             prepare: 0,
             message: 0,
+            copy: 0,
             megabyte: 0,
             spread: 200,
             least_us: 1_000,

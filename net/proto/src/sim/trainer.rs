@@ -113,10 +113,12 @@ impl Trainer {
         blob(&*self.mathematics, bytes)
     }
 
-    /// The network passed on `size` bytes in so many messages, which the job in hand waits for;
-    /// returns how long that took, microseconds.
-    pub(super) fn steal(&mut self, size: u64, messages: u64) -> u64 {
-        let work = messages * self.costs.message + self.costs.megabyte * size / 1_000_000;
+    /// The network passed on `size` bytes in so many messages and copies of messages, which the job
+    /// in hand waits for; returns how long that took, microseconds.
+    pub(super) fn steal(&mut self, size: u64, messages: u64, copies: u64) -> u64 {
+        let costs = &self.costs;
+        let work =
+            messages * costs.message + copies * costs.copy + costs.megabyte * size / 1_000_000;
         let took = work * 1_000 / self.speed;
         self.stolen += took;
         took

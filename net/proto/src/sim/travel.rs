@@ -73,7 +73,7 @@ impl World {
         let copies = if is_heard_by_all { 1 } else { paths.len().min(GOSSIP_MESH) as u64 };
         let size = self.weigh(|| weight::gossip(&message));
         for path in paths {
-            self.pass((node, path[path.len() - 1]), size, copies);
+            self.spread((node, path[path.len() - 1]), size, copies);
             self.transmit(&path, &message);
         }
     }
@@ -83,7 +83,7 @@ impl World {
             && self.links.contains(&(node, to))
         {
             let size = self.weigh(|| weight::direct(&message));
-            self.pass((node, to), size, 1);
+            self.pass((node, to), size);
             self.transmit(&[node, to], &Rc::new(message));
         }
     }
@@ -93,18 +93,34 @@ impl World {
         if self.scenario.costs.is_some() { size() } else { 0 }
     }
 
-    /// Two ends pass on `size` bytes, which the receiver gets in so many copies and passes on to
-    /// as many others, its sender aside.
-    fn pass(&mut self, (from, to): (usize, usize), size: u64, copies: u64) {
+    /// `size` bytes of gossip reach a node in so many copies, and it passes them on to as many others,
+    /// its sender aside.
+    fn spread(&mut self, (from, to): (usize, usize), size: u64, copies: u64) {
+        let more = copies.saturating_sub(1);
+        self.occupy((from, to), size * (1 + more));
+        self.charge(from, size, (0, 1));
+        self.charge(to, size * (1 + 2 * more), (1, 2 * more));
+    }
+
+    /// `size` bytes reach a node that they were sent to.
+    fn pass(&mut self, (from, to): (usize, usize), size: u64) {
+        self.occupy((from, to), size);
+        [from, to].into_iter().for_each(|end| self.charge(end, size, (1, 0)));
+    }
+
+    fn occupy(&mut self, (from, to): (usize, usize), size: u64) {
         if self.scenario.costs.is_some() {
             let (here, there) = (self.nodes[from].machine, self.nodes[to].machine);
-            let (sent, passed) = (size, size * copies.saturating_sub(1));
-            self.bytes[here] += sent;
-            self.bytes[there] += sent + 2 * passed;
-            self.network.occupy(here, there, sent + passed, self.now);
-            let times = 2 * copies.max(1) - 1;
-            self.network_us += self.nodes[from].trainer.steal(size, 1);
-            self.network_us += self.nodes[to].trainer.steal(size * times, times);
+            self.network.occupy(here, there, size, self.now);
+        }
+    }
+
+    /// A node sends or receives `size` bytes, in so many messages and copies of messages.
+    fn charge(&mut self, node: usize, size: u64, (messages, copies): (u64, u64)) {
+        if self.scenario.costs.is_some() {
+            let node = &mut self.nodes[node];
+            self.bytes[node.machine] += size;
+            self.network_us += node.trainer.steal(size, messages, copies);
         }
     }
 
@@ -153,7 +169,7 @@ impl World {
         // What is fetched of one peer at one moment is asked for by one question.
         let question = (node, server, self.now);
         if self.asked.replace(question) != Some(question) {
-            self.pass((node, server), self.weigh(|| weight::REQUEST), 1);
+            self.pass((node, server), self.weigh(|| weight::REQUEST));
         }
         if !self.network.loses() {
             let hash = blob.hash;
@@ -188,19 +204,9 @@ impl World {
         if let Some(pending) = self.nodes[asker].fetches.get_mut(&token) {
             pending.arrives = at;
         }
-        self.carry((node, asker), size);
+        [node, asker].into_iter().for_each(|end| self.charge(end, size, (0, 0)));
         self.push(at, Event::Answer { node: asker, from: node, token, bytes });
         Ok(())
-    }
-
-    /// Two ends have a blob between them; when it comes is the network's affair.
-    fn carry(&mut self, (from, to): (usize, usize), size: u64) {
-        if self.scenario.costs.is_some() {
-            for end in [from, to] {
-                self.bytes[self.nodes[end].machine] += size;
-                self.network_us += self.nodes[end].trainer.steal(size, 0);
-            }
-        }
     }
 
     /// Nothing came for long; what is under way is waited for.
