@@ -180,7 +180,7 @@ impl Peers {
 
 /// What a node adds to the number of a circle.
 fn mark(node: NodeId) -> u64 {
-    node.0.iter().take(8).fold(0, |mark, &byte| mark << 8 | u64::from(byte))
+    node.0.first_chunk().map_or(0, |head| u64::from_be_bytes(*head))
 }
 
 #[cfg(test)]

@@ -80,7 +80,11 @@ pub(crate) fn encode(message: &Message, max: usize) -> Result<Vec<u8>, WireError
 
 /// The message in `bytes`.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Message, WireError> {
-    let message: Message = from_bytes(bytes)?;
+    from_bytes(bytes).and_then(bounded)
+}
+
+/// A message that was read, if its lists are within their bounds.
+fn bounded(message: Message) -> Result<Message, WireError> {
     if message.is_bounded() { Ok(message) } else { Err(WireError::Unbounded) }
 }
 
@@ -93,8 +97,8 @@ pub(crate) fn encode_broadcast(circle: u64, message: &Message) -> Result<Vec<u8>
 
 /// The circle and the message in such bytes.
 pub(crate) fn decode_broadcast(bytes: &[u8]) -> Result<(u64, Message), WireError> {
-    let (circle, message): (u64, Message) = from_bytes(bytes)?;
-    if message.is_bounded() { Ok((circle, message)) } else { Err(WireError::Unbounded) }
+    let (circle, message) = from_bytes(bytes)?;
+    Ok((circle, bounded(message)?))
 }
 
 /// A peer and where it listens.

@@ -124,6 +124,23 @@ fn a_list_beyond_its_bound_is_refused() {
 }
 
 #[test]
+fn a_broadcast_is_read_within_the_same_bounds() {
+    let bytes = encode_broadcast(u64::MAX, &heartbeat()).unwrap();
+    assert_eq!(decode_broadcast(&bytes), Ok((u64::MAX, heartbeat())));
+    for len in 0..bytes.len() {
+        assert!(decode_broadcast(&bytes[..len]).is_err(), "{len} of {} were read", bytes.len());
+    }
+    let longer = [&bytes[..], &[0]].concat();
+    assert_eq!(decode_broadcast(&longer), Err(WireError::Trailing(1)));
+    let long = Message::Have(vec![offer(0); MAX_LIST + 1]);
+    let bytes = to_bytes(&(0u64, &long), MAX_MESSAGE).unwrap();
+    assert_eq!(decode_broadcast(&bytes), Err(WireError::Unbounded));
+    let large = Message::Have(vec![offer(0); 2 * MAX_LIST]);
+    let result = encode_broadcast(0, &large);
+    assert!(matches!(result, Err(WireError::TooLarge { max: MAX_BROADCAST, .. })));
+}
+
+#[test]
 fn a_message_beyond_the_cap_is_not_sent() {
     let result = encode(&Message::Have(vec![offer(0); MAX_LIST]), 1_024);
     assert!(matches!(result, Err(WireError::TooLarge { max: 1_024, .. })));
