@@ -164,16 +164,14 @@ impl State {
             self.balanced = given.last().map(|lease| (now, lease.from));
             owners.iter().for_each(|owner| self.note_given(*owner, now));
         }
-        // What this peer holds of the row, first: whoever takes it goes back as far as its readers
-        // seem to lack batches.
-        let beat = self.beat_now();
         self.merge_leases(&given, now);
+        // In one message with what this peer holds: whoever takes a row and does not know that goes
+        // back as far as its readers seem to lack batches.
+        let beat = self.beat_now();
         for owner in owners {
-            let leases = given.iter().copied().filter(|lease| lease.owner == owner).collect();
             self.send(owner, beat.clone());
-            self.send(owner, Message::Leases(leases));
         }
-        self.say(Message::Leases(given));
+        self.say(beat);
     }
 
     /// Whether `row` is between two chapters, with everything a new owner needs in hand.

@@ -213,7 +213,7 @@ fn a_row_that_moves_goes_on_where_it_was() {
     let reports = each("a_row_that_moves_goes_on_where_it_was", 16, joined);
     let moves: u64 = reports.iter().map(|it| it.terms.saturating_sub(it.rows)).sum();
     let again: u64 = reports.iter().map(|it| it.trained.saturating_sub(it.steps)).sum();
-    assert!(again * 20 <= moves * CHAPTER, "{moves} moves, {again} steps again: {reports:?}");
+    assert!(again * 50 <= moves * CHAPTER, "{moves} moves, {again} steps again: {reports:?}");
 }
 
 /// All die at once, and two of four come back. Chapters take half a second, fetching takes a tenth of
