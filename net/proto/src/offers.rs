@@ -1,8 +1,9 @@
 //! Telling readers of the batches that were made.
 //!
 //! Rule: what was made is kept at once and told of when no sibling of it is about to be made, so
-//! that readers hear of a layer's step once, and ask for its bytes once. What is lost on the way is
-//! told of again in answer to a want.
+//! that readers hear of a layer's step once, and ask for its bytes once. What a reader will not read
+//! soon, or what is lost on the way, is told of in answer to its next want, with all that it has room
+//! for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +34,8 @@ impl State {
                 continue;
             }
             let readers = self.plan.readers(offer.row).into_iter();
-            let owners: BTreeSet<NodeId> = readers.filter_map(|it| self.leases.owner(it)).collect();
+            let soon = readers.filter(|reader| self.reads_soon(*reader, offer.step));
+            let owners: BTreeSet<NodeId> = soon.filter_map(|it| self.leases.owner(it)).collect();
             for owner in owners {
                 told.entry(owner).or_default().push(offer);
             }
@@ -41,6 +43,12 @@ impl State {
         for (reader, offers) in told {
             self.tell(reader, &offers);
         }
+    }
+
+    /// Whether `reader` does `step` before, or not long after, it says for the next time what it wants,
+    /// which it does four times in a window.
+    fn reads_soon(&self, reader: RowId, step: u64) -> bool {
+        step < self.need(reader, &self.starts).saturating_add(self.config.window / 2)
     }
 
     /// Whether the trainer has the same step of another row of the layer.
@@ -64,8 +72,8 @@ mod tests {
     use crate::{Config, Hash, Input, LayerPlan, Output, Placement, Plan, Role, Time};
 
     /// A peer that has just become the owner of two shards of the lowest of two layers, what it does
-    /// then, and the owner of the rest.
-    fn two_shards() -> (State, Vec<Output>, NodeId) {
+    /// then, and the owner of the rest; rows may run so far ahead.
+    fn two_shards(window: u64) -> (State, Vec<Output>, NodeId) {
         let layer = LayerPlan { shards: 2, step_cost: 10 };
         let plan = Plan {
             run: Hash([0; 32]),
@@ -78,7 +86,8 @@ mod tests {
             refreshed: false,
         };
         let (me, other) = (NodeId([1; 32]), NodeId([2; 32]));
-        let mut state = State::new(me, Role::Worker, plan, Config::default(), Time(0));
+        let config = Config { window, ..Config::default() };
+        let mut state = State::new(me, Role::Worker, plan, config, Time(0));
         state.handle(Input::Connected(other), Time(0));
         let lease =
             |row, owner| crate::Lease { row: RowId(row), term: crate::Term(9), owner, from: 0 };
@@ -111,8 +120,21 @@ mod tests {
 
     #[test]
     fn a_layers_step_is_told_of_once() {
-        let (mut state, jobs, other) = two_shards();
+        let (mut state, jobs, other) = two_shards(32);
         let steps = |step| (other, vec![(0, step), (1, step)]);
         assert_eq!(told(&mut state, jobs), [steps(0), steps(1)]);
+    }
+
+    #[test]
+    fn what_is_read_later_is_told_of_in_answer_to_a_want() {
+        let (mut state, jobs, other) = two_shards(2);
+        let first = (other, vec![(0, 0), (1, 0)]);
+        assert_eq!(told(&mut state, jobs), [first], "step 1 is half a window away");
+        let rows = vec![RowId(0), RowId(1)];
+        let message = Message::Want { seq: 1, reader: RowId(2), rows, from: 1, until: 3 };
+        let answer = state.handle(Input::Received { from: other, message }, Time(1_100));
+        let said: Vec<_> =
+            answer.into_iter().filter(|it| matches!(it, Output::Send { .. })).collect();
+        assert_eq!(told(&mut state, said), [(other, vec![(0, 1), (1, 1)])]);
     }
 }
