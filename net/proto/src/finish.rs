@@ -58,13 +58,17 @@ impl State {
     /// Finds the epochs without a score whose checkpoints all exist.
     fn note_scorable(&mut self, now: Time) {
         let Self { scores, scorable, archive, plan, .. } = self;
-        for epoch in (1..=plan.epochs()).filter(|epoch| !scores.contains_key(epoch)) {
+        let exist = |epoch: u64| {
             let end = plan.epoch_end(epoch);
-            if plan.model_rows().all(|row| archive.at(row, end).is_some()) {
-                scorable.entry(epoch).or_insert(now);
-            } else {
-                scorable.remove(&epoch);
-            }
+            plan.model_rows().all(|row| archive.at(row, end).is_some())
+        };
+        scorable.retain(|epoch, _| !scores.contains_key(epoch) && exist(*epoch));
+        // This is asked all the time, and most epochs of a long run are still to come.
+        let latest = |row| archive.latest(row).map_or(0, |fact| fact.checkpoint.step);
+        let furthest = plan.model_rows().map(latest).min().unwrap_or(0);
+        let ended = (1..=plan.epochs()).take_while(|epoch| plan.epoch_end(*epoch) <= furthest);
+        for epoch in ended.filter(|epoch| !scores.contains_key(epoch) && exist(*epoch)) {
+            scorable.entry(epoch).or_insert(now);
         }
     }
 
@@ -96,23 +100,39 @@ impl State {
         self.scorable.iter().filter(|(epoch, since)| is_left(**epoch, **since)).count()
     }
 
-    /// How many workers shall score `epoch` before this peer: those that score another one come last.
-    /// Who has made all of it need fetch nothing; then those with less to do, because the others wait
-    /// for whoever has most. After the last epoch, for which nobody trains, the faster ones.
+    /// How many workers shall score `epoch` before this peer.
     fn turn_to_score(&self, epoch: u64) -> u64 {
-        let is_last = epoch == self.plan.epochs();
+        let others = self.members.workers();
+        let others = others.map(|(id, it)| self.order_to_score(epoch, id, it.speed, it.evaluating));
+        let mine = self.order_to_score(epoch, self.me, self.speed, 0);
+        others.filter(|other| *other < mine).count() as u64
+    }
+
+    /// Who shall score the epoch that ends at `step` and has no score yet, as things stand.
+    pub(crate) fn scorer_at(&self, step: u64) -> Option<NodeId> {
+        let epoch = self.plan.epochs_ending(step).find(|epoch| !self.scores.contains_key(epoch))?;
+        let members = self.members.workers().map(|(id, it)| (id, it.speed, it.evaluating));
+        let peers = members.chain([(self.me, self.speed, self.evaluating.unwrap_or(0))]);
+        let order = |&(id, speed, evaluates): &_| self.order_to_score(epoch, id, speed, evaluates);
+        peers.min_by_key(order).map(|(id, _, _)| id)
+    }
+
+    /// The place of a peer, which scores the epoch `evaluates` now, among those that could score `epoch`.
+    /// Whoever scores another one comes last. Who has made all of it need fetch nothing; then those with
+    /// less to do, because the others wait for whoever has most. After the last epoch, for which nobody
+    /// trains, the faster ones.
+    fn order_to_score(&self, epoch: u64, id: NodeId, speed: u64, evaluates: u64) -> impl Ord {
         let open = self.open_chapters();
         let chapter = self.plan.chapter_of(self.plan.epoch_end(epoch).saturating_sub(1));
-        let maker = self.turns.owner(chapter);
-        let key = |id: NodeId, speed: u64, scores: bool| {
-            let busy = if is_last { 0 } else { time(self.work_of(id, &open), speed) };
-            (scores, maker != Some(id), busy, Reverse(speed), rank(RowId(epoch as u16), id))
+        let is_maker = self.turns.owner(chapter) == Some(id);
+        let is_last = epoch == self.plan.epochs();
+        let busy = if is_last { 0 } else { time(self.work_of(id, &open), speed) };
+        let readiness = match evaluates {
+            at if at == epoch => 0,
+            0 => 1,
+            _ => 2,
         };
-        let mine = key(self.me, self.speed, false);
-        let scores = |at: u64| at != 0 && at != epoch;
-        let others = self.members.workers();
-        let others = others.map(|(id, it)| key(id, it.speed, scores(it.evaluating)));
-        others.filter(|other| *other < mine).count() as u64
+        (readiness, !is_maker, busy, Reverse(speed), rank(RowId(epoch as u16), id))
     }
 
     /// What a peer has to train in a step of all rows; where peers own chapters, whether it has one

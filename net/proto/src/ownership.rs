@@ -283,7 +283,10 @@ impl State {
 
     /// The assignment by what is known now; empty when nobody can be given work.
     pub(crate) fn targets(&mut self) -> Vec<NodeId> {
-        if let Some(targets) = &self.targets {
+        let margin = if self.is_balancing() { 0 } else { self.config.margin_percent };
+        if let Some((for_margin, targets)) = &self.targets
+            && *for_margin == margin
+        {
             return targets.clone();
         }
         let mut candidates = self.candidates();
@@ -292,9 +295,8 @@ impl State {
         }
         let costs: Vec<_> = self.plan.rows().map(|row| self.plan.cost(row)).collect();
         let owners: Vec<_> = self.plan.rows().map(|row| self.leases.owner(row)).collect();
-        let margin = if self.is_balancing() { 0 } else { self.config.margin_percent };
         let targets = assign(&costs, &owners, &candidates, margin);
-        self.targets = Some(targets.clone());
+        self.targets = Some((margin, targets.clone()));
         targets
     }
 

@@ -102,8 +102,8 @@ pub struct State {
     pub(crate) losses: VecDeque<Time>,
     /// Since when each vacant row is.
     pub(crate) vacant_since: BTreeMap<RowId, Time>,
-    /// The assignment, until something it rests on changes.
-    pub(crate) targets: Option<Vec<NodeId>>,
+    /// The assignment, for which margin (percent), until something it rests on changes.
+    pub(crate) targets: Option<(u64, Vec<NodeId>)>,
     pub(crate) loads: u64,
     pub(crate) wants: u64,
     pub(crate) beats: u64,

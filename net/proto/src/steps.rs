@@ -77,7 +77,8 @@ impl State {
             });
         let room = self.has_room(row, next) && (refreshed || self.has_room_to_keep(row, next));
         // Between two chapters a row that shall move waits for the steps in flight, then moves.
-        let target = self.targets.as_ref().and_then(|targets| targets.get(usize::from(row.0)));
+        let targets = self.targets.as_ref();
+        let target = targets.and_then(|(_, targets)| targets.get(usize::from(row.0)));
         let moves = begins && target.is_some_and(|&target| self.should_give(row, target, next));
         fed && room && !moves
     }
