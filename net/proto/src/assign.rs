@@ -21,6 +21,9 @@ const SCALE: u64 = 1_000_000;
 /// than this gain; what rows take in training is known by a chapter's end.
 const FIRST_MARGIN_PERCENT: u64 = 30;
 
+/// Peers that are slower than the fastest by more than two to this power are all alike.
+const MAX_HALVINGS: u32 = 16;
+
 /// The peer for each row; empty when there is nobody.
 ///
 /// `costs` and `owners` have one entry per row, bottom first; an owner that is not among
@@ -57,15 +60,30 @@ pub(crate) fn assign(
 }
 
 /// The assignment of rows that nobody owned yet, whoever owns some of them by now: equal pieces,
-/// unless the speeds are so unequal that others gain more than [`FIRST_MARGIN_PERCENT`].
+/// unless the speeds are so unequal that others gain more than [`FIRST_MARGIN_PERCENT`]. Slow peers get
+/// the highest rows then: whoever owns part of a layer reads all of the layer below, which is much for
+/// a slow one, and the highest layer has nobody above to be sent anything.
 fn first(costs: &[u64], candidates: &[Candidate]) -> Vec<NodeId> {
     let nobody = vec![None; costs.len()];
     let line = in_line(&nobody, candidates);
     let alike: Vec<Candidate> = line.iter().map(|it| Candidate { speed: 1, ..*it }).collect();
     let equal = partition(costs, &nobody, &alike);
+    let line = slowest_last(line);
     let best = partition(costs, &nobody, &line);
     let most = slowest(costs, &best, &line).saturating_mul(100 + FIRST_MARGIN_PERCENT);
     if slowest(costs, &equal, &line).saturating_mul(100) <= most { equal } else { best }
+}
+
+/// The candidates by speed, the fastest first; those that are about equally fast stay as they are.
+fn slowest_last(mut line: Vec<Candidate>) -> Vec<Candidate> {
+    let fastest = line.iter().map(|it| it.speed).max().unwrap_or(1);
+    // How often it must be doubled to be nearer to the fastest than to half of that.
+    let halvings = |it: &Candidate| {
+        let enough = |n: &u32| it.speed.saturating_mul(10 << n) >= fastest.saturating_mul(7);
+        (0..MAX_HALVINGS).find(enough).unwrap_or(MAX_HALVINGS)
+    };
+    line.sort_by_cached_key(halvings);
+    line
 }
 
 /// The candidates in the order of the lowest row each owns. Newcomers stand in the middle: the rows
@@ -168,7 +186,7 @@ mod tests {
     #[test]
     fn faster_peers_get_more() {
         let found = assign(&[1; 6], &[None; 6], &candidates(&[1, 2]), 20);
-        assert_eq!(who(&found), [0, 0, 1, 1, 1, 1]);
+        assert_eq!(who(&found), [1, 1, 1, 1, 0, 0]);
     }
 
     #[test]
@@ -223,6 +241,12 @@ mod tests {
         );
         let found = assign(&[1; 11], &[None; 11], &candidates(&[100, 100, 50, 25]), 20);
         assert_eq!(who(&found), [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3]);
+    }
+
+    #[test]
+    fn slow_peers_get_the_highest_rows() {
+        let found = assign(&[1; 11], &[None; 11], &candidates(&[25, 90, 50, 100]), 20);
+        assert_eq!(who(&found), [1, 1, 1, 1, 3, 3, 3, 3, 2, 2, 0]);
     }
 
     #[test]
