@@ -156,9 +156,9 @@ pub struct Offer {
 /// One thing said by one peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
-    /// To all, periodically.
+    /// To all, periodically, and when leases are given away.
     Heartbeat(Heartbeat),
-    /// To all: leases just taken or given.
+    /// To all: leases just taken.
     Leases(Vec<Lease>),
     /// To all: the sender holds these now.
     Checkpoints(Vec<Checkpoint>),

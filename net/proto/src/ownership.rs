@@ -98,6 +98,10 @@ impl State {
     pub(crate) fn claim(&mut self, now: Time) {
         self.find_vacant();
         let listens = now < self.started.after(self.config.listen_ms) || self.awaits_speeds(now);
+        if listens {
+            // Nobody is to take them yet, so nobody is late.
+            self.vacant_since.clear();
+        }
         if self.vacant.is_empty() || listens || self.role != Role::Worker || self.leaving.is_some()
         {
             return;
@@ -355,3 +359,7 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "ownership_tests.rs"]
+mod tests;
