@@ -43,6 +43,7 @@ impl State {
     /// A lease has just come to stand.
     fn on_lease(&mut self, lease: Lease, now: Time) {
         self.targets = None;
+        self.begun.get_or_insert(now);
         self.progress.insert(lease.row, lease.from.min(self.plan.steps));
         if self.plan.feedback_row() != Some(lease.row) {
             self.notify(Notice::Owner(lease));
@@ -127,10 +128,11 @@ impl State {
         }
     }
 
-    /// Whether nobody owns anything yet, and somebody here does not know how fast it is.
+    /// Whether nobody has owned anything for long, and somebody here does not know how fast it is. What
+    /// the slowest says of its speed may come after the rows that it then took.
     fn awaits_speeds(&self, now: Time) -> bool {
         let mut speeds = self.members.workers().map(|(_, member)| member.speed).chain([self.speed]);
-        let begun = self.leases.iter().next().is_some();
+        let begun = self.begun.is_some_and(|at| now.since(at) >= self.config.heartbeat_ms);
         let patience = self.config.listen_ms.saturating_add(SPEEDS_MS);
         !begun && speeds.any(|speed| speed == 0) && now < self.started.after(patience)
     }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::{
-    BlobRef, Config, Hash, Heartbeat, Input, LayerPlan, Message, NodeId, Output, Placement, Plan,
-    Role, State, Time,
+    BlobRef, Config, Hash, Heartbeat, Input, LayerPlan, Lease, Message, NodeId, Output, Placement,
+    Plan, Role, RowId, State, Term, Time,
 };
 
 const ME: NodeId = NodeId([1; 32]);
@@ -30,15 +30,13 @@ fn peer(me: NodeId, shards: u16) -> State {
 /// What the trainer says to a job.
 fn answer(output: &Output) -> Option<Input> {
     let blob = |bytes: [u8; 3]| BlobRef { hash: Hash::of(&bytes), size: 3 };
-    match *output {
-        Output::Load { row, load, .. } => Some(Input::Loaded { row, load, ok: true }),
-        Output::Train { row, load, step, emit, checkpoint, .. } => {
-            let made = |purpose| blob([row.0 as u8, step as u8, purpose]);
-            let (batch, checkpoint) = (emit.then(|| made(0)), checkpoint.then(|| (made(1), 0)));
-            Some(Input::Trained { row, load, step, batch, checkpoint })
-        }
-        _ => None,
+    if let Output::Load { row, load, .. } = *output {
+        return Some(Input::Loaded { row, load, ok: true });
     }
+    let Output::Train { row, load, step, emit, checkpoint, .. } = *output else { return None };
+    let made = |purpose| blob([row.0 as u8, step as u8, purpose]);
+    let (batch, checkpoint) = (emit.then(|| made(0)), checkpoint.then(|| (made(1), 0)));
+    Some(Input::Trained { row, load, step, batch, checkpoint })
 }
 
 /// What `me`, which does `JOBS` jobs in each tenth of a second, says to `other` and to all while that
@@ -68,10 +66,10 @@ fn a_row_is_given_away_with_what_is_held_of_it() {
     let (mut me, mut other) = (peer(ME, 1), peer(OTHER, 1));
     let mut given: Vec<Heartbeat> = Vec::new();
     for message in said(&mut me, &mut other) {
-        match message {
-            Message::Heartbeat(beat) => given.push(beat),
-            Message::Leases(list) => assert!(list.iter().all(|it| it.owner == ME), "{list:?}"),
-            _ => {}
+        if let Message::Leases(list) = &message {
+            assert!(list.iter().all(|lease| lease.owner == ME), "{list:?}");
+        } else if let Message::Heartbeat(beat) = message {
+            given.push(beat);
         }
     }
     given.retain(|beat| beat.leases.iter().any(|lease| lease.owner == OTHER));
@@ -85,19 +83,36 @@ fn a_row_is_given_away_with_what_is_held_of_it() {
     }
 }
 
-#[test]
-fn nobody_is_late_while_all_wait_for_the_slowest_to_know_its_speed() {
+/// The rows that `me`, of speed 10, claims at 4 s, when it hears from `other` how fast that is; before
+/// that, it may hear of what `other` has claimed.
+fn claimed(speed: u64, before: impl IntoIterator<Item = Lease>) -> Vec<u16> {
     let (mut me, mut other) = (peer(ME, 4), peer(OTHER, 4));
-    let mut claimed = Vec::new();
+    let mut messages: Vec<(u64, Message)> = Vec::new();
     for turn in 0..50 {
-        let now = Time(turn * 100);
-        other.speed = if turn < 40 { 0 } else { 10 };
-        let message = Message::Heartbeat(other.heartbeat());
-        for output in me.handle(Input::Received { from: OTHER, message }, now) {
+        other.speed = if turn < 40 { 0 } else { speed };
+        messages.push((turn, Message::Heartbeat(other.heartbeat())));
+    }
+    messages.insert(40, (40, Message::Leases(before.into_iter().collect())));
+    let mut claimed = Vec::new();
+    for (turn, message) in messages {
+        for output in me.handle(Input::Received { from: OTHER, message }, Time(turn * 100)) {
             if let Output::Broadcast(Message::Leases(list)) = output {
-                claimed.extend(list.iter().map(|lease| (turn, lease.row.0)));
+                assert_eq!(turn, 40, "{list:?}");
+                claimed.extend(list.iter().map(|lease| lease.row.0));
             }
         }
     }
-    assert_eq!(claimed, [0, 1, 2, 3, 4, 5, 6, 7].map(|row| (40, row)));
+    claimed
+}
+
+#[test]
+fn nobody_is_late_while_all_wait_for_the_slowest_to_know_its_speed() {
+    assert_eq!(claimed(10, []), [0, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn claims_that_come_before_their_owners_speed_change_nothing() {
+    let lease = |row| Lease { row: RowId(row), term: Term(1), owner: OTHER, from: 0 };
+    assert_eq!(claimed(30, (0..12).map(lease)), [12, 13, 14, 15]);
+    assert_eq!(claimed(30, [lease(3)]), [12, 13, 14, 15]);
 }

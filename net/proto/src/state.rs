@@ -100,6 +100,8 @@ pub struct State {
     pub(crate) given: BTreeMap<NodeId, (Time, u32)>,
     /// When the last owners fell silent.
     pub(crate) losses: VecDeque<Time>,
+    /// When the first lease was heard of.
+    pub(crate) begun: Option<Time>,
     /// Since when each vacant row is.
     pub(crate) vacant_since: BTreeMap<RowId, Time>,
     /// The assignment, for which margin (percent), until something it rests on changes.
@@ -168,6 +170,7 @@ impl State {
             balanced: None,
             given: BTreeMap::new(),
             losses: VecDeque::new(),
+            begun: None,
             vacant_since: BTreeMap::new(),
             targets: None,
             loads: 0,
