@@ -139,24 +139,11 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        BlobRef, Checkpoint, Config, Hash, LayerPlan, NodeId, Placement, Plan, Role, RowId, State,
-        Time,
-    };
+    use crate::{BlobRef, Checkpoint, Config, Hash, NodeId, Plan, Role, RowId, State, Time};
 
     #[test]
     fn tables_do_not_crowd_out_what_rows_go_on_from() {
-        let layer = LayerPlan { shards: 1, step_cost: 1 };
-        let plan = Plan {
-            run: Hash([0; 32]),
-            layers: vec![layer; 3],
-            steps: 1_000,
-            epoch_steps: 1_000,
-            chapter_steps: 1,
-            placement: Placement::SingleLayer,
-            feedback: true,
-            refreshed: false,
-        };
+        let plan = Plan { feedback: true, ..Plan::example(&[1; 3], 1_000, 1) };
         let me = NodeId([1; 32]);
         let mut state = State::new(me, Role::Worker, plan, Config::default(), Time(0));
         let tables = (1..=200).map(|step| (RowId(2), step));

@@ -19,6 +19,9 @@ const SCORING_PATIENCE: u64 = 10;
 /// Epochs that may wait for their scores before one that is being scored is hurried.
 const MAX_WAITING: usize = 2;
 
+/// A place in the order of those that could score an epoch; the smallest comes first.
+type Place = (u8, bool, u64, Reverse<u64>, Hash);
+
 impl State {
     /// Has the next epoch scored, when it is this peer's turn.
     pub(crate) fn evaluate(&mut self, now: Time) {
@@ -102,37 +105,40 @@ impl State {
 
     /// How many workers shall score `epoch` before this peer.
     fn turn_to_score(&self, epoch: u64) -> u64 {
-        let others = self.members.workers();
-        let others = others.map(|(id, it)| self.order_to_score(epoch, id, it.speed, it.evaluating));
-        let mine = self.order_to_score(epoch, self.me, self.speed, 0);
+        let place = self.places_to_score(epoch);
+        let mine = place(self.me, self.speed, 0);
+        let others = self.members.workers().map(|(id, it)| place(id, it.speed, it.evaluating));
         others.filter(|other| *other < mine).count() as u64
     }
 
     /// Who shall score the epoch that ends at `step` and has no score yet, as things stand.
     pub(crate) fn scorer_at(&self, step: u64) -> Option<NodeId> {
         let epoch = self.plan.epochs_ending(step).find(|epoch| !self.scores.contains_key(epoch))?;
-        let members = self.members.workers().map(|(id, it)| (id, it.speed, it.evaluating));
-        let peers = members.chain([(self.me, self.speed, self.evaluating.unwrap_or(0))]);
-        let order = |&(id, speed, evaluates): &_| self.order_to_score(epoch, id, speed, evaluates);
-        peers.min_by_key(order).map(|(id, _, _)| id)
+        let place = self.places_to_score(epoch);
+        let mine = (place(self.me, self.speed, self.evaluating.unwrap_or(0)), self.me);
+        let others = self.members.workers();
+        let others = others.map(|(id, it)| (place(id, it.speed, it.evaluating), id));
+        others.chain([mine]).min().map(|(_, id)| id)
     }
 
-    /// The place of a peer, which scores the epoch `evaluates` now, among those that could score `epoch`.
-    /// Whoever scores another one comes last. Who has made all of it need fetch nothing; then those with
-    /// less to do, because the others wait for whoever has most. After the last epoch, for which nobody
-    /// trains, the faster ones.
-    fn order_to_score(&self, epoch: u64, id: NodeId, speed: u64, evaluates: u64) -> impl Ord {
+    /// The place of a peer of some speed, which scores an epoch (0: none) now, among those that could
+    /// score `epoch`. Whoever scores another one comes last. Who has made all of it need fetch nothing;
+    /// then those with less to do, because the others wait for whoever has most. After the last epoch,
+    /// for which nobody trains, the faster ones.
+    fn places_to_score(&self, epoch: u64) -> impl Fn(NodeId, u64, u64) -> Place {
+        let is_last = epoch == self.plan.epochs();
         let open = self.open_chapters();
         let chapter = self.plan.chapter_of(self.plan.epoch_end(epoch).saturating_sub(1));
-        let is_maker = self.turns.owner(chapter) == Some(id);
-        let is_last = epoch == self.plan.epochs();
-        let busy = if is_last { 0 } else { time(self.work_of(id, &open), speed) };
-        let readiness = match evaluates {
-            at if at == epoch => 0,
-            0 => 1,
-            _ => 2,
-        };
-        (readiness, !is_maker, busy, Reverse(speed), rank(RowId(epoch as u16), id))
+        let maker = self.turns.owner(chapter);
+        move |id, speed, scores| {
+            let readiness = match scores {
+                at if at == epoch => 0,
+                0 => 1,
+                _ => 2,
+            };
+            let busy = if is_last { 0 } else { time(self.work_of(id, &open), speed) };
+            (readiness, maker != Some(id), busy, Reverse(speed), rank(RowId(epoch as u16), id))
+        }
     }
 
     /// What a peer has to train in a step of all rows; where peers own chapters, whether it has one

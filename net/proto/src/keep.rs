@@ -153,17 +153,12 @@ impl State {
         if missing == 0 || !lacks(&self.me) || !others.contains(&self.me) {
             return false;
         }
-        // Whoever will score the epoch fetches all of this anyhow.
-        let scorer =
-            self.scorer_at(fact.checkpoint.step).filter(|id| lacks(id) && others.contains(id));
-        if scorer == Some(self.me) {
-            return true;
-        }
-        let missing = missing.saturating_sub(usize::from(scorer.is_some()));
+        // Whoever will score the epoch fetches all of this anyhow, and comes first.
+        let scorer = self.scorer_at(fact.checkpoint.step);
+        let place = |id: NodeId| (scorer != Some(id), rank(row, id));
         // A rank is a hash, and there may be many others: most often few of them tell enough.
-        let mine = rank(row, self.me);
-        let before = others.iter().filter(|id| lacks(id) && scorer != Some(**id));
-        let before = before.filter(|id| rank(row, **id) < mine);
+        let mine = place(self.me);
+        let before = others.iter().filter(|id| lacks(id) && place(**id) < mine);
         before.take(missing).count() < missing
     }
 

@@ -1,24 +1,14 @@
 //! Tests of what is copied and what is forgotten: what one peer asks for and holds on to.
 
 use super::*;
-use crate::{BlobRef, Config, Input, LayerPlan, Message, Placement, Plan, Time};
+use crate::{BlobRef, Config, Input, Message, Placement, Plan, Time};
 
 const ME: NodeId = NodeId([1; 32]);
 const A: NodeId = NodeId([2; 32]);
 const B: NodeId = NodeId([3; 32]);
 
 fn plan(shards: u16, layers: usize, placement: Placement) -> Plan {
-    let layer = LayerPlan { shards, step_cost: 1 };
-    Plan {
-        run: Hash([0; 32]),
-        layers: vec![layer; layers],
-        steps: 100,
-        epoch_steps: 100,
-        chapter_steps: 10,
-        placement,
-        feedback: false,
-        refreshed: false,
-    }
+    Plan { placement, ..Plan::example(&vec![shards; layers], 100, 10) }
 }
 
 fn peer(me: NodeId, plan: &Plan) -> State {

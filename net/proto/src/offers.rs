@@ -69,22 +69,12 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Config, Hash, Input, LayerPlan, Output, Placement, Plan, Role, Time};
+    use crate::{Config, Hash, Input, Output, Plan, Role, Time};
 
     /// A peer that has just become the owner of two shards of the lowest of two layers, what it does
     /// then, and the owner of the rest; rows may run so far ahead.
     fn two_shards(window: u64) -> (State, Vec<Output>, NodeId) {
-        let layer = LayerPlan { shards: 2, step_cost: 10 };
-        let plan = Plan {
-            run: Hash([0; 32]),
-            layers: vec![layer.clone(), layer],
-            steps: 8,
-            epoch_steps: 8,
-            chapter_steps: 4,
-            placement: Placement::SingleLayer,
-            feedback: false,
-            refreshed: false,
-        };
+        let plan = Plan::example(&[2, 2], 8, 4);
         let (me, other) = (NodeId([1; 32]), NodeId([2; 32]));
         let config = Config { window, ..Config::default() };
         let mut state = State::new(me, Role::Worker, plan, config, Time(0));

@@ -1,27 +1,17 @@
-//! A row that changes hands: what its new owner hears, in which message.
+//! Claims and hand-overs: which rows a peer takes as a run begins, and what the new owner of a row hears.
 
 use std::collections::VecDeque;
 
 use crate::{
-    BlobRef, Config, Hash, Heartbeat, Input, LayerPlan, Lease, Message, NodeId, Output, Placement,
-    Plan, Role, RowId, State, Term, Time,
+    BlobRef, Config, Hash, Heartbeat, Input, Lease, Message, NodeId, Output, Plan, Role, RowId,
+    State, Term, Time,
 };
 
 const ME: NodeId = NodeId([1; 32]);
 const OTHER: NodeId = NodeId([2; 32]);
 
 fn peer(me: NodeId, shards: u16) -> State {
-    let layer = LayerPlan { shards, step_cost: 10 };
-    let plan = Plan {
-        run: Hash([0; 32]),
-        layers: vec![layer; 4],
-        steps: 80,
-        epoch_steps: 80,
-        chapter_steps: 4,
-        placement: Placement::SingleLayer,
-        feedback: false,
-        refreshed: false,
-    };
+    let plan = Plan::example(&[shards; 4], 80, 4);
     let mut state = State::new(me, Role::Worker, plan, Config::default(), Time(0));
     state.handle(Input::Speed(10), Time(0));
     state
@@ -29,12 +19,11 @@ fn peer(me: NodeId, shards: u16) -> State {
 
 /// What the trainer says to a job.
 fn answer(output: &Output) -> Option<Input> {
-    let blob = |bytes: [u8; 3]| BlobRef { hash: Hash::of(&bytes), size: 3 };
     if let Output::Load { row, load, .. } = *output {
         return Some(Input::Loaded { row, load, ok: true });
     }
     let Output::Train { row, load, step, emit, checkpoint, .. } = *output else { return None };
-    let made = |purpose| blob([row.0 as u8, step as u8, purpose]);
+    let made = |purpose| BlobRef { hash: Hash::of(&[row.0 as u8, step as u8, purpose]), size: 3 };
     let (batch, checkpoint) = (emit.then(|| made(0)), checkpoint.then(|| (made(1), 0)));
     Some(Input::Trained { row, load, step, batch, checkpoint })
 }

@@ -214,21 +214,23 @@ impl Plan {
 }
 
 #[cfg(test)]
+impl Plan {
+    /// What tests begin with: layers of so many shards each, all rows alike, and one epoch.
+    pub(crate) fn example(shards: &[u16], steps: u64, chapter_steps: u64) -> Self {
+        let layers = shards.iter().map(|&shards| LayerPlan { shards, step_cost: 10 }).collect();
+        let placement = Placement::SingleLayer;
+        let (run, epoch_steps) = (Hash([0; 32]), steps);
+        let (feedback, refreshed) = (false, false);
+        Self { run, layers, steps, epoch_steps, chapter_steps, placement, feedback, refreshed }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     fn plan() -> Plan {
-        let layer = |shards| LayerPlan { shards, step_cost: 10 };
-        Plan {
-            run: Hash([0; 32]),
-            layers: vec![layer(1), layer(2), layer(1)],
-            steps: 25,
-            epoch_steps: 12,
-            chapter_steps: 10,
-            placement: Placement::SingleLayer,
-            feedback: false,
-            refreshed: false,
-        }
+        Plan { epoch_steps: 12, ..Plan::example(&[1, 2, 1], 25, 10) }
     }
 
     #[test]

@@ -217,20 +217,10 @@ mod tests {
     use std::collections::{BTreeMap, VecDeque};
 
     use super::*;
-    use crate::{Config, Input, LayerPlan, NodeId, Placement, Plan, Role, Time};
+    use crate::{Config, Input, NodeId, Plan, Role, Time};
 
     fn plan() -> Plan {
-        let layer = LayerPlan { shards: 1, step_cost: 10 };
-        Plan {
-            run: Hash([0; 32]),
-            layers: vec![layer.clone(), layer.clone(), layer],
-            steps: 8,
-            epoch_steps: 8,
-            chapter_steps: 2,
-            placement: Placement::SingleLayer,
-            feedback: true,
-            refreshed: true,
-        }
+        Plan { feedback: true, refreshed: true, ..Plan::example(&[1; 3], 8, 2) }
     }
 
     /// One peer alone, whose trainer does everything, but refuses the first job that `refuses`;

@@ -188,21 +188,10 @@ pub fn model_hash(checkpoints: &[Hash]) -> Hash {
 mod tests {
     use super::super::stand_in::StandIn;
     use super::*;
-    use crate::{LayerPlan, Placement};
 
     #[test]
     fn the_reference_knows_every_cell() {
-        let layer = |shards| LayerPlan { shards, step_cost: 10 };
-        let plan = Plan {
-            run: Hash([0; 32]),
-            layers: vec![layer(2), layer(1)],
-            steps: 7,
-            epoch_steps: 4,
-            chapter_steps: 3,
-            placement: Placement::SingleLayer,
-            feedback: false,
-            refreshed: false,
-        };
+        let plan = Plan { epoch_steps: 4, ..Plan::example(&[2, 1], 7, 3) };
         let reference = Reference::of(&plan, &StandIn::default());
         assert_eq!(reference.finals().len(), 3);
         assert!(plan.rows().all(|row| reference.checkpoint(row, 7).is_some()));
@@ -214,17 +203,7 @@ mod tests {
     }
     #[test]
     fn tables_and_refreshing_change_what_is_trained() {
-        let layer = LayerPlan { shards: 1, step_cost: 10 };
-        let online = Plan {
-            run: Hash([0; 32]),
-            layers: vec![layer.clone(), layer.clone(), layer],
-            steps: 7,
-            epoch_steps: 7,
-            chapter_steps: 2,
-            placement: Placement::SingleLayer,
-            feedback: false,
-            refreshed: false,
-        };
+        let online = Plan::example(&[1; 3], 7, 2);
         let feedback = Plan { feedback: true, ..online.clone() };
         let refreshed = Plan { refreshed: true, ..online.clone() };
         let [online, feedback, refreshed] =

@@ -78,21 +78,10 @@ impl Mathematics for Shapes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Hash, LayerPlan, Placement};
 
     #[test]
     fn bytes_count_as_their_row_says() {
-        let layer = |shards| LayerPlan { shards, step_cost: 1 };
-        let plan = Plan {
-            run: Hash([0; 32]),
-            layers: vec![layer(2), layer(1)],
-            steps: 4,
-            epoch_steps: 4,
-            chapter_steps: 2,
-            placement: Placement::SingleLayer,
-            feedback: false,
-            refreshed: false,
-        };
+        let plan = Plan::example(&[2, 1], 4, 2);
         let shapes = Shapes::new(&plan, [&[100, 200], &[50, 60]], &[10, 20]);
         let (state, batch) = shapes.train(RowId(1), 3, b"", &[], None);
         assert!(shapes.is_state(RowId(1), 4, &state) && !shapes.is_state(RowId(0), 4, &state));
