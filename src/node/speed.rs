@@ -12,7 +12,8 @@ use crate::ff::{Activations, Buffers, FirstInput, NetworkSpec, Row, RowState, Wo
 /// Steps between two reports.
 const STEPS: u32 = 32;
 
-/// Share of the newest measurement in what is reported.
+/// Share of the newest measurement in what is reported, at least; the first ones weigh as much as each
+/// other and as what a glance said.
 const SHARE: f64 = 0.2;
 
 /// A trainer without work looks after this long, and again each time after so long.
@@ -21,8 +22,12 @@ const IDLE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 /// It looks so often, for so long at least; the best counts, because others may be busy, too.
 const GLANCES: (u32, Duration) = (4, Duration::from_millis(20));
 
-/// It looks no further after this long: steps of large rows on slow machines take their time.
-const LONG_GLANCE: Duration = Duration::from_millis(300);
+/// A step that is looked at is no larger than this, in multiply-accumulates: on a slow machine a whole
+/// one takes seconds, so that all that a start takes beside it would count, too.
+const GLANCED: u64 = 500_000_000;
+
+/// It looks no further after this long: others may wait for what it says.
+const LONG_GLANCE: Duration = Duration::from_secs(1);
 
 /// The speed, and what was done since it was last reported.
 #[derive(Debug, Default)]
@@ -33,6 +38,8 @@ pub(super) struct Speed {
     seconds: f64,
     /// Multiply-accumulates a second, smoothed; 0 before the first measurement.
     smoothed: f64,
+    /// Measurements in it, the last glance and what came after.
+    measured: u32,
     /// Whether it had anything to do yet, or looked.
     is_known: bool,
 }
@@ -56,8 +63,9 @@ impl Speed {
             return None;
         }
         let measured = self.work as f64 / self.seconds;
-        let old = if self.smoothed > 0.0 { self.smoothed } else { measured };
-        Some(self.renew(old + SHARE * (measured - old)))
+        let share = SHARE.max(1.0 / f64::from(self.measured + 1));
+        let smoothed = self.smoothed + share * (measured - self.smoothed);
+        Some(self.renew(smoothed, self.measured.saturating_add(1)))
     }
 
     /// The same of a machine that trains nothing: from steps of a row of the last layer on made-up
@@ -69,6 +77,7 @@ impl Speed {
         workers: &dyn Workers,
     ) -> u64 {
         let row = Row { layer: spec.depth() - 1, shard: 0 };
+        let spec = &glanced(spec, row);
         let mut state = RowState::init(spec, row);
         let step = made_up_step(spec, row);
         let mut train = || step(&mut state, buffers, workers);
@@ -89,13 +98,21 @@ impl Speed {
             }
             best = best.max(look());
         }
-        self.renew(best)
+        self.renew(best, 1)
     }
 
-    fn renew(&mut self, smoothed: f64) -> u64 {
-        *self = Self { smoothed, is_known: true, ..Self::default() };
+    fn renew(&mut self, smoothed: f64, measured: u32) -> u64 {
+        *self = Self { smoothed, measured, is_known: true, ..Self::default() };
         (smoothed / 1e6) as u64
     }
+}
+
+/// What is trained, with mini-batches so small that a step of `row` is no larger than [`GLANCED`].
+fn glanced(spec: &NetworkSpec, row: Row) -> NetworkSpec {
+    let sample = spec.step_macs(row) / spec.batch_size.max(1) as u64;
+    let most = (GLANCED / sample.max(1)).max(1);
+    let batch_size = spec.batch_size.min(usize::try_from(most).unwrap_or(usize::MAX));
+    NetworkSpec { batch_size, ..spec.clone() }
 }
 
 /// Trains a row by a step, each time it is called.
@@ -143,6 +160,31 @@ mod tests {
         speed.trained(1_000_000_000_000, begin);
         assert!(speed.report().is_some_and(|found| found > 0));
         assert_eq!(speed.report(), None);
+    }
+
+    #[test]
+    fn a_glance_is_worth_no_more_than_what_comes_after() {
+        let mut speed = Speed::default();
+        speed.renew(4e9, 1);
+        let mut told = |thousands: u64| {
+            let work = thousands * 1_000_000_000;
+            speed = Speed { steps: STEPS, work, seconds: 1.0, ..std::mem::take(&mut speed) };
+            speed.report()
+        };
+        assert_eq!([8, 9, 7, 7, 2].map(&mut told), [6, 7, 7, 7, 6].map(|it| Some(1000 * it)));
+    }
+
+    #[test]
+    fn a_glance_at_large_rows_is_short() {
+        let wide = |batch_size, width| {
+            let layers = vec![784, width, width];
+            let usual = NetworkSpec::usual(Objective::Goodness, Optimizer::Sgd, layers, 10);
+            NetworkSpec { batch_size, ..usual }
+        };
+        let row = Row { layer: 1, shard: 0 };
+        for (batch, width, seen) in [(500, 2000, 24), (64, 200, 64), (2, 60_000, 1)] {
+            assert_eq!(glanced(&wide(batch, width), row).batch_size, seen);
+        }
     }
 
     #[test]
