@@ -134,6 +134,8 @@ pub enum Event {
         bytes_in: u64,
         /// Payload sent.
         bytes_out: u64,
+        /// Of what was received, what others said to all.
+        gossip_in: u64,
         /// Chapters that this process trained, per row.
         #[serde(default)]
         trained: Vec<u64>,
@@ -169,9 +171,10 @@ mod tests {
             seconds: 1.5,
             bytes_in: 3,
             bytes_out: 4,
+            gossip_in: 2,
             trained: vec![5],
         };
-        let text = r#"{"event":"done","model":"00","seconds":1.5,"bytes_in":3,"bytes_out":4,"trained":[5]}"#;
+        let text = r#"{"event":"done","model":"00","seconds":1.5,"bytes_in":3,"bytes_out":4,"gossip_in":2,"trained":[5]}"#;
         assert_eq!(done.to_json(), text);
         assert_eq!(serde_json::from_str::<Event>(text).unwrap(), done);
     }

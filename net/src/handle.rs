@@ -37,6 +37,8 @@ pub struct Traffic {
     pub bytes_in: u64,
     /// Sent.
     pub bytes_out: u64,
+    /// Broadcasts of others, among what was received.
+    pub gossip_in: u64,
     /// Broadcasts of others that were passed on, because not all may have heard them.
     pub passed_on: u64,
 }
@@ -46,6 +48,7 @@ pub struct Traffic {
 pub(crate) struct Shared {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    gossip_in: AtomicU64,
     passed_on: AtomicU64,
     dropped: AtomicU64,
     lost: Mutex<VecDeque<(Hash, NodeId)>>,
@@ -56,6 +59,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn count_in(&self, bytes: usize) {
         self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_gossip_in(&self, bytes: usize) {
+        self.count_in(bytes);
+        self.gossip_in.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn count_out(&self, bytes: usize) {
@@ -125,6 +133,7 @@ impl Handle {
         Traffic {
             bytes_in: self.shared.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.shared.bytes_out.load(Ordering::Relaxed),
+            gossip_in: self.shared.gossip_in.load(Ordering::Relaxed),
             passed_on: self.shared.passed_on.load(Ordering::Relaxed),
         }
     }

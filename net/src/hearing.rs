@@ -52,7 +52,7 @@ impl EventLoop {
         let from = message.source.as_ref().and_then(node_id);
         match (from, wire::decode_broadcast(&message.data)) {
             (Some(from), Ok((circle, decoded))) => {
-                self.shared.count_in(message.data.len());
+                self.shared.count_gossip_in(message.data.len());
                 self.outbox.push(Event::Received { from, message: decoded });
                 if circle == self.circle() {
                     return MessageAcceptance::Ignore;

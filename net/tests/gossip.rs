@@ -24,6 +24,8 @@ async fn who_is_not_connected_is_heard_through_others() {
     a.handle.broadcast(score(1));
     b.is(Event::Received { from: a.id(), message: score(1) }).await;
     assert!(hub.handle.traffic().passed_on > 0);
+    let heard = b.handle.traffic();
+    assert!(heard.gossip_in > 0 && heard.gossip_in <= heard.bytes_in, "{heard:?}");
 }
 
 #[tokio::test]

@@ -47,7 +47,8 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
         view.show(&Event::Saved { file: path.display().to_string(), model: hash.clone() });
     }
     let seconds = started.elapsed().as_secs_f64();
-    view.show(&Event::Done { model: hash, seconds, bytes_in: 0, bytes_out: 0, trained });
+    let (bytes_in, bytes_out, gossip_in) = (0, 0, 0);
+    view.show(&Event::Done { model: hash, seconds, bytes_in, bytes_out, gossip_in, trained });
     Ok(())
 }
 

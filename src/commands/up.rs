@@ -178,7 +178,8 @@ struct Merged {
     /// Steps of the slowest row when progress was last shown, and when.
     pace: (u64, Instant),
     models: BTreeSet<String>,
-    traffic: (u64, u64),
+    /// Bytes in, bytes out, and of those in what was said to all.
+    traffic: [u64; 3],
     /// Chapters trained, per row.
     trained: Vec<u64>,
 }
@@ -193,7 +194,7 @@ impl Merged {
             rows: Vec::new(),
             pace: (0, now),
             models: BTreeSet::new(),
-            traffic: (0, 0),
+            traffic: [0; 3],
             trained: Vec::new(),
         }
     }
@@ -203,12 +204,12 @@ impl Merged {
             Event::Progress { rows, owners, peers, .. } => {
                 return self.progress(rows, owners, *peers);
             }
-            Event::Done { model, bytes_in, bytes_out, trained, .. } => {
+            Event::Done { model, bytes_in, bytes_out, gossip_in, trained, .. } => {
                 self.trained.resize(trained.len(), 0);
                 self.trained.iter_mut().zip(trained).for_each(|(sum, more)| *sum += more);
                 self.models.insert(model.clone());
-                self.traffic.0 += bytes_in;
-                self.traffic.1 += bytes_out;
+                let more = [bytes_in, bytes_out, gossip_in];
+                self.traffic.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
                 return;
             }
             // Each node does its own first step.
@@ -256,10 +257,11 @@ impl Merged {
             let text = format!("the nodes disagree on the model: {model} and {other}");
             return Err(CommandError::Failed(text));
         }
-        let (bytes_in, bytes_out) = self.traffic;
+        let [bytes_in, bytes_out, gossip_in] = self.traffic;
         let seconds = self.started.elapsed().as_secs_f64();
         let trained = self.trained;
-        self.view.show(&Event::Done { model, seconds, bytes_in, bytes_out, trained });
+        let done = Event::Done { model, seconds, bytes_in, bytes_out, gossip_in, trained };
+        self.view.show(&done);
         Ok(true)
     }
 }

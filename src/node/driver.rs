@@ -357,6 +357,7 @@ impl Node {
                     seconds: self.started.elapsed().as_secs_f64(),
                     bytes_in: traffic.bytes_in,
                     bytes_out: traffic.bytes_out,
+                    gossip_in: traffic.gossip_in,
                     trained: self.chapters[..self.spec.network.rows().len()].to_vec(),
                 });
                 self.handle(Input::Wakeup)
