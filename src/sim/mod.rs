@@ -190,7 +190,8 @@ impl Rehearsal {
         };
         let (nodes, shards) = (speeds.len() as f64, self.spec.network.shards as f64);
         let seconds = self.alone(plan.chapter_steps, speeds[0]) / ceiling(plan, speeds);
-        let beats = seconds * 1e3 / self.config.heartbeat_ms as f64 * nodes * nodes;
+        let interval = self.config.beat_ms(speeds.len() - 1) as f64;
+        let beats = seconds * 1e3 / interval * nodes * nodes;
         // A row's batches go to each reader that is elsewhere: told of, asked for, given, read.
         let readers = if plan.is_by_chapter() { 0.0 } else { (nodes - 1.0).min(shards) };
         let steps = plan.row_count() as f64 * plan.chapter_steps as f64 * (1.0 + 5.0 * readers);
@@ -264,7 +265,8 @@ const COPIES: f64 = 7.0;
 
 impl Idle {
     fn of(rehearsal: &Rehearsal, plan: &Plan, nodes: usize) -> Self {
-        let beats = nodes as f64 * 1e3 / rehearsal.config.heartbeat_ms as f64;
+        let interval = rehearsal.config.beat_ms(MAX_SIMULATED - 1 + nodes) as f64;
+        let beats = nodes as f64 * 1e3 / interval;
         let leases = if plan.is_by_chapter() { plan.layers.len() } else { plan.row_count() };
         let bytes = COPIES * beats * idle_beat_bytes(leases);
         let pace = &rehearsal.pace;

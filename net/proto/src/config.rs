@@ -25,7 +25,7 @@ pub const MAX_CHECKPOINTS_PER_ROW: usize = 8;
 /// Timers (milliseconds) and windows (steps) of one peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Between heartbeats, ms.
+    /// Between heartbeats, ms, where peers are few ([`Config::beat_ms`]).
     pub heartbeat_ms: u64,
     /// A peer that was silent for this long is taken for gone, ms.
     pub silent_ms: u64,
@@ -58,6 +58,21 @@ pub struct Config {
     pub exit_when_done: bool,
 }
 
+/// So many peers are few. Among more, each says less often how it is: all hear all others, which
+/// would take a growing part of everybody's time.
+const FEW: u64 = 4;
+
+impl Config {
+    /// Between two heartbeats of a peer that knows so many others, ms: never so long that silence
+    /// is near, or that a connection that is quiet in between counts as cut, which costs more.
+    #[must_use]
+    pub fn beat_ms(&self, others: usize) -> u64 {
+        let longest = (3 * self.heartbeat_ms / 2).min(3 * self.silent_ms / 10);
+        let shared = self.heartbeat_ms.saturating_mul(others as u64 + 1) / FEW;
+        shared.min(longest).max(self.heartbeat_ms)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -76,6 +91,21 @@ impl Default for Config {
             margin_percent: 10,
             settle_ms: 5_000,
             exit_when_done: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_peers_say_less_often_how_they_are_but_often_enough() {
+        let usual = Config::default();
+        assert_eq!([0, 3, 4, 5, 999].map(|it| usual.beat_ms(it)), [500, 500, 625, 750, 750]);
+        for (silent_ms, longest) in [(1_000, 500), (2_000, 600), (60_000, 750)] {
+            let config = Config { silent_ms, ..usual.clone() };
+            assert_eq!([3, 999].map(|it| config.beat_ms(it)), [500, longest]);
         }
     }
 }
