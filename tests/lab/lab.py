@@ -77,6 +77,9 @@ SMALL = Spec("784,280,280,280,280", batch=500, steps=40, epochs=100)
 paper. What a step and what a checkpoint cost beside the training does not get less with a network so small, so
 steps are few."""
 
+TWELVE = replace(SMALL, layers="784,288,288,288,288")
+"""For eight machines, which eight rows keep busy less well than twelve."""
+
 LARGE = Spec("784,2000,2000,2000,2000", batch=500, steps=40, epochs=4)
 """Rows are worth spreading where they are large; checkpoints then are, too."""
 
@@ -97,6 +100,7 @@ CASES = [
     Case("speeds 1, 1, 0.5, 0.25, single-layer, LAN", UNEQUAL, "single-layer", LARGE, SHARDS, wire="u4"),
     Case("4 machines, single-layer, Wi-Fi", EQUAL, "single-layer", SHORT, SHARDS, link=WIFI, wire="u4"),
     Case("8 machines, single-layer, LAN", (1,) * 8, "single-layer", SHORT, SHARDS, quota=0.2, wire="u4"),
+    Case("8 machines, all-layers, LAN", (1,) * 8, "all-layers", TWELVE, 3, quota=0.2),
 ]
 """With a third of a core a machine spends much of it on bytes, whatever the link: `single-layer` sends half a byte a value."""
 
@@ -142,6 +146,7 @@ def together(case, program, machines, folder):
         "seconds": seconds,
         "model": events[0]["model"],
         "megabytes_a_link_and_epoch": max(e["bytes_in"] + e["bytes_out"] for e in events) / 1e6 / case.trained.epochs,
+        "gossip_percent": 100 * sum(e["gossip_in"] for e in events) / sum(e["bytes_in"] for e in events),
         "network_cpu_s": sum(times["network"] for times, _ in used),
         "cpu_s": sum(sum(times.values()) for times, _ in used),
         "peak_memory_mb": max(peak for _, peak in used),
