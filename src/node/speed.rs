@@ -63,9 +63,9 @@ impl Speed {
             return None;
         }
         let measured = self.work as f64 / self.seconds;
-        let share = SHARE.max(1.0 / f64::from(self.measured + 1));
-        let smoothed = self.smoothed + share * (measured - self.smoothed);
-        Some(self.renew(smoothed, self.measured.saturating_add(1)))
+        let count = self.measured.saturating_add(1);
+        let share = SHARE.max(1.0 / f64::from(count));
+        Some(self.renew(self.smoothed + share * (measured - self.smoothed), count))
     }
 
     /// The same of a machine that trains nothing: from steps of a row of the last layer on made-up

@@ -203,6 +203,11 @@ impl State {
             Input::Loaded { row, load, ok } => self.on_loaded(row, load, ok),
             Input::Trained { row, load, step, batch, checkpoint } => {
                 self.on_trained(row, load, step, batch, checkpoint);
+                if self.plan.is_by_chapter() && checkpoint.is_none() && now < self.next_wakeup() {
+                    // Nobody else reads it. What else may be due can wait until then.
+                    self.train_columns();
+                    return std::mem::take(&mut self.out);
+                }
             }
             Input::Refreshed { row, load, step, batch } => {
                 self.on_refreshed(row, load, step, batch);
