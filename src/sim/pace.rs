@@ -38,6 +38,8 @@ pub struct Pace {
     pub encoding: Gflop,
     /// Decoding a megabyte that is read.
     pub decoding: Gflop,
+    /// What the decisions and the store do for a step of a row.
+    pub handling: Gflop,
     /// Sending or receiving a megabyte.
     pub megabyte: Gflop,
     /// Sending or receiving a message or a request; receiving a gossiped message.
@@ -52,7 +54,8 @@ const USUAL: Pace = Pace {
     layers: Vec::new(),
     drawing: 0.0008,
     encoding: 0.05,
-    decoding: 0.01,
+    decoding: 0.035,
+    handling: 0.0065,
     megabyte: 0.34,
     message: 0.034,
     copy: 0.007,
@@ -78,9 +81,9 @@ impl Pace {
     /// Such layers, beside what else is usual for such a network.
     fn beside(network: &NetworkSpec, layers: Vec<f64>, drawing: Gflop) -> Self {
         let reach = reach(network);
-        let [megabyte, message, copy] =
-            [USUAL.megabyte, USUAL.message, USUAL.copy].map(|work| work * reach);
-        Self { layers, drawing, megabyte, message, copy, ..USUAL }
+        let [handling, megabyte, message, copy] =
+            [USUAL.handling, USUAL.megabyte, USUAL.message, USUAL.copy].map(|work| work * reach);
+        Self { layers, drawing, handling, megabyte, message, copy, ..USUAL }
     }
 
     /// What it usually takes, where nothing was measured. `gflops` count whole steps, so the layers
@@ -147,15 +150,18 @@ impl Pace {
     ) -> Costs {
         let layers = || (0..network.depth()).map(|layer| Row { layer, shard: 0 });
         let megabytes = |row| encoded_len(network, row) as f64 / 1e6;
+        // A layer's rows that do a step one after the other decode what they read once. Where a row
+        // does a whole chapter before the next one does, each decodes all of it.
+        let batches = if plan.is_by_chapter() { network.shards as f64 } else { 1.0 };
         let read = |row: Row| {
             let below = row.layer.checked_sub(1).map(|layer| Row { layer, shard: 0 });
-            below.map_or(0.0, |below| megabytes(below) * network.shards as f64)
+            below.map_or(0.0, |below| batches * megabytes(below))
         };
         let made = |row: Row| {
             let is_read = !plan.readers(RowId((row.layer * network.shards) as u16)).is_empty();
             if is_read { megabytes(row) } else { 0.0 }
         };
-        let handing = |row| self.encoding * made(row) + self.decoding * read(row);
+        let handing = |row| self.handling + self.encoding * made(row) + self.decoding * read(row);
         let refreshing = |row: Row| {
             let forward = 2.0 * (network.input_width(row) * network.width(row)) as f64 / 1e9;
             let passes = if row.layer == 0 { 1 } else { network.objective.passes() };
