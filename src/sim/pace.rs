@@ -48,8 +48,8 @@ pub struct Pace {
     pub copy: Gflop,
 }
 
-/// Measured on one core of 50 to 100 GFLOP/s (docs/PERFORMANCE.md). What the network costs is that beside rows of
-/// endless width.
+/// Measured on one core of 50 to 100 GFLOP/s (docs/PERFORMANCE.md). What the network and the decisions cost is
+/// that beside rows of endless width.
 const USUAL: Pace = Pace {
     layers: Vec::new(),
     drawing: 0.0008,

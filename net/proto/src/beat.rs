@@ -51,6 +51,11 @@ impl State {
         }
     }
 
+    /// Between two heartbeats among those who are here, ms.
+    pub(crate) fn beat_ms(&self) -> u64 {
+        self.config.beat_ms(self.members.iter().count())
+    }
+
     /// A heartbeat ahead of its time, because something that others wait for happened.
     pub(crate) fn beat_now(&mut self) -> Message {
         Message::Heartbeat(self.heartbeat())

@@ -132,7 +132,7 @@ impl State {
     /// the slowest says of its speed may come after the rows that it then took.
     fn awaits_speeds(&self, now: Time) -> bool {
         let mut speeds = self.members.workers().map(|(_, member)| member.speed).chain([self.speed]);
-        let begun = self.begun.is_some_and(|at| now.since(at) >= self.config.heartbeat_ms);
+        let begun = self.begun.is_some_and(|at| now.since(at) >= self.beat_ms());
         let patience = self.config.listen_ms.saturating_add(SPEEDS_MS);
         !begun && speeds.any(|speed| speed == 0) && now < self.started.after(patience)
     }

@@ -280,7 +280,7 @@ impl State {
         self.evaluate(now);
         self.finish(now);
         if now >= self.next_beat && !self.is_finished {
-            self.next_beat = now.after(self.config.beat_ms(self.members.iter().count()));
+            self.next_beat = now.after(self.beat_ms());
             let beat = self.heartbeat();
             self.say(Message::Heartbeat(beat));
         }
