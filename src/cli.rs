@@ -33,6 +33,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// What the peers of a run know: who is here, who owns what, how far it is
     Status(StatusArgs),
+    /// The runs that are kept on this machine; remove some
+    Runs(RunsArgs),
     /// How fast this machine is at what a run does
     Bench(BenchArgs),
     /// Rehearse a run in virtual time: speed-up, traffic and churn for machines you describe
@@ -118,8 +120,9 @@ pub struct JoinArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: OutputArgs,
-    /// Keep checkpoints in this folder; one node at a time
-    #[arg(long, value_name = "DIR")]
+    /// Keep checkpoints in this folder, one node at a time, or nowhere (`none`) [default: a folder
+    /// of the run's in ~/.local/state/ffp2p/runs]
+    #[arg(long, value_name = "DIR|none", verbatim_doc_comment)]
     pub store: Option<PathBuf>,
     /// Threads to train with [default: all cores]
     #[arg(long, value_name = "N")]
@@ -150,8 +153,9 @@ pub struct UpArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: OutputArgs,
-    /// Folder above the nodes' stores
-    #[arg(long, value_name = "DIR")]
+    /// Folder above the nodes' stores, or `none` [default: a folder of the run's in
+    /// ~/.local/state/ffp2p/runs]
+    #[arg(long, value_name = "DIR|none", verbatim_doc_comment)]
     pub store: Option<PathBuf>,
     /// Threads to train with, per node [default: the cores, shared out]
     #[arg(long, value_name = "N")]
@@ -167,6 +171,10 @@ pub struct TrainArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: OutputArgs,
+    /// Keep checkpoints in this folder, and go on from there, or nowhere (`none`) [default: a folder
+    /// of the run's in ~/.local/state/ffp2p/runs]
+    #[arg(long, value_name = "DIR|none", verbatim_doc_comment)]
+    pub store: Option<PathBuf>,
     /// Threads to train with [default: all cores]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -181,12 +189,15 @@ pub struct ExportArgs {
     /// One JSON object a line on stdout
     #[arg(long)]
     pub json: bool,
-    /// Read a node's store instead of asking the LAN
+    /// Read a node's store instead of asking the LAN and then looking at what is kept here
     #[arg(long, value_name = "DIR")]
     pub store: Option<PathBuf>,
     /// Which run, by the first digits of its id, when there are several
     #[arg(long, value_name = "ID")]
     pub run: Option<String>,
+    /// Also write who trained which chapters, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub trained_by: Option<PathBuf>,
     /// Wait for the run to be complete
     #[arg(long)]
     pub wait: bool,
@@ -224,6 +235,28 @@ pub struct StatusArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub network: NetworkArgs,
+}
+
+/// `ffp2p runs`
+#[derive(Args, Clone, Debug)]
+pub struct RunsArgs {
+    /// What to do; lists the runs without it.
+    #[command(subcommand)]
+    pub command: Option<RunsCommand>,
+    /// One JSON object a line on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be done with kept runs.
+#[derive(Clone, Debug, Subcommand)]
+pub enum RunsCommand {
+    /// Remove all that is kept of these runs
+    Rm {
+        /// The first digits of their ids
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+    },
 }
 
 /// `ffp2p bench`

@@ -124,6 +124,8 @@ pub enum Event {
         /// The model's hash.
         model: String,
     },
+    /// The node, or the training alone, was stopped before the run was complete.
+    Stopped(Stopped),
     /// The run is complete.
     Done {
         /// BLAKE3 of the model's tensors.
@@ -139,7 +141,26 @@ pub enum Event {
         /// Chapters that this process trained, per row.
         #[serde(default)]
         trained: Vec<u64>,
+        /// The folder in which the model is kept, if it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        store: Option<String>,
     },
+}
+
+/// How far a run was that was stopped, and what of that is not lost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Steps done, per row.
+    pub rows: Vec<u64>,
+    /// Of these, steps up to the furthest checkpoint that is kept on disk here, per row.
+    pub kept: Vec<u64>,
+    /// Steps of the run.
+    pub steps: u64,
+    /// Whether nobody else goes on with it.
+    pub alone: bool,
+    /// The folder, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
 }
 
 impl Event {
@@ -173,6 +194,7 @@ mod tests {
             bytes_out: 4,
             gossip_in: 2,
             trained: vec![5],
+            store: None,
         };
         let text = r#"{"event":"done","model":"00","seconds":1.5,"bytes_in":3,"bytes_out":4,"gossip_in":2,"trained":[5]}"#;
         assert_eq!(done.to_json(), text);

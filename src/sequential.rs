@@ -2,8 +2,14 @@
 //!
 //! Rule: this is the definition. What any placement makes of a run has to be these bytes.
 
+mod saved;
+
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use ffp2p_proto::Plan;
 use ndarray::Array2;
@@ -34,6 +40,8 @@ pub struct Sequential {
     tables: VecDeque<FeedbackTable>,
     /// Where the next step's images can lie.
     pixels: Array2<f32>,
+    /// Set when the run is to stop before its next step.
+    stop: Arc<AtomicBool>,
 }
 
 /// Summed losses by row.
@@ -44,6 +52,15 @@ impl Losses {
         let sums = self.0.iter_mut().skip(first);
         sums.zip(reports).for_each(|(sum, report)| *sum += f64::from(report.loss));
     }
+
+    /// By row, over `count` steps that end at `end`.
+    fn means(self, count: u64, end: u64) -> Result<Vec<f64>, Diverged> {
+        let means: Vec<f64> = self.0.iter().map(|sum| sum / count.max(1) as f64).collect();
+        match means.iter().position(|mean| !mean.is_finite()) {
+            Some(row) => Err(Diverged { row: row as u16, step: end }),
+            None => Ok(means),
+        }
+    }
 }
 
 impl Sequential {
@@ -52,7 +69,27 @@ impl Sequential {
         let network = Network::init(spec.network.clone());
         let table = spec.network.feedback_row().map(|_| course.first_table());
         let (tables, pixels) = (VecDeque::new(), Array2::default((0, 0)));
-        Self { plan: spec.plan(), spec, course, network, table, tables, pixels }
+        let stop = Arc::default();
+        Self { plan: spec.plan(), spec, course, network, table, tables, pixels, stop }
+    }
+
+    /// Stops before the next step once `stop` is set; [`Sequential::step`] tells where.
+    pub fn stop_on(&mut self, stop: Arc<AtomicBool>) {
+        self.stop = stop;
+    }
+
+    /// Steps done; `None` where it was stopped while a layer is ahead of another, as in the middle
+    /// of a refreshed chapter.
+    pub fn step(&self) -> Option<u64> {
+        let mut steps = self.network.rows().iter().map(|row| row.step);
+        let first = steps.next()?;
+        let is_one = steps.all(|step| step == first);
+        (is_one && self.may_begin_at(first)).then_some(first)
+    }
+
+    /// Whether a run can be taken up after so many steps.
+    fn may_begin_at(&self, step: u64) -> bool {
+        self.spec.activations == HandedOn::Online || self.plan.is_boundary(step)
     }
 
     /// The network as trained so far.
@@ -71,18 +108,24 @@ impl Sequential {
         std::mem::replace(&mut self.course, course)
     }
 
-    /// Trains a chapter, the one after the last. Returns the mean loss of each row.
+    /// Trains a chapter, the one after the last, or what is left of the one that was stopped. Returns
+    /// the mean loss of each row over the steps done now.
     ///
     /// # Errors
     /// If a loss is not finite.
     pub fn chapter(&mut self, chapter: u64, workers: &dyn Workers) -> Result<Vec<f64>, Diverged> {
         let steps = self.plan.chapter_start(chapter)..self.plan.chapter_start(chapter + 1);
-        let count = steps.end - steps.start;
+        let begun = self.step().filter(|step| steps.contains(step)).unwrap_or(steps.start);
+        let steps = begun..steps.end;
         let mut losses = Losses(vec![0.0; self.network.rows().len()]);
         let end = steps.end;
         match self.spec.activations {
             HandedOn::Online => self.online(steps, &mut losses, workers),
             HandedOn::Refreshed => self.refreshed(steps, &mut losses, workers)?,
+        }
+        let count = self.step().unwrap_or(end).saturating_sub(begun);
+        if self.step() != Some(end) {
+            return losses.means(count, end);
         }
         if let Some(table) = &self.table {
             self.tables.push_back(table.clone());
@@ -90,12 +133,11 @@ impl Sequential {
                 self.tables.pop_front();
             }
         }
-        let mean = losses.0.iter().map(|sum| sum / count.max(1) as f64);
-        let means: Vec<f64> = mean.collect();
-        match means.iter().position(|mean| !mean.is_finite()) {
-            Some(row) => Err(Diverged { row: row as u16, step: end }),
-            None => Ok(means),
-        }
+        losses.means(count, end)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// What the first layer reads in a step: labels as of so many chapters ago as there are layers.
@@ -114,6 +156,9 @@ impl Sequential {
     /// A step of every row, then the next step.
     fn online(&mut self, steps: Range<u64>, losses: &mut Losses, workers: &dyn Workers) {
         for step in steps {
+            if self.is_stopped() {
+                return;
+            }
             let input = self.images(step);
             let (reports, logits) = self.network.train_step(&input, workers);
             losses.add(0, &reports);
@@ -133,6 +178,9 @@ impl Sequential {
         for layer in 0..self.spec.network.depth() {
             let first = layer * self.spec.network.shards;
             for (at, step) in steps.clone().enumerate() {
+                if self.is_stopped() {
+                    return Ok(());
+                }
                 let train = |network: &mut Network, below: &Below<'_>| {
                     let (shards, reports) = network.train_layer(layer, below, workers);
                     network.give(shards);

@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::report::Event;
+use crate::report::{Event, Stopped};
 
 /// Renders events on stdout.
 #[derive(Debug)]
@@ -133,6 +133,7 @@ impl Bars {
             | Event::Training { .. }
             | Event::Eval { .. }
             | Event::Note { .. }
+            | Event::Stopped(_)
             | Event::Saved { .. } => self.say(event),
         }
     }
@@ -213,14 +214,67 @@ pub(crate) fn in_words(event: &Event) -> Option<String> {
             "the store has {checkpoints} checkpoints of this run, up to step {}",
             rows.iter().max().unwrap_or(&0)
         ),
-        Event::Done { model, seconds, bytes_in, bytes_out, .. } => format!(
-            "done in {seconds:.1} s, {:.1} MB in, {:.1} MB out\nmodel {model}",
-            *bytes_in as f64 / 1e6,
-            *bytes_out as f64 / 1e6,
-        ),
+        Event::Stopped(stopped) => how_far(stopped),
+        Event::Done { model, seconds, bytes_in, bytes_out, store, .. } => {
+            let traffic = match (bytes_in, bytes_out) {
+                (0, 0) => String::new(),
+                _ => format!(
+                    ", {:.1} MB in, {:.1} MB out",
+                    *bytes_in as f64 / 1e6,
+                    *bytes_out as f64 / 1e6
+                ),
+            };
+            let kept = store.as_deref().map_or_else(String::new, |store| {
+                format!("\nkept in {store}\nto take it: ffp2p export --out model.safetensors")
+            });
+            format!("done in {seconds:.1} s{traffic}\nmodel {model}{kept}")
+        }
         Event::Training { .. }
         | Event::Taken { .. }
         | Event::Chapter { .. }
         | Event::Progress { .. } => return None,
     })
+}
+
+/// How far a run was that was stopped, and what is lost of it.
+fn how_far(stopped: &Stopped) -> String {
+    let least = |rows: &[u64]| rows.iter().copied().min().unwrap_or(0);
+    let Stopped { rows, kept, steps, alone, store } = stopped;
+    let lost = rows.iter().zip(kept).map(|(done, kept)| done.saturating_sub(*kept)).max();
+    let at = format!("stopped at step {} of {steps}", least(rows));
+    match (store, alone) {
+        (None, true) => format!("{at}; nothing is kept on disk, so all of it is lost"),
+        (None, false) => format!("{at}; this node keeps nothing on disk, the others go on"),
+        (Some(store), false) => format!("{at}; the others go on, and what was here is in {store}"),
+        (Some(store), true) => {
+            let rest = match lost.unwrap_or(0) {
+                0 => String::new(),
+                1 => ", the step since then is lost".to_owned(),
+                lost => format!(", up to {lost} steps since then are lost"),
+            };
+            let kept = least(kept);
+            format!("{at}; kept up to step {kept} in {store}{rest}; the same command goes on there")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_stops_a_run_hears_what_is_lost() {
+        let said = |rows: &[u64], kept: &[u64], alone, store: Option<&str>| {
+            let (rows, kept, store) = (rows.to_vec(), kept.to_vec(), store.map(str::to_owned));
+            how_far(&Stopped { rows, kept, steps: 400, alone, store })
+        };
+        let text = said(&[210, 205], &[200, 150], true, Some("DIR"));
+        for part in ["step 205 of 400", "up to step 150 in DIR", "55 steps", "same command"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(!said(&[200, 200], &[200, 200], true, Some("DIR")).contains("lost"));
+        assert!(said(&[9, 9], &[0, 0], true, None).contains("all of it is lost"));
+        assert!(said(&[9, 9], &[0, 0], false, None).contains("others go on"));
+        assert!(said(&[9, 9], &[5, 5], false, Some("DIR")).contains("in DIR"));
+    }
 }

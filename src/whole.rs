@@ -2,37 +2,101 @@
 //!
 //! Rule: bytes go to a temporary name beside the target, reach the disk, and only then take the
 //! target's place; the folder is synced, so that a power cut does not undo it. A failed write
-//! leaves nothing behind: a full disk gets its room back.
+//! leaves nothing behind: a full disk gets its room back. Whether a write can succeed is found out
+//! before hours are spent on what is to be written.
 
 use std::{
     fs::{self, File},
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-/// The ending of a file that is not whole yet.
-const PART: &str = "part";
+use tempfile::NamedTempFile;
+
+/// Bytes written at once when room is looked for.
+const PIECE: usize = 1 << 20;
 
 /// Replaces the content of `path`; a link keeps pointing where it does.
 ///
 /// # Errors
 /// What the system said; the old content is still there then.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let path = if path.is_symlink() { &fs::canonicalize(path)? } else { path };
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    // Several processes may write the same file to the same place.
-    name.push(format!(".{}.{PART}", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let written = File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // The first error is the one to tell.
-        let _ = fs::remove_file(&temporary);
-        return written;
+    let path = behind_links(path)?;
+    let folder = folder_of(&path);
+    let mut file = temporary(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(&path).map_err(|error| error.error)?;
+    sync_folder(folder)
+}
+
+/// Looks whether [`replace`] could put a file of `size` bytes at `path` now; nothing is changed.
+///
+/// # Errors
+/// Why not: what the system said, or would say.
+pub(crate) fn check(path: &Path, size: u64) -> io::Result<()> {
+    let path = behind_links(path)?;
+    match fs::metadata(&path) {
+        Ok(found) if !found.is_file() => return Err(io::Error::other("it exists and is no file")),
+        Ok(found) if found.permissions().readonly() => {
+            return Err(io::Error::other("it exists and is write-protected"));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(_) | Err(_) => {}
     }
+    let mut file = temporary(folder_of(&path))?;
+    let zeros = vec![0; PIECE];
+    let mut left = size;
+    while left > 0 {
+        let now = left.min(PIECE as u64);
+        file.write_all(&zeros[..now as usize])?;
+        left -= now;
+    }
+    file.as_file().sync_data()
+}
+
+/// The file that a link leads to, or the path itself.
+fn behind_links(path: &Path) -> io::Result<PathBuf> {
+    if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(io::Error::other("it names no file"));
+    }
+    let is_link = match fs::symlink_metadata(path) {
+        Ok(found) => found.is_symlink(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    if !is_link {
+        return Ok(path.to_owned());
+    }
+    fs::canonicalize(path).map_err(|error| {
+        let leads_nowhere = error.kind() == io::ErrorKind::NotFound;
+        let told = || io::Error::other("it is a link to a file that does not exist");
+        if leads_nowhere { told() } else { error }
+    })
+}
+
+fn folder_of(path: &Path) -> &Path {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    sync_folder(folder.unwrap_or(Path::new(".")))
+    folder.unwrap_or(Path::new("."))
+}
+
+/// A new file in `folder` that goes with its handle. Its name is short, whatever the target's, and
+/// no other process has it; its permissions are those of any new file.
+fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".ffp2p-").suffix(".part");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder).map_err(|error| io::Error::new(error.kind(), cause(&error)))
+}
+
+/// What the system said, without the name of a file that nobody asked for.
+fn cause(error: &io::Error) -> String {
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
 }
 
 /// A folder's names reach the disk; where folders cannot be opened as files, the system does so.
@@ -61,6 +125,39 @@ mod tests {
         let path = folder.path().join("taken");
         fs::create_dir(&path).unwrap();
         assert!(replace(&path, b"bytes").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_found_out_without_a_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        check(&at("new"), 3_000_000).unwrap();
+        fs::write(at("old"), b"old").unwrap();
+        check(&at("old"), 10).unwrap();
+        assert_eq!(fs::read(at("old")).unwrap(), b"old");
+        let longest = "x".repeat(255);
+        check(&at(&longest), 10).unwrap();
+        replace(&at(&longest), b"bytes").unwrap();
+        let mut fixed = fs::metadata(at("old")).unwrap().permissions();
+        fixed.set_readonly(true);
+        fs::set_permissions(at("old"), fixed).unwrap();
+        for wrong in ["old", "none/new", "old/new", "new/", "..", &"x".repeat(256)] {
+            assert!(check(&at(wrong), 10).is_err(), "{wrong}");
+        }
+        assert!(check(Path::new(""), 10).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nothing_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path().join("file"), &link).unwrap();
+        for failed in [check(&link, 10), replace(&link, b"bytes")] {
+            assert!(failed.unwrap_err().to_string().contains("does not exist"));
+        }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

@@ -1,7 +1,9 @@
-//! `ffp2p export`: the trained model as a file, from a node's store or from any peer of the LAN.
+//! `ffp2p export`: the trained model as a file, from any peer of the LAN, from what is kept on this
+//! machine, or from a node's store.
 
 use std::{path::Path, time::Duration};
 
+use bytes::Bytes;
 use ffp2p_net::BlobSource;
 use ffp2p_proto::{Checkpoint, RowId, Snapshot, Span};
 
@@ -13,23 +15,31 @@ use super::{
 use crate::{
     cli::ExportArgs,
     export::Model,
-    node::{Disk, StoredRun},
+    node::{Disk, KeptRun, StateDir, StoredRun},
     report::Event,
     spec::Spec,
     view::View,
+    whole,
 };
 
 /// How long peers get to say what they hold.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// Where else a model may be.
+const ELSEWHERE: &str = "or read a node's store with --store DIR; `ffp2p runs` lists what is kept \
+                         on this machine";
+
 pub(super) fn run(args: ExportArgs) -> Result<(), CommandError> {
-    check_out(Some(&args.out))?;
     let mut view = View::new(args.json);
     let model = match &args.store {
-        Some(dir) => from_store(dir, args.run.as_deref())?,
-        None => runtime()?.block_on(from_lan(&args, &mut view))?,
+        Some(dir) => from_store(dir, &args)?,
+        None => from_anywhere(&args, &mut view)?,
     };
-    model.save(&args.out)?;
+    let save = || {
+        model.save(&args.out)?;
+        args.trained_by.as_deref().map_or(Ok(()), |path| model.save_trained_by(path))
+    };
+    save()?;
     let (file, model) = (args.out.display().to_string(), model.hash().to_string());
     view.show(&Event::Saved { file, model: model.clone() });
     if !args.json {
@@ -38,10 +48,29 @@ pub(super) fn run(args: ExportArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn from_store(dir: &Path, asked: Option<&str>) -> Result<Model, CommandError> {
-    let StoredRun { spec, checkpoints } =
-        choose(Disk::runs(dir)?, |run| run.spec.run_id().to_string(), asked)?;
+/// Refuses what cannot be written before anything is fetched.
+fn check_files(args: &ExportArgs, spec: &Spec) -> Result<(), CommandError> {
+    check_out(Some(&args.out), spec)?;
+    let Some(path) = args.trained_by.as_deref() else { return Ok(()) };
+    whole::check(path, 0).map_err(|error| {
+        CommandError::Usage(format!("--trained-by {}: {error}; name another file", path.display()))
+    })
+}
+
+fn from_store(dir: &Path, args: &ExportArgs) -> Result<Model, CommandError> {
+    let run = choose(Disk::runs(dir)?, |run| run.spec.run_id().to_string(), args.run.as_deref())?;
+    check_files(args, &run.spec)?;
+    assemble(vec![run])
+}
+
+/// The model of one run, of which `parts` were kept.
+fn assemble(parts: Vec<StoredRun>) -> Result<Model, CommandError> {
+    let Some(spec) = parts.first().map(|run| run.spec.clone()) else {
+        return Err(CommandError::NothingYet("no run was found".to_owned()));
+    };
     let plan = spec.plan();
+    let checkpoints: Vec<(Checkpoint, Bytes)> =
+        parts.into_iter().flat_map(|run| run.checkpoints).collect();
     let last = |row: RowId| {
         let is_last = |checkpoint: &Checkpoint| {
             checkpoint.row == row && checkpoint.step == spec.network.steps
@@ -58,17 +87,64 @@ fn from_store(dir: &Path, asked: Option<&str>) -> Result<Model, CommandError> {
     Ok(Model::assemble(&spec, ledger, |row| last(row).map(|(_, bytes)| bytes.clone()))?)
 }
 
+/// From the LAN, or from what is kept on this machine where nobody is there.
+fn from_anywhere(args: &ExportArgs, view: &mut View) -> Result<Model, CommandError> {
+    let network = super::join::network(&args.network)?;
+    let runtime = runtime()?;
+    let nobody = match runtime.block_on(find(&network, args.run.as_deref())) {
+        Ok(spec) => return runtime.block_on(from_lan(&spec, network, args, view)),
+        Err(CommandError::NothingYet(reason)) => reason,
+        Err(error) => return Err(error),
+    };
+    let kept = StateDir::of_user().map(|state| state.runs()).unwrap_or_default();
+    let Some(run) = choose_kept(kept, args.run.as_deref(), view) else {
+        return Err(CommandError::NothingYet(format!("{nobody}\n{ELSEWHERE}")));
+    };
+    check_files(args, &run.spec)?;
+    let parts = run.stores.iter().map(|store| Disk::runs(store));
+    assemble(parts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// The complete run that changed last, of those whose ids begin with `asked`; says which it is, and
+/// why the others are not.
+fn choose_kept(runs: Vec<KeptRun>, asked: Option<&str>, view: &mut View) -> Option<KeptRun> {
+    let mut note = |message: String| view.show(&Event::Note { message });
+    let is_asked = |run: &KeptRun| asked.is_none_or(|id| run.id().to_string().starts_with(id));
+    let (usable, others): (Vec<_>, Vec<_>) =
+        runs.into_iter().filter(is_asked).partition(|run| run.is_complete() && !run.in_use);
+    for run in &others {
+        let done = run.steps.iter().min().unwrap_or(&0);
+        let why = match run.in_use {
+            true => "a process works on it; it exports with the same --rendezvous or --peer".into(),
+            false => format!("it is kept up to step {done} of {}", run.spec.network.steps),
+        };
+        note(format!("run {} is not complete here: {why}", run.id().short()));
+    }
+    let more = usable.len().saturating_sub(1);
+    let run = usable.into_iter().next()?;
+    let rest = match more {
+        0 => String::new(),
+        more => format!(", the latest of {} (--run ID takes another)", more + 1),
+    };
+    note(format!("run {} as kept in {}{rest}", run.id().short(), run.folder.display()));
+    Some(run)
+}
+
 /// Joins as an observer until every row's last checkpoint is here.
-async fn from_lan(args: &ExportArgs, view: &mut View) -> Result<Model, CommandError> {
-    let network = super::join::network(&args.network, None)?;
-    let spec = find(&network, args.run.as_deref()).await?;
+async fn from_lan(
+    spec: &Spec,
+    network: ffp2p_net::Config,
+    args: &ExportArgs,
+    view: &mut View,
+) -> Result<Model, CommandError> {
+    check_files(args, spec)?;
     view.show(&Event::Note { message: format!("found run {}", spec.run_id().short()) });
-    let mut observer = Observer::join(&spec, network).await?;
+    let mut observer = Observer::join(spec, network).await?;
     let complete = loop {
         if let Some(complete) = observer.step().await? {
             break complete;
         }
-        let missing = missing(&spec, &observer.snapshot()).filter(|_| !args.wait);
+        let missing = missing(spec, &observer.snapshot()).filter(|_| !args.wait);
         if let Some(missing) = missing.filter(|_| observer.elapsed() > PATIENCE) {
             observer.leave().await;
             return Err(CommandError::NothingYet(missing));
@@ -76,7 +152,7 @@ async fn from_lan(args: &ExportArgs, view: &mut View) -> Result<Model, CommandEr
     };
     let ledger = observer.snapshot().ledger;
     let get = |row: RowId| observer.store().get(&complete.get(usize::from(row.0))?.blob.hash);
-    let model = Model::assemble(&spec, ledger, get)?;
+    let model = Model::assemble(spec, ledger, get)?;
     observer.leave().await;
     Ok(model)
 }

@@ -1,17 +1,17 @@
 //! `ffp2p join`: one node, until the run is complete or the person stops it.
 
-use std::{
-    net::SocketAddr,
-    ops::RangeInclusive,
-    path::{Path, PathBuf},
-};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
 use tokio::sync::mpsc;
 
-use super::{CommandError, check_out, run_info, runtime, threads};
+use super::{
+    CommandError, check_out,
+    keeping::{self, Keeping},
+    run_info, runtime, threads,
+};
 use crate::{
     cli::{JoinArgs, KeepArgs, NetworkArgs},
-    node::{Disk, Ending, Node, Pool, Settings, Stop},
+    node::{Ending, Keeper, Node, Pool, Settings, Stop},
     view::View,
 };
 
@@ -26,18 +26,22 @@ const MIB: u64 = 1 << 20;
 
 pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let threads = threads(args.threads, Pool::usual_threads(1))?;
-    check_out(args.output.out.as_deref())?;
-    let mut network = network(&args.network, args.store.as_deref())?;
+    let mut network = network(&args.network)?;
+    let config = decisions(&args.keep)?;
     let checked = args.spec.check()?;
-    let disk = args.store.as_deref().map(|dir| Disk::open(dir, &checked.spec)).transpose()?;
+    check_out(args.output.out.as_deref(), &checked.spec)?;
+    let mut view = View::new(args.output.json);
+    let store = args.store.as_deref();
+    let Keeping { disk, is_required } =
+        keeping::open(store, &checked.spec, Keeper::Node, &mut view)?;
+    network.remembered = disk.as_ref().map(|disk| disk.store().join("peers"));
     network.run = Some(run_info(&checked.spec));
     let config = ffp2p_proto::Config {
-        on_disk: args.store.is_some(),
+        on_disk: disk.is_some(),
         exit_when_done: args.exit_when_done,
-        ..decisions(&args.keep)?
+        ..config
     };
-    let settings = Settings { threads, config, out: args.output.out };
-    let view = View::new(args.output.json);
+    let settings = Settings { threads, config, out: args.output.out, must_keep: is_required };
     let runtime = runtime()?;
     let ending = runtime.block_on(async {
         let node = Node::start(checked, network, settings, disk, view).await?;
@@ -104,11 +108,8 @@ pub(super) fn decisions(args: &KeepArgs) -> Result<ffp2p_proto::Config, CommandE
     })
 }
 
-/// The network's settings from flags; `store` remembers peers.
-pub(super) fn network(
-    args: &NetworkArgs,
-    store: Option<&Path>,
-) -> Result<ffp2p_net::Config, CommandError> {
+/// The network's settings from flags.
+pub(super) fn network(args: &NetworkArgs) -> Result<ffp2p_net::Config, CommandError> {
     let listen = args
         .listen
         .iter()
@@ -133,7 +134,7 @@ pub(super) fn network(
         peers: args.peer.clone(),
         mdns: !args.no_mdns,
         rendezvous: Some(args.rendezvous.clone().unwrap_or_else(usual_rendezvous)),
-        remembered: store.map(|store| store.join("peers")),
+        remembered: None,
     })
 }
 

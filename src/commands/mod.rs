@@ -6,19 +6,24 @@ mod bench;
 mod eval;
 mod export;
 mod join;
+mod keeping;
 mod observer;
+mod runs;
 mod sim;
 mod status;
 mod train;
 mod up;
 
+use std::path::Path;
+
 use crate::{
     cli::Command,
     config::SpecArgsError,
     data::DataError,
-    export::ModelError,
+    export::{ModelError, model_size},
     node::{Diverged, NodeError, StoreError},
     spec::Spec,
+    whole,
 };
 
 /// Why a command failed.
@@ -85,6 +90,7 @@ pub fn run(command: Command) -> Result<(), CommandError> {
         Command::Export(args) => export::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Status(args) => status::run(args),
+        Command::Runs(args) => runs::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Sim(args) => sim::run(args),
     }
@@ -104,19 +110,15 @@ fn threads(asked: Option<usize>, usual: usize) -> Result<usize, CommandError> {
 /// Threads of one node, at most.
 const MAX_THREADS: usize = 1024;
 
-/// Refuses to train for hours and then not be able to write.
-fn check_out(out: Option<&std::path::Path>) -> Result<(), CommandError> {
+/// Refuses to train for hours and then not be able to write the model.
+fn check_out(out: Option<&Path>, spec: &Spec) -> Result<(), CommandError> {
     let Some(path) = out else { return Ok(()) };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if path.exists() && !path.is_file() {
-        let text = format!("--out {}: it exists and is no file; name another", path.display());
-        return Err(CommandError::Usage(text));
-    }
-    if folder.is_some_and(|folder| !folder.is_dir()) {
-        let text = format!("--out {}: name a file in a folder that exists", path.display());
-        return Err(CommandError::Usage(text));
-    }
-    Ok(())
+    whole::check(path, model_size(spec)).map_err(|error| {
+        let name = path.display();
+        CommandError::Usage(format!(
+            "--out {name}: {error}; name a file in a folder that has room and can be written"
+        ))
+    })
 }
 
 /// The runtime that a node's network runs on. One thread carries a gigabit, and does not wake

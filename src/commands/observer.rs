@@ -51,8 +51,7 @@ pub(super) async fn find(
         Err(SurveyError::Start(error)) => return Err(NodeError::from(error).into()),
         Err(error) => {
             return Err(CommandError::NothingYet(format!(
-                "{error}\nstart a node with `ffp2p join`, name one with --peer HOST:PORT, or read \
-                 a node's store with --store DIR"
+                "{error}\nstart a node with `ffp2p join`, or name one with --peer HOST:PORT"
             )));
         }
     };

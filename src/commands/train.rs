@@ -2,45 +2,38 @@
 
 use std::time::Instant;
 
-use super::{CommandError, check_out, threads};
+use super::{
+    CommandError, check_out,
+    keeping::{self, Keeping},
+    threads,
+};
 use crate::{
     cli::TrainArgs,
+    config::Checked,
     course::Course,
+    data::Data,
     export::{Model, score},
-    ff::Row,
-    node::{NodeError, Pool, eval_event},
-    report::Event,
+    node::{Keeper, NodeError, Pool, Saves, StoreError, eval_event},
+    report::{Event, Stopped},
     sequential::Sequential,
+    spec::Spec,
     view::View,
 };
 
 pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     let threads = threads(args.threads, Pool::usual_threads(1))?;
-    check_out(args.output.out.as_deref())?;
     let checked = args.spec.check()?;
-    let started = Instant::now();
+    check_out(args.output.out.as_deref(), &checked.spec)?;
     let mut view = View::new(args.output.json);
-    let pool = Pool::new(threads);
-    let course = Course::new(&checked, threads).map_err(NodeError::from)?;
-    let (spec, data) = (checked.spec, checked.data);
-    let rows = spec.network.rows();
-    view.show(&ready(&spec, &rows));
-    let plan = spec.plan();
-    let mut run = Sequential::new(spec.clone(), course);
-    for chapter in 0..plan.chapters() {
-        let began = Instant::now();
-        let losses = pool.inside(|| run.chapter(chapter, &pool))?;
-        let (start, done) = (plan.chapter_start(chapter), plan.chapter_start(chapter + 1));
-        let pace = (done - start) as f64 / began.elapsed().as_secs_f64().max(1e-6);
-        tell(&mut view, chapter, done, &losses, pace);
-        for epoch in plan.epochs_ending(done) {
-            let Ok(score) = score(&mut run.network(), &spec, &data, epoch, &pool);
-            view.show(&eval_event(&spec, &score));
-        }
-    }
-    let trained = vec![plan.chapters(); rows.len()];
-    let network = run.into_network();
-    let model = Model { spec, network, ledger: Vec::new() };
+    let started = Instant::now();
+    view.show(&ready(&checked.spec));
+    let keeping = keeping::open(args.store.as_deref(), &checked.spec, Keeper::Train, &mut view)?;
+    let mut training = Training::start(&checked, keeping, Pool::new(threads), threads, view)?;
+    training.run()?;
+    let Training { run, spec, pool: _, mut view, chapters, kept, .. } = training;
+    let store = kept.as_ref().map(|saves| saves.folder().to_owned());
+    let trained = vec![chapters; spec.network.rows().len()];
+    let model = Model { spec, network: run.into_network(), ledger: Vec::new() };
     let hash = model.hash().to_string();
     if let Some(path) = &args.output.out {
         model.save(path)?;
@@ -48,11 +41,145 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     }
     let seconds = started.elapsed().as_secs_f64();
     let (bytes_in, bytes_out, gossip_in) = (0, 0, 0);
-    view.show(&Event::Done { model: hash, seconds, bytes_in, bytes_out, gossip_in, trained });
+    view.show(&Event::Done {
+        model: hash,
+        seconds,
+        bytes_in,
+        bytes_out,
+        gossip_in,
+        trained,
+        store,
+    });
     Ok(())
 }
 
-fn ready(spec: &crate::spec::Spec, rows: &[Row]) -> Event {
+/// A run in progress.
+struct Training {
+    spec: Spec,
+    data: Data,
+    run: Sequential,
+    pool: Pool,
+    view: View,
+    /// Chapters trained by this process.
+    chapters: u64,
+    kept: Option<Saves>,
+    /// Steps up to which it is kept.
+    kept_step: u64,
+    must_keep: bool,
+}
+
+impl Training {
+    /// The run as its folder has it, or before its first step.
+    fn start(
+        checked: &Checked,
+        keeping: Keeping,
+        pool: Pool,
+        threads: usize,
+        view: View,
+    ) -> Result<Self, CommandError> {
+        let course = Course::new(checked, threads).map_err(NodeError::from)?;
+        let (spec, data) = (checked.spec.clone(), checked.data.clone());
+        let mut run = Sequential::new(spec.clone(), course);
+        let (chapters, must_keep) = (0, keeping.is_required);
+        let (kept, stored) = keeping.disk.map(Saves::open).transpose()?.unzip();
+        let kept_step = run.resume(&stored.unwrap_or_default());
+        let mut training =
+            Self { spec, data, run, pool, view, chapters, kept, kept_step, must_keep };
+        training.tell_resumed();
+        Ok(training)
+    }
+
+    /// Trains what is left, unless it is stopped.
+    fn run(&mut self) -> Result<(), CommandError> {
+        let plan = self.spec.plan();
+        while self.run.step() != Some(plan.steps) {
+            let (began, from) = (Instant::now(), self.run.step().unwrap_or(0));
+            let chapter = plan.chapter_of(from);
+            let done = plan.chapter_end(from);
+            let (run, pool) = (&mut self.run, &self.pool);
+            let losses = pool.inside(|| run.chapter(chapter, pool))?;
+            self.keep()?;
+            if self.run.step() != Some(done) {
+                return self.stopped(from);
+            }
+            self.chapters += 1;
+            let pace = (done - from) as f64 / began.elapsed().as_secs_f64().max(1e-6);
+            tell(&mut self.view, chapter, done, &losses, pace);
+            plan.epochs_ending(done).for_each(|epoch| self.score(epoch));
+        }
+        self.flush()
+    }
+
+    fn score(&mut self, epoch: u64) {
+        let Ok(score) = score(&mut self.run.network(), &self.spec, &self.data, epoch, &self.pool);
+        self.view.show(&eval_event(&self.spec, &score));
+    }
+
+    /// Keeps the run as it is now, if it can go on from here.
+    fn keep(&mut self) -> Result<(), CommandError> {
+        let checkpoints = self.run.checkpoints();
+        let (Some(saves), Some(step)) = (&mut self.kept, self.run.step()) else { return Ok(()) };
+        match saves.keep(checkpoints) {
+            Ok(()) => {
+                self.kept_step = step;
+                Ok(())
+            }
+            Err(error) => self.on_unkept(error),
+        }
+    }
+
+    /// Waits until what was kept is on disk.
+    fn flush(&mut self) -> Result<(), CommandError> {
+        let flushed = self.kept.as_ref().map_or(Ok(()), Saves::flush);
+        flushed.or_else(|error| self.on_unkept(error))
+    }
+
+    /// The folder takes no more.
+    fn on_unkept(&mut self, error: StoreError) -> Result<(), CommandError> {
+        if self.must_keep {
+            return Err(NodeError::from(error).into());
+        }
+        (self.kept, self.kept_step) = (None, 0);
+        let message = format!("{error}; from here on this run is in memory only");
+        self.view.show(&Event::Note { message });
+        Ok(())
+    }
+
+    /// Tells where the run goes on, if it does.
+    fn tell_resumed(&mut self) {
+        let (step, steps) = (self.kept_step, self.spec.network.steps);
+        let Some(saves) = self.kept.as_ref().filter(|_| step > 0) else { return };
+        let rows = vec![step; self.spec.network.rows().len()];
+        let checkpoints = rows.len();
+        let note = format!(
+            "nothing is left to train: this run is complete in {}; --store none trains it again",
+            saves.folder()
+        );
+        self.view.show(&Event::Restored { rows, checkpoints });
+        if step == steps {
+            self.view.show(&Event::Note { message: note });
+            self.score(self.spec.epochs);
+        }
+    }
+
+    /// Tells how far it came.
+    fn stopped(&mut self, from: u64) -> Result<(), CommandError> {
+        self.flush()?;
+        let rows =
+            self.run.network().rows().iter().map(|row| row.step.max(from)).collect::<Vec<_>>();
+        self.view.show(&Event::Stopped(Stopped {
+            kept: vec![self.kept_step; rows.len()],
+            rows,
+            steps: self.spec.network.steps,
+            alone: true,
+            store: self.kept.as_ref().map(|saves| saves.folder().to_owned()),
+        }));
+        Err(CommandError::Interrupted)
+    }
+}
+
+fn ready(spec: &Spec) -> Event {
+    let rows = spec.network.rows();
     Event::Ready {
         peer: String::new(),
         run: spec.run_id().to_string(),

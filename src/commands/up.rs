@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeSet,
+    path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -15,8 +16,13 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{CommandError, check_out, runtime, threads};
-use crate::{cli::UpArgs, node::Pool, report::Event, view::View};
+use super::{CommandError, check_out, keeping::NOTHING, runtime, threads};
+use crate::{
+    cli::UpArgs,
+    node::Pool,
+    report::{Event, Stopped},
+    view::View,
+};
 
 /// Nodes on one host, at most.
 const MAX_NODES: usize = 64;
@@ -31,7 +37,7 @@ const WRONG_INPUT: i32 = 2;
 const KILLED: i32 = -1;
 
 /// The model's file when none is named.
-const USUAL_OUT: &str = "model.safetensors";
+const DEFAULT_OUT: &str = "model.safetensors";
 
 /// What a node's output stream gave.
 enum Said {
@@ -46,13 +52,20 @@ pub(super) fn run(mut args: UpArgs) -> Result<(), CommandError> {
         return Err(CommandError::Usage(text));
     }
     args.threads = Some(threads(args.threads, Pool::usual_threads(args.nodes))?);
-    args.output.out.get_or_insert_with(|| USUAL_OUT.into());
-    check_out(args.output.out.as_deref())?;
     args.spec = args.spec.with_file()?;
-    super::join::network(&args.network, None)?;
+    super::join::network(&args.network)?;
     super::join::decisions(&args.keep)?;
     // A wrong spec is told once, here, not by every node.
-    args.spec.clone().check()?;
+    let spec = args.spec.clone().check()?.spec;
+    match &args.output.out {
+        Some(_) => check_out(args.output.out.as_deref(), &spec)?,
+        None => {
+            // Nobody asked for this file: that it cannot be written is no wrong usage.
+            let refused = |error: CommandError| CommandError::Failed(error.to_string());
+            check_out(Some(Path::new(DEFAULT_OUT)), &spec).map_err(refused)?;
+            args.output.out = Some(DEFAULT_OUT.into());
+        }
+    }
     let runtime = runtime()?;
     runtime.block_on(watch(&args))
 }
@@ -144,8 +157,14 @@ fn start(args: &UpArgs, number: usize, say: mpsc::Sender<Said>) -> Result<Child,
     if let Some(dir) = &args.network.rendezvous {
         command.arg("--rendezvous").arg(dir);
     }
-    if let Some(dir) = &args.store {
-        command.arg("--store").arg(dir.join(format!("node-{number}")));
+    match args.store.as_deref() {
+        Some(none) if none == Path::new(NOTHING) => {
+            command.arg("--store").arg(none);
+        }
+        Some(dir) => {
+            command.arg("--store").arg(dir.join(format!("node-{number}")));
+        }
+        None => {}
     }
     if let Some(out) = &args.output.out {
         command.arg("--out").arg(out);
@@ -182,6 +201,11 @@ struct Merged {
     traffic: [u64; 3],
     /// Chapters trained, per row.
     trained: Vec<u64>,
+    /// A node's folder with the model, and whether some node wrote it to the file.
+    store: Option<String>,
+    is_saved: bool,
+    /// What nodes said that were stopped, together.
+    stopped: Option<Stopped>,
 }
 
 impl Merged {
@@ -196,6 +220,9 @@ impl Merged {
             models: BTreeSet::new(),
             traffic: [0; 3],
             trained: Vec::new(),
+            store: None,
+            is_saved: false,
+            stopped: None,
         }
     }
 
@@ -204,7 +231,9 @@ impl Merged {
             Event::Progress { rows, owners, peers, .. } => {
                 return self.progress(rows, owners, *peers);
             }
-            Event::Done { model, bytes_in, bytes_out, gossip_in, trained, .. } => {
+            Event::Stopped(stopped) => return self.stop(stopped.clone()),
+            Event::Done { model, bytes_in, bytes_out, gossip_in, trained, store, .. } => {
+                self.store = self.store.take().or_else(|| store.clone());
                 self.trained.resize(trained.len(), 0);
                 self.trained.iter_mut().zip(trained).for_each(|(sum, more)| *sum += more);
                 self.models.insert(model.clone());
@@ -218,11 +247,13 @@ impl Merged {
             Event::Restored { .. } => return,
             Event::Chapter { row, chapter, .. } => Some(format!("chapter {row} {chapter}")),
             Event::Eval { epoch, .. } => Some(format!("eval {epoch}")),
-            Event::Peer { .. }
-            | Event::Owner { .. }
-            | Event::Turn { .. }
-            | Event::Note { .. }
-            | Event::Saved { .. } => Some(event.to_json()),
+            Event::Saved { .. } => {
+                self.is_saved = true;
+                Some(event.to_json())
+            }
+            Event::Peer { .. } | Event::Owner { .. } | Event::Turn { .. } | Event::Note { .. } => {
+                Some(event.to_json())
+            }
         };
         if key.is_none_or(|key| self.shown.insert(key)) {
             self.view.show(&event);
@@ -250,18 +281,41 @@ impl Merged {
         });
     }
 
+    /// A node was stopped. What all of them have is as good as what one has, and nobody goes on.
+    fn stop(&mut self, said: Stopped) {
+        let Some(known) = &mut self.stopped else {
+            self.stopped = Some(Stopped { alone: true, ..said });
+            return;
+        };
+        let further = |known: &mut [u64], said: &[u64]| {
+            known.iter_mut().zip(said).for_each(|(known, said)| *known = *said.max(known));
+        };
+        further(&mut known.rows, &said.rows);
+        further(&mut known.kept, &said.kept);
+        known.store = known.store.take().or(said.store);
+    }
+
     /// Tells the end. False when no node completed the run.
     fn finish(mut self) -> Result<bool, CommandError> {
-        let Some(model) = self.models.pop_first() else { return Ok(false) };
+        let Some(model) = self.models.pop_first() else {
+            if let Some(stopped) = self.stopped.take() {
+                self.view.show(&Event::Stopped(stopped));
+            }
+            return Ok(false);
+        };
         if let Some(other) = self.models.pop_first() {
             let text = format!("the nodes disagree on the model: {model} and {other}");
             return Err(CommandError::Failed(text));
         }
         let [bytes_in, bytes_out, gossip_in] = self.traffic;
         let seconds = self.started.elapsed().as_secs_f64();
-        let trained = self.trained;
-        let done = Event::Done { model, seconds, bytes_in, bytes_out, gossip_in, trained };
+        let (trained, store) = (self.trained, self.store);
+        let done = Event::Done { model, seconds, bytes_in, bytes_out, gossip_in, trained, store };
         self.view.show(&done);
-        Ok(true)
+        if self.is_saved {
+            return Ok(true);
+        }
+        let text = "no node could write the model; `ffp2p export --out FILE` writes what is kept";
+        Err(CommandError::Failed(text.to_owned()))
     }
 }

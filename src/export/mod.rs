@@ -3,7 +3,7 @@
 //! Rule: a model is complete or it is an error that names the row that is missing; its hash is
 //! that of its tensors, wherever it is computed.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use ::safetensors::SafeTensors;
 use bytes::Bytes;
@@ -11,9 +11,10 @@ use ffp2p_proto::{Hash, RowId, Score, Span};
 use serde::Serialize;
 
 use crate::{
+    checkpoint::encoded_len,
     data::{Data, gather},
     ff::{self, Evaluation, Layers, Network, NetworkError, Objective, Workers, model_hash},
-    spec::{ForeignSpecError, Spec},
+    spec::{ForeignSpecError, MAX_SPEC_BYTES, Spec},
     whole,
 };
 
@@ -91,6 +92,14 @@ pub enum ModelError {
     },
 }
 
+/// How long the file of a run's model gets, in bytes; a little less is possible.
+pub(crate) fn model_size(spec: &Spec) -> u64 {
+    let network = &spec.network;
+    let rows = network.rows();
+    let tensors = rows.iter().map(|row| encoded_len(network, *row, network.steps) as u64);
+    tensors.sum::<u64>() + MAX_SPEC_BYTES as u64
+}
+
 /// A trained network with its spec.
 #[derive(Debug)]
 pub struct Model {
@@ -102,7 +111,7 @@ pub struct Model {
     pub ledger: Vec<Span>,
 }
 
-/// One line of the record of who trained what, as the file carries it.
+/// One line of the record of who trained what.
 #[derive(Serialize)]
 struct Trained {
     row: u16,
@@ -148,13 +157,30 @@ impl Model {
     pub fn save(&self, path: &Path) -> Result<(), ModelError> {
         let tensors = self.network.tensors();
         let hash = model_hash(&tensors);
-        let bytes = to_safetensors(&tensors, self.metadata(&hash.to_string()))
+        let bytes = to_safetensors(&tensors, &self.metadata(&hash.to_string()))
             .map_err(|reason| ModelError::File { path: path.display().to_string(), reason })?;
         whole::replace(path, &bytes)
             .map_err(|source| ModelError::Io { path: path.display().to_string(), source })
     }
 
-    fn metadata(&self, hash: &str) -> HashMap<String, String> {
+    /// What the file says of the model: nothing that two peers with the same model could see
+    /// differently, so that equal models are equal files.
+    fn metadata(&self, hash: &str) -> BTreeMap<String, String> {
+        let spec = String::from_utf8_lossy(&self.spec.canonical()).into_owned();
+        let entries = [
+            ("format", "pt".to_owned()),
+            ("ffp2p.spec", spec),
+            ("ffp2p.run", self.spec.run_id().to_string()),
+            ("ffp2p.model", hash.to_owned()),
+        ];
+        entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    /// Writes who trained which chapters, as far as it is known here, as JSON.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save_trained_by(&self, path: &Path) -> Result<(), ModelError> {
         let trained: Vec<Trained> = self
             .ledger
             .iter()
@@ -165,17 +191,9 @@ impl Model {
                 peer: span.by.to_hex(),
             })
             .collect();
-        let spec = String::from_utf8_lossy(&self.spec.canonical()).into_owned();
-        HashMap::from([
-            ("format".to_owned(), "pt".to_owned()),
-            ("ffp2p.spec".to_owned(), spec),
-            ("ffp2p.run".to_owned(), self.spec.run_id().to_string()),
-            ("ffp2p.model".to_owned(), hash.to_owned()),
-            (
-                "ffp2p.trained_by".to_owned(),
-                serde_json::to_string(&trained).unwrap_or_else(|_| "[]".to_owned()),
-            ),
-        ])
+        let text = serde_json::to_string(&trained).unwrap_or_else(|_| "[]".to_owned());
+        whole::replace(path, text.as_bytes())
+            .map_err(|source| ModelError::Io { path: path.display().to_string(), source })
     }
 
     /// Reads a model that [`Model::save`] wrote, and checks its hash.

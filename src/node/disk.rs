@@ -66,6 +66,14 @@ pub enum StoreError {
     /// There is no such folder.
     #[error("{0}: there is no store in this folder")]
     Missing(PathBuf),
+    /// The user has no folder for what programs keep.
+    #[error("there is no home folder ({0}); name a folder with --store DIR, or set HOME")]
+    NoHome(String),
+    /// Every folder that a run's nodes on this host may take is taken.
+    #[error(
+        "{0} nodes of this run keep their work on this host already; name a folder with --store DIR"
+    )]
+    Full(usize),
 }
 
 /// A run found in a store folder.
@@ -77,9 +85,19 @@ pub struct StoredRun {
     pub checkpoints: Vec<(Checkpoint, Bytes)>,
 }
 
+/// What a store folder has of a run, without a look at the bytes.
+#[derive(Debug)]
+pub struct StoredFacts {
+    /// What was trained.
+    pub spec: Spec,
+    /// Its checkpoints, unless a node is at work in the folder.
+    pub checkpoints: Option<Vec<Checkpoint>>,
+}
+
 /// One run's part of a store folder, held by this process.
 #[derive(Debug)]
 pub struct Disk {
+    store: PathBuf,
     blobs: PathBuf,
     path: PathBuf,
     database: Database,
@@ -99,16 +117,16 @@ impl Disk {
         let run = folder.join("runs").join(spec.run_id().to_string());
         make_folder(&run)?;
         write_whole(&run.join("spec.json"), &spec.canonical())?;
-        let disk = Self::in_run(&run, lock)?;
+        let disk = Self::in_run(folder, &run, lock)?;
         disk.sweep()?;
         Ok(disk)
     }
 
-    fn in_run(run: &Path, lock: File) -> Result<Self, StoreError> {
+    fn in_run(folder: &Path, run: &Path, lock: File) -> Result<Self, StoreError> {
         let (blobs, path) = (run.join("blobs"), run.join("facts.redb"));
         make_folder(&blobs)?;
         let database = open_database(&path)?;
-        let disk = Self { blobs, path, database, _lock: lock };
+        let disk = Self { store: folder.to_owned(), blobs, path, database, _lock: lock };
         let begin = disk.database.begin_write().map_err(|e| disk.failed(&e))?;
         begin.open_table(CHECKPOINTS).map_err(|e| disk.failed(&e))?;
         begin.commit().map_err(|e| disk.failed(&e))?;
@@ -120,19 +138,34 @@ impl Disk {
     /// # Errors
     /// If there is no store, a node holds it, or it cannot be read.
     pub fn runs(folder: &Path) -> Result<Vec<StoredRun>, StoreError> {
-        let runs = folder.join("runs");
-        let entries = fs::read_dir(&runs).map_err(|_| StoreError::Missing(folder.to_owned()))?;
-        check_format(folder)?;
         let mut found = Vec::new();
-        for entry in entries.flatten() {
-            let lock = hold(folder)?;
-            let run = entry.path();
-            let Some(spec) = read_spec(&run.join("spec.json")) else { continue };
-            let checkpoints = Self::in_run(&run, lock)?.checkpoints()?;
+        for (run, spec) in specs(folder)? {
+            let checkpoints = Self::in_run(folder, &run, hold(folder)?)?.checkpoints()?;
             found.push(StoredRun { spec, checkpoints });
         }
-        found.sort_by_key(|run| run.spec.run_id());
         Ok(found)
+    }
+
+    /// What a folder has of each run, for a list.
+    ///
+    /// # Errors
+    /// If there is no store, or it cannot be read.
+    pub fn facts(folder: &Path) -> Result<Vec<StoredFacts>, StoreError> {
+        let mut found = Vec::new();
+        for (run, spec) in specs(folder)? {
+            let checkpoints = match hold(folder) {
+                Ok(lock) => Some(Self::in_run(folder, &run, lock)?.named()?),
+                Err(StoreError::InUse(_)) => None,
+                Err(error) => return Err(error),
+            };
+            found.push(StoredFacts { spec, checkpoints });
+        }
+        Ok(found)
+    }
+
+    /// The store folder that it is a part of.
+    pub fn store(&self) -> &Path {
+        &self.store
     }
 
     fn failed(&self, error: &dyn std::error::Error) -> StoreError {
@@ -220,12 +253,8 @@ impl Disk {
     /// # Errors
     /// If the database cannot be read.
     pub fn checkpoints(&self) -> Result<Vec<(Checkpoint, Bytes)>, StoreError> {
-        let read = self.database.begin_read().map_err(|e| self.failed(&e))?;
-        let table = read.open_table(CHECKPOINTS).map_err(|e| self.failed(&e))?;
         let mut found = Vec::new();
-        for entry in table.iter().map_err(|e| self.failed(&e))? {
-            let (_, fact) = entry.map_err(|e| self.failed(&e))?;
-            let Some(checkpoint) = parse(fact.value()) else { continue };
+        for checkpoint in self.named()? {
             let path = self.blob(checkpoint.blob.hash);
             let Ok(bytes) = fs::read(&path) else { continue };
             if Hash::of(&bytes) == checkpoint.blob.hash {
@@ -236,6 +265,18 @@ impl Disk {
             }
         }
         Ok(found)
+    }
+
+    /// The checkpoints that the database names.
+    fn named(&self) -> Result<Vec<Checkpoint>, StoreError> {
+        let read = self.database.begin_read().map_err(|e| self.failed(&e))?;
+        let table = read.open_table(CHECKPOINTS).map_err(|e| self.failed(&e))?;
+        let mut named = Vec::new();
+        for entry in table.iter().map_err(|e| self.failed(&e))? {
+            let (_, fact) = entry.map_err(|e| self.failed(&e))?;
+            named.extend(parse(fact.value()));
+        }
+        Ok(named)
     }
 }
 
@@ -317,6 +358,18 @@ fn check_format(folder: &Path) -> Result<(), StoreError> {
 /// Writes a file so that it is either whole or not there, also after a power cut.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     whole::replace(path, bytes).map_err(io(path))
+}
+
+/// The folders of the runs in a store, by run id, with their specs.
+fn specs(folder: &Path) -> Result<Vec<(PathBuf, Spec)>, StoreError> {
+    let runs = folder.join("runs");
+    let entries = fs::read_dir(&runs).map_err(|_| StoreError::Missing(folder.to_owned()))?;
+    check_format(folder)?;
+    let runs = entries.flatten().map(|entry| entry.path());
+    let found = runs.filter_map(|run| Some((read_spec(&run.join("spec.json"))?, run)));
+    let mut found: Vec<_> = found.map(|(spec, run)| (run, spec)).collect();
+    found.sort_by_key(|(_, spec)| spec.run_id());
+    Ok(found)
 }
 
 fn read_spec(path: &Path) -> Option<Spec> {

@@ -60,12 +60,16 @@ pub struct Node {
     chapters: Vec<u64>,
     /// Steps done here, per row.
     pub(super) own_steps: Vec<u64>,
+    /// The store folder, for the user, as long as it takes what is to be kept.
+    pub(super) folder: Option<String>,
+    /// Steps of the furthest checkpoint in it, per row.
+    pub(super) kept: Vec<u64>,
     pub(super) model: Option<Hash>,
     /// Whether the model is being put together.
     pub(super) assembling: bool,
     finished: bool,
     /// Why the store folder takes no more.
-    failure: Option<StoreError>,
+    pub(super) failure: Option<StoreError>,
     /// Why the model could not be written.
     unsaved: Option<ModelError>,
 }
@@ -85,6 +89,7 @@ impl Node {
         let plan = checked.spec.plan();
         let chapters = vec![0; plan.row_count()];
         let results = mpsc::channel(RESULTS);
+        let folder = disk.as_ref().map(|disk| disk.store().display().to_string());
         let (store, restored) = open_store(disk, results.0.clone())?;
         let blobs: Arc<dyn BlobSource> = Arc::clone(&store) as Arc<dyn BlobSource>;
         let (net, events) = ffp2p_net::spawn(network, blobs).await?;
@@ -113,6 +118,8 @@ impl Node {
             begun: false,
             taken: BTreeMap::new(),
             own_steps: chapters.clone(),
+            folder,
+            kept: chapters.clone(),
             chapters,
             model: None,
             assembling: false,
@@ -131,21 +138,24 @@ impl Node {
     pub async fn run(mut self, stop: mpsc::Receiver<Stop>) -> Result<Ending, NodeError> {
         let worked = self.work(stop).await;
         self.report_progress();
-        self.net.shutdown().await;
+        self.net.clone().shutdown().await;
         self.store.close();
         worked?;
         while let Ok(found) = self.results.1.try_recv() {
             if let Found::Unkept(error) = found {
-                self.failure = Some(error);
+                self.on_unkept(error);
             }
         }
         if let Some(error) = self.unsaved {
             return Err(error.into());
         }
-        match (self.failure, self.model) {
+        match (self.failure.take(), self.model) {
             (Some(error), _) => Err(error.into()),
             (None, Some(_)) => Ok(Ending::Done),
-            (None, None) => Ok(Ending::Interrupted),
+            (None, None) => {
+                self.report_stopped();
+                Ok(Ending::Interrupted)
+            }
         }
     }
 
@@ -185,12 +195,8 @@ impl Node {
         if restored.is_empty() {
             return Ok(());
         }
-        let mut rows = vec![0; self.chapters.len()];
-        for checkpoint in &restored {
-            if let Some(step) = rows.get_mut(usize::from(checkpoint.row.0)) {
-                *step = checkpoint.step.max(*step);
-            }
-        }
+        restored.iter().for_each(|checkpoint| self.note_kept(checkpoint));
+        let rows = self.kept.clone();
         self.view.show(&Event::Restored { rows, checkpoints: restored.len() });
         restored.into_iter().try_for_each(|checkpoint| self.handle(Input::Restored(checkpoint)))
     }
@@ -229,7 +235,10 @@ impl Node {
             Output::Unload { row } => self.command(Command::Unload { row })?,
             Output::Fetch { blob, from } => self.net.fetch(blob, from),
             Output::Drop(hash) => self.store.remove(hash),
-            Output::Keep(checkpoint) => self.store.keep(checkpoint),
+            Output::Keep(checkpoint) => {
+                self.note_kept(&checkpoint);
+                self.store.keep(checkpoint);
+            }
             Output::Evaluate { epoch, checkpoints } => self.score(epoch, checkpoints),
             Output::HurryScore => self.machine.hurry(true),
             Output::Notify(notice) => self.tell(notice),
@@ -326,9 +335,8 @@ impl Node {
         match found {
             Found::Score(score) => self.handle(Input::Evaluated(score)),
             Found::Unkept(error) => {
-                self.note(format!("{error}; until then this node hands over its rows and stops"));
-                self.failure = Some(error);
-                self.handle(Input::Leave)
+                self.on_unkept(error);
+                if self.failure.is_some() { self.handle(Input::Leave) } else { Ok(()) }
             }
             Found::Model(Err(error)) => {
                 self.assembling = false;
@@ -359,6 +367,7 @@ impl Node {
                     bytes_out: traffic.bytes_out,
                     gossip_in: traffic.gossip_in,
                     trained: self.chapters[..self.spec.network.rows().len()].to_vec(),
+                    store: self.folder.clone(),
                 });
                 self.handle(Input::Wakeup)
             }

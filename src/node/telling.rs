@@ -5,14 +5,14 @@
 use std::sync::Arc;
 
 use ffp2p_net::BlobSource;
-use ffp2p_proto::{Checkpoint, Hash, Notice, RowId, Score};
+use ffp2p_proto::{Checkpoint, Hash, Notice, PeerView, Role, RowId, Score};
 use tokio::time::Instant;
 
-use super::{driver::Node, terms::Found};
+use super::{disk::StoreError, driver::Node, terms::Found};
 use crate::{
     export::{Model, Stored, score},
     ff::Objective,
-    report::Event,
+    report::{Event, Stopped},
     spec::Spec,
 };
 
@@ -117,6 +117,39 @@ impl Node {
             steps_per_second: slowest.saturating_sub(before) as f64 / seconds,
             own_steps: self.own_steps.clone(),
         });
+    }
+
+    /// A checkpoint is, or will soon be, in the store folder.
+    pub(super) fn note_kept(&mut self, checkpoint: &Checkpoint) {
+        if self.folder.is_some()
+            && let Some(step) = self.kept.get_mut(usize::from(checkpoint.row.0))
+        {
+            *step = checkpoint.step.max(*step);
+        }
+    }
+
+    /// The store folder takes no more: the node goes on in memory, unless it must not.
+    pub(super) fn on_unkept(&mut self, error: StoreError) {
+        self.folder = None;
+        if self.settings.must_keep {
+            self.note(format!("{error}; until then this node hands over its rows and stops"));
+            self.failure = Some(error);
+        } else {
+            self.note(format!("{error}; from here on this node keeps its work in memory only"));
+        }
+    }
+
+    /// Tells how far the run was when the node was stopped, and what of that is kept.
+    pub(super) fn report_stopped(&mut self) {
+        let snapshot = self.state.snapshot();
+        let is_worker = |peer: &PeerView| peer.role == Role::Worker;
+        self.view.show(&Event::Stopped(Stopped {
+            rows: snapshot.rows.iter().map(|row| row.done).collect(),
+            kept: self.kept.clone(),
+            steps: self.spec.network.steps,
+            alone: !snapshot.peers.iter().skip(1).any(is_worker),
+            store: self.folder.clone(),
+        }));
     }
 
     /// Scores the network made of these checkpoints; the result comes back to the loop.

@@ -24,6 +24,8 @@ pub struct Settings {
     pub config: ffp2p_proto::Config,
     /// Where the model goes when the run is complete.
     pub out: Option<PathBuf>,
+    /// Whether the node ends when its store folder takes no more; otherwise it goes on in memory.
+    pub must_keep: bool,
 }
 
 /// Why a node shall stop.

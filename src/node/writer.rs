@@ -145,6 +145,11 @@ impl Writer {
         drop(self.queue.idle.wait_while(self.queue.lock(), works));
     }
 
+    /// Whether no more is taken.
+    pub(super) fn is_closed(&self) -> bool {
+        self.queue.lock().closed
+    }
+
     /// Waits until all is done, and takes no more.
     pub(super) fn close(&self) {
         self.queue.lock().closed = true;

@@ -109,7 +109,7 @@ class Alone:
     """A machine that trains alone, as long as it takes."""
 
     def __init__(self, machines, number, program, spec):
-        self.run = Process(machines, number, [program, "train", "--json", "--threads=1", *spec])
+        self.run = Process(machines, number, [program, "train", "--json", "--threads=1", "--store=none", *spec])
 
     def is_done(self):
         return self.run.first("done") is not None
@@ -124,7 +124,7 @@ class Alone:
 
 def join(case, program, folder):
     """The command of a node, which finds others by multicast only."""
-    flags = ["--json", "--threads=1", f"--placement={case.placement}", f"--rendezvous={folder}"]
+    flags = ["--json", "--threads=1", "--store=none", f"--placement={case.placement}", f"--rendezvous={folder}"]
     return [program, "join", *flags, *case.spec()]
 
 

@@ -12,6 +12,7 @@ pub(crate) mod lan;
 use std::{
     collections::VecDeque,
     io::{BufRead, BufReader},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, sync_channel},
     time::{Duration, Instant},
@@ -25,16 +26,33 @@ const BOUND: Duration = Duration::from_secs(120);
 /// Lines kept for the report of a failure.
 const KEPT: usize = 40;
 
-/// The binary with these arguments.
+/// The binary with these arguments. What would keep its work in the user's home keeps nothing, unless
+/// a test says where.
 pub(crate) fn ffp2p(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ffp2p"));
     command.args(args).stdin(Stdio::null());
+    let keeps = args.first().is_some_and(|first| ["join", "train", "up"].contains(first));
+    if keeps && !args.iter().any(|arg| arg.starts_with("--store")) {
+        command.arg("--store=none");
+    }
+    command
+}
+
+/// The binary as a user has it, with `home` for the user's state directory.
+pub(crate) fn at_home(home: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ffp2p"));
+    command.args(args).stdin(Stdio::null()).env("XDG_STATE_HOME", home);
     command
 }
 
 /// Runs to the end; exit code, standard output and standard error.
 pub(crate) fn run(args: &[&str]) -> (i32, String, String) {
-    let output = ffp2p(args).output().unwrap();
+    said(ffp2p(args))
+}
+
+/// Runs a command to the end, as [`run`].
+pub(crate) fn said(mut command: Command) -> (i32, String, String) {
+    let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
@@ -62,8 +80,12 @@ pub(crate) struct Node {
 impl Node {
     /// Starts `ffp2p join --json` with these arguments more.
     pub(crate) fn join(args: &[&str]) -> Self {
-        let mut command = ffp2p(&["join", "--json"]);
-        command.args(args).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        Self::start(ffp2p(&[&["join", "--json"], args].concat()))
+    }
+
+    /// Starts a command that prints events.
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().unwrap();
         let out = child.stdout.take().unwrap();
         let (say, lines) = sync_channel(4096);

@@ -1,0 +1,91 @@
+//! `ffp2p runs`: the runs that are kept on this machine, and how to get rid of them.
+//!
+//! Rule: only what the user names is removed, and nothing that a process works in.
+
+use std::{collections::BTreeMap, time::SystemTime};
+
+use super::{CommandError, observer::choose};
+use crate::{
+    cli::{RunsArgs, RunsCommand},
+    node::{KeptRun, StateDir},
+    view::line,
+};
+
+pub(super) fn run(args: RunsArgs) -> Result<(), CommandError> {
+    let state = StateDir::of_user()?;
+    let runs = state.runs();
+    let Some(RunsCommand::Rm { ids }) = args.command else {
+        if runs.is_empty() && !args.json {
+            line(&format!("no run is kept in {}", state.path().display()));
+        }
+        runs.iter().for_each(|run| line(&if args.json { as_json(run) } else { as_text(run) }));
+        return Ok(());
+    };
+    // All are found before the first one is removed.
+    let find = |id: &String| {
+        choose(runs.iter().collect(), |run| run.id().to_string(), Some(id))
+            .map(|run| (run.id(), run))
+    };
+    let named = ids.iter().map(find).collect::<Result<BTreeMap<_, _>, _>>()?;
+    for run in named.into_values() {
+        state.remove(run)?;
+        if !args.json {
+            line(&format!("removed run {}, {} MB", run.id().short(), megabytes(run)));
+        }
+    }
+    Ok(())
+}
+
+fn megabytes(run: &KeptRun) -> String {
+    format!("{:.1}", run.bytes as f64 / 1e6)
+}
+
+/// Steps that every row has done, as far as it is kept.
+fn steps(run: &KeptRun) -> u64 {
+    run.steps.iter().copied().min().unwrap_or(0)
+}
+
+/// Seconds since something was last written.
+fn age(run: &KeptRun) -> u64 {
+    SystemTime::now().duration_since(run.changed).map_or(0, |age| age.as_secs())
+}
+
+fn as_json(run: &KeptRun) -> String {
+    serde_json::json!({
+        "event": "kept",
+        "run": run.id().to_string(),
+        "data": run.spec.data,
+        "layers": run.spec.network.layers,
+        "step": steps(run),
+        "steps": run.spec.network.steps,
+        "complete": run.is_complete(),
+        "in_use": run.in_use,
+        "bytes": run.bytes,
+        "seconds_old": age(run),
+        "folder": run.folder.display().to_string(),
+    })
+    .to_string()
+}
+
+fn as_text(run: &KeptRun) -> String {
+    let progress = match (run.in_use, run.is_complete()) {
+        (true, _) => "in use".to_owned(),
+        (false, true) => "complete".to_owned(),
+        (false, false) => format!("step {} of {}", steps(run), run.spec.network.steps),
+    };
+    let old = match age(run) {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    };
+    let (id, data, size) = (run.id().short(), summary(run), megabytes(run));
+    format!("{id}  {data}  {progress}, {size} MB, {old} old, in {}", run.folder.display())
+}
+
+/// What is trained, in few words.
+fn summary(run: &KeptRun) -> String {
+    let layers: Vec<_> = run.spec.network.layers.iter().map(ToString::to_string).collect();
+    let data: String = run.spec.data.chars().take(30).collect();
+    format!("{data}  {}", layers.join(","))
+}

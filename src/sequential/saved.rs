@@ -1,0 +1,188 @@
+//! A run that is trained alone as checkpoints, and back.
+//!
+//! Rule: what goes on from here makes the same bytes as what was never stopped. So a run is taken up
+//! only at a step at which everything is there that the next step needs.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use ffp2p_proto::{Checkpoint, Hash, NodeId, RowId};
+
+use super::Sequential;
+use crate::{
+    checkpoint,
+    ff::{FeedbackTable, Network, RowState},
+};
+
+/// Who trained what nobody else took part in.
+const ALONE: NodeId = NodeId([0; 32]);
+
+/// The bytes of checkpoints, by row and steps done.
+type Stored<'a> = BTreeMap<(RowId, u64), &'a Bytes>;
+
+impl Sequential {
+    /// Everything from which the run can go on where it is now; empty where it cannot go on from
+    /// here.
+    pub fn checkpoints(&self) -> Vec<(Checkpoint, Bytes)> {
+        let Some(step) = self.step() else { return Vec::new() };
+        let network = &self.spec.network;
+        let rows = network.rows().into_iter().zip(self.network.rows());
+        let rows = rows.map(|(row, state)| checkpoint::encode(state, network, row));
+        let rows = self.plan.model_rows().zip(rows);
+        let rows = rows.map(|(row, bytes)| made(row, step, bytes));
+        let tables = self.plan.feedback_row().into_iter().flat_map(|row| {
+            let tables = self.table.iter().chain(&self.tables);
+            let tables: BTreeMap<u64, _> = tables.map(|table| (table.step(), table)).collect();
+            let encode = |table| checkpoint::encode_table(table, network);
+            tables.into_iter().map(move |(step, table)| made(row, step, encode(table)))
+        });
+        rows.chain(tables).collect()
+    }
+
+    /// Goes on at the furthest step for which `stored` has everything. Returns that step; 0 where
+    /// there is none.
+    pub fn resume(&mut self, stored: &[(Checkpoint, Bytes)]) -> u64 {
+        let stored: Stored<'_> =
+            stored.iter().map(|(it, bytes)| ((it.row, it.step), bytes)).collect();
+        let steps: BTreeSet<u64> = stored.keys().map(|(_, step)| *step).collect();
+        let mut steps = steps.into_iter().rev().filter(|step| *step > 0);
+        steps.find(|step| self.take_up_at(*step, &stored).is_some()).unwrap_or(0)
+    }
+
+    /// Takes the run up at `step`, if all is there and is what the spec asks for.
+    fn take_up_at(&mut self, step: u64, stored: &Stored<'_>) -> Option<()> {
+        if step > self.spec.network.steps || !self.may_begin_at(step) {
+            return None;
+        }
+        let network = &self.spec.network;
+        let state = |(number, row): (RowId, _)| -> Option<RowState> {
+            let state = checkpoint::decode(stored.get(&(number, step))?, network, row).ok()?;
+            (state.step == step).then_some(state)
+        };
+        let rows: Option<Vec<RowState>> =
+            self.plan.model_rows().zip(network.rows()).map(state).collect();
+        let rows = Network::from_rows(network.clone(), rows?).ok()?;
+        let (table, tables) = match self.plan.feedback_row() {
+            Some(row) => self.tables_at(row, step, stored)?,
+            None => (None, VecDeque::new()),
+        };
+        (self.network, self.table, self.tables) = (rows, table, tables);
+        Some(())
+    }
+
+    /// The table at `step`, and those of the ends of as many chapters before as are read again.
+    fn tables_at(
+        &self,
+        row: RowId,
+        step: u64,
+        stored: &Stored<'_>,
+    ) -> Option<(Option<FeedbackTable>, VecDeque<FeedbackTable>)> {
+        let network = &self.spec.network;
+        let table = |step: u64| {
+            let bytes = stored.get(&(row, step))?;
+            let table = checkpoint::decode_table(bytes, network, self.course.samples()).ok()?;
+            (table.step() == step).then_some(table)
+        };
+        let ended = (0..self.plan.chapters()).map(|chapter| self.plan.chapter_start(chapter + 1));
+        let ended: Vec<u64> = ended.take_while(|end| *end <= step).collect();
+        let first = ended.len().saturating_sub(network.depth());
+        let tables: Option<VecDeque<_>> = ended[first..].iter().map(|end| table(*end)).collect();
+        Some((Some(table(step)?), tables?))
+    }
+}
+
+fn made(row: RowId, step: u64, bytes: Vec<u8>) -> (Checkpoint, Bytes) {
+    let blob = ffp2p_proto::BlobRef { hash: Hash::of(&bytes), size: bytes.len() as u64 };
+    (Checkpoint { row, step, blob, by: ALONE, loss_micro: 0 }, Bytes::from(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::SpecArgs, course::Course, ff::Inline};
+
+    fn run(flags: SpecArgs) -> Sequential {
+        let data = Some("digits:200+20".to_owned());
+        let layers = Some(vec![784, 16, 16]);
+        let args = SpecArgs { data, layers, batch_size: Some(20), epochs: Some(3), ..flags };
+        let args = SpecArgs { chapter_steps: Some(5), ..args };
+        let checked = args.check().unwrap();
+        let course = Course::new(&checked, 1).unwrap();
+        Sequential::new(checked.spec, course)
+    }
+
+    fn word(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    /// Trains from where `run` is to the end; the model's hash.
+    fn finish(mut run: Sequential) -> blake3::Hash {
+        let first = run.plan.chapter_of(run.step().unwrap());
+        for chapter in first..run.plan.chapters() {
+            run.chapter(chapter, &Inline).unwrap();
+        }
+        run.network().model_hash()
+    }
+
+    #[test]
+    fn a_run_goes_on_wherever_it_was_stopped() {
+        let flags = [
+            SpecArgs::default(),
+            SpecArgs { negatives: word("adaptive"), ..SpecArgs::default() },
+            SpecArgs { optimizer: word("adam"), ..SpecArgs::default() },
+            SpecArgs {
+                negatives: word("adaptive"),
+                activations: word("refreshed"),
+                ..SpecArgs::default()
+            },
+        ];
+        for flags in flags {
+            let whole = finish(run(flags.clone()));
+            for chapters in 1..=6 {
+                let mut stopped = run(flags.clone());
+                (0..chapters).for_each(|chapter| drop(stopped.chapter(chapter, &Inline).unwrap()));
+                let kept = stopped.checkpoints();
+                let mut next = run(flags.clone());
+                assert_eq!(next.resume(&kept), 5 * chapters);
+                if chapters < 6 {
+                    assert_eq!(finish(next), whole, "{flags:?} after {chapters} chapters");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_goes_on_in_the_middle_of_a_chapter() {
+        let adaptive = || SpecArgs { negatives: word("adaptive"), ..SpecArgs::default() };
+        let whole = finish(run(adaptive()));
+        let mut stopped = run(adaptive());
+        (0..3).for_each(|chapter| drop(stopped.chapter(chapter, &Inline).unwrap()));
+        // Two steps of the next chapter.
+        let mut losses = super::super::Losses(vec![0.0; 2]);
+        stopped.online(15..17, &mut losses, &Inline);
+        let mut next = run(adaptive());
+        assert_eq!(next.resume(&stopped.checkpoints()), 17);
+        assert_eq!(finish(next), whole);
+    }
+
+    #[test]
+    fn a_step_of_which_something_is_missing_is_no_place_to_go_on() {
+        let adaptive = || SpecArgs { negatives: word("adaptive"), ..SpecArgs::default() };
+        let mut stopped = run(adaptive());
+        let mut kept = Vec::new();
+        for chapter in 0..4 {
+            stopped.chapter(chapter, &Inline).unwrap();
+            kept.extend(stopped.checkpoints());
+        }
+        for (row, step, left) in [(0, 20, 15), (2, 20, 15), (2, 15, 10)] {
+            let mut some = kept.clone();
+            some.retain(|(it, _)| (it.row, it.step) != (RowId(row), step));
+            assert_eq!(run(adaptive()).resume(&some), left, "without row {row} at step {step}");
+        }
+        for (_, bytes) in &mut kept {
+            *bytes = Bytes::copy_from_slice(&bytes[..bytes.len() - 1]);
+        }
+        assert_eq!(run(adaptive()).resume(&kept), 0);
+        assert_eq!(run(adaptive()).resume(&[]), 0);
+    }
+}
