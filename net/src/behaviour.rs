@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::core::Transport as _;
 use libp2p::core::upgrade::Version;
 use libp2p::gossipsub::{
     self, IdentTopic, IdentityTransform, MessageAuthenticity, ValidationMode,
@@ -17,11 +18,12 @@ use libp2p::identity::Keypair;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{Swarm, SwarmBuilder, identify, mdns, noise, ping, tcp, yamux};
+use libp2p::{Swarm, SwarmBuilder, identify, mdns, noise, ping, yamux};
 
 use crate::StartError;
 use crate::codec::{Codec, PROTOCOL};
 use crate::greeting::{Greeting, PROTOCOL_VERSION};
+use crate::transport::Tcp;
 
 /// Bytes of one gossip frame: the largest broadcast and its envelope.
 const MAX_GOSSIP: usize = 16 * 1024;
@@ -93,7 +95,13 @@ pub(crate) fn swarm(
     };
     let swarm = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .with_other_transport(|key| {
+            let secure = noise::Config::new(key)?;
+            Ok(Tcp::new()
+                .upgrade(Version::V1Lazy)
+                .authenticate(secure)
+                .multiplex(yamux::Config::default()))
+        })
         .map_err(|error| setup(&error))?
         .with_behaviour(|_| behaviour)
         .map_err(|error| setup(&error))?

@@ -3,9 +3,11 @@
 //! Rule: of two peers that find each other at the same moment, the one with the smaller id dials
 //! and the other waits a second, so that a pair has one connection. Addresses given by a person
 //! are dialed at once and for ever, with growing pauses; peers found by the way are given up
-//! after a while, because a peer that starts again has a new id.
+//! after a while, because a peer that starts again has a new id. No two nodes pause equally long:
+//! what failed because both did it at once must not be repeated at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use libp2p::{Multiaddr, PeerId};
@@ -38,7 +40,7 @@ const FOUND_PAUSE: Duration = Duration::from_secs(1);
 /// Between attempts at an address that a person gave.
 const FIXED_PAUSE: Duration = Duration::from_secs(2);
 
-/// The longest pause.
+/// The longest pause, less what is added so that nodes differ.
 const MAX_PAUSE: Duration = Duration::from_secs(3);
 
 /// A peer that was found by mDNS, in the rendezvous folder, or through another peer.
@@ -92,8 +94,13 @@ pub(crate) struct Dialer {
     barred: BTreeSet<PeerId>,
 }
 
-fn pause(first: Duration, attempts: u32) -> Duration {
-    first.saturating_mul(1 << attempts.saturating_sub(1).min(4)).min(MAX_PAUSE)
+/// The pause after so many attempts: doubled each time, and longer by up to a half, as follows from
+/// who pauses and for whom.
+fn pause(first: Duration, attempts: u32, own: PeerId, other: impl std::hash::Hash) -> Duration {
+    let even = first.saturating_mul(1 << attempts.saturating_sub(1).min(4)).min(MAX_PAUSE);
+    let mut hasher = DefaultHasher::new();
+    (own, other, attempts).hash(&mut hasher);
+    even + (even / 2).mul_f64((hasher.finish() >> 11) as f64 / (1u64 << 53) as f64)
 }
 
 impl Dialer {
@@ -146,7 +153,7 @@ impl Dialer {
         for (peer, found) in &mut self.found {
             if now >= found.due && !connected(peer) && !found.addresses.is_empty() {
                 found.attempts += 1;
-                found.due = now + pause(FOUND_PAUSE, found.attempts);
+                found.due = now + pause(FOUND_PAUSE, found.attempts, self.own, peer);
                 dials.push(Dial::Found(*peer, found.addresses.clone()));
             }
         }
@@ -200,7 +207,7 @@ impl Dialer {
         let Some(fixed) = self.fixed.get_mut(index) else { return false };
         let over = fixed.remembered && fixed.attempts >= REMEMBERED_ATTEMPTS;
         fixed.progress = if over { Progress::Over } else { Progress::Idle };
-        fixed.due = now + pause(FIXED_PAUSE, fixed.attempts);
+        fixed.due = now + pause(FIXED_PAUSE, fixed.attempts, self.own, index);
         let news = fixed.error.as_ref() != Some(&error);
         fixed.error = Some(error);
         news && !fixed.remembered

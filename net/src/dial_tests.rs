@@ -43,7 +43,7 @@ fn a_found_peer_is_given_up_and_may_be_found_again() {
     let mut attempts = 0;
     for _ in 0..2 * MAX_ATTEMPTS {
         attempts += dialer.due(now, |_| false).len();
-        now += MAX_PAUSE;
+        now += 2 * MAX_PAUSE;
     }
     assert_eq!(attempts, MAX_ATTEMPTS as usize);
     dialer.found(large, [address()], now);
@@ -59,7 +59,7 @@ fn a_given_address_is_dialed_for_ever_and_its_error_is_told_once() {
         assert_eq!(dialer.due(now, |_| false), [Dial::Fixed(0)]);
         assert!(dialer.due(now, |_| false).is_empty());
         told += usize::from(dialer.missed(0, "refused".to_owned(), now));
-        now += MAX_PAUSE;
+        now += 2 * MAX_PAUSE;
     }
     assert_eq!(told, 1);
 }
@@ -71,7 +71,7 @@ fn a_remembered_address_is_tried_a_few_times() {
     for _ in 0..REMEMBERED_ATTEMPTS {
         assert_eq!(dialer.due(now, |_| false), [Dial::Fixed(0)]);
         assert!(!dialer.missed(0, "refused".to_owned(), now));
-        now += MAX_PAUSE;
+        now += 2 * MAX_PAUSE;
     }
     assert!(dialer.due(now, |_| false).is_empty());
 }
@@ -109,5 +109,19 @@ fn ourselves_are_not_dialed() {
     let mut dialer = fixed(false, now);
     dialer.due(now, |_| false);
     dialer.is_self(0);
-    assert!(dialer.due(now + MAX_PAUSE, |_| false).is_empty());
+    assert!(dialer.due(now + 2 * MAX_PAUSE, |_| false).is_empty());
+}
+
+#[test]
+fn two_that_dial_each_other_do_not_stay_in_step() {
+    let (small, large) = ids();
+    for attempts in 1..10 {
+        let (ours, theirs) = (
+            pause(FOUND_PAUSE, attempts, small, large),
+            pause(FOUND_PAUSE, attempts, large, small),
+        );
+        assert_ne!(ours, theirs);
+        assert_eq!(ours, pause(FOUND_PAUSE, attempts, small, large));
+        assert!(ours >= FOUND_PAUSE && ours.max(theirs) <= MAX_PAUSE + MAX_PAUSE / 2);
+    }
 }

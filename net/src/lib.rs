@@ -11,7 +11,8 @@
 //! Where things are: `config`, `event`, `error`, `handle`, `report` are what callers see. Finding
 //! peers is `dial`, `address`, `rendezvous`, `neighbours`, `remembered`, `search`; talking is
 //! `wire` (messages as bytes), `codec` (questions as frames), `fetch` (blobs in pieces);
-//! `event_loop` with `connections`, `asking` and `hearing` holds it together over `behaviour`.
+//! `event_loop` with `connections`, `asking` and `hearing` holds it together over `behaviour` and
+//! `transport`.
 
 mod address;
 mod asking;
@@ -38,6 +39,7 @@ mod search;
 mod start;
 mod storage;
 mod survey;
+mod transport;
 mod wire;
 
 pub use codec::{MAX_CHUNK, MAX_SPEC};

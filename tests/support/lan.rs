@@ -1,5 +1,5 @@
 //! A LAN of its own for a test: one switch, one network namespace per node, a cable between each
-//! and the switch, which a test can pull.
+//! and the switch, which a test can pull, and a firewall.
 //!
 //! Rule: it needs no rights beyond those of an ordinary user (a user namespace stands in for
 //! root), and it leaves nothing behind however the test ends: each namespace lives as long as a
@@ -16,6 +16,12 @@ struct Place {
     /// Ends, and its namespace with it, when its input does.
     keeper: Child,
 }
+
+/// What no packet that opens a connection passes.
+const FIREWALL: &str = "table inet test {
+    chain input { type filter hook input priority 0; tcp flags & (syn | ack) == syn drop; }
+}
+";
 
 /// The switch and the places of the nodes.
 #[derive(Debug)]
@@ -61,14 +67,29 @@ impl Place {
 
     fn ip(&self, is_root: bool, words: &str) -> Result<(), String> {
         let output = self.enter(is_root).arg("ip").args(words.split(' ')).output();
-        good(words, output)
+        good(&format!("ip {words}"), output)
     }
 }
 
 fn good(what: &str, output: std::io::Result<Output>) -> Result<(), String> {
-    let output = output.map_err(|error| format!("ip {what}: {error}"))?;
+    let output = output.map_err(|error| format!("{what}: {error}"))?;
     let error = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(format!("ip {what}: {error}")) }
+    if output.status.success() { Ok(()) } else { Err(format!("{what}: {error}")) }
+}
+
+/// Without what it needs a test cannot say anything, which it does loudly; on the build machine
+/// that is a failure.
+fn tell<T>(made: Result<T, String>) -> Option<T> {
+    match made {
+        Ok(made) => Some(made),
+        Err(reason) => {
+            let is_gate = std::env::var("CI").is_ok_and(|ci| ci == "true");
+            assert!(!is_gate, "no LAN to test in: {reason}");
+            // Past the harness, which shows what a good test prints to nobody.
+            let _ = writeln!(std::io::stderr(), "NOT TESTED: no LAN to test in: {reason}");
+            None
+        }
+    }
 }
 
 impl Lan {
@@ -106,24 +127,30 @@ impl Lan {
         Ok(())
     }
 
-    /// A LAN for `nodes` nodes. Without one the test cannot say anything, which it does loudly; on
-    /// the build machine that is a failure.
+    /// A LAN for `nodes` nodes; none where the test cannot say anything.
     pub(crate) fn new(nodes: usize) -> Option<Self> {
-        match Self::try_new(nodes) {
-            Ok(lan) => Some(lan),
-            Err(reason) => {
-                let is_gate = std::env::var("CI").is_ok_and(|ci| ci == "true");
-                assert!(!is_gate, "no network namespaces: {reason}");
-                // Past the harness, which shows what a good test prints to nobody.
-                let _ = writeln!(std::io::stderr(), "NOT TESTED: no network namespaces: {reason}");
-                None
-            }
-        }
+        tell(Self::try_new(nodes))
     }
 
     /// A command line that runs what follows it as node `number`.
     pub(crate) fn enter(&self, number: usize) -> Command {
         self.nodes[number].enter(self.is_root)
+    }
+
+    /// Lets no connection in at a node any more; why not, when this system cannot.
+    fn try_firewall(&self, number: usize) -> Result<(), String> {
+        let mut command = self.enter(number);
+        command.args(["nft", "-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut nft = command.spawn().map_err(|error| format!("nft: {error}"))?;
+        let mut rules = nft.stdin.take().ok_or("nft takes no rules")?;
+        rules.write_all(FIREWALL.as_bytes()).map_err(|error| format!("nft: {error}"))?;
+        drop(rules);
+        good("nft", nft.wait_with_output())
+    }
+
+    /// Lets no connection in at a node any more. False where the test cannot say anything.
+    pub(crate) fn firewall(&self, number: usize) -> bool {
+        tell(self.try_firewall(number)).is_some()
     }
 
     /// Pulls the cable of a node: nothing passes, and nobody is told.

@@ -83,6 +83,14 @@ impl Node {
         Self::start(ffp2p(&[&["join", "--json"], args].concat()))
     }
 
+    /// The same as host `number` of a LAN.
+    pub(crate) fn join_in(lan: &lan::Lan, number: usize, args: &[&str]) -> Self {
+        let node = ffp2p(&[&["join", "--json"], args].concat());
+        let mut command = lan.enter(number);
+        command.arg(node.get_program()).args(node.get_args()).stdin(Stdio::null());
+        Self::start(command)
+    }
+
     /// Starts a command that prints events.
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::inherit());
