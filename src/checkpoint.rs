@@ -1,8 +1,8 @@
 //! A row's state as bytes and back: what a peer stores, sends and hashes.
 //!
-//! The rule: canonical and exact. Equal states give equal bytes, and bytes are taken only if every
-//! length follows from the spec, every number is finite, and nothing is left over. Whatever the
-//! bytes say, nothing is allocated that the spec does not ask for.
+//! The rule: canonical and exact. Equal states give equal bytes, and bytes are taken only if they are
+//! of the step that was announced, every length follows from the spec, every number is finite, and
+//! nothing is left over. Whatever the bytes say, nothing is allocated that the spec does not ask for.
 //!
 //! Layout: a header (bincode, fixed-width little-endian integers), then raw little-endian f32:
 //! weights, their first and second moments, the same for bias and head, then the peer means. After
@@ -55,13 +55,13 @@ pub enum CheckpointError {
     /// It belongs to another row, spec or version.
     #[error("the checkpoint belongs to another row, spec or version")]
     Other,
-    /// It claims more steps than the run has.
-    #[error("the checkpoint is at step {step} of a run of {steps}")]
+    /// It is of another step than was announced.
+    #[error("the checkpoint is of step {found}, not of step {expected} as announced")]
     Step {
-        /// What it claims.
-        step: u64,
-        /// What the run has.
-        steps: u64,
+        /// What was announced.
+        expected: u64,
+        /// What it says.
+        found: u64,
     },
     /// Not the length that the shapes ask for.
     #[error("a checkpoint of {expected} bytes is {found} bytes long")]
@@ -170,24 +170,22 @@ fn put_header(bytes: &mut Vec<u8>, header: &Header) {
     debug_assert!(written.is_ok(), "the header outgrew its limit");
 }
 
-/// The header that bytes begin with, if it is `expected` of its step, and its length.
-fn read_header(
-    bytes: &[u8],
-    spec: &NetworkSpec,
-    expected: impl Fn(u64) -> Header,
-) -> Result<(u64, usize), CheckpointError> {
+/// The length of the header that bytes begin with, which has to be this one.
+fn read_header(bytes: &[u8], expected: &Header) -> Result<usize, CheckpointError> {
     let (found, read): (Header, usize) =
         bincode::serde::decode_from_slice(bytes, CONFIG).map_err(|_| CheckpointError::Header)?;
-    if found != expected(found.step) {
-        return Err(CheckpointError::Other);
+    if found == *expected {
+        return Ok(read);
     }
-    if found.step > spec.steps {
-        return Err(CheckpointError::Step { step: found.step, steps: spec.steps });
+    let step = found.step;
+    if found == (Header { step, ..expected.clone() }) {
+        return Err(CheckpointError::Step { expected: expected.step, found: step });
     }
-    Ok((found.step, read))
+    Err(CheckpointError::Other)
 }
 
-/// The feedback row's table of `samples` entries in bytes that may come from anyone.
+/// The feedback row's table of `samples` entries after `step` steps, in bytes that may come from
+/// anyone.
 ///
 /// # Errors
 /// If the bytes are not exactly such a table.
@@ -195,8 +193,9 @@ pub fn decode_table(
     bytes: &[u8],
     spec: &NetworkSpec,
     samples: usize,
+    step: u64,
 ) -> Result<FeedbackTable, CheckpointError> {
-    let (step, read) = read_header(bytes, spec, |step| table_header(spec, samples, step))?;
+    let read = read_header(bytes, &table_header(spec, samples, step))?;
     let (expected, found) = (read + samples, bytes.len());
     if found != expected {
         return Err(CheckpointError::Length { expected, found });
@@ -204,12 +203,18 @@ pub fn decode_table(
     FeedbackTable::from_parts(spec, bytes[read..].to_vec(), step).ok_or(CheckpointError::Number)
 }
 
-/// The row's state in bytes that may come from anyone. The spec has to be one that passes its check.
+/// The row's state after `step` steps, in bytes that may come from anyone. The spec has to be one
+/// that passes its check.
 ///
 /// # Errors
-/// If the bytes are not exactly a checkpoint of this row of this spec.
-pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<RowState, CheckpointError> {
-    let (step, mut reader) = open(bytes, spec, row)?;
+/// If the bytes are not exactly the checkpoint of that cell of this spec.
+pub fn decode(
+    bytes: &[u8],
+    spec: &NetworkSpec,
+    row: Row,
+    step: u64,
+) -> Result<RowState, CheckpointError> {
+    let mut reader = open(bytes, spec, row, step)?;
     let [weights, bias, head] =
         shapes(spec, row).map(|shape| reader.parameter(shape, moments(spec, step, shape)));
     let (weights, bias, head) = (weights?, bias?, head?);
@@ -225,8 +230,9 @@ pub fn decode_weights(
     bytes: &[u8],
     spec: &NetworkSpec,
     row: Row,
+    step: u64,
 ) -> Result<RowState, CheckpointError> {
-    let (step, mut reader) = open(bytes, spec, row)?;
+    let mut reader = open(bytes, spec, row, step)?;
     let [weights, bias, head] = shapes(spec, row).map(|shape| {
         let value = reader.value(shape)?;
         let [first, second] = moments(spec, step, shape);
@@ -242,13 +248,14 @@ pub fn decode_weights(
 /// The head alone of a row's state; the rest is looked at by whoever needs it.
 ///
 /// # Errors
-/// If the header, the length or the head are not those of this row of this spec.
+/// If the header, the length or the head are not those of this cell of this spec.
 pub fn decode_head(
     bytes: &[u8],
     spec: &NetworkSpec,
     row: Row,
+    step: u64,
 ) -> Result<Array2<f32>, CheckpointError> {
-    let (step, mut reader) = open(bytes, spec, row)?;
+    let mut reader = open(bytes, spec, row, step)?;
     let [weights, bias, head] = shapes(spec, row);
     for shape in [weights, bias] {
         let [(first, _), (second, _)] = moments(spec, step, shape);
@@ -257,18 +264,19 @@ pub fn decode_head(
     reader.value(head)
 }
 
-/// The steps done of a row whose bytes have the right header and length, and its numbers.
+/// The numbers of a row whose bytes have the right header and length.
 fn open<'a>(
     bytes: &'a [u8],
     spec: &NetworkSpec,
     row: Row,
-) -> Result<(u64, Reader<'a>), CheckpointError> {
-    let (step, read) = read_header(bytes, spec, |step| header(spec, row, step))?;
+    step: u64,
+) -> Result<Reader<'a>, CheckpointError> {
+    let read = read_header(bytes, &header(spec, row, step))?;
     let expected = body_len(spec, row, step).saturating_add(read);
     if bytes.len() != expected {
         return Err(CheckpointError::Length { expected, found: bytes.len() });
     }
-    Ok((step, Reader(&bytes[read..])))
+    Ok(Reader(&bytes[read..]))
 }
 
 #[cfg(test)]

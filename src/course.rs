@@ -3,12 +3,15 @@
 //! Rule: a step's samples, images, labels and negatives follow from the spec, the data set and the
 //! step number alone, so every peer that has the data set sees the same, wherever it starts.
 
+use ffp2p_proto::Plan;
 use ndarray::Array2;
 
 use crate::{
     config::Checked,
     data::{Batches, Data, Shape, gather_in},
-    ff::{FeedbackTable, FirstInput, Frame, NetworkSpec, augment, epoch_order, negative_labels},
+    ff::{
+        Fault, FeedbackTable, FirstInput, Frame, NetworkSpec, augment, epoch_order, negative_labels,
+    },
     spec::Spec,
 };
 
@@ -47,6 +50,11 @@ impl Course {
         &self.spec.network
     }
 
+    /// The run as the decisions see it.
+    pub fn plan(&self) -> Plan {
+        self.spec.plan()
+    }
+
     /// Makes the training images ready, which takes seconds for generated ones.
     pub fn draw(&self, threads: usize) {
         self.data.train(threads);
@@ -59,10 +67,17 @@ impl Course {
     }
 
     /// One step of the feedback row, from the logits that the last layer hands on for it.
-    pub fn draw_wrong_labels(&mut self, table: &mut FeedbackTable, logits: &Array2<f32>) {
+    ///
+    /// # Errors
+    /// As [`FeedbackTable::learn`].
+    pub fn draw_wrong_labels(
+        &mut self,
+        table: &mut FeedbackTable,
+        logits: &Array2<f32>,
+    ) -> Result<(), Fault> {
         let samples = self.batches.samples(table.step());
         let labels = labels_of(&self.data, &samples);
-        table.learn(&self.spec.network, &samples, &labels, logits);
+        table.learn(&self.spec.network, &samples, &labels, logits)
     }
 
     /// The feedback row's table before its first step.

@@ -9,7 +9,8 @@
 //! - [`config`] turns flags into a checked [`spec`], [`checkpoint`] a row into bytes.
 //! - [`node`] carries out what `ffp2p_proto` decides, over `ffp2p_net`.
 //! - [`mod@bench`] times a step of it, [`sim`] rehearses it in virtual time.
-//! - [`export`] makes one model of the rows; [`report`] and [`view`] tell of it all.
+//! - [`export`] makes one model of the rows; [`report`] and [`view`] tell of it all, [`diverged`] of a
+//!   run that has none.
 
 pub mod bench;
 pub mod checkpoint;
@@ -18,6 +19,7 @@ pub mod commands;
 pub mod config;
 pub mod course;
 pub mod data;
+pub mod diverged;
 pub mod export;
 pub mod ff;
 pub mod node;

@@ -16,11 +16,11 @@ use ndarray::Array2;
 
 use crate::{
     course::Course,
+    diverged::Diverged,
     ff::{
-        Activations, Below, FeedbackTable, FirstInput, Network, Row, StepReport, Workers, concat,
-        decode, encode,
+        Activations, Below, Fault, FeedbackTable, FirstInput, Network, Row, RowState, StepReport,
+        Workers, concat, decode, encode,
     },
-    node::Diverged,
     spec::{HandedOn, Spec},
 };
 
@@ -51,15 +51,6 @@ impl Losses {
     fn add(&mut self, first: usize, reports: &[StepReport]) {
         let sums = self.0.iter_mut().skip(first);
         sums.zip(reports).for_each(|(sum, report)| *sum += f64::from(report.loss));
-    }
-
-    /// By row, over `count` steps that end at `end`.
-    fn means(self, count: u64, end: u64) -> Result<Vec<f64>, Diverged> {
-        let means: Vec<f64> = self.0.iter().map(|sum| sum / count.max(1) as f64).collect();
-        match means.iter().position(|mean| !mean.is_finite()) {
-            Some(row) => Err(Diverged { row: row as u16, step: end }),
-            None => Ok(means),
-        }
     }
 }
 
@@ -112,7 +103,7 @@ impl Sequential {
     /// the mean loss of each row over the steps done now.
     ///
     /// # Errors
-    /// If a loss is not finite.
+    /// If a row has a fault: at the step that shows it, or at the chapter's end.
     pub fn chapter(&mut self, chapter: u64, workers: &dyn Workers) -> Result<Vec<f64>, Diverged> {
         let steps = self.plan.chapter_start(chapter)..self.plan.chapter_start(chapter + 1);
         let begun = self.step().filter(|step| steps.contains(step)).unwrap_or(steps.start);
@@ -120,24 +111,38 @@ impl Sequential {
         let mut losses = Losses(vec![0.0; self.network.rows().len()]);
         let end = steps.end;
         match self.spec.activations {
-            HandedOn::Online => self.online(steps, &mut losses, workers),
+            HandedOn::Online => self.online(steps, &mut losses, workers)?,
             HandedOn::Refreshed => self.refreshed(steps, &mut losses, workers)?,
         }
-        let count = self.step().unwrap_or(end).saturating_sub(begun);
-        if self.step() != Some(end) {
-            return losses.means(count, end);
-        }
-        if let Some(table) = &self.table {
+        self.check(0, self.network.rows().iter().map(RowState::fault), end)?;
+        let done = self.step();
+        if let (Some(table), true) = (&self.table, done == Some(end)) {
             self.tables.push_back(table.clone());
             if self.tables.len() > self.spec.network.depth() {
                 self.tables.pop_front();
             }
         }
-        losses.means(count, end)
+        let count = done.unwrap_or(end).saturating_sub(begun).max(1);
+        Ok(losses.0.iter().map(|sum| sum / count as f64).collect())
     }
 
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Whether the rows from layer `first` on have none of these faults after `step` steps.
+    fn check(
+        &self,
+        first: usize,
+        faults: impl Iterator<Item = Option<Fault>>,
+        step: u64,
+    ) -> Result<(), Diverged> {
+        let spec = &self.spec.network;
+        let rows = spec.rows().into_iter().skip(first * spec.shards);
+        match rows.zip(faults).find_map(|(row, fault)| Some((row, fault?))) {
+            Some((row, fault)) => Err(Diverged::new(spec, row, step, fault)),
+            None => Ok(()),
+        }
     }
 
     /// What the first layer reads in a step: labels as of so many chapters ago as there are layers.
@@ -147,24 +152,31 @@ impl Sequential {
         self.course.first_input(step, table, std::mem::take(&mut self.pixels))
     }
 
-    fn learn(&mut self, logits: &Array2<f32>) {
-        if let Some(table) = &mut self.table {
-            self.course.draw_wrong_labels(table, logits);
-        }
+    fn learn(&mut self, logits: &Array2<f32>, step: u64) -> Result<(), Diverged> {
+        let (spec, Some(table)) = (&self.spec.network, &mut self.table) else { return Ok(()) };
+        let drawn = self.course.draw_wrong_labels(table, logits);
+        drawn.map_err(|fault| Diverged::new(spec, spec.top_row(), step + 1, fault))
     }
 
     /// A step of every row, then the next step.
-    fn online(&mut self, steps: Range<u64>, losses: &mut Losses, workers: &dyn Workers) {
+    fn online(
+        &mut self,
+        steps: Range<u64>,
+        losses: &mut Losses,
+        workers: &dyn Workers,
+    ) -> Result<(), Diverged> {
         for step in steps {
             if self.is_stopped() {
-                return;
+                break;
             }
             let input = self.images(step);
             let (reports, logits) = self.network.train_step(&input, workers);
+            self.check(0, reports.iter().map(|report| report.fault), step + 1)?;
             losses.add(0, &reports);
-            self.learn(&logits);
+            self.learn(&logits, step)?;
             self.pixels = input.pixels;
         }
+        Ok(())
     }
 
     /// All steps of a layer, then all that it hands on, then the next layer.
@@ -187,6 +199,7 @@ impl Sequential {
                     reports
                 };
                 let reports = self.on_input(layer, step, below.get(at), train)?;
+                self.check(layer, reports.iter().map(|report| report.fault), step + 1)?;
                 losses.add(first, &reports);
             }
             let is_read = layer + 1 < self.spec.network.depth() || self.table.is_some();
@@ -196,6 +209,7 @@ impl Sequential {
                     network.hand_on(layer, step, below, workers)
                 };
                 let shards = self.on_input(layer, step, below.get(at), hand_on)?;
+                self.check(layer, shards.iter().map(Activations::fault), step + 1)?;
                 handed_on.push(self.encoded(layer, &shards));
                 self.network.give(shards);
             }
@@ -204,7 +218,7 @@ impl Sequential {
         for (at, step) in steps.enumerate().filter(|_| self.table.is_some()).collect::<Vec<_>>() {
             let depth = self.spec.network.depth();
             let top = self.decoded(depth, step, below.get(at))?;
-            self.learn(&top.logits);
+            self.learn(&top.logits, step)?;
         }
         Ok(())
     }
@@ -234,7 +248,7 @@ impl Sequential {
         shards.iter().enumerate().map(encode).collect()
     }
 
-    /// What `layer` reads in a step; bytes that do not decode come of weights that have overflown.
+    /// What `layer` reads in a step; what was handed on without a fault can be read.
     fn decoded(
         &self,
         layer: usize,
@@ -246,7 +260,8 @@ impl Sequential {
         let decode =
             |(shard, bytes): (usize, &Vec<u8>)| decode(bytes, &self.spec.network, row(shard));
         let shards: Result<Vec<Activations>, _> = below.enumerate().map(decode).collect();
-        let row = ((layer - 1) * self.spec.network.shards) as u16;
-        shards.map(|shards| concat(&shards)).map_err(|_| Diverged { row, step: step + 1 })
+        let (spec, below) = (&self.spec.network, Row { layer: layer - 1, shard: 0 });
+        let overflown = |_| Diverged::new(spec, below, step + 1, Fault::Weights);
+        shards.map(|shards| concat(&shards)).map_err(overflown)
     }
 }

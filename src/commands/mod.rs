@@ -20,8 +20,9 @@ use crate::{
     cli::Command,
     config::SpecArgsError,
     data::DataError,
+    diverged::Diverged,
     export::{ModelError, model_size},
-    node::{Diverged, NodeError, StoreError},
+    node::{NodeError, StoreError},
     spec::Spec,
     whole,
 };

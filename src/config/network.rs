@@ -87,6 +87,8 @@ impl SpecArgs {
             value(name, "", reason)
         } else if error == SpecError::Dropout {
             value("dropout", self.dropout.unwrap_or_default(), reason)
+        } else if error == SpecError::LabelStrength {
+            value("label-strength", self.label_strength.unwrap_or_default(), reason)
         } else if error == SpecError::Temperature {
             value("negative-temperature", self.negative_temperature.unwrap_or_default(), reason)
         } else if let SpecError::Shift(shift) = error {

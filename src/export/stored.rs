@@ -16,28 +16,34 @@ use crate::{
     spec::Spec,
 };
 
-/// Checkpoints of a network's rows.
+/// Checkpoints of a network's rows after so many steps.
 pub(crate) struct Stored<'a, F> {
     spec: &'a NetworkSpec,
+    step: u64,
     get: F,
 }
 
 impl<'a, F: FnMut(RowId) -> Option<Bytes>> Stored<'a, F> {
-    /// The rows of `spec`, of which `get` gives the bytes.
+    /// The rows of `spec` after its last step, of which `get` gives the bytes.
     pub(crate) fn new(spec: &'a Spec, get: F) -> Self {
-        Self { spec: &spec.network, get }
+        Self::at(spec, spec.network.steps, get)
+    }
+
+    /// The rows of `spec` after `step` steps, of which `get` gives the bytes.
+    pub(crate) fn at(spec: &'a Spec, step: u64, get: F) -> Self {
+        Self { spec: &spec.network, step, get }
     }
 
     /// What `decode` makes of each row of a layer.
     fn read<T>(
         &mut self,
         layer: usize,
-        decode: impl Fn(&[u8], &NetworkSpec, Row) -> Result<T, CheckpointError>,
+        decode: impl Fn(&[u8], &NetworkSpec, Row, u64) -> Result<T, CheckpointError>,
     ) -> Result<Vec<T>, ModelError> {
         let row = |shard| {
             let row = (layer * self.spec.shards + shard) as u16;
             let bytes = (self.get)(RowId(row)).ok_or(ModelError::Missing { row, layer, shard })?;
-            decode(&bytes, self.spec, Row { layer, shard })
+            decode(&bytes, self.spec, Row { layer, shard }, self.step)
                 .map_err(|error| ModelError::Row { row, reason: error.to_string() })
         };
         (0..self.spec.shards).map(row).collect()
@@ -91,14 +97,17 @@ mod tests {
         };
         let rows = spec.network.rows();
         let bytes: Vec<Bytes> = rows.iter().zip(network.rows()).map(encode).collect();
-        let mut stored = Stored::new(spec, |row| bytes.get(usize::from(row.0)).cloned());
+        let mut stored = Stored::at(spec, 0, |row| bytes.get(usize::from(row.0)).cloned());
         assert_eq!(stored.hash().unwrap().0, *network.model_hash().as_bytes());
         let (images, labels) = checked.data.test(1);
         let pixels = gather(images, &(0..300).collect::<Vec<_>>());
         let found = evaluate(&mut stored, &pixels, labels, &Inline).unwrap();
         assert_eq!(found, network.evaluate(&pixels, labels, &Inline));
-        let mut without_last = Stored::new(spec, |row| bytes[..3].get(usize::from(row.0)).cloned());
+        let mut without_last =
+            Stored::at(spec, 0, |row| bytes[..3].get(usize::from(row.0)).cloned());
         let missing = without_last.hash();
         assert!(matches!(missing, Err(ModelError::Missing { row: 3, layer: 1, shard: 1 })));
+        let unfinished = Stored::new(spec, |row| bytes.get(usize::from(row.0)).cloned()).hash();
+        assert!(matches!(unfinished, Err(ModelError::Row { row: 0, .. })), "{unfinished:?}");
     }
 }

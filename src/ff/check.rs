@@ -15,6 +15,10 @@ const MAX_BATCH: usize = 1 << 16;
 const MAX_CLASSES: usize = 256;
 /// The largest share of units that is left out.
 const MAX_DROPOUT: f32 = 0.9;
+/// The largest value of a label's slot: its square has to be a number, too.
+const MAX_LABEL_STRENGTH: f32 = 1e6;
+/// The least temperature: logits over it have to be numbers.
+const MIN_TEMPERATURE: f32 = 1e-6;
 /// The largest shift of an image.
 const MAX_SHIFT: usize = 64;
 
@@ -59,14 +63,19 @@ pub enum SpecError {
     /// Too few units left.
     #[error("a share of 0 to {MAX_DROPOUT} of the units is left out, no more")]
     Dropout,
-    /// A number that is negative, infinite or none.
+    /// A label that outshines its image beyond measure.
+    #[error("label_strength is 0 to {MAX_LABEL_STRENGTH}, no more")]
+    LabelStrength,
+    /// A number that is negative, infinite or NaN.
     #[error("{0} is a finite number, not below zero")]
     Number(&'static str),
     /// The goodness objective without wrong labels.
     #[error("the goodness objective needs negatives: choose adaptive, random or fixed")]
     NoNegatives,
-    /// A temperature that is none, or that nothing has a use for.
-    #[error("a temperature is a finite number above zero, and only adaptive negatives have one")]
+    /// A temperature that is NaN or too low, or that nothing has a use for.
+    #[error(
+        "a temperature is a finite number of {MIN_TEMPERATURE} or more, and only adaptive negatives have one"
+    )]
     Temperature,
     /// The goodness objective without labels.
     #[error("the goodness objective needs labels in its input: choose overlay or append")]
@@ -128,7 +137,8 @@ impl NetworkSpec {
             ],
         };
         let (adaptive, temperature) = (self.feedback_row().is_some(), self.negative_temperature);
-        if !(temperature.is_finite() && temperature > 0.0) || !(adaptive || temperature == 1.0) {
+        let is_one = temperature.is_finite() && temperature >= MIN_TEMPERATURE;
+        if !is_one || !(adaptive || temperature == 1.0) {
             return Err(SpecError::Temperature);
         }
         match unused.iter().find(|(_, is_set)| *is_set) {
@@ -150,6 +160,7 @@ impl NetworkSpec {
         match numbers.iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
             Some((name, _)) => Err(SpecError::Number(name)),
             None if self.dropout > MAX_DROPOUT => Err(SpecError::Dropout),
+            None if self.label_strength > MAX_LABEL_STRENGTH => Err(SpecError::LabelStrength),
             None => Ok(()),
         }
     }
@@ -205,6 +216,10 @@ mod tests {
             NetworkSpec { negative_temperature: 2.0, ..good.clone() },
             NetworkSpec { negative_temperature: 0.0, ..adaptive.clone() },
             NetworkSpec { negative_temperature: f32::NAN, ..adaptive.clone() },
+            NetworkSpec { negative_temperature: 1e-40, ..adaptive.clone() },
+            NetworkSpec { label_strength: 1e30, ..good.clone() },
+            NetworkSpec { head_lr: f32::INFINITY, ..good.clone() },
+            NetworkSpec { peer_normalization: f32::NAN, ..good.clone() },
             NetworkSpec { dropout: 0.95, ..good.clone() },
         ];
         assert!(bad.iter().all(|spec| spec.check().is_err()));

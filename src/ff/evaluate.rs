@@ -278,11 +278,28 @@ impl Block {
     }
 }
 
-/// How often the largest score is the label's; never where there are no scores.
+/// How often the largest score is the label's; never where there are no scores, or one is NaN or
+/// infinite.
 fn correct(scores: &Array2<f32>, labels: &[u8]) -> u32 {
     if scores.is_empty() {
         return 0;
     }
     let said = argmax_rows(scores);
-    said.iter().zip(labels).filter(|(said, label)| said == label).count() as u32
+    let scores = scores.outer_iter().map(|scores| scores.iter().all(|x| x.is_finite()));
+    let right = said.iter().zip(labels).zip(scores);
+    right.filter(|((said, label), is_said)| said == label && *is_said).count() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn scores_that_are_none_are_never_right() {
+        let scores = array![[0.0, 1.0], [f32::NAN, f32::NAN], [f32::INFINITY, 0.0], [2.0, 1.0]];
+        assert_eq!(correct(&scores, &[1, 0, 0, 0]), 2);
+        assert_eq!(correct(&Array2::zeros((2, 0)), &[0, 0]), 0);
+    }
 }

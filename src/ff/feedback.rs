@@ -6,6 +6,7 @@
 
 use ndarray::Array2;
 
+use super::fault::Fault;
 use super::rng::{Key, Purpose};
 use super::spec::NetworkSpec;
 
@@ -57,13 +58,19 @@ impl FeedbackTable {
     /// One step of the feedback row: draws a wrong label for each sample of a mini-batch from its
     /// logits (B x classes) over the spec's temperature, in an epoch counted from 0. `samples` are
     /// numbers in the data set, `labels` their right labels.
+    ///
+    /// # Errors
+    /// If a logit is not finite; then nothing is drawn.
     pub fn learn(
         &mut self,
         spec: &NetworkSpec,
         samples: &[u32],
         labels: &[u8],
         logits: &Array2<f32>,
-    ) {
+    ) -> Result<(), Fault> {
+        if !logits.iter().all(|x| x.is_finite()) {
+            return Err(Fault::Head);
+        }
         let epoch = self.step / spec.steps_per_epoch;
         let mut stream = Key { epoch, ..Key::new(spec.seed, Purpose::AdaptiveNegative) }.stream();
         for ((&sample, &label), logits) in samples.iter().zip(labels).zip(logits.outer_iter()) {
@@ -75,6 +82,7 @@ impl FeedbackTable {
             }
         }
         self.step += 1;
+        Ok(())
     }
 }
 
@@ -113,7 +121,7 @@ mod tests {
         let logits = logits.broadcast((8_000, 4)).unwrap().to_owned();
         let samples: Vec<u32> = (0..8_000).collect();
         let mut table = FeedbackTable::init(8_000);
-        table.learn(&spec(), &samples, &[0; 8_000], &logits);
+        table.learn(&spec(), &samples, &[0; 8_000], &logits).unwrap();
         let count = |class| table.labels().iter().filter(|label| **label == class).count();
         let expected = 8_000.0 / (1.0 + (-1.0f64).exp());
         assert_eq!((count(0), count(3), count(NONE)), (0, 0, 0));
@@ -127,7 +135,7 @@ mod tests {
         let counts = |negative_temperature| {
             let spec = NetworkSpec { negative_temperature, ..spec() };
             let mut table = FeedbackTable::init(6_000);
-            table.learn(&spec, &samples, &[0; 6_000], &logits);
+            table.learn(&spec, &samples, &[0; 6_000], &logits).unwrap();
             [1, 2, 3].map(|class| table.labels().iter().filter(|it| **it == class).count())
         };
         assert!(counts(1e4).iter().all(|count| (1_850..2_150).contains(count)));
@@ -142,7 +150,7 @@ mod tests {
         let logits = Array2::zeros((4, 4));
         let draw = |samples: &[u32], steps: u64| {
             let mut table = FeedbackTable { labels: vec![NONE; 50], step: steps };
-            table.learn(&spec(), samples, &[1; 4], &logits);
+            table.learn(&spec(), samples, &[1; 4], &logits).unwrap();
             table.labels
         };
         let (one, other) = (draw(&[7, 8, 9, 10], 0), draw(&[10, 30, 31, 32], 0));
@@ -165,6 +173,9 @@ mod tests {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let wrong = draw([bad; 4].into_iter(), 3, 0.5);
             assert!(wrong < 3, "{bad}: {wrong}");
+            let mut table = FeedbackTable::init(2);
+            let refused = table.learn(&spec(), &[0, 1], &[0, 1], &array![[0.0; 4], [bad; 4]]);
+            assert_eq!((refused, table), (Err(Fault::Head), FeedbackTable::init(2)));
         }
     }
 }

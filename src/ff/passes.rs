@@ -30,14 +30,16 @@ impl RowState {
         let dropout = Dropout::new(spec, row, self.step);
         let states = self.outputs(&dropout, buffers, workers);
         let slope = dropout.scale();
-        let (logits, report) = match spec.objective {
+        let (logits, mut report) = match spec.objective {
             Objective::Goodness => self.contrast(spec, slope, heard, &states, buffers, workers),
             Objective::Softmax => self.classify(spec, slope, heard, &states, buffers, workers),
         };
         let logits = if spec.counts(row.layer) { logits } else { heard.0.clone() };
         workers.mark(Mark::Phase(Phase::Directions));
         self.train_bias(spec, heard.1.len(), flat(&buffers.h));
-        (Activations { states, logits }, report)
+        let handed_on = Activations { states, logits };
+        report.fault = report.fault_with(spec, &handed_on);
+        (handed_on, report)
     }
 
     /// From pre-activations (without bias) in `buffers.h` to what is handed on in a step, with the
@@ -107,6 +109,7 @@ impl RowState {
             correct: outcome.correct,
             positive_goodness: goodness::mean(&cases[..batch]),
             negative_goodness: goodness::mean(&cases[batch..]),
+            fault: None,
         };
         (logits, report)
     }
@@ -138,6 +141,7 @@ impl RowState {
             correct: outcome.correct,
             positive_goodness: mean,
             negative_goodness: 0.0,
+            fault: None,
         };
         (below.clone(), report)
     }

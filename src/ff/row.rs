@@ -7,6 +7,7 @@ use ndarray::Array2;
 
 use super::activations::{Activations, FirstInput};
 use super::buffers::Buffers;
+use super::fault::Fault;
 use super::first::{Labels, Scales};
 use super::matrix::{flat, flat_mut, rows};
 use super::optim::{Parameter, Rule};
@@ -49,6 +50,8 @@ pub struct StepReport {
     pub positive_goodness: f32,
     /// Mean goodness of the negative pass; 0 where there is none.
     pub negative_goodness: f32,
+    /// What keeps anybody from going on from the step.
+    pub fault: Option<Fault>,
 }
 
 /// What the layers below say (B x [`NetworkSpec::logits_handed_on`]), and the right labels.

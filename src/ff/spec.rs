@@ -226,6 +226,11 @@ impl NetworkSpec {
         (self.negatives == Negatives::Adaptive).then_some(row)
     }
 
+    /// A row of the last layer.
+    pub(crate) fn top_row(&self) -> Row {
+        Row { layer: self.depth().saturating_sub(1), shard: 0 }
+    }
+
     /// Whether what a row hands on has states: above the last layer only logits are read.
     #[must_use]
     pub fn hands_on_states(&self, row: Row) -> bool {

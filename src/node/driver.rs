@@ -15,12 +15,12 @@ use super::{
     disk::{Disk, StoreError},
     machine::Machine,
     store::Store,
-    terms::{Diverged, Ending, Found, NodeError, Settings, Stop, heard, open_store},
+    terms::{Ending, Found, NodeError, Settings, Stop, heard, open_store},
     trainer::{Command, Done, Trainer},
 };
 use crate::{
-    config::Checked, course::Course, data::Data, export::ModelError, report::Event, spec::Spec,
-    view::View,
+    config::Checked, course::Course, data::Data, diverged::Diverged, export::ModelError,
+    report::Event, spec::Spec, view::View,
 };
 
 /// Answers of the trainer that can wait.
@@ -218,9 +218,9 @@ impl Node {
         match output {
             Output::Broadcast(message) => self.net.broadcast(message),
             Output::Send { to, message } => self.net.send(to, message),
-            Output::Load { row, load, checkpoint, .. } => {
+            Output::Load { row, load, step, checkpoint } => {
                 let checkpoint = checkpoint.map(|hash| self.blob(hash));
-                self.command(Command::Load { row, load, checkpoint })?;
+                self.command(Command::Load { row, load, step, checkpoint })?;
             }
             Output::Train { row, load, step, inputs, feedback, emit, checkpoint } => {
                 let (inputs, feedback) = self.reads(inputs, feedback);
@@ -284,7 +284,9 @@ impl Node {
                 self.put_batch(batch.hash, bytes);
                 Input::Refreshed { row, load, step, batch }
             }
-            Done::Diverged { row, step } => return Err(Diverged { row: row.0, step }.into()),
+            Done::Diverged { place, step, fault } => {
+                return Err(Diverged::new(&self.spec.network, place, step, fault).into());
+            }
             Done::Trained { row, load, step, batch, checkpoint } => {
                 self.tell_step(row, load, step);
                 let batch = batch.map(|(blob, bytes)| {

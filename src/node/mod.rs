@@ -17,6 +17,7 @@ mod store;
 mod telling;
 mod terms;
 mod trainer;
+mod training;
 mod workers;
 mod writer;
 
@@ -27,5 +28,5 @@ pub use state_dir::{Keeper, KeptRun, StateDir};
 pub use store::Store;
 pub(crate) use telling::eval_event;
 pub(crate) use terms::heard;
-pub use terms::{Diverged, Ending, NodeError, Settings, Stop};
+pub use terms::{Ending, NodeError, Settings, Stop};
 pub use workers::Pool;

@@ -16,8 +16,8 @@ use crate::{
 pub(super) struct Reads<'a> {
     /// The batches of the rows below.
     pub(super) inputs: &'a [Bytes],
-    /// The feedback row's table, for a row of the first layer.
-    pub(super) feedback: Option<&'a Bytes>,
+    /// The feedback row's table, for a row of the first layer, and the step that it has to be of.
+    pub(super) feedback: Option<(&'a Bytes, u64)>,
 }
 
 /// Why a step cannot be done.
@@ -48,29 +48,38 @@ impl Reader {
         reads: Reads<'_>,
     ) -> Result<&FirstInput, UnreadableError> {
         let is_kept = |(at, bytes, _): &(u64, Option<Bytes>, FirstInput)| {
-            *at == step && bytes.as_ref().map(place) == reads.feedback.map(place)
+            *at == step && bytes.as_ref().map(place) == reads.feedback.map(|(it, _)| place(it))
         };
         let images = match self.images.take() {
             Some(kept) if is_kept(&kept) => kept,
             old => {
                 let old = old.map(|(_, _, input)| input.pixels).unwrap_or_default();
                 let table = match reads.feedback {
-                    Some(bytes) => Some(self.table(course, bytes)?),
+                    Some((bytes, of)) => Some(self.table(course, bytes, of)?),
                     None => None,
                 };
-                (step, reads.feedback.cloned(), course.first_input(step, table, old))
+                (
+                    step,
+                    reads.feedback.map(|(it, _)| it.clone()),
+                    course.first_input(step, table, old),
+                )
             }
         };
         Ok(&self.images.insert(images).2)
     }
 
-    fn table(&mut self, course: &Course, bytes: &Bytes) -> Result<&FeedbackTable, UnreadableError> {
-        let kept = self.table.take().filter(|(kept, _)| kept == bytes);
+    fn table(
+        &mut self,
+        course: &Course,
+        bytes: &Bytes,
+        step: u64,
+    ) -> Result<&FeedbackTable, UnreadableError> {
+        let kept = self.table.take().filter(|(kept, it)| it.step() == step && kept == bytes);
         let table = match kept {
             Some(kept) => kept,
             None => {
-                let table = checkpoint::decode_table(bytes, course.network(), course.samples())?;
-                (bytes.clone(), table)
+                let (spec, samples) = (course.network(), course.samples());
+                (bytes.clone(), checkpoint::decode_table(bytes, spec, samples, step)?)
             }
         };
         Ok(&self.table.insert(table).1)

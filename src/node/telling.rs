@@ -161,7 +161,8 @@ impl Node {
         tokio::task::spawn_blocking(move || {
             let get = |row: RowId| store.get(checkpoints.get(usize::from(row.0))?);
             let scorer = machine.scorer();
-            let found = score(&mut Stored::new(&spec, get), &spec, &data, epoch, &scorer);
+            let mut stored = Stored::at(&spec, spec.plan().epoch_end(epoch), get);
+            let found = score(&mut stored, &spec, &data, epoch, &scorer);
             let score = found.unwrap_or_else(|error| {
                 tracing::error!(%error, epoch, "an epoch could not be scored");
                 Score { epoch, samples: 0, softmax_correct: 0, other_correct: 0 }

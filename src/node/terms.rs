@@ -13,7 +13,7 @@ use super::{
     spill::Spill,
     store::Store,
 };
-use crate::export::ModelError;
+use crate::{diverged::Diverged, export::ModelError};
 
 /// How a node is set up, the network aside.
 #[derive(Debug)]
@@ -68,16 +68,6 @@ pub enum NodeError {
     /// A part of the node stopped working.
     #[error("the {0} stopped; start the node again")]
     Stopped(&'static str),
-}
-
-/// A row's loss is not a number any more: every node would find the same.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("row {row} diverged before step {step}: its loss is not finite; use a smaller --lr")]
-pub struct Diverged {
-    /// The row.
-    pub row: u16,
-    /// Steps done when it was noticed.
-    pub step: u64,
 }
 
 /// What work beside the loop found.

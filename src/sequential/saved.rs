@@ -56,8 +56,7 @@ impl Sequential {
         }
         let network = &self.spec.network;
         let state = |(number, row): (RowId, _)| -> Option<RowState> {
-            let state = checkpoint::decode(stored.get(&(number, step))?, network, row).ok()?;
-            (state.step == step).then_some(state)
+            checkpoint::decode(stored.get(&(number, step))?, network, row, step).ok()
         };
         let rows: Option<Vec<RowState>> =
             self.plan.model_rows().zip(network.rows()).map(state).collect();
@@ -79,9 +78,8 @@ impl Sequential {
     ) -> Option<(Option<FeedbackTable>, VecDeque<FeedbackTable>)> {
         let network = &self.spec.network;
         let table = |step: u64| {
-            let bytes = stored.get(&(row, step))?;
-            let table = checkpoint::decode_table(bytes, network, self.course.samples()).ok()?;
-            (table.step() == step).then_some(table)
+            let (bytes, samples) = (stored.get(&(row, step))?, self.course.samples());
+            checkpoint::decode_table(bytes, network, samples, step).ok()
         };
         let ended = (0..self.plan.chapters()).map(|chapter| self.plan.chapter_start(chapter + 1));
         let ended: Vec<u64> = ended.take_while(|end| *end <= step).collect();
@@ -159,7 +157,7 @@ mod tests {
         (0..3).for_each(|chapter| drop(stopped.chapter(chapter, &Inline).unwrap()));
         // Two steps of the next chapter.
         let mut losses = super::super::Losses(vec![0.0; 2]);
-        stopped.online(15..17, &mut losses, &Inline);
+        stopped.online(15..17, &mut losses, &Inline).unwrap();
         let mut next = run(adaptive());
         assert_eq!(next.resume(&stopped.checkpoints()), 17);
         assert_eq!(finish(next), whole);

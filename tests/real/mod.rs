@@ -14,13 +14,14 @@ use ffp2p::{
         encode,
     },
 };
-use ffp2p_proto::{RowId, sim::Mathematics};
+use ffp2p_proto::{Plan, RowId, sim::Mathematics};
 
 /// The real training, a step at a time, from canonical bytes to canonical bytes.
 #[derive(Debug)]
 pub(crate) struct Real {
     course: RefCell<Course>,
     spec: NetworkSpec,
+    plan: Plan,
     places: Vec<Row>,
     /// What the first layer reads in each step with each table, once drawn.
     inputs: RefCell<BTreeMap<(u64, Vec<u8>), FirstInput>>,
@@ -29,16 +30,17 @@ pub(crate) struct Real {
 impl Real {
     pub(crate) fn new(checked: &Checked) -> Self {
         let course = Course::new(checked, 1).unwrap();
-        let spec = course.network().clone();
+        let (spec, plan) = (course.network().clone(), course.plan());
         let places = spec.rows().into_iter().chain(spec.feedback_row()).collect();
-        Self { course: RefCell::new(course), spec, places, inputs: RefCell::default() }
+        Self { course: RefCell::new(course), spec, plan, places, inputs: RefCell::default() }
     }
 
     fn images(&self, step: u64, feedback: Option<&[u8]>) -> FirstInput {
         let mut course = self.course.borrow_mut();
         let samples = course.samples();
         let draw = || {
-            let read = |bytes| checkpoint::decode_table(bytes, &self.spec, samples).unwrap();
+            let of = self.plan.table_of(RowId(0), step).unwrap_or_default();
+            let read = |bytes| checkpoint::decode_table(bytes, &self.spec, samples, of).unwrap();
             course.first_input(step, feedback.map(read).as_ref(), ndarray::Array2::default((0, 0)))
         };
         let key = (step, feedback.unwrap_or_default().to_vec());
@@ -51,8 +53,8 @@ impl Real {
         concat(&inputs.iter().map(read).collect::<Vec<Activations>>())
     }
 
-    fn state(&self, place: Row, bytes: &[u8]) -> RowState {
-        checkpoint::decode(bytes, &self.spec, place).unwrap()
+    fn state(&self, place: Row, step: u64, bytes: &[u8]) -> RowState {
+        checkpoint::decode(bytes, &self.spec, place, step).unwrap()
     }
 
     fn is_feedback(&self, place: Row) -> bool {
@@ -80,11 +82,11 @@ impl Mathematics for Real {
         let (spec, place) = (&self.spec, self.places[usize::from(row.0)]);
         if self.is_feedback(place) {
             let mut course = self.course.borrow_mut();
-            let mut table = checkpoint::decode_table(state, spec, course.samples()).unwrap();
-            course.draw_wrong_labels(&mut table, &self.below(place, inputs).logits);
+            let mut table = checkpoint::decode_table(state, spec, course.samples(), step).unwrap();
+            course.draw_wrong_labels(&mut table, &self.below(place, inputs).logits).unwrap();
             return (checkpoint::encode_table(&table, spec), vec![0]);
         }
-        let mut state = self.state(place, state);
+        let mut state = self.state(place, step, state);
         let buffers = &mut Buffers::default();
         let (handed_on, _) = if place.layer == 0 {
             state.train_first(spec, place, &self.images(step, feedback), buffers, &Inline)
@@ -104,7 +106,7 @@ impl Mathematics for Real {
         feedback: Option<&[u8]>,
     ) -> Vec<u8> {
         let (spec, place) = (&self.spec, self.places[usize::from(row.0)]);
-        let mut state = self.state(place, state);
+        let mut state = self.state(place, self.plan.chapter_end(step), state);
         let buffers = &mut Buffers::default();
         let handed_on = if place.layer == 0 {
             state.hand_on_first(spec, place, step, &self.images(step, feedback), buffers, &Inline)
@@ -118,10 +120,8 @@ impl Mathematics for Real {
         let place = self.places[usize::from(row.0)];
         if self.is_feedback(place) {
             let samples = self.course.borrow().samples();
-            let table = checkpoint::decode_table(state, &self.spec, samples);
-            return table.is_ok_and(|table| table.step() == step);
+            return checkpoint::decode_table(state, &self.spec, samples, step).is_ok();
         }
-        let state = checkpoint::decode(state, &self.spec, place);
-        state.is_ok_and(|state| state.step == step)
+        checkpoint::decode(state, &self.spec, place, step).is_ok()
     }
 }

@@ -111,6 +111,18 @@ impl Plan {
         }
     }
 
+    /// Whether a trainer that has done `done` steps of `row` does `step` now: a row is trained step
+    /// by step, to its end and no further.
+    pub fn can_train(&self, row: RowId, done: u64, step: u64) -> bool {
+        step == done && step < self.end(row)
+    }
+
+    /// Whether a trainer that has done `done` steps of `row` can hand on `step`: one of the chapter
+    /// that it has just ended.
+    pub fn can_hand_on(&self, row: RowId, done: u64, step: u64) -> bool {
+        self.is_refreshed(row) && step < done && done == self.chapter_end(step)
+    }
+
     /// Whether `row` hands a chapter on only at its end; the top row hands nothing on.
     pub fn is_refreshed(&self, row: RowId) -> bool {
         self.refreshed && self.layer(row) + 1 < self.layers.len()
@@ -286,5 +298,18 @@ mod tests {
         let plan = Plan { refreshed: true, ..plan() };
         assert!(plan.is_refreshed(RowId(0)) && !plan.is_refreshed(RowId(3)));
         assert_eq!((plan.chapter_end(9), plan.chapter_end(10), plan.chapter_end(24)), (10, 20, 25));
+        let (row, top) = (RowId(0), RowId(3));
+        let handed_on = (0..30).filter(|&step| plan.can_hand_on(row, 20, step));
+        assert!(handed_on.eq(10..20) && plan.can_hand_on(row, 25, 24));
+        assert!(!plan.can_hand_on(row, 15, 14) && !plan.can_hand_on(top, 20, 10));
+    }
+
+    #[test]
+    fn a_row_is_trained_step_by_step_and_ends() {
+        let plan = Plan { feedback: true, ..plan() };
+        assert!((0..30).filter(|&step| plan.can_train(RowId(0), 7, step)).eq([7]));
+        let last = |row| (0..30).filter(|&at| plan.can_train(row, at, at)).last();
+        assert_eq!((last(RowId(0)), last(RowId(3))), (Some(24), Some(9)));
+        assert!(!plan.can_train(RowId(0), u64::MAX, u64::MAX));
     }
 }

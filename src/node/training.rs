@@ -1,0 +1,361 @@
+//! The rows in training: what the trainer thread does at each command.
+//!
+//! Rule: what is computed for a (row, step) depends on the spec, the data and the inputs only. A row
+//! is trained step by step from the step that it was loaded at: any other step is refused, whoever
+//! asks for it, so that no row ends with other bytes than the run's.
+
+use std::{
+    collections::BTreeMap,
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use ffp2p_proto::{BlobRef, Hash, Plan, RowId};
+use tokio::sync::mpsc;
+
+use super::{
+    machine::Machine,
+    reads::{Reader, Reads, UnreadableError},
+    speed::Speed,
+    trainer::{Command, Done, Made},
+};
+use crate::{
+    checkpoint,
+    course::Course,
+    ff::{
+        Activations, Buffers, Fault, FeedbackTable, NetworkSpec, Row, RowState, StepReport, encode,
+    },
+};
+
+/// The state of a row.
+enum State {
+    Row(Box<RowState>),
+    Feedback(FeedbackTable),
+}
+
+impl State {
+    /// Steps done.
+    fn step(&self) -> u64 {
+        match self {
+            Self::Row(state) => state.step,
+            Self::Feedback(table) => table.step(),
+        }
+    }
+}
+
+/// Why a step is not done.
+enum Undone {
+    Unreadable(UnreadableError),
+    Fault(Fault),
+}
+
+impl<E: Into<UnreadableError>> From<E> for Undone {
+    fn from(error: E) -> Self {
+        Self::Unreadable(error.into())
+    }
+}
+
+/// A row in training.
+struct Loaded {
+    load: u64,
+    state: State,
+    /// Summed loss and steps of the chapter so far.
+    loss: (f64, u32),
+}
+
+pub(super) struct Worker<'a> {
+    course: Course,
+    plan: Plan,
+    machine: &'a Machine,
+    /// The rows by number, as layers and shards.
+    places: Vec<Row>,
+    rows: BTreeMap<RowId, Loaded>,
+    reader: Reader,
+    /// For the steps of all rows.
+    buffers: Buffers,
+    speed: Speed,
+}
+
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        self.machine.leave();
+    }
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(course: Course, machine: &'a Machine) -> Self {
+        let (network, plan) = (course.network(), course.plan());
+        let places = network.rows().into_iter().chain(network.feedback_row()).collect();
+        let (rows, reader) = (BTreeMap::new(), Reader::default());
+        let (buffers, speed) = (Buffers::default(), Speed::default());
+        Self { course, plan, machine, places, rows, reader, buffers, speed }
+    }
+
+    /// Works until the other side is gone.
+    pub(super) fn run(mut self, queue: Receiver<Command>, answers: &mpsc::Sender<Done>) {
+        loop {
+            let patience = self.speed.patience();
+            let next =
+                queue.try_recv().or_else(|_| self.machine.rest(|| queue.recv_timeout(patience)));
+            let machine = self.machine;
+            let (answer, speed) = match next {
+                Ok(command) => (machine.train(|| self.answer(command)), self.speed.report()),
+                Err(RecvTimeoutError::Timeout) => (None, Some(machine.train(|| self.glance()))),
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            for answer in answer.into_iter().chain(speed.map(Done::Speed)) {
+                if answers.blocking_send(answer).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What would keep others waiting later, or make them decide without knowing. Returns false when
+    /// the other side is gone.
+    pub(super) fn prepare(&mut self, answers: &mpsc::Sender<Done>, by_chapter: bool) -> bool {
+        let is_heard = answers.blocking_send(Done::Speed(self.glance())).is_ok();
+        if by_chapter {
+            self.course.draw(self.pool_threads());
+        }
+        is_heard
+    }
+
+    fn glance(&mut self) -> u64 {
+        self.speed.glance(self.course.network(), &mut self.buffers, self.machine.pool())
+    }
+
+    fn answer(&mut self, command: Command) -> Option<Done> {
+        match command {
+            Command::Load { row, load, step, checkpoint } => {
+                Some(self.load((row, load, step), checkpoint))
+            }
+            Command::Train { row, load, step, inputs, feedback, emit, checkpoint } => {
+                let reads = self.reads((row, step), &inputs, feedback.as_ref());
+                Some(self.train((row, load, step), reads, emit, checkpoint))
+            }
+            Command::Refresh { row, load, step, inputs, feedback } => {
+                let reads = self.reads((row, step), &inputs, feedback.as_ref());
+                Some(self.refresh((row, load, step), reads))
+            }
+            Command::Unload { row } => {
+                self.rows.remove(&row);
+                None
+            }
+        }
+    }
+
+    /// What a step reads, with the step that its table has to be of.
+    fn reads<'b>(
+        &self,
+        (row, step): (RowId, u64),
+        inputs: &'b [Bytes],
+        feedback: Option<&'b Bytes>,
+    ) -> Reads<'b> {
+        Reads { inputs, feedback: feedback.zip(self.plan.table_of(row, step)) }
+    }
+
+    fn load(&mut self, (row, load, step): (RowId, u64, u64), bytes: Option<Bytes>) -> Done {
+        let place = self.places[usize::from(row.0)];
+        let spec = self.course.network();
+        if place.layer == 0 {
+            self.course.draw(self.pool_threads());
+        }
+        let state = match (bytes, spec.feedback_row() == Some(place)) {
+            (None, false) => Ok(State::Row(Box::new(RowState::init(spec, place)))),
+            (None, true) => Ok(State::Feedback(self.course.first_table())),
+            (Some(bytes), false) => checkpoint::decode(&bytes, spec, place, step)
+                .map(|state| State::Row(Box::new(state))),
+            (Some(bytes), true) => {
+                let samples = self.course.samples();
+                checkpoint::decode_table(&bytes, spec, samples, step).map(State::Feedback)
+            }
+        };
+        self.rows.remove(&row);
+        let ok = match state {
+            Ok(state) => {
+                self.rows.insert(row, Loaded { load, state, loss: (0.0, 0) });
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, %row, "a checkpoint was not usable");
+                false
+            }
+        };
+        Done::Loaded { row, load, ok }
+    }
+
+    fn pool_threads(&self) -> usize {
+        crate::ff::Workers::count(self.machine.pool())
+    }
+
+    /// The row that this load brought in, if it can do `step` now; it is put back afterwards.
+    fn take(
+        &mut self,
+        (row, load): (RowId, u64),
+        can: impl FnOnce(&Plan, u64) -> bool,
+    ) -> Option<Loaded> {
+        let loaded = self.rows.get(&row)?;
+        let is_due = loaded.load == load && can(&self.plan, loaded.state.step());
+        if is_due { self.rows.remove(&row) } else { None }
+    }
+
+    fn train(
+        &mut self,
+        (row, load, step): (RowId, u64, u64),
+        reads: Reads<'_>,
+        emit: bool,
+        checkpoint: bool,
+    ) -> Done {
+        let refused = Done::Refused { row, load, step };
+        let can = |plan: &Plan, done| plan.can_train(row, done, step);
+        let Some(mut loaded) = self.take((row, load), can) else { return refused };
+        let place = self.places[usize::from(row.0)];
+        let begin = Instant::now();
+        let done = match self.step(place, &mut loaded, step, reads, checkpoint) {
+            Ok((handed_on, checkpoint)) => {
+                let spec = self.course.network();
+                let batch = handed_on.and_then(|it| {
+                    let batch = emit.then(|| made(encode(&it, spec, place)));
+                    self.buffers.give(it.states);
+                    batch
+                });
+                Done::Trained { row, load, step, batch, checkpoint }
+            }
+            Err(Undone::Unreadable(error)) => unreadable(&error, refused),
+            Err(Undone::Fault(fault)) => self.diverged(place, step, fault),
+        };
+        self.rows.insert(row, loaded);
+        if self.course.network().feedback_row() != Some(place) {
+            self.speed.trained(self.course.network().step_macs(place), begin);
+        }
+        done
+    }
+
+    /// One step of a row: what it hands on, if anything reads that, and at a chapter's end its
+    /// checkpoint.
+    fn step(
+        &mut self,
+        place: Row,
+        loaded: &mut Loaded,
+        step: u64,
+        reads: Reads<'_>,
+        checkpoint: bool,
+    ) -> Result<(Option<Activations>, Option<(Made, u64)>), Undone> {
+        let handed_on = match &mut loaded.state {
+            State::Row(state) => {
+                let (handed_on, report) = self.train_row(place, state, step, reads)?;
+                let fault = if checkpoint { state.fault() } else { None };
+                if let Some(fault) = report.fault.or(fault) {
+                    return Err(Undone::Fault(fault));
+                }
+                loaded.loss = (loaded.loss.0 + f64::from(report.loss), loaded.loss.1 + 1);
+                Some(handed_on)
+            }
+            State::Feedback(table) => {
+                let read = self.reader.batches(self.course.network(), place, reads)?;
+                self.course.draw_wrong_labels(table, &read.logits).map_err(Undone::Fault)?;
+                None
+            }
+        };
+        let spec = self.course.network();
+        Ok((handed_on, checkpoint.then(|| finish_chapter(loaded, spec, place))))
+    }
+
+    fn train_row(
+        &mut self,
+        place: Row,
+        state: &mut RowState,
+        step: u64,
+        reads: Reads<'_>,
+    ) -> Result<(Activations, StepReport), UnreadableError> {
+        let buffers = &mut self.buffers;
+        if place.layer == 0 {
+            let input = self.reader.images(&mut self.course, step, reads)?;
+            let spec = self.course.network();
+            return Ok(state.train_first(spec, place, input, buffers, self.machine.pool()));
+        }
+        let labels = self.course.labels(step);
+        let spec = self.course.network();
+        let input = self.reader.batches(spec, place, reads)?;
+        Ok(state.train(spec, place, input, &labels, buffers, self.machine.pool()))
+    }
+
+    /// The row has a fault in `step`; the feedback row has none of its own.
+    fn diverged(&self, place: Row, step: u64, fault: Fault) -> Done {
+        let spec = self.course.network();
+        let place = if spec.feedback_row() == Some(place) { spec.top_row() } else { place };
+        Done::Diverged { place, step: step + 1, fault }
+    }
+
+    /// What a row hands on for a step of the chapter that it has just been trained over.
+    fn refresh(&mut self, (row, load, step): (RowId, u64, u64), reads: Reads<'_>) -> Done {
+        let refused = Done::Refused { row, load, step };
+        let can = |plan: &Plan, done| plan.can_hand_on(row, done, step);
+        let Some(mut loaded) = self.take((row, load), can) else { return refused };
+        let place = self.places[usize::from(row.0)];
+        let done = match self.hand_on(place, &mut loaded.state, step, reads) {
+            Ok(Some(handed_on)) => match handed_on.fault() {
+                Some(fault) => self.diverged(place, step, fault),
+                None => {
+                    let batch = made(encode(&handed_on, self.course.network(), place));
+                    self.buffers.give(handed_on.states);
+                    Done::Refreshed { row, load, step, batch }
+                }
+            },
+            // Nothing reads the feedback row's outputs.
+            Ok(None) => refused,
+            Err(error) => unreadable(&error, refused),
+        };
+        self.rows.insert(row, loaded);
+        done
+    }
+
+    fn hand_on(
+        &mut self,
+        place: Row,
+        state: &mut State,
+        step: u64,
+        reads: Reads<'_>,
+    ) -> Result<Option<Activations>, UnreadableError> {
+        let State::Row(state) = state else { return Ok(None) };
+        let buffers = &mut self.buffers;
+        let handed_on = if place.layer == 0 {
+            let input = self.reader.images(&mut self.course, step, reads)?;
+            let spec = self.course.network();
+            state.hand_on_first(spec, place, step, input, buffers, self.machine.pool())
+        } else {
+            let spec = self.course.network();
+            let input = self.reader.batches(spec, place, reads)?;
+            state.hand_on(spec, place, step, input, buffers, self.machine.pool())
+        };
+        Ok(Some(handed_on))
+    }
+}
+
+/// The row's canonical bytes and the chapter's mean loss, in millionths.
+fn finish_chapter(loaded: &mut Loaded, spec: &NetworkSpec, place: Row) -> (Made, u64) {
+    let (sum, steps) = std::mem::replace(&mut loaded.loss, (0.0, 0));
+    let mean = sum / f64::from(steps.max(1));
+    let bytes = match &loaded.state {
+        State::Row(state) => checkpoint::encode(state, spec, place),
+        State::Feedback(table) => checkpoint::encode_table(table, spec),
+    };
+    (made(bytes), (mean.max(0.0) * 1e6) as u64)
+}
+
+/// A step cannot be done with what it reads.
+fn unreadable(error: &UnreadableError, refused: Done) -> Done {
+    tracing::warn!(%error, ?refused, "what a step reads was not usable");
+    refused
+}
+
+fn made(bytes: Vec<u8>) -> Made {
+    let blob = BlobRef { hash: Hash::of(&bytes), size: bytes.len() as u64 };
+    (blob, Bytes::from(bytes))
+}
+
+#[cfg(test)]
+#[path = "training_tests.rs"]
+mod tests;
