@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::SpecArgs;
+use crate::{commands::parse_name, config::SpecArgs};
 
 /// Train Forward-Forward networks on the machines people already have.
 #[derive(Debug, Parser)]
@@ -120,6 +120,9 @@ pub struct JoinArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: OutputArgs,
+    /// What this node is called [default: this machine's name]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub node_name: Option<String>,
     /// Keep checkpoints in this folder, one node at a time, or nowhere (`none`) [default: a folder
     /// of the run's in ~/.local/state/ffp2p/runs]
     #[arg(long, value_name = "DIR|none", verbatim_doc_comment)]
@@ -153,6 +156,9 @@ pub struct UpArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: OutputArgs,
+    /// What the nodes are called, each with its number behind it [default: this machine's name]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub node_name: Option<String>,
     /// Folder above the nodes' stores, or `none` [default: a folder of the run's in
     /// ~/.local/state/ffp2p/runs]
     #[arg(long, value_name = "DIR|none", verbatim_doc_comment)]

@@ -15,6 +15,7 @@ use crate::{
 };
 use length::Length;
 
+pub(crate) mod flags;
 mod length;
 mod network;
 mod private;
@@ -225,6 +226,12 @@ impl SpecArgs {
 
     /// The same spec as flags for another process.
     pub fn to_flags(&self) -> Vec<String> {
+        let pairs = self.pairs().into_iter();
+        pairs.flat_map(|(flag, value)| [format!("--{flag}"), value]).collect()
+    }
+
+    /// The flags that are given, by name, each with its value as it is typed.
+    fn pairs(&self) -> Vec<(String, String)> {
         let Ok(serde_json::Value::Object(flags)) = serde_json::to_value(self) else {
             return Vec::new();
         };
@@ -234,13 +241,12 @@ impl SpecArgs {
             (None, Some(number)) if value.is_f64() => (number as f32).to_string(),
             (None, _) => value.to_string(),
         };
-        let mut words = Vec::new();
-        for (flag, value) in flags.iter().filter(|(_, value)| !value.is_null()) {
-            let list = value.as_array().map(|list| list.iter().map(text).collect::<Vec<_>>());
-            words.push(format!("--{flag}"));
-            words.push(list.map_or_else(|| text(value), |list| list.join(",")));
-        }
-        words
+        let typed = |value: &serde_json::Value| match value.as_array() {
+            Some(list) => list.iter().map(text).collect::<Vec<_>>().join(","),
+            None => text(value),
+        };
+        let given = flags.iter().filter(|(_, value)| !value.is_null());
+        given.map(|(flag, value)| (flag.clone(), typed(value))).collect()
     }
 
     fn spec_for(&self, data: &Data) -> Result<Spec, SpecArgsError> {

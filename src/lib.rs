@@ -12,6 +12,7 @@
 //! - [`export`] makes one model of the rows; [`report`] and [`view`] tell of it all, [`diverged`] of a
 //!   run that has none.
 
+mod about;
 pub mod bench;
 pub mod checkpoint;
 pub mod cli;
@@ -19,6 +20,7 @@ pub mod commands;
 pub mod config;
 pub mod course;
 pub mod data;
+mod difference;
 pub mod diverged;
 pub mod export;
 pub mod ff;

@@ -16,6 +16,9 @@ pub(crate) const SPEC_FORMAT: u32 = 2;
 /// A canonical spec is at most this long, bytes.
 pub const MAX_SPEC_BYTES: usize = 64 * 1024;
 
+/// Characters of a stranger's error that are shown.
+const MAX_SHOWN: usize = 200;
+
 /// Weights of one run, at most: a stranger's spec must not take all memory.
 pub(crate) const MAX_WEIGHTS: usize = 1 << 30;
 
@@ -71,6 +74,12 @@ pub struct Spec {
     pub network: NetworkSpec,
 }
 
+/// What a spec of any version has.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
 /// Weights of the layers, heads and biases aside.
 pub(crate) fn weights(network: &NetworkSpec) -> usize {
     let layer = |layer| {
@@ -85,10 +94,10 @@ pub(crate) fn weights(network: &NetworkSpec) -> usize {
 #[non_exhaustive]
 pub enum ForeignSpecError {
     /// Not a spec at all.
-    #[error("this is not a spec of this version of ffp2p: {0}")]
+    #[error("its spec is none that this version of ffp2p knows: {0}")]
     Syntax(String),
     /// Another version of the mathematics.
-    #[error("the spec has format {0}, this program knows {SPEC_FORMAT}; use the same version")]
+    #[error("its spec has format {0}, this program knows {SPEC_FORMAT}; use the same version")]
     Format(u32),
     /// A network that cannot be trained.
     #[error(transparent)]
@@ -106,6 +115,12 @@ pub enum ForeignSpecError {
     Range,
 }
 
+/// What an error says of a stranger's bytes, whose words may be in it, for a terminal.
+fn shown(error: &str) -> String {
+    let visible = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    error.chars().take(MAX_SHOWN).map(visible).collect()
+}
+
 impl Spec {
     /// The bytes that name the run.
     pub fn canonical(&self) -> Vec<u8> {
@@ -120,11 +135,12 @@ impl Spec {
         if bytes.len() > MAX_SPEC_BYTES {
             return Err(ForeignSpecError::Range);
         }
-        let spec: Self = serde_json::from_slice(bytes)
-            .map_err(|error| ForeignSpecError::Syntax(error.to_string()))?;
-        if spec.format != SPEC_FORMAT {
-            return Err(ForeignSpecError::Format(spec.format));
+        let syntax = |error: serde_json::Error| ForeignSpecError::Syntax(shown(&error.to_string()));
+        let Format { format } = serde_json::from_slice(bytes).map_err(syntax)?;
+        if format != SPEC_FORMAT {
+            return Err(ForeignSpecError::Format(format));
         }
+        let spec: Self = serde_json::from_slice(bytes).map_err(syntax)?;
         spec.network.check()?;
         if !spec.classifier.suits(spec.network.objective) {
             return Err(ForeignSpecError::Classifier);

@@ -17,7 +17,7 @@ use crate::event_loop::{Done, EventLoop};
 use crate::fetch::{End, Piece};
 use crate::node_id::peer_id;
 use crate::wire::{self, MAX_MESSAGE};
-use crate::{Event, FetchError};
+use crate::{Described, Event, FetchError};
 
 /// Messages to one peer that it did not take yet; further ones are dropped.
 const MAX_UNANSWERED: usize = 64;
@@ -43,7 +43,7 @@ pub(crate) struct Whole {
 pub(crate) enum Pending {
     Message(PeerId),
     Pieces(Vec<Piece>),
-    Spec(oneshot::Sender<Result<Bytes, FetchError>>),
+    Spec(oneshot::Sender<Result<Described, FetchError>>),
     Peers,
     Flush,
 }
@@ -124,7 +124,7 @@ impl EventLoop {
         &mut self,
         from: NodeId,
         run: Hash,
-        reply: oneshot::Sender<Result<Bytes, FetchError>>,
+        reply: oneshot::Sender<Result<Described, FetchError>>,
     ) {
         match peer_id(from).filter(|id| self.peers.contains(id)) {
             Some(id) => self.ask_of(id, Request { run, ask: Ask::Spec }, Pending::Spec(reply)),
@@ -210,11 +210,9 @@ impl EventLoop {
         match self.pending.remove(&request) {
             Some(Pending::Pieces(pieces)) => self.on_pieces(&pieces, answer),
             Some(Pending::Spec(reply)) => {
-                let _ = reply.send(if let Answer::Spec(bytes) = answer {
-                    Ok(bytes)
-                } else {
-                    Err(why(&answer))
-                });
+                self.shared.count_in(answer.payload());
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send(described(answer));
             }
             Some(Pending::Peers) => self.on_peers(&answer),
             Some(Pending::Message(id)) => self.answered(&id),
@@ -302,13 +300,21 @@ fn verify(mut blobs: Vec<Whole>) -> Vec<Whole> {
     blobs
 }
 
+/// A run as a peer describes it.
+fn described(answer: Answer) -> Result<Described, FetchError> {
+    let Answer::Spec { spec, about } = answer else { return Err(why(&answer)) };
+    let about = wire::decode_about(&about)
+        .inspect_err(|error| tracing::debug!("what a peer says of its run is refused: {error}"));
+    Ok(Described { spec, about: about.ok() })
+}
+
 /// What an answer without the wanted bytes means.
 fn why(answer: &Answer) -> FetchError {
     match answer {
         Answer::NotFound => FetchError::NotFound,
         Answer::Busy => FetchError::Busy,
         Answer::OtherRun => FetchError::OtherRun,
-        Answer::Ack | Answer::Parts(_) | Answer::Spec(_) | Answer::Peers(_) => {
+        Answer::Ack | Answer::Parts(_) | Answer::Spec { .. } | Answer::Peers(_) => {
             FetchError::WrongBytes
         }
     }

@@ -14,10 +14,10 @@ use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::StreamProtocol;
 use libp2p::request_response;
 
-use crate::wire::MAX_MESSAGE;
+use crate::wire::{MAX_ABOUT, MAX_MESSAGE};
 
 /// The protocol all requests use.
-pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ffp2p/3/ask");
+pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ffp2p/4/ask");
 
 /// Bytes of one piece of a blob, and of all that one question asks for.
 pub const MAX_CHUNK: usize = 1024 * 1024;
@@ -61,7 +61,7 @@ pub(crate) enum Ask {
     Message(Bytes),
     /// Give these pieces of blobs, at most [`MAX_PARTS`] and [`MAX_CHUNK`] bytes of them.
     Blobs(Vec<Part>),
-    /// Give the run's spec.
+    /// Give the run's spec, and say what it is about.
     Spec,
     /// Say whom you know.
     Peers,
@@ -76,8 +76,13 @@ pub(crate) enum Answer {
     Ack,
     /// The pieces, in the order they were asked for; `None` for what the peer does not have.
     Parts(Vec<Option<Bytes>>),
-    /// The spec.
-    Spec(Bytes),
+    /// The spec, and what the peer says of the run, encoded.
+    Spec {
+        /// Canonical bytes.
+        spec: Bytes,
+        /// An [`About`](crate::About).
+        about: Bytes,
+    },
     /// Whom the peer knows, encoded.
     Peers(Bytes),
     /// The peer does not have the spec.
@@ -86,6 +91,17 @@ pub(crate) enum Answer {
     Busy,
     /// The peer is not of that run.
     OtherRun,
+}
+
+impl Answer {
+    /// Bytes in it of what was asked for.
+    pub(crate) fn payload(&self) -> usize {
+        match self {
+            Self::Parts(parts) => parts.iter().flatten().map(Bytes::len).sum(),
+            Self::Spec { spec, about } => spec.len() + about.len(),
+            Self::Peers(_) | Self::Ack | Self::NotFound | Self::Busy | Self::OtherRun => 0,
+        }
+    }
 }
 
 /// Reads and writes the frames.
@@ -229,7 +245,10 @@ impl request_response::Codec for Codec {
         Ok(match kind {
             0 => Answer::Ack,
             1 => Answer::Parts(read_parts(io).await?),
-            2 => Answer::Spec(read_bytes(io, MAX_SPEC).await?),
+            2 => Answer::Spec {
+                spec: read_bytes(io, MAX_SPEC).await?,
+                about: read_bytes(io, MAX_ABOUT).await?,
+            },
             3 => Answer::Peers(read_bytes(io, MAX_MESSAGE).await?),
             4 => Answer::NotFound,
             5 => Answer::Busy,
@@ -283,7 +302,7 @@ impl request_response::Codec for Codec {
         let kind = match &answer {
             Answer::Ack => 0,
             Answer::Parts(_) => 1,
-            Answer::Spec(_) => 2,
+            Answer::Spec { .. } => 2,
             Answer::Peers(_) => 3,
             Answer::NotFound => 4,
             Answer::Busy => 5,
@@ -292,7 +311,10 @@ impl request_response::Codec for Codec {
         io.write_all(&[kind]).await?;
         match answer {
             Answer::Parts(parts) => write_parts(io, &parts).await,
-            Answer::Spec(bytes) => write_bytes(io, &bytes, MAX_SPEC).await,
+            Answer::Spec { spec, about } => {
+                write_bytes(io, &spec, MAX_SPEC).await?;
+                write_bytes(io, &about, MAX_ABOUT).await
+            }
             Answer::Peers(bytes) => write_bytes(io, &bytes, MAX_MESSAGE).await,
             Answer::Ack | Answer::NotFound | Answer::Busy | Answer::OtherRun => Ok(()),
         }

@@ -69,7 +69,7 @@ async fn answers_read_back_as_they_were() {
             Some(Bytes::new()),
         ]),
         Answer::Parts(Vec::new()),
-        Answer::Spec(bytes.clone()),
+        Answer::Spec { spec: bytes.clone(), about: Bytes::from_static(b"about") },
         Answer::Peers(bytes),
         Answer::NotFound,
         Answer::Busy,
@@ -92,7 +92,10 @@ async fn an_oversize_message_is_refused_by_its_length() {
 
 #[tokio::test]
 async fn oversize_answers_are_refused_by_their_length() {
-    for (kind, cap) in [(&[1, 1][..], MAX_CHUNK), (&[2], MAX_SPEC), (&[3], MAX_MESSAGE)] {
+    let after_spec = [2, 0, 0, 0, 0];
+    for (kind, cap) in
+        [(&[1, 1][..], MAX_CHUNK), (&[2], MAX_SPEC), (&after_spec, MAX_ABOUT), (&[3], MAX_MESSAGE)]
+    {
         let mut frame = kind.to_vec();
         frame.extend_from_slice(&u32::try_from(cap + 1).unwrap().to_be_bytes());
         let error = Codec.read_response(&PROTOCOL, &mut Trap(&frame)).await.unwrap_err();

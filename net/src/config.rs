@@ -9,9 +9,13 @@ use bytes::Bytes;
 use ffp2p_proto::Hash;
 use libp2p::Multiaddr;
 
+use crate::AboutData;
+
 /// How a node is found, and whom it takes for its own.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What people call this node ([`is_node_name`](crate::is_node_name)).
+    pub name: String,
     /// The namespace: only peers that name the same one are kept.
     pub swarm: String,
     /// The run; `None` for a peer that looks around and does not know one yet.
@@ -35,6 +39,7 @@ impl Default for Config {
             .with(std::net::Ipv4Addr::UNSPECIFIED.into())
             .with(libp2p::multiaddr::Protocol::Tcp(0));
         Self {
+            name: "node".to_owned(),
             swarm: "default".to_owned(),
             run: None,
             listen: vec![any],
@@ -53,6 +58,8 @@ pub struct RunInfo {
     pub id: Hash,
     /// Its canonical spec, at most [`MAX_SPEC`](crate::MAX_SPEC) bytes, given to whoever asks.
     pub spec: Bytes,
+    /// What this node's data are, told to whoever asks.
+    pub data: Option<AboutData>,
 }
 
 /// Where the blobs come from that peers ask for.

@@ -16,7 +16,7 @@ use crate::address::{self, Target};
 use crate::behaviour::BehaviourEvent;
 use crate::dial::Dial;
 use crate::event_loop::{Done, EventLoop};
-use crate::greeting::{Greeting, PROTOCOL_VERSION};
+use crate::greeting::{Greeting, PROTOCOL_VERSION, version_in};
 use crate::node_id::{node_id, peer_id};
 use crate::peers::Peer;
 use crate::report::is_loopback;
@@ -124,7 +124,11 @@ impl EventLoop {
                     self.on_greeting(id, greeting);
                 }
                 Some(other) => return self.refuse(id, Refusal::OtherSwarm(other.swarm)),
-                None => return self.refuse(id, Refusal::OtherProgram),
+                None => {
+                    let version = version_in(&info.agent_version).map(str::to_owned);
+                    let reason = version.map_or(Refusal::OtherProgram, Refusal::OtherVersion);
+                    return self.refuse(id, reason);
+                }
             }
         }
         let addresses = info.listen_addrs.iter().filter(|a| local || !is_loopback(a)).cloned();
@@ -135,13 +139,15 @@ impl EventLoop {
     fn on_greeting(&mut self, id: PeerId, greeting: Greeting) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let (node, run) = (peer.node, greeting.run);
+        let (name, version) = (greeting.name.clone(), greeting.version.clone());
         peer.greeting = Some(greeting);
+        self.outbox.push(Event::Greeted { peer: node, name });
         if self.peers.same_run(&id) {
             self.announce(&id, Instant::now());
             self.ask_for_peers(id);
         } else if let Some(run) = run {
             self.search.other_run(run);
-            self.outbox.push(Event::OtherRun { peer: node, run });
+            self.outbox.push(Event::OtherRun { peer: node, run, version });
         }
     }
 

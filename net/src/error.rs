@@ -16,6 +16,9 @@ pub enum StartError {
     /// The swarm's name cannot be a name.
     #[error("\"{0}\" cannot name a swarm: use 1 to 64 letters, digits, '.', '-' and '_'")]
     SwarmName(String),
+    /// The node's name cannot be a name.
+    #[error("\"{0}\" cannot name a node: use 1 to {max} letters, digits, '.', '-' and '_'", max = crate::MAX_NODE_NAME)]
+    NodeName(String),
     /// The spec is too long.
     #[error("the run's spec has {0} bytes, at most {max} can be shared: shorten it", max = MAX_SPEC)]
     SpecTooLarge(usize),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use ffp2p_proto::{BlobRef, Hash, Message, NodeId};
 use libp2p::Multiaddr;
 
+use crate::greeting::PROTOCOL_VERSION;
 use crate::{FetchError, Report};
 
 /// One thing that happened.
@@ -16,6 +17,14 @@ use crate::{FetchError, Report};
 pub enum Event {
     /// The node can be reached here.
     Listening(Multiaddr),
+    /// A peer of the same swarm said who it is; before the first [`Event::Connected`] and
+    /// [`Event::OtherRun`] of a connection.
+    Greeted {
+        /// Who.
+        peer: NodeId,
+        /// What it is called; several may have the same name.
+        name: String,
+    },
     /// A peer of the same run can be talked to.
     Connected(NodeId),
     /// It cannot any more.
@@ -49,6 +58,8 @@ pub enum Event {
         peer: NodeId,
         /// What it trains.
         run: Hash,
+        /// The version of its program.
+        version: String,
     },
     /// A peer was sent away.
     Refused {
@@ -67,7 +78,9 @@ pub enum Event {
 pub enum Refusal {
     /// It belongs to the swarm of this name.
     OtherSwarm(String),
-    /// It does not speak this version of the protocol, or is no peer of this kind at all.
+    /// It is of this version, and does not speak this version of the protocol.
+    OtherVersion(String),
+    /// It is no peer of this kind at all.
     OtherProgram,
 }
 
@@ -77,8 +90,13 @@ impl fmt::Display for Refusal {
             Self::OtherSwarm(name) => {
                 write!(f, "it is in the swarm \"{name}\"; give both the same swarm name to connect")
             }
+            Self::OtherVersion(version) => {
+                write!(f, "it is ffp2p {version} and does not speak {PROTOCOL_VERSION}, as this ")?;
+                let own = env!("CARGO_PKG_VERSION");
+                write!(f, "ffp2p {own} does; run the same build of the program on both")
+            }
             Self::OtherProgram => {
-                f.write_str("it does not speak ffp2p/1; run the same version on both")
+                write!(f, "it is another program, which does not speak {PROTOCOL_VERSION}")
             }
         }
     }

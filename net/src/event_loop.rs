@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ffp2p_proto::NodeId;
 use futures::StreamExt as _;
 use libp2p::gossipsub::IdentTopic;
@@ -32,7 +31,7 @@ use crate::outbox::Outbox;
 use crate::peers::Peers;
 use crate::rendezvous::Entry;
 use crate::search::Search;
-use crate::{BlobSource, Event, FetchError, remembered};
+use crate::{BlobSource, Event, FetchError, RunInfo, remembered};
 
 /// Between looks at everything that only time brings. Each wakes the whole swarm.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
@@ -76,7 +75,8 @@ pub(crate) struct EventLoop {
     pub(crate) own: NodeId,
     pub(crate) swarm: Swarm<Behaviour>,
     pub(crate) topic: Option<IdentTopic>,
-    pub(crate) spec: Option<Bytes>,
+    pub(crate) run: Option<RunInfo>,
+    pub(crate) started: Instant,
     pub(crate) blobs: Arc<dyn BlobSource>,
     pub(crate) commands: mpsc::Receiver<Command>,
     /// Apart from the commands, so that a node whose events nobody reads still ends.

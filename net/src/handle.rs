@@ -7,11 +7,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use ffp2p_proto::{BlobRef, Hash, Message, NodeId};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::{FetchError, Report};
+use crate::{Described, FetchError, Report};
 
 /// Commands that wait for the event loop.
 pub(crate) const COMMAND_QUEUE: usize = 4096;
@@ -25,7 +24,7 @@ pub(crate) enum Command {
     Broadcast(Message),
     Send(NodeId, Message),
     Fetch(BlobRef, NodeId),
-    FetchSpec(NodeId, Hash, oneshot::Sender<Result<Bytes, FetchError>>),
+    FetchSpec(NodeId, Hash, oneshot::Sender<Result<Described, FetchError>>),
     Disconnect(NodeId),
     Report(oneshot::Sender<Report>),
 }
@@ -138,11 +137,12 @@ impl Handle {
         }
     }
 
-    /// Waits for the spec of `run` from a connected peer. The caller checks what it is.
+    /// Waits for the spec of `run` from a connected peer, and for what that peer says beside. The
+    /// caller checks what it is.
     ///
     /// # Errors
     /// When the peer does not deliver it.
-    pub async fn fetch_spec(&self, from: NodeId, run: Hash) -> Result<Bytes, FetchError> {
+    pub async fn fetch_spec(&self, from: NodeId, run: Hash) -> Result<Described, FetchError> {
         let (reply, answer) = oneshot::channel();
         let command = Command::FetchSpec(from, run, reply);
         self.commands.send(command).await.map_err(|_| FetchError::Closed)?;

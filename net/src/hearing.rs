@@ -12,12 +12,12 @@ use libp2p::gossipsub::{self, MessageAcceptance};
 use libp2p::request_response::ResponseChannel;
 use tokio::time::Instant;
 
-use crate::Event;
 use crate::codec::{Answer, Ask, Part, Request};
 use crate::event_loop::{Done, EventLoop};
 use crate::node_id::node_id;
 use crate::report::is_loopback;
 use crate::wire::{self, MAX_PEERS_TOLD};
+use crate::{About, Event};
 
 /// Things done beside the loop at once; further questions are answered with "busy".
 const MAX_WORK: usize = 256;
@@ -82,13 +82,11 @@ impl EventLoop {
     ) {
         let Some(peer) = self.peers.get(&id) else { return };
         let from = peer.node;
-        let stranger = peer.greeting.as_ref().is_some_and(|said| *said != self.peers.own);
+        let stranger = peer.greeting.as_ref().is_some_and(|said| !said.is_with(&self.peers.own));
         let ours = self.peers.own.run == Some(request.run);
         let answer = match request.ask {
-            Ask::Spec => match self.spec.clone().filter(|_| ours) {
-                Some(spec) => Answer::Spec(spec),
-                None => Answer::NotFound,
-            },
+            Ask::Spec if ours => self.what_we_train(),
+            Ask::Spec => Answer::NotFound,
             _ if stranger || !ours => Answer::OtherRun,
             Ask::Message(bytes) => self.on_message(from, &bytes),
             Ask::Blobs(parts) => return self.on_blobs_asked(parts, channel),
@@ -96,6 +94,19 @@ impl EventLoop {
             Ask::Flush => Answer::Ack,
         };
         self.answer(channel, answer);
+    }
+
+    /// Our run, for whoever asks.
+    fn what_we_train(&self) -> Answer {
+        let Some(run) = &self.run else { return Answer::NotFound };
+        let about = About {
+            node: self.peers.own.name.clone(),
+            age_seconds: self.started.elapsed().as_secs(),
+            data: run.data.clone(),
+        };
+        let spec = run.spec.clone();
+        wire::encode_about(&about)
+            .map_or(Answer::NotFound, |about| Answer::Spec { spec, about: about.into() })
     }
 
     fn on_message(&mut self, from: NodeId, bytes: &Bytes) -> Answer {
@@ -135,8 +146,7 @@ impl EventLoop {
     }
 
     pub(crate) fn answer(&mut self, channel: ResponseChannel<Answer>, answer: Answer) {
-        let given = if let Answer::Parts(parts) = &answer { parts.as_slice() } else { &[] };
-        let len = given.iter().flatten().map(Bytes::len).sum();
+        let len = answer.payload();
         // An error means that the asker is gone.
         if self.swarm.behaviour_mut().ask.send_response(channel, answer).is_ok() {
             self.shared.count_out(len);

@@ -8,12 +8,13 @@
 //! decided in `ffp2p-proto`; here everything is authenticated, bounded and verified, and then
 //! handed on.
 //!
-//! Where things are: `config`, `event`, `error`, `handle`, `report` are what callers see. Finding
+//! Where things are: `about`, `config`, `event`, `error`, `handle`, `report` are what callers see. Finding
 //! peers is `dial`, `address`, `rendezvous`, `neighbours`, `remembered`, `search`; talking is
 //! `wire` (messages as bytes), `codec` (questions as frames), `fetch` (blobs in pieces);
 //! `event_loop` with `connections`, `asking` and `hearing` holds it together over `behaviour` and
 //! `transport`.
 
+mod about;
 mod address;
 mod asking;
 mod behaviour;
@@ -42,11 +43,13 @@ mod survey;
 mod transport;
 mod wire;
 
+pub use about::{About, AboutData, Described};
 pub use codec::{MAX_CHUNK, MAX_SPEC};
 pub use config::{BlobSource, Config, RunInfo, cut};
 pub use error::{FetchError, StartError, SurveyError};
 pub use event::{Event, Refusal};
 pub use fetch::MAX_BLOB;
+pub use greeting::{MAX_NODE_NAME, is_node_name, to_node_name};
 pub use handle::{Handle, Traffic};
 pub use libp2p::Multiaddr;
 pub use report::{MdnsReport, Report};

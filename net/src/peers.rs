@@ -136,7 +136,11 @@ impl Peers {
     /// Whether `peer` said that it is of our run.
     pub(crate) fn same_run(&self, peer: &PeerId) -> bool {
         self.own.run.is_some()
-            && self.all.get(peer).is_some_and(|peer| peer.greeting.as_ref() == Some(&self.own))
+            && self
+                .all
+                .get(peer)
+                .and_then(|peer| peer.greeting.as_ref())
+                .is_some_and(|said| said.is_with(&self.own))
     }
 
     /// Peers of our run.
@@ -192,7 +196,7 @@ mod tests {
     #[test]
     fn all_who_hear_each_other_are_in_one_circle() {
         let now = Instant::now();
-        let own = |run| Greeting { swarm: "a".to_owned(), run };
+        let own = |run| Greeting::new("node", "a", run);
         let run = Some(Hash([7; 32]));
         let node = |number| NodeId([number; 32]);
         let seen_from = |me: u8| {
@@ -210,7 +214,7 @@ mod tests {
         assert_ne!(circle(1, &one), one.circle(node(1), now + DIRECT), "nobody was heard lately");
         for change in [
             |peer: &mut Peer| peer.listens = false,
-            |peer: &mut Peer| peer.greeting = Some(Greeting { swarm: "a".to_owned(), run: None }),
+            |peer: &mut Peer| peer.greeting = Some(Greeting::new("node", "a", None)),
         ] {
             two = seen_from(2);
             two.all.values_mut().next().into_iter().for_each(change);
@@ -221,7 +225,7 @@ mod tests {
     #[test]
     fn a_peer_is_silent_only_when_nothing_came_for_long() {
         let (id, now) = (PeerId::random(), Instant::now());
-        let mut peers = Peers::new(Greeting { swarm: "a".to_owned(), run: None });
+        let mut peers = Peers::new(Greeting::new("node", "a", None));
         assert!(!peers.is_silent(&id, now + 2 * SILENT));
         peers.insert(id, Peer::new(NodeId([1; 32]), false, now));
         assert!(!peers.is_silent(&id, now) && peers.is_silent(&id, now + SILENT));

@@ -12,7 +12,7 @@ fn id() -> PeerId {
 
 fn entry(peer: PeerId) -> Entry {
     let addresses = ["/ip4/10.0.0.1/tcp/7", "/ip4/127.0.0.1/tcp/7"].map(|a| a.parse().unwrap());
-    Entry::own(peer, &Greeting { swarm: "lab".to_owned(), run: Some(Hash([1; 32])) }, &addresses)
+    Entry::own(peer, &Greeting::new("node", "lab", Some(Hash([1; 32]))), &addresses)
 }
 
 fn two_nodes() -> (tempfile::TempDir, Folder, Folder) {

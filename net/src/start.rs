@@ -25,7 +25,7 @@ use crate::behaviour::Behaviour;
 use crate::dial::{Dialer, MAX_FIXED};
 use crate::event_loop::{EventLoop, Memory, TICK};
 use crate::fetch::Fetches;
-use crate::greeting::{Greeting, is_swarm_name};
+use crate::greeting::{Greeting, is_node_name, is_swarm_name};
 use crate::handle::{COMMAND_QUEUE, Handle, Shared};
 use crate::neighbours::Neighbours;
 use crate::outbox::{EVENT_QUEUE, Outbox};
@@ -54,7 +54,7 @@ pub async fn spawn(
     let id = node_id::node_id(&peer)
         .ok_or_else(|| StartError::Setup("the new key has no node id".to_owned()))?;
     let run = config.run.as_ref().map(|run| run.id);
-    let greeting = Greeting { swarm: config.swarm.clone(), run };
+    let greeting = Greeting::new(&config.name, &config.swarm, run);
     let (swarm, mdns_error) = behaviour::swarm(key, &greeting, config.mdns)?;
     let memory = recall(config.remembered.clone()).await?;
     let neighbours = match &config.rendezvous {
@@ -104,7 +104,8 @@ fn assemble(
         own: id,
         swarm: parts.swarm,
         topic: behaviour::topic(&parts.greeting),
-        spec: run.map(|run| run.spec),
+        run,
+        started: Instant::now(),
         blobs,
         commands,
         stops,
@@ -129,6 +130,9 @@ fn assemble(
 fn check(config: &Config) -> Result<Vec<(String, Target)>, StartError> {
     if !is_swarm_name(&config.swarm) {
         return Err(StartError::SwarmName(config.swarm.clone()));
+    }
+    if !is_node_name(&config.name) {
+        return Err(StartError::NodeName(config.name.clone()));
     }
     if let Some(run) = config.run.as_ref().filter(|run| run.spec.len() > MAX_SPEC) {
         return Err(StartError::SpecTooLarge(run.spec.len()));

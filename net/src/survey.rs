@@ -11,7 +11,7 @@ use ffp2p_proto::{Hash, NodeId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::{BlobSource, Config, Event, FetchError, Handle, SurveyError, spawn};
+use crate::{About, BlobSource, Config, Described, Event, FetchError, Handle, SurveyError, spawn};
 
 /// After the first run was found, others have this long to show up.
 const FIRST_FOUND: Duration = Duration::from_millis(300);
@@ -28,6 +28,8 @@ pub struct Found {
     pub spec: Bytes,
     /// Who trains it.
     pub peer: NodeId,
+    /// What that peer says of it.
+    pub about: Option<About>,
 }
 
 /// Has nothing.
@@ -76,14 +78,14 @@ impl Seen {
         while self.found.len() < MAX_FOUND
             && let Ok(Some(event)) = tokio::time::timeout_at(deadline, events.recv()).await
         {
-            let Event::OtherRun { peer, run } = event else { continue };
+            let Event::OtherRun { peer, run, .. } = event else { continue };
             match tokio::time::timeout_at(deadline, handle.fetch_spec(peer, run)).await {
-                Ok(Ok(spec)) => {
+                Ok(Ok(Described { spec, about })) => {
                     if self.found.is_empty() {
                         deadline = deadline.min(Instant::now() + FIRST_FOUND);
                     }
                     if !self.found.iter().any(|old| old.run == run && old.spec == spec) {
-                        self.found.push(Found { run, spec, peer });
+                        self.found.push(Found { run, spec, peer, about });
                     }
                 }
                 Ok(Err(reason)) => self.failed = Some((peer, reason)),

@@ -9,6 +9,8 @@ use libp2p::Multiaddr;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::About;
+
 /// Bytes of one encoded message that goes to one peer.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 
@@ -24,6 +26,9 @@ pub(crate) const MAX_ADDRESSES: usize = 8;
 /// Bytes of one address, more than any TCP address needs.
 pub(crate) const MAX_ADDRESS_BYTES: usize = 128;
 
+/// Bytes of what a peer says of its run.
+pub(crate) const MAX_ABOUT: usize = 1024;
+
 /// Why bytes are no message, or a message is no bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WireError {
@@ -36,6 +41,9 @@ pub(crate) enum WireError {
     /// A list is longer than any honest peer would make it.
     #[error("a list in the message is too long")]
     Unbounded,
+    /// A text in it may not be shown.
+    #[error("a text in it is too long, or holds what cannot be seen")]
+    Unsound,
     /// The encoding is larger than what may be sent.
     #[error("the message has {size} bytes, at most {max} may be sent")]
     TooLarge {
@@ -128,6 +136,17 @@ pub(crate) fn decode_peers(bytes: &[u8]) -> Result<Vec<Told>, WireError> {
         .into_iter()
         .map(|(node, raw)| (node, raw.into_iter().filter_map(address).flatten().collect()))
         .collect())
+}
+
+/// The bytes of what this node says of its run.
+pub(crate) fn encode_about(about: &About) -> Result<Vec<u8>, WireError> {
+    to_bytes(about, MAX_ABOUT)
+}
+
+/// What a peer says of its run, in such bytes.
+pub(crate) fn decode_about(bytes: &[u8]) -> Result<About, WireError> {
+    let about: About = from_bytes(bytes)?;
+    if about.is_sound() { Ok(about) } else { Err(WireError::Unsound) }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use ffp2p_proto::{
 };
 
 use super::*;
+use crate::AboutData;
 
 /// The encoding of [`heartbeat`]. A change here is a new version of the protocol.
 const HEARTBEAT_HEX: &str = concat!(
@@ -145,6 +146,28 @@ fn a_message_beyond_the_cap_is_not_sent() {
     let result = encode(&Message::Have(vec![offer(0); MAX_LIST]), 1_024);
     assert!(matches!(result, Err(WireError::TooLarge { max: 1_024, .. })));
     assert!(matches!(decode(&vec![0; MAX_MESSAGE + 1]), Err(WireError::TooLarge { .. })));
+}
+
+#[test]
+fn what_is_said_of_a_run_reads_back_and_unsound_texts_are_refused() {
+    let data = AboutData {
+        kind: "digits".to_owned(),
+        form: "28 x 28 grey".to_owned(),
+        classes: 10,
+        samples: Some((60_000, 10_000)),
+    };
+    let about = About { node: "attic".to_owned(), age_seconds: 61, data: Some(data) };
+    let bytes = encode_about(&about).unwrap();
+    assert_eq!(decode_about(&bytes), Ok(about.clone()));
+    assert_eq!(decode_about(&[&bytes[..], &[0]].concat()), Err(WireError::Trailing(1)));
+    for len in 0..bytes.len() {
+        assert!(decode_about(&bytes[..len]).is_err(), "{len} of {} were read", bytes.len());
+    }
+    let bell = About { node: "at\u{7}tic".to_owned(), ..about.clone() };
+    let bytes = to_bytes(&bell, MAX_MESSAGE).unwrap();
+    assert_eq!(decode_about(&bytes), Err(WireError::Unsound));
+    let long = About { node: "x".repeat(MAX_ABOUT), ..about };
+    assert!(matches!(encode_about(&long), Err(WireError::TooLarge { max: MAX_ABOUT, .. })));
 }
 
 #[test]

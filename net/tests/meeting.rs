@@ -6,7 +6,9 @@ use std::fs;
 use std::time::Duration;
 
 use common::{Blobs, Node, PATIENCE, config, pair, run, score};
-use ffp2p_net::{Config, Event, Refusal, StartError, SurveyError, spawn, survey};
+use ffp2p_net::{
+    AboutData, Config, Described, Event, Refusal, RunInfo, StartError, SurveyError, spawn, survey,
+};
 use ffp2p_proto::Message;
 use tempfile::tempdir;
 
@@ -57,12 +59,13 @@ async fn another_run_is_named_and_kept_apart() {
     let (ours, theirs) = (run(b"ours"), run(b"theirs"));
     let mut a = Node::start(config(place.path(), Some(ours.clone()))).await;
     let mut b = Node::start(config(place.path(), Some(theirs.clone()))).await;
-    a.is(Event::OtherRun { peer: b.id(), run: theirs.id }).await;
-    b.is(Event::OtherRun { peer: a.id(), run: ours.id }).await;
+    let version = || env!("CARGO_PKG_VERSION").to_owned();
+    a.is(Event::OtherRun { peer: b.id(), run: theirs.id, version: version() }).await;
+    b.is(Event::OtherRun { peer: a.id(), run: ours.id, version: version() }).await;
     a.handle.broadcast(score(1));
     a.handle.send(b.id(), score(2));
     // An answered question on the same connection: what was said before has arrived.
-    assert_eq!(a.handle.fetch_spec(b.id(), theirs.id).await.unwrap(), theirs.spec);
+    assert_eq!(a.handle.fetch_spec(b.id(), theirs.id).await.unwrap().spec, theirs.spec);
     let wrong = |event: &Event| matches!(event, Event::Received { .. } | Event::Connected(_));
     assert!(!b.so_far().iter().any(wrong));
     assert!(!a.so_far().iter().any(wrong));
@@ -141,6 +144,7 @@ async fn a_port_in_use_is_said_with_its_address() {
 async fn what_cannot_work_is_refused_at_the_start() {
     let wrong = [
         Config { swarm: "a b".to_owned(), ..Config::default() },
+        Config { name: "a b".to_owned(), ..Config::default() },
         Config { peers: vec!["nowhere".to_owned()], ..Config::default() },
         Config { listen: vec!["/ip4/127.0.0.1/udp/0".parse().unwrap()], ..Config::default() },
     ];
@@ -176,6 +180,30 @@ async fn a_survey_finds_the_run_and_its_spec() {
     assert_eq!((found[0].run, &found[0].spec[..]), (run(b"the spec").id, &b"the spec"[..]));
     assert_eq!(found[0].peer, a.id());
     assert!(!a.so_far().iter().any(|event| matches!(event, Event::OtherRun { .. })));
+}
+
+#[tokio::test]
+async fn a_peer_says_who_it_is_and_what_its_run_is_about() {
+    let place = tempdir().unwrap();
+    let data = AboutData {
+        kind: "mnist".to_owned(),
+        form: "28 x 28 grey".to_owned(),
+        classes: 10,
+        samples: Some((60_000, 10_000)),
+    };
+    let theirs = RunInfo { data: Some(data.clone()), ..run(b"theirs") };
+    let called = |name: &str, run| Config { name: name.to_owned(), ..config(place.path(), run) };
+    let b = Node::start(called("attic", Some(theirs.clone()))).await;
+    for run in [Some(run(b"ours")), Some(theirs.clone())] {
+        let mut a = Node::start(called("kitchen", run)).await;
+        a.is(Event::Greeted { peer: b.id(), name: "attic".to_owned() }).await;
+        let Described { spec, about } = a.handle.fetch_spec(b.id(), theirs.id).await.unwrap();
+        let about = about.unwrap();
+        assert_eq!((spec, about.data), (theirs.spec.clone(), Some(data.clone())));
+        assert!(about.node == "attic" && about.age_seconds < PATIENCE.as_secs());
+        assert!(a.handle.traffic().bytes_in < 1024, "{:?}", a.handle.traffic());
+        a.handle.shutdown().await;
+    }
 }
 
 #[tokio::test]

@@ -7,9 +7,11 @@ use tokio::sync::mpsc;
 use super::{
     CommandError, check_out,
     keeping::{self, Keeping},
+    naming::host_name,
     run_info, runtime, threads,
 };
 use crate::{
+    about::about_data,
     cli::{JoinArgs, KeepArgs, NetworkArgs},
     node::{Ending, Keeper, Node, Pool, Settings, Stop},
     view::View,
@@ -27,6 +29,7 @@ const MIB: u64 = 1 << 20;
 pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let threads = threads(args.threads, Pool::usual_threads(1))?;
     let mut network = network(&args.network)?;
+    network.name = args.node_name.unwrap_or(network.name);
     let config = decisions(&args.keep)?;
     let checked = args.spec.check()?;
     check_out(args.output.out.as_deref(), &checked.spec)?;
@@ -35,7 +38,7 @@ pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let Keeping { disk, is_required } =
         keeping::open(store, &checked.spec, Keeper::Node, &mut view)?;
     network.remembered = disk.as_ref().map(|disk| disk.store().join("peers"));
-    network.run = Some(run_info(&checked.spec));
+    network.run = Some(run_info(&checked.spec, Some(about_data(&checked))));
     let config = ffp2p_proto::Config {
         on_disk: disk.is_some(),
         exit_when_done: args.exit_when_done,
@@ -128,6 +131,7 @@ pub(super) fn network(args: &NetworkArgs) -> Result<ffp2p_net::Config, CommandEr
         .collect::<Result<Vec<_>, _>>()?;
     let usual = ffp2p_net::Config::default();
     Ok(ffp2p_net::Config {
+        name: host_name(),
         swarm: args.swarm.clone(),
         run: None,
         listen: if listen.is_empty() { usual.listen } else { listen },

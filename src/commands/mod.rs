@@ -7,6 +7,7 @@ mod eval;
 mod export;
 mod join;
 mod keeping;
+mod naming;
 mod observer;
 mod runs;
 mod sim;
@@ -15,6 +16,9 @@ mod train;
 mod up;
 
 use std::path::Path;
+
+use ffp2p_net::AboutData;
+pub(crate) use naming::parse_name;
 
 use crate::{
     cli::Command,
@@ -132,7 +136,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
         .map_err(|error| CommandError::Failed(format!("no async runtime: {error}")))
 }
 
-/// What a node tells others about its run.
-fn run_info(spec: &Spec) -> ffp2p_net::RunInfo {
-    ffp2p_net::RunInfo { id: spec.run_id(), spec: spec.canonical().into() }
+/// What a node tells others about its run; `data` are its own.
+fn run_info(spec: &Spec, data: Option<AboutData>) -> ffp2p_net::RunInfo {
+    ffp2p_net::RunInfo { id: spec.run_id(), spec: spec.canonical().into(), data }
 }

@@ -83,7 +83,7 @@ impl Observer {
     ) -> Result<Self, CommandError> {
         let store = Arc::new(Store::default());
         let blobs: Arc<dyn BlobSource> = Arc::clone(&store) as Arc<dyn BlobSource>;
-        network.run = Some(run_info(spec));
+        network.run = Some(run_info(spec, None));
         let (net, events) = ffp2p_net::spawn(network, blobs).await.map_err(NodeError::from)?;
         let state = State::new(net.id(), Role::Observer, spec.plan(), Config::default(), Time(0));
         Ok(Self { state, net, events, store, started: Instant::now() })

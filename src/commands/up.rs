@@ -16,7 +16,12 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{CommandError, check_out, keeping::NOTHING, runtime, threads};
+use super::{
+    CommandError, check_out,
+    keeping::NOTHING,
+    naming::{host_name, numbered},
+    runtime, threads,
+};
 use crate::{
     cli::UpArgs,
     node::Pool,
@@ -143,6 +148,8 @@ fn start(args: &UpArgs, number: usize, say: mpsc::Sender<Said>) -> Result<Child,
     command.args(args.spec.to_flags());
     command.args(args.keep.to_flags());
     command.arg("--threads").arg(args.threads.unwrap_or(1).to_string());
+    let name = args.node_name.clone().unwrap_or_else(host_name);
+    command.arg("--node-name").arg(numbered(&name, number));
     command.arg("--swarm").arg(&args.network.swarm);
     for peer in &args.network.peer {
         command.arg("--peer").arg(peer);

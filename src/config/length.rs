@@ -13,10 +13,10 @@ use crate::spec::{MAX_EPOCHS, Placement};
 const USUAL_CHAPTER_SAMPLES: u64 = 20_000;
 
 /// The epochs of the default run.
-const USUAL_EPOCHS: u64 = 8;
+pub(super) const USUAL_EPOCHS: u64 = 8;
 
 /// Steps of an epoch where each peer has data of its own: those of 60,000 samples, 100 a step.
-const USUAL_EPOCH_STEPS: u64 = 600;
+pub(super) const USUAL_EPOCH_STEPS: u64 = 600;
 
 /// Steps of an epoch, at most.
 const MAX_EPOCH_STEPS: u64 = 1 << 32;
@@ -69,7 +69,7 @@ impl SpecArgs {
 }
 
 /// The largest divisor of an epoch that makes a short chapter.
-fn usual_chapter(steps_per_epoch: u64, batch_size: u64) -> u64 {
+pub(super) fn usual_chapter(steps_per_epoch: u64, batch_size: u64) -> u64 {
     let most = (USUAL_CHAPTER_SAMPLES / batch_size).clamp(1, steps_per_epoch);
     (1..=most)
         .rev()

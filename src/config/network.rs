@@ -11,6 +11,12 @@ use crate::{
     spec::{MAX_WEIGHTS, weights},
 };
 
+/// How activations of the default run are rounded.
+pub(super) const USUAL_WIRE: Wire = Wire::U8;
+
+/// The seed of the default run.
+pub(super) const USUAL_SEED: u64 = 1;
+
 impl SpecArgs {
     /// The mathematics, its steps aside. What is not given follows from objective and optimiser.
     pub(super) fn network_for(
@@ -40,8 +46,8 @@ impl SpecArgs {
             head_weight_decay: self.head_weight_decay.unwrap_or(usual.head_weight_decay),
             peer_normalization: self.peer_normalization.unwrap_or(usual.peer_normalization),
             dropout: self.dropout.unwrap_or(usual.dropout),
-            wire: named::<Wire>("wire", &self.wire, "u8")?,
-            seed: self.seed.unwrap_or(1),
+            wire: given::<Wire>("wire", &self.wire)?.unwrap_or(USUAL_WIRE),
+            seed: self.seed.unwrap_or(USUAL_SEED),
             ..usual
         })
     }

@@ -133,3 +133,17 @@ fn flags_are_as_short_as_a_person_would_type_them() {
     let args = SpecArgs { dropout: Some(0.3), layers: Some(vec![784, 10]), ..SpecArgs::default() };
     assert_eq!(args.to_flags(), ["--dropout", "0.3", "--layers", "784,10"]);
 }
+
+#[test]
+fn what_is_wrong_with_a_strangers_spec_can_be_shown() {
+    let strange = format!("{{\"\u{1b}[2J{}\": 1}}", "x".repeat(10_000));
+    let text = Spec::from_canonical(strange.as_bytes()).unwrap_err().to_string();
+    assert!(text.len() < 400 && !text.contains('\u{1b}'), "{text:?}");
+    // Its format is told, whatever else is new in it.
+    let newer = format!("{{\"format\":{},\"new\":1}}", SPEC_FORMAT + 1);
+    let text = Spec::from_canonical(newer.as_bytes()).unwrap_err().to_string();
+    assert!(
+        text.contains(&format!("format {}", SPEC_FORMAT + 1)) && text.contains("same version"),
+        "{text}"
+    );
+}

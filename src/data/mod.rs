@@ -38,6 +38,15 @@ pub use source::{MOST_DIGITS, Source};
 /// How the id of data begins that only their form is known of.
 pub(crate) const PRIVATE: &str = "private:";
 
+/// How the ids of sets begin, each as its kind is typed.
+const KINDS: [&str; 6] = ["digits", "mnist", "cifar10", "folder", "npz", "private"];
+
+/// The kind of the set that has this id, which may come from a stranger.
+pub(crate) fn kind_of(id: &str) -> &'static str {
+    let kind = id.split(':').next().unwrap_or_default();
+    KINDS.into_iter().find(|known| *known == kind).unwrap_or("unknown")
+}
+
 /// The measures of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -59,6 +68,11 @@ impl Shape {
     /// Pixels of a row of an image.
     pub fn columns(&self) -> usize {
         self.width / (self.height * self.channels)
+    }
+
+    /// The form of an image, in words.
+    pub(crate) fn form(&self) -> String {
+        Frame::of(self).to_string()
     }
 }
 

@@ -64,6 +64,11 @@ impl Source {
         "npz:FILE",
     ];
 
+    /// The generated set that has this id; `None` for what lies in files, or is of another version.
+    pub(crate) fn of_id(id: &str) -> Option<Self> {
+        parse_digits(id.strip_prefix("digits:")?.strip_prefix(VERSION)?.strip_prefix(':')?)
+    }
+
     /// Checks the set, reads or works out its labels, and makes it ready for use. Files are read
     /// whole; generated images are left for [`Data::train`] and [`Data::test`].
     ///

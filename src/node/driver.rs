@@ -7,20 +7,22 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ffp2p_net::{BlobSource, Handle};
+use ffp2p_net::{AboutData, BlobSource, Handle};
 use ffp2p_proto::{Checkpoint, Hash, Input, Output, Placement, Role, RowId, State, Time};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     disk::{Disk, StoreError},
     machine::Machine,
+    names::Names,
+    others::Others,
     store::Store,
     terms::{Ending, Found, NodeError, Settings, Stop, heard, open_store},
     trainer::{Command, Done, Trainer},
 };
 use crate::{
-    config::Checked, course::Course, data::Data, diverged::Diverged, export::ModelError,
-    report::Event, spec::Spec, view::View,
+    about::about_data, config::Checked, course::Course, data::Data, diverged::Diverged,
+    export::ModelError, report::Event, spec::Spec, view::View,
 };
 
 /// Answers of the trainer that can wait.
@@ -37,6 +39,8 @@ const PROGRESS: Duration = Duration::from_secs(1);
 pub struct Node {
     pub(super) spec: Spec,
     pub(super) data: Data,
+    /// What is told of them.
+    pub(super) about_data: AboutData,
     pub(super) settings: Settings,
     pub(super) state: State,
     pub(super) net: Handle,
@@ -47,6 +51,8 @@ pub struct Node {
     pub(super) results: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
     pub(super) store: Arc<Store>,
     pub(super) view: View,
+    pub(super) names: Names,
+    pub(super) others: Others,
     /// The addresses it can be reached at.
     pub(super) listen: Vec<String>,
     started: Instant,
@@ -92,6 +98,7 @@ impl Node {
         let folder = disk.as_ref().map(|disk| disk.store().display().to_string());
         let (store, restored) = open_store(disk, results.0.clone())?;
         let blobs: Arc<dyn BlobSource> = Arc::clone(&store) as Arc<dyn BlobSource>;
+        let (name, about_data) = (network.name.clone(), about_data(&checked));
         let (net, events) = ffp2p_net::spawn(network, blobs).await?;
         let (sender, answers) = mpsc::channel(ANSWERS);
         let course = Course::new(&checked, settings.threads)?;
@@ -102,8 +109,11 @@ impl Node {
         let mut node = Self {
             spec: checked.spec,
             data: checked.data,
+            about_data,
             settings,
             state,
+            names: Names::new(net.id(), name),
+            others: Others::default(),
             net,
             events,
             machine,
@@ -336,6 +346,10 @@ impl Node {
     fn on_found(&mut self, found: Found) -> Result<(), NodeError> {
         match found {
             Found::Score(score) => self.handle(Input::Evaluated(score)),
+            Found::OtherRun { peer, run, version, answer } => {
+                self.tell_other_run(peer, run, &version, answer);
+                Ok(())
+            }
             Found::Unkept(error) => {
                 self.on_unkept(error);
                 if self.failure.is_some() { self.handle(Input::Leave) } else { Ok(()) }

@@ -8,6 +8,8 @@ mod disk;
 mod disk_tests;
 mod driver;
 mod machine;
+mod names;
+mod others;
 mod reads;
 mod saves;
 mod speed;

@@ -39,10 +39,10 @@ impl Node {
     pub(super) fn tell_network(&mut self, event: ffp2p_net::Event) {
         match event {
             ffp2p_net::Event::Listening(address) => self.on_listening(address.to_string()),
-            ffp2p_net::Event::OtherRun { peer, run } => self.note(format!(
-                "peer {peer} trains another run ({}); equal specs are the same run",
-                run.short()
-            )),
+            ffp2p_net::Event::Greeted { peer, name } => self.names.learn(peer, name),
+            ffp2p_net::Event::OtherRun { peer, run, version } => {
+                self.on_other_run(peer, run, version);
+            }
             ffp2p_net::Event::Refused { peer, reason } => {
                 self.note(format!("peer {peer} was sent away: {reason}"));
             }
@@ -69,9 +69,11 @@ impl Node {
     pub(super) fn tell(&mut self, notice: Notice) {
         let event = match notice {
             Notice::PeerJoined(peer) => {
+                self.names.came(peer);
                 Event::Peer { peer: peer.to_string(), state: "joined".to_owned() }
             }
             Notice::PeerLeft { peer, goodbye } => {
+                self.names.went(peer);
                 let state = if goodbye { "left" } else { "silent" };
                 Event::Peer { peer: peer.to_string(), state: state.to_owned() }
             }

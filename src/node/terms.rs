@@ -5,7 +5,8 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use ffp2p_proto::{Checkpoint, Hash, Input, Score};
+use ffp2p_net::{Described, FetchError};
+use ffp2p_proto::{Checkpoint, Hash, Input, NodeId, Score};
 use tokio::sync::mpsc;
 
 use super::{
@@ -78,6 +79,13 @@ pub(super) enum Found {
     Model(Result<(Hash, Result<(), ModelError>), ModelError>),
     /// The store folder takes no more.
     Unkept(StoreError),
+    /// What a peer says of the other run that it trains.
+    OtherRun {
+        peer: NodeId,
+        run: Hash,
+        version: String,
+        answer: Result<Described, FetchError>,
+    },
 }
 
 /// The store, and the checkpoints that its folder had.
@@ -111,7 +119,7 @@ pub(crate) fn heard(
     event: ffp2p_net::Event,
     store: &Store,
 ) -> Result<Input, Box<ffp2p_net::Event>> {
-    use ffp2p_net::{Event, FetchError};
+    use ffp2p_net::Event;
     Ok(match event {
         Event::Connected(peer) => Input::Connected(peer),
         Event::Disconnected(peer) => Input::Disconnected(peer),
@@ -123,8 +131,10 @@ pub(crate) fn heard(
         Event::FetchFailed { hash, from, reason } => {
             Input::FetchFailed { hash, from, lied: reason == FetchError::WrongBytes }
         }
-        Event::Listening(_) | Event::OtherRun { .. } | Event::Refused { .. } | Event::Alone(_) => {
-            return Err(Box::new(event));
-        }
+        Event::Greeted { .. }
+        | Event::Listening(_)
+        | Event::OtherRun { .. }
+        | Event::Refused { .. }
+        | Event::Alone(_) => return Err(Box::new(event)),
     })
 }

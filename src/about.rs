@@ -1,0 +1,74 @@
+//! A run's data, in words and numbers for people.
+//!
+//! Rule: what is told of a data set is its form and how many samples it has, and where each node
+//! has data of its own the form alone.
+
+use ffp2p_net::AboutData;
+
+use crate::{
+    config::Checked,
+    data::{PRIVATE, kind_of},
+    ff::NetworkSpec,
+    spec::Spec,
+};
+
+/// What this node tells of its data.
+pub(crate) fn about_data(checked: &Checked) -> AboutData {
+    let Checked { spec: Spec { data, network: NetworkSpec { classes, .. }, .. }, .. } = checked;
+    let shape = checked.data.shape();
+    AboutData {
+        kind: kind_of(data).to_owned(),
+        form: shape.form(),
+        classes: *classes as u32,
+        samples: (!data.starts_with(PRIVATE)).then_some((shape.train, shape.test)),
+    }
+}
+
+/// Such a description as a phrase.
+pub(crate) fn in_words(data: &AboutData) -> String {
+    let AboutData { kind, form, classes, samples } = data;
+    let samples = samples.map_or_else(
+        || "images".to_owned(),
+        |(train, test)| format!("{} + {} images", grouped(train), grouped(test)),
+    );
+    let classes = if *classes == 1 { "1 class".to_owned() } else { format!("{classes} classes") };
+    format!("{kind}, {samples} of {form}, {classes}")
+}
+
+/// A number with its thousands set apart.
+pub(crate) fn grouped(number: u32) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SpecArgs;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let cases = [(0, "0"), (999, "999"), (1_000, "1,000"), (59_999, "59,999")];
+        for (number, text) in cases.into_iter().chain([(u32::MAX, "4,294,967,295")]) {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn data_of_its_own_is_told_by_its_form_alone() {
+        let args = SpecArgs { data: Some("digits:2000+50".to_owned()), ..SpecArgs::default() };
+        let told = about_data(&args.clone().check().unwrap());
+        assert_eq!(in_words(&told), "digits, 2,000 + 50 images of 28 x 28 grey, 10 classes");
+        let federated = SpecArgs { placement: Some("federated".to_owned()), ..args };
+        let told = about_data(&federated.check().unwrap());
+        assert_eq!(told.samples, None);
+        assert_eq!(in_words(&told), "private, images of 28 x 28 grey, 10 classes");
+    }
+}

@@ -1,0 +1,164 @@
+//! What differs between two runs, in the words that a user types.
+//!
+//! Rule: each cause is told once. A field that follows from a flag or from the data is not told when
+//! that is. Of the other run's texts only those are shown that this program wrote itself.
+
+use std::fmt;
+
+use ffp2p_net::AboutData;
+
+use crate::{
+    about::{grouped, in_words},
+    config::flags::{Flag, data_flag, flags},
+    data::{PRIVATE, kind_of},
+    spec::Spec,
+};
+
+/// A run: its spec, and what is known of its data beside their id.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run<'a> {
+    pub(crate) spec: &'a Spec,
+    pub(crate) data: Option<&'a AboutData>,
+}
+
+/// What differs, and what to type to join the other run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// Name of each flag, its value there, and here.
+    flags: Vec<[String; 3]>,
+    data: Option<String>,
+    advice: String,
+}
+
+impl Run<'_> {
+    /// How many classes the data have, as far as that is known.
+    fn classes(&self) -> Option<usize> {
+        // Where nodes have data of their own, `--classes` is a part of their form.
+        let data = self.data.filter(|_| !self.is_private())?;
+        Some(data.classes as usize).filter(|classes| *classes <= self.spec.network.classes)
+    }
+
+    fn is_private(&self) -> bool {
+        self.spec.data.starts_with(PRIVATE)
+    }
+}
+
+/// What differs between another run and this node's.
+pub(crate) fn difference(theirs: Run<'_>, ours: Run<'_>) -> Difference {
+    let there = flags(theirs.spec, theirs.classes());
+    let here = flags(ours.spec, ours.classes());
+    let other_data = theirs.spec.data != ours.spec.data;
+    let both = there.iter().filter_map(|it| Some((it, named(&here, &it.name)?)));
+    let differs: Vec<(&Flag, &Flag)> = both.filter(|(it, own)| it.value != own.value).collect();
+    let follows = |(it, own): &(&Flag, &Flag)| {
+        it.is_default && own.is_default
+            || other_data && it.name == "layers" && are_same_but_input(it, own)
+    };
+    let mut causes: Vec<_> = differs.iter().copied().filter(|pair| !follows(pair)).collect();
+    let data = (other_data && theirs.is_private() == ours.is_private())
+        .then(|| data_differs(theirs, ours));
+    if causes.is_empty() && data.is_none() {
+        // What the other one says of its data can be wrong.
+        causes = differs;
+    }
+    let words = |(it, own): (&Flag, &Flag)| [&it.name, &it.value, &own.value].map(Clone::clone);
+    let flags = causes.into_iter().map(words).collect();
+    Difference { flags, data, advice: advice(&there, &here, theirs, ours) }
+}
+
+/// The flag of this name.
+fn named<'a>(flags: &'a [Flag], name: &str) -> Option<&'a Flag> {
+    flags.iter().find(|flag| flag.name == name)
+}
+
+/// Whether two lists of widths differ in nothing but the input's, which follows from the data.
+fn are_same_but_input(there: &Flag, here: &Flag) -> bool {
+    let behind = |flag: &Flag| flag.value.split_once(',').map(|(_, tail)| tail.to_owned());
+    behind(there) == behind(here)
+}
+
+/// How the data differ.
+fn data_differs(theirs: Run<'_>, ours: Run<'_>) -> String {
+    let same_kind = kind_of(&theirs.spec.data) == kind_of(&ours.spec.data);
+    let (Some(there), Some(here)) = (theirs.data, ours.data) else {
+        return format!("{} there, {} here", kind_of(&theirs.spec.data), kind_of(&ours.spec.data));
+    };
+    let form = |data: &AboutData| (data.form.clone(), data.classes);
+    if !same_kind || form(there) != form(here) {
+        return format!("{} there; {} here", in_words(there), in_words(here));
+    }
+    match (there.samples, here.samples) {
+        (Some((train, test)), Some((our_train, our_test))) if test == our_test => {
+            if train == our_train {
+                let (train, test) = (grouped(train), grouped(test));
+                return format!("{train} + {test} images on both sides, but not the same ones");
+            }
+            format!("{} images there, {} here", grouped(train), grouped(our_train))
+        }
+        (Some((train, test)), Some((our_train, our_test))) if train == our_train => {
+            format!("{} test images there, {} here", grouped(test), grouped(our_test))
+        }
+        (Some((train, test)), Some((our_train, our_test))) => {
+            let [train, test, our_train, our_test] =
+                [train, test, our_train, our_test].map(grouped);
+            format!("{train} + {test} images there, {our_train} + {our_test} here")
+        }
+        _ => "classes of other names there".to_owned(),
+    }
+}
+
+/// What to type to join the other run.
+fn advice(there: &[Flag], here: &[Flag], theirs: Run<'_>, ours: Run<'_>) -> String {
+    let is_typed = |flags: &[Flag], name: &str| named(flags, name).is_some_and(|it| !it.is_default);
+    let is_new = |flag: &&Flag| !flag.is_default && !(here.contains(flag));
+    let mut with: Vec<String> =
+        there.iter().filter(is_new).map(|it| format!("--{} {}", it.name, it.value)).collect();
+    let typed = here.iter().filter(|flag| !flag.is_default);
+    let mut without: Vec<String> = typed
+        .filter(|flag| !is_typed(there, &flag.name))
+        .map(|flag| format!("--{}", flag.name))
+        .collect();
+    let mut parts = Vec::new();
+    if theirs.spec.data != ours.spec.data {
+        match data_flag(&theirs.spec.data) {
+            Some(Flag { is_default: true, .. }) => without.insert(0, "--data".to_owned()),
+            Some(flag) => with.insert(0, format!("--data {}", flag.value)),
+            None if theirs.is_private() => {
+                let classes = theirs.spec.network.classes;
+                if classes != ours.spec.network.classes {
+                    with.insert(0, format!("--classes {classes}"));
+                }
+                parts.push("with data of that form".to_owned());
+            }
+            None => parts.push("with the same files in --data as there".to_owned()),
+        }
+    }
+    if !with.is_empty() {
+        parts.insert(0, format!("with {}", with.join(" ")));
+    }
+    if !without.is_empty() {
+        parts.push(format!("without {}", without.join(" ")));
+    }
+    parts.join(" and ")
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flag =
+            |[name, there, here]: &[String; 3]| format!("--{name} is {there} there, {here} here");
+        let mut parts: Vec<String> = self.flags.iter().map(flag).collect();
+        if let Some(data) = &self.data {
+            let same = if self.flags.is_empty() { "same flags, other data" } else { "other data" };
+            parts.push(format!("{same}: {data}"));
+        }
+        f.write_str(&parts.join("; "))?;
+        if !self.advice.is_empty() {
+            write!(f, ". To join that run, start again {}", self.advice)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "difference_tests.rs"]
+mod tests;

@@ -1,0 +1,160 @@
+//! Runs that differ in one thing, in several, and in what follows from them.
+
+use super::*;
+use crate::config::{Checked, SpecArgs};
+
+/// A run as its flags give it, with what its node tells of its data.
+fn run(args: SpecArgs) -> (Spec, AboutData) {
+    let data = Some(args.data.unwrap_or_else(|| "digits:2000+200".to_owned()));
+    let checked: Checked = SpecArgs { data, ..args }.check().unwrap();
+    let data = crate::about::about_data(&checked);
+    (checked.spec, data)
+}
+
+/// What a node of `ours` says of a node of `theirs`.
+#[track_caller]
+fn told(theirs: &(Spec, AboutData), ours: &(Spec, AboutData)) -> String {
+    let of = |(spec, data): &'_ (Spec, AboutData)| (spec.clone(), data.clone());
+    let ((their_spec, their_data), (our_spec, our_data)) = (of(theirs), of(ours));
+    let theirs = Run { spec: &their_spec, data: Some(&their_data) };
+    let ours = Run { spec: &our_spec, data: Some(&our_data) };
+    difference(theirs, ours).to_string()
+}
+
+fn base() -> SpecArgs {
+    SpecArgs::default()
+}
+
+#[test]
+fn one_flag_is_told_with_both_values_and_nothing_that_follows_from_it() {
+    let (long, longer) = (
+        run(SpecArgs { epochs: Some(500), ..base() }),
+        run(SpecArgs { epochs: Some(501), ..base() }),
+    );
+    assert_eq!(
+        told(&long, &longer),
+        "--epochs is 500 there, 501 here. To join that run, start again with --epochs 500"
+    );
+    let usual = run(base());
+    assert_eq!(
+        told(&usual, &long),
+        "--epochs is 8 there, 500 here. To join that run, start again without --epochs"
+    );
+    // Steps of an epoch, of the run and of a chapter follow.
+    let small = run(SpecArgs { batch_size: Some(50), ..base() });
+    assert_eq!(
+        told(&small, &usual),
+        "--batch-size is 50 there, 100 here. To join that run, start again with --batch-size 50"
+    );
+    // Rates, negatives and the embedding follow.
+    let softmax = run(SpecArgs { objective: Some("softmax".to_owned()), ..base() });
+    assert_eq!(
+        told(&softmax, &usual),
+        "--objective is softmax there, goodness here. To join that run, start again with \
+         --objective softmax"
+    );
+    assert_eq!(
+        told(&usual, &softmax),
+        "--objective is goodness there, softmax here. To join that run, start again without \
+         --objective"
+    );
+}
+
+#[test]
+fn all_flags_that_differ_are_told() {
+    let theirs = run(SpecArgs { lr: Some(0.1), layers: Some(vec![784, 50]), ..base() });
+    let ours = run(SpecArgs { seed: Some(2), wire: Some("f32".to_owned()), ..base() });
+    assert_eq!(
+        told(&theirs, &ours),
+        "--layers is 784,50 there, 784,500,500,500,500 here; --lr is 0.1 there, 0.01 here; --seed \
+         is 1 there, 2 here; --wire is u8 there, f32 here. To join that run, start again with \
+         --layers 784,50 --lr 0.1 and without --seed --wire"
+    );
+    // What has the same value here only because of another flag has to be typed, too.
+    let theirs = run(SpecArgs { lr: Some(1.0), ..base() });
+    let ours = run(SpecArgs { objective: Some("softmax".to_owned()), ..base() });
+    assert_eq!(
+        told(&theirs, &ours),
+        "--objective is goodness there, softmax here. To join that run, start again with --lr 1 \
+         and without --objective"
+    );
+}
+
+#[test]
+fn other_data_are_told_by_what_is_known_of_them() {
+    let ours = run(base());
+    let more = run(SpecArgs { data: Some("digits:2001+200".to_owned()), ..base() });
+    assert_eq!(
+        told(&more, &ours),
+        "same flags, other data: 2,001 images there, 2,000 here. To join that run, start again \
+         with --data digits:2001+200"
+    );
+    let tests = run(SpecArgs { data: Some("digits:2000+199".to_owned()), ..base() });
+    assert!(told(&tests, &ours).contains("199 test images there, 200 here"));
+    let both = run(SpecArgs { data: Some("digits:1900+199".to_owned()), ..base() });
+    assert!(told(&both, &ours).contains("1,900 + 199 images there, 2,000 + 200 here"));
+    let seeded = run(SpecArgs { data: Some("digits:2000+200:7".to_owned()), ..base() });
+    assert!(told(&seeded, &ours).contains("2,000 + 200 images on both sides, but not the same"));
+    let usual = run(SpecArgs { data: Some("digits".to_owned()), ..base() });
+    assert!(told(&usual, &ours).ends_with("start again without --data"));
+    // Its chapters and steps are others, too: they follow.
+    let flags = SpecArgs { data: Some("digits:1900+200".to_owned()), epochs: Some(9), ..base() };
+    assert_eq!(
+        told(&run(flags), &ours),
+        "--epochs is 9 there, 8 here; other data: 1,900 images there, 2,000 here. To join that \
+         run, start again with --data digits:1900+200 --epochs 9"
+    );
+}
+
+#[test]
+fn another_kind_of_data_brings_its_own_width_and_classes() {
+    let narrow = run(SpecArgs { layers: Some(vec![784, 50]), ..base() });
+    let (mut spec, mut data) = narrow.clone();
+    spec.data = format!("cifar10:{}", "0".repeat(64));
+    spec.network.layers[0] = 3_072;
+    spec.network.classes = 7;
+    data = AboutData { form: "32 x 32 RGB".to_owned(), kind: "cifar10".to_owned(), ..data };
+    data.classes = 7;
+    assert_eq!(
+        told(&(spec.clone(), data.clone()), &narrow),
+        "same flags, other data: cifar10, 2,000 + 200 images of 32 x 32 RGB, 7 classes there; \
+         digits, 2,000 + 200 images of 28 x 28 grey, 10 classes here. To join that run, start \
+         again with --layers 3072,50 and with the same files in --data as there"
+    );
+    // Where the other one tells nothing of its data, their ids tell their kinds.
+    let silent =
+        difference(Run { spec: &spec, data: None }, Run { spec: &narrow.0, data: Some(&narrow.1) });
+    assert!(silent.to_string().contains("other data: cifar10 there, digits here"), "{silent}");
+    // A kind that nobody knows is not shown as it is written.
+    spec.data = "\u{1b}[2J:7".to_owned();
+    let shown = told(&(spec, data), &narrow);
+    assert!(shown.chars().all(|c| !c.is_control()), "{shown:?}");
+}
+
+#[test]
+fn a_lie_about_data_hides_no_flag() {
+    let ours = run(base());
+    let theirs = run(SpecArgs { classes: Some(12), ..base() });
+    let lie = AboutData { classes: 12, ..theirs.1.clone() };
+    assert!(told(&theirs, &ours).contains("--classes is 12 there, 10 here"));
+    assert!(told(&(theirs.0, lie), &ours).contains("--classes is 12 there, 10 here"));
+}
+
+#[test]
+fn where_each_has_data_of_its_own_the_form_is_told() {
+    let federated = |args| run(SpecArgs { placement: Some("federated".to_owned()), ..args });
+    let (ours, usual) = (federated(base()), run(base()));
+    let theirs = federated(SpecArgs { epoch_steps: Some(30), classes: Some(11), ..base() });
+    assert_eq!(
+        told(&theirs, &ours),
+        "--epoch-steps is 30 there, 600 here; other data: private, \
+         images of 28 x 28 grey, 11 classes there; private, images of 28 x 28 grey, 10 classes \
+         here. To join that run, start again with --classes 11 --epoch-steps 30 and with data of \
+         that form"
+    );
+    assert_eq!(
+        told(&usual, &theirs),
+        "--placement is single-layer there, federated here. To join that run, start again with \
+         --data digits:2000+200 and without --epoch-steps --placement"
+    );
+}

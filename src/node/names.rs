@@ -1,0 +1,110 @@
+//! What nodes are called.
+//!
+//! Rule: a name is what its node says; several may have the same, so it decides nothing. Where it
+//! does not tell nodes apart, the first digits of a node's key stand behind it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use ffp2p_proto::NodeId;
+
+/// Names that are remembered.
+const MAX_NAMES: usize = 1024;
+
+/// The names of this node and of others.
+#[derive(Debug)]
+pub(super) struct Names {
+    me: NodeId,
+    known: BTreeMap<NodeId, String>,
+    /// The others, in the order in which they came.
+    order: VecDeque<NodeId>,
+    /// Who takes work and is here, this node included.
+    here: BTreeSet<NodeId>,
+}
+
+impl Names {
+    pub(super) fn new(me: NodeId, name: String) -> Self {
+        Self {
+            me,
+            known: BTreeMap::from([(me, name)]),
+            order: VecDeque::new(),
+            here: BTreeSet::from([me]),
+        }
+    }
+
+    /// A peer said what it is called.
+    pub(super) fn learn(&mut self, peer: NodeId, name: String) {
+        if peer == self.me {
+            return;
+        }
+        if self.known.insert(peer, name).is_none() {
+            self.order.push_back(peer);
+        }
+        if self.order.len() > MAX_NAMES
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
+    /// A peer that takes work has come.
+    pub(super) fn came(&mut self, peer: NodeId) {
+        self.here.insert(peer);
+    }
+
+    /// It is gone.
+    pub(super) fn went(&mut self, peer: NodeId) {
+        self.here.remove(&peer);
+    }
+
+    /// What people call a node: its name, and the first digits of its key where another one that is
+    /// here has the same; the digits alone where its name is not known.
+    pub(super) fn of(&self, node: NodeId) -> String {
+        let Some(name) = self.known.get(&node) else { return node.to_string() };
+        let mut others = self.here.iter().filter(|other| **other != node);
+        if others.any(|other| self.known.get(other) == Some(name)) {
+            return format!("{name} ({node})");
+        }
+        name.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u16) -> NodeId {
+        let mut bytes = [0; 32];
+        bytes[..2].copy_from_slice(&number.to_be_bytes());
+        NodeId(bytes)
+    }
+
+    #[test]
+    fn a_key_stands_only_where_a_name_does_not_tell() {
+        let mut names = Names::new(id(1), "attic".to_owned());
+        assert_eq!([names.of(id(1)), names.of(id(2))], ["attic", "00020000"]);
+        names.learn(id(2), "attic".to_owned());
+        names.learn(id(3), "kitchen".to_owned());
+        // The second only looks.
+        assert_eq!(names.of(id(1)), "attic");
+        names.came(id(2));
+        names.came(id(3));
+        let all = [1, 2, 3].map(|number| names.of(id(number)));
+        assert_eq!(all, ["attic (00010000)", "attic (00020000)", "kitchen"]);
+        // Of one that is gone it is still to be seen that it is not the other.
+        names.went(id(2));
+        assert_eq!([names.of(id(1)), names.of(id(2))], ["attic", "attic (00020000)"]);
+    }
+
+    #[test]
+    fn names_are_bounded_and_the_own_one_stays() {
+        let mut names = Names::new(id(0), "attic".to_owned());
+        for number in 1..=MAX_NAMES as u16 + 9 {
+            names.learn(id(number), format!("node-{number}"));
+        }
+        assert_eq!((names.known.len(), names.order.len()), (MAX_NAMES + 1, MAX_NAMES));
+        assert_eq!([names.of(id(0)), names.of(id(1))], ["attic", "00010000"]);
+        assert_eq!(names.of(id(1033)), "node-1033");
+        names.learn(id(0), "thief".to_owned());
+        assert_eq!(names.of(id(0)), "attic");
+    }
+}
