@@ -56,11 +56,11 @@ pub struct OutputArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkArgs {
-    /// Address to listen on [default: /ip4/0.0.0.0/tcp/0, any free port]
-    #[arg(long, value_name = "ADDR")]
+    /// Address to listen on [default: port 4477 of every interface, or any free one if it is taken]
+    #[arg(long, value_name = "IP:PORT")]
     pub listen: Vec<String>,
-    /// A peer to connect to: HOST:PORT or a multiaddress
-    #[arg(long, value_name = "ADDR")]
+    /// A peer to connect to, as it says itself when it starts
+    #[arg(long, value_name = "HOST:PORT")]
     pub peer: Vec<String>,
     /// Only nodes with the same swarm name meet
     #[arg(long, value_name = "NAME", default_value = "default")]

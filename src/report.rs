@@ -14,7 +14,8 @@ pub enum Event {
         peer: String,
         /// The run id.
         run: String,
-        /// Where it listens.
+        /// Where other machines can reach it, as `IP:PORT`, the likeliest first; by loopback only if
+        /// there is nothing else.
         listen: Vec<String>,
         /// Layers and shards of the rows, bottom first.
         rows: Vec<(usize, usize)>,

@@ -173,15 +173,22 @@ fn pace(peers: usize, steps_per_second: f64, left: u64) -> String {
     format!("{peers}, {steps_per_second:.0} steps/s, about {left} left")
 }
 
+/// What to type on another machine, if it can reach this one.
+fn invite(listen: &[String]) -> String {
+    let at = listen
+        .first()
+        .filter(|at| at.parse::<std::net::SocketAddr>().is_ok_and(|at| !at.ip().is_loopback()));
+    at.map_or_else(String::new, |at| {
+        format!("\non another machine, with the same flags: ffp2p join --peer {at}")
+    })
+}
+
 /// The event as a sentence, or nothing when it is too small to tell.
 pub(crate) fn in_words(event: &Event) -> Option<String> {
     Some(match event {
         Event::Ready { peer, run, listen, .. } if !peer.is_empty() => {
-            format!(
-                "node {peer} of run {} listens on {}",
-                &run[..run.len().min(8)],
-                listen.join(", ")
-            )
+            let run = &run[..run.len().min(8)];
+            format!("node {peer} of run {run} listens on {}{}", listen.join(", "), invite(listen))
         }
         Event::Ready { run, .. } => format!("run {} alone", &run[..run.len().min(8)]),
         Event::Peer { peer, state } => match state.as_str() {

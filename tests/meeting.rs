@@ -11,7 +11,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::{Node, lan::Lan};
+use support::{
+    Node,
+    lan::{Addresses, Lan},
+};
 
 /// Starts, if the environment does not say.
 const STARTS: usize = 10;
@@ -75,4 +78,35 @@ fn a_firewall_does_not_keep_given_addresses_apart() {
         let other = ["--no-mdns", "--listen=10.77.0.2:4001", "--peer=10.77.0.1:4001"];
         meet_often(&lan, [&one, &other]);
     }
+}
+
+/// Hosts without IPv4 listen and look around by IPv6, also where only link-local addresses are.
+#[test]
+fn hosts_with_ipv6_only_meet() {
+    for addresses in [Addresses::V6, Addresses::LinkLocal] {
+        let Some(lan) = Lan::with(2, addresses) else { return };
+        meet(&lan, [&[], &["--listen=[::]:0"]]);
+        let peer = ["--no-mdns", "--peer=[fe80::1%eth0]:4477"];
+        meet(&lan, [&["--no-mdns"], &peer]);
+    }
+}
+
+/// The first node of a host has the default port, and `ready` names all addresses of the LAN.
+#[test]
+fn a_node_says_where_others_can_reach_it() {
+    let Some(lan) = Lan::with(1, Addresses::V6) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let meet = format!("--rendezvous={}", folder.path().display());
+    let listen = || {
+        let mut node = Node::join_in(&lan, 0, &[RUN, &[&meet]].concat());
+        let ready = node.wait_for("any event", |_| true);
+        assert_eq!(ready["event"], "ready");
+        (node, ready["listen"].as_array().unwrap().clone())
+    };
+    let (_first, all) = listen();
+    assert_eq!(all, ["[fd77::1]:4477", "[fe80::1]:4477"]);
+    let (_second, all) = listen();
+    let port = all[0].as_str().unwrap().rsplit_once(':').unwrap().1;
+    assert_ne!(port, "4477");
+    assert_eq!(all, [format!("[fd77::1]:{port}"), format!("[fe80::1]:{port}")]);
 }

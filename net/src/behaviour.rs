@@ -52,11 +52,20 @@ const PING_TIMEOUT: Duration = Duration::from_secs(3);
 /// than the pause between attempts, so that one is over before the next.
 const DIAL_TIMEOUT: Duration = Duration::from_millis(2_500);
 
+/// Between two multicast questions over IPv4, and how long an answer holds.
+const QUERIES_4: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
+
+/// The same over IPv6, where a host asks and answers once for each of its several addresses.
+const QUERIES_6: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(20));
+
 /// All protocols of a node.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
-    pub(crate) mdns: Toggle<mdns::tokio::Behaviour>,
+    /// Multicast DNS over IPv4.
+    mdns4: Toggle<mdns::tokio::Behaviour>,
+    /// Multicast DNS over IPv6, for hosts without IPv4.
+    mdns6: Toggle<mdns::tokio::Behaviour>,
     pub(crate) gossip: Gossip,
     pub(crate) ask: request_response::Behaviour<Codec>,
     identify: identify::Behaviour,
@@ -75,13 +84,15 @@ pub(crate) fn swarm(
     with_mdns: bool,
 ) -> Result<(Swarm<Behaviour>, Option<String>), StartError> {
     let setup = |error: &dyn std::fmt::Display| StartError::Setup(error.to_string());
-    let (mdns, mdns_error) = match with_mdns.then(|| multicast(&key)).transpose() {
+    let mdns = |over_ipv6| match with_mdns.then(|| multicast(&key, over_ipv6)).transpose() {
         Ok(mdns) => (mdns, None),
         Err(error) => (None, Some(error.to_string())),
     };
+    let ((mdns4, no_mdns4), (mdns6, no_mdns6)) = (mdns(false), mdns(true));
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(limits()),
-        mdns: mdns.into(),
+        mdns4: mdns4.into(),
+        mdns6: mdns6.into(),
         gossip: gossip(&key, greeting).map_err(StartError::Setup)?,
         ask: ask(),
         identify: identify::Behaviour::new(
@@ -113,7 +124,7 @@ pub(crate) fn swarm(
         })
         .with_connection_timeout(DIAL_TIMEOUT)
         .build();
-    Ok((swarm, mdns_error))
+    Ok((swarm, no_mdns4.and(no_mdns6)))
 }
 
 fn limits() -> ConnectionLimits {
@@ -125,12 +136,9 @@ fn limits() -> ConnectionLimits {
         .with_max_established_per_peer(Some(2))
 }
 
-fn multicast(key: &Keypair) -> std::io::Result<mdns::tokio::Behaviour> {
-    let config = mdns::Config {
-        ttl: Duration::from_secs(10),
-        query_interval: Duration::from_secs(2),
-        enable_ipv6: false,
-    };
+fn multicast(key: &Keypair, over_ipv6: bool) -> std::io::Result<mdns::tokio::Behaviour> {
+    let (query_interval, ttl) = if over_ipv6 { QUERIES_6 } else { QUERIES_4 };
+    let config = mdns::Config { ttl, query_interval, enable_ipv6: over_ipv6 };
     mdns::tokio::Behaviour::new(config, key.public().to_peer_id())
 }
 

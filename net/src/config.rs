@@ -3,11 +3,11 @@
 //! Rule: nothing here is guessed. What is left empty is not tried, and the report of a lonely
 //! node says so.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use ffp2p_proto::Hash;
-use libp2p::Multiaddr;
 
 use crate::AboutData;
 
@@ -21,7 +21,7 @@ pub struct Config {
     /// The run; `None` for a peer that looks around and does not know one yet.
     pub run: Option<RunInfo>,
     /// Where to listen.
-    pub listen: Vec<Multiaddr>,
+    pub listen: Listen,
     /// Peers to dial: `HOST:PORT`, `IP:PORT`, or a multiaddr with or without `/p2p/ID`.
     pub peers: Vec<String>,
     /// Whether to announce and look by multicast DNS.
@@ -33,22 +33,29 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// Listens on every IPv4 interface with a free port, and uses multicast DNS.
+    /// Listens on every interface, and uses multicast DNS.
     fn default() -> Self {
-        let any = Multiaddr::empty()
-            .with(std::net::Ipv4Addr::UNSPECIFIED.into())
-            .with(libp2p::multiaddr::Protocol::Tcp(0));
         Self {
             name: "node".to_owned(),
             swarm: "default".to_owned(),
             run: None,
-            listen: vec![any],
+            listen: Listen::Everywhere,
             peers: Vec::new(),
             mdns: true,
             rendezvous: None,
             remembered: None,
         }
     }
+}
+
+/// Where a node listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// On every interface, over IPv4 and IPv6 as far as the host has them, on
+    /// [`DEFAULT_PORT`](crate::DEFAULT_PORT) or any free port.
+    Everywhere,
+    /// Here, each of which must open; port 0 is any free one.
+    At(Vec<SocketAddr>),
 }
 
 /// The run a node trains.

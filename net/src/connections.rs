@@ -12,14 +12,13 @@ use tokio::time::Instant;
 
 use ffp2p_proto::NodeId;
 
-use crate::address::{self, Target};
+use crate::address::{self, Target, is_loopback};
 use crate::behaviour::BehaviourEvent;
 use crate::dial::Dial;
 use crate::event_loop::{Done, EventLoop};
 use crate::greeting::{Greeting, PROTOCOL_VERSION, version_in};
 use crate::node_id::{node_id, peer_id};
 use crate::peers::Peer;
-use crate::report::is_loopback;
 use crate::wire::MAX_ADDRESS_BYTES;
 use crate::{Event, Refusal};
 
@@ -28,8 +27,9 @@ impl EventLoop {
     pub(crate) fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
-            SwarmEvent::NewListenAddr { address, .. } => self.on_listening(address),
-            SwarmEvent::ExpiredListenAddr { .. } => self.tell_neighbours(),
+            SwarmEvent::NewListenAddr { .. } | SwarmEvent::ExpiredListenAddr { .. } => {
+                self.on_listening();
+            }
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.on_established(peer_id, connection_id, &endpoint);
             }
@@ -43,8 +43,8 @@ impl EventLoop {
                 tracing::warn!("a listening socket reports: {error}");
             }
             SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
-                tracing::error!(?addresses, "no longer listening: {error}; start the node anew");
-                self.tell_neighbours();
+                tracing::error!(?addresses, "no longer listening: {error}; start the node again");
+                self.on_listening();
             }
             _ => {}
         }
@@ -55,11 +55,14 @@ impl EventLoop {
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 self.on_identified(peer_id, &info);
             }
-            BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => self.on_discovered(found),
+            BehaviourEvent::Mdns4(mdns::Event::Discovered(found))
+            | BehaviourEvent::Mdns6(mdns::Event::Discovered(found)) => self.on_discovered(found),
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Ask(event) => self.on_ask(event),
             BehaviourEvent::Ping(ping) => self.on_ping(&ping),
-            BehaviourEvent::Identify(_) | BehaviourEvent::Mdns(mdns::Event::Expired(_)) => {}
+            BehaviourEvent::Identify(_)
+            | BehaviourEvent::Mdns4(mdns::Event::Expired(_))
+            | BehaviourEvent::Mdns6(mdns::Event::Expired(_)) => {}
             BehaviourEvent::Limits(never) => match never {},
         }
     }
@@ -75,18 +78,6 @@ impl EventLoop {
                 self.close(ping.peer);
             }
             Err(_) => {}
-        }
-    }
-
-    fn on_listening(&mut self, address: Multiaddr) {
-        tracing::info!(%address, "listening");
-        self.outbox.push(Event::Listening(address));
-        self.tell_neighbours();
-    }
-
-    fn tell_neighbours(&self) {
-        if let Some(neighbours) = &self.neighbours {
-            neighbours.listening(self.swarm.listeners().cloned().collect());
         }
     }
 
@@ -330,7 +321,10 @@ pub(crate) fn is_dialable(address: &Multiaddr) -> bool {
     let mut parts = address.iter();
     let host = match parts.next() {
         Some(Protocol::Ip4(ip)) => !ip.is_unspecified() && !ip.is_multicast(),
-        Some(Protocol::Ip6(ip)) => !ip.is_unspecified() && !ip.is_multicast(),
+        // Multicast DNS over IPv6 hears what is said over IPv4, too, and takes it for an own address.
+        Some(Protocol::Ip6(ip)) => {
+            !ip.is_unspecified() && !ip.is_multicast() && ip.to_ipv4_mapped().is_none()
+        }
         _ => false,
     };
     let port = matches!(parts.next(), Some(Protocol::Tcp(port)) if port > 0);

@@ -3,9 +3,9 @@
 //! Rule: every text names the thing that failed and what the person can do about it.
 
 use std::io;
+use std::net::SocketAddr;
 
 use ffp2p_proto::NodeId;
-use libp2p::Multiaddr;
 
 use crate::{MAX_SPEC, Report};
 
@@ -23,7 +23,9 @@ pub enum StartError {
     #[error("the run's spec has {0} bytes, at most {max} can be shared: shorten it", max = MAX_SPEC)]
     SpecTooLarge(usize),
     /// An address to dial cannot be read.
-    #[error("cannot read the peer address \"{0}\": write HOST:PORT, IP:PORT or /ip4/ADDR/tcp/PORT")]
+    #[error(
+        "cannot read the peer address \"{0}\": write HOST:PORT or IP:PORT, and [IP]:PORT for IPv6"
+    )]
     PeerAddress(String),
     /// More addresses to dial than are kept.
     #[error("{0} peer addresses are given, at most {max}: name a few, the others are found through them", max = crate::dial::MAX_FIXED)]
@@ -32,10 +34,16 @@ pub enum StartError {
     #[error("cannot listen on {address}: {why}")]
     Listen {
         /// The address.
-        address: Multiaddr,
+        address: SocketAddr,
         /// What is wrong and what to do.
         why: String,
     },
+    /// Nothing can be listened on: every interface is down.
+    #[error(
+        "no network interface is up, not even loopback: connect the machine, or switch one on \
+         (`ip link set lo up` is enough for nodes of this host)"
+    )]
+    NoInterface,
     /// The transport or the protocols could not be set up.
     #[error("cannot set up the network: {0}")]
     Setup(String),
@@ -49,7 +57,7 @@ pub enum StartError {
     },
 }
 
-/// What a person can do when a listening socket does not open.
+/// What to do when a listening socket does not open.
 const ADVICE: [(io::ErrorKind, &str); 4] = [
     (
         io::ErrorKind::AddrInUse,
@@ -57,23 +65,36 @@ const ADVICE: [(io::ErrorKind, &str); 4] = [
     ),
     (
         io::ErrorKind::AddrNotAvailable,
-        "no interface here has this address; use /ip4/0.0.0.0/tcp/0 for all of them",
+        "no interface that is up has this address; leave --listen out for all of them",
     ),
     (io::ErrorKind::PermissionDenied, "this port needs privileges; choose one above 1023"),
-    (io::ErrorKind::Unsupported, "write it as /ip4/ADDR/tcp/PORT"),
+    (io::ErrorKind::InvalidInput, "listen on [::] for link-local addresses"),
 ];
 
 impl StartError {
-    /// Says of a listening failure what the person can do.
-    pub(crate) fn listen(
-        address: Multiaddr,
-        error: &dyn std::fmt::Display,
-        kind: io::ErrorKind,
-    ) -> Self {
-        let advice = ADVICE.iter().find(|(of, _)| *of == kind);
-        let advice = advice.map_or("try /ip4/0.0.0.0/tcp/0", |(_, advice)| advice);
-        Self::Listen { address, why: format!("{error}: {advice}") }
+    /// Says of a listening failure what to do.
+    pub(crate) fn listen(address: SocketAddr, error: &io::Error) -> Self {
+        let advice = ADVICE.iter().find(|(of, _)| *of == error.kind());
+        let advice = advice.map_or("leave --listen out for every interface", |(_, advice)| advice);
+        Self::Listen { address, why: format!("{}: {advice}", plain(error)) }
     }
+
+    /// No family of addresses can be listened on, not even with any free port.
+    pub(crate) fn no_listener(error: io::Error) -> Self {
+        Self::Setup(format!("no port can be opened: {}", plain(&error)))
+    }
+}
+
+/// An error of the system in few words.
+pub(crate) fn plain(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    if text == "Timeout has been reached" {
+        return "timed out".to_owned();
+    }
+    let mut letters = text.chars();
+    let first = letters.next().into_iter().flat_map(char::to_lowercase);
+    first.chain(letters).collect()
 }
 
 /// Why a blob or a spec did not come.

@@ -4,10 +4,10 @@
 //! fetch that was asked for ends in exactly one [`Event::Fetched`] or [`Event::FetchFailed`].
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use ffp2p_proto::{BlobRef, Hash, Message, NodeId};
-use libp2p::Multiaddr;
 
 use crate::greeting::PROTOCOL_VERSION;
 use crate::{FetchError, Report};
@@ -15,8 +15,9 @@ use crate::{FetchError, Report};
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The node can be reached here.
-    Listening(Multiaddr),
+    /// Other machines can reach the node here, the likeliest address first, by loopback only if
+    /// there is nothing else. Said when the node is up, and again when it changes.
+    Listening(Vec<SocketAddr>),
     /// A peer of the same swarm said who it is; before the first [`Event::Connected`] and
     /// [`Event::OtherRun`] of a connection.
     Greeted {

@@ -2,16 +2,19 @@
 //!
 //! Rule: one `select!`, one named method per arm, and no arm waits for anything: what takes time
 //! (files, names, hashes, other people's blobs) is work beside the loop whose end is one more
-//! event. The methods live in `connections` (who is there), `asking` (our side of the talk)
+//! event. The methods live in `connections` (who is there), `listening` (where we
+//! are), `asking` (our side of the talk)
 //! and `hearing` (the others').
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ffp2p_proto::NodeId;
 use futures::StreamExt as _;
+use libp2p::core::transport::ListenerId;
 use libp2p::gossipsub::IdentTopic;
 use libp2p::request_response::{OutboundRequestId, ResponseChannel};
 use libp2p::swarm::ConnectionId;
@@ -29,6 +32,7 @@ use crate::handle::{Command, Shared};
 use crate::neighbours::Neighbours;
 use crate::outbox::Outbox;
 use crate::peers::Peers;
+use crate::ports::Claim;
 use crate::rendezvous::Entry;
 use crate::search::Search;
 use crate::{BlobSource, Event, FetchError, RunInfo, remembered};
@@ -74,6 +78,12 @@ pub(crate) struct EventLoop {
     /// Our own name.
     pub(crate) own: NodeId,
     pub(crate) swarm: Swarm<Behaviour>,
+    /// Our listening sockets.
+    pub(crate) listeners: Vec<(ListenerId, SocketAddr)>,
+    /// The ports that are ours as long as we run.
+    pub(crate) claims: Vec<Claim>,
+    /// Whether the owner was told where we can be reached.
+    pub(crate) is_listening: bool,
     pub(crate) topic: Option<IdentTopic>,
     pub(crate) run: Option<RunInfo>,
     pub(crate) started: Instant,
@@ -207,8 +217,8 @@ impl EventLoop {
     }
 
     pub(crate) fn report(&self) -> crate::Report {
-        let listening = self.swarm.listeners().cloned().collect();
-        self.search.report(&self.peers.own, listening, &self.dialer)
+        let everywhere = self.listeners.iter().any(|(_, at)| at.ip().is_unspecified());
+        self.search.report(&self.peers.own, self.addresses(), everywhere, &self.dialer)
     }
 
     /// Saves where peers are, if that changed.

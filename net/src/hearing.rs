@@ -12,10 +12,10 @@ use libp2p::gossipsub::{self, MessageAcceptance};
 use libp2p::request_response::ResponseChannel;
 use tokio::time::Instant;
 
+use crate::address::is_loopback;
 use crate::codec::{Answer, Ask, Part, Request};
 use crate::event_loop::{Done, EventLoop};
 use crate::node_id::node_id;
-use crate::report::is_loopback;
 use crate::wire::{self, MAX_PEERS_TOLD};
 use crate::{About, Event};
 

@@ -9,9 +9,9 @@
 //! handed on.
 //!
 //! Where things are: `about`, `config`, `event`, `error`, `handle`, `report` are what callers see. Finding
-//! peers is `dial`, `address`, `rendezvous`, `neighbours`, `remembered`, `search`; talking is
+//! peers is `ports`, `dial`, `address`, `rendezvous`, `neighbours`, `remembered`, `search`; talking is
 //! `wire` (messages as bytes), `codec` (questions as frames), `fetch` (blobs in pieces);
-//! `event_loop` with `connections`, `asking` and `hearing` holds it together over `behaviour` and
+//! `event_loop` with `listening`, `connections`, `asking` and `hearing` holds it together over `behaviour` and
 //! `transport`.
 
 mod about;
@@ -29,10 +29,12 @@ mod fetch;
 mod greeting;
 mod handle;
 mod hearing;
+mod listening;
 mod neighbours;
 mod node_id;
 mod outbox;
 mod peers;
+mod ports;
 mod remembered;
 mod rendezvous;
 mod report;
@@ -44,14 +46,15 @@ mod transport;
 mod wire;
 
 pub use about::{About, AboutData, Described};
+pub use address::parse_listen;
 pub use codec::{MAX_CHUNK, MAX_SPEC};
-pub use config::{BlobSource, Config, RunInfo, cut};
+pub use config::{BlobSource, Config, Listen, RunInfo, cut};
 pub use error::{FetchError, StartError, SurveyError};
 pub use event::{Event, Refusal};
 pub use fetch::MAX_BLOB;
 pub use greeting::{MAX_NODE_NAME, is_node_name, to_node_name};
 pub use handle::{Handle, Traffic};
-pub use libp2p::Multiaddr;
+pub use ports::DEFAULT_PORT;
 pub use report::{MdnsReport, Report};
 pub use search::ALONE_AFTER;
 pub use start::spawn;

@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 use ffp2p_proto::Hash;
 use libp2p::{Multiaddr, PeerId};
 
+use crate::address::is_loopback;
 use crate::greeting::{Greeting, is_swarm_name, parse_run};
-use crate::report::is_loopback;
 use crate::storage;
 use crate::wire::MAX_ADDRESSES;
 

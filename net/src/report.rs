@@ -3,11 +3,10 @@
 //! Rule: the text names every way that was tried and its outcome, then what the person can do.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ffp2p_proto::Hash;
-use libp2p::Multiaddr;
-use libp2p::multiaddr::Protocol;
 
 /// How multicast DNS went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +26,11 @@ pub struct Report {
     pub swarm: String,
     /// The run that was looked for.
     pub run: Option<Hash>,
-    /// Where this node listens.
-    pub listening: Vec<Multiaddr>,
+    /// Where other machines can reach this node, the likeliest address first; by loopback only if
+    /// there is nothing else.
+    pub listening: Vec<SocketAddr>,
+    /// Whether it listens on every interface.
+    pub everywhere: bool,
     /// How multicast DNS went.
     pub mdns: MdnsReport,
     /// The given addresses, each with the last thing that went wrong.
@@ -44,13 +46,9 @@ pub struct Report {
 }
 
 impl Report {
-    fn only_loopback(&self) -> bool {
-        self.listening.iter().all(is_loopback)
-    }
-
     /// An address another machine could dial.
-    fn reachable(&self) -> Option<&Multiaddr> {
-        self.listening.iter().find(|address| !is_loopback(address))
+    fn reachable(&self) -> Option<&SocketAddr> {
+        self.listening.first().filter(|at| !at.ip().is_loopback())
     }
 
     fn tried(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,13 +88,14 @@ impl Report {
             f.write_str("start both with the same settings, or join the run that is there")
         } else if self.refused > 0 {
             f.write_str("give every node the same swarm name and version")
-        } else if self.only_loopback() {
-            f.write_str("listen on /ip4/0.0.0.0/tcp/0, so that other machines can connect")
-        } else if let Some(address) = self.reachable() {
-            write!(f, "start another node with --peer {address}, and let the firewall pass TCP")?;
-            f.write_str(" (and UDP 5353 for mDNS)")
+        } else if let Some(at) = self.reachable() {
+            write!(f, "start another node with --peer {at}, and let the firewall here pass ")?;
+            write!(f, "TCP {} (and UDP 5353 for mDNS)", at.port())
+        } else if self.everywhere {
+            f.write_str("no network interface but loopback is up: connect the machine, or use ")?;
+            f.write_str("--listen 127.0.0.1:0 for nodes of this host")
         } else {
-            f.write_str("check that a network interface is up")
+            f.write_str("leave --listen out, so that other machines can connect")
         }
     }
 }
@@ -121,13 +120,6 @@ fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T]) -> fmt::Result
     })
 }
 
-/// Whether an address leads back to the host it is dialed from.
-pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
-    let host = address.iter().next();
-    matches!(host, Some(Protocol::Ip4(ip)) if ip.is_loopback())
-        || matches!(host, Some(Protocol::Ip6(ip)) if ip.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,7 +128,8 @@ mod tests {
         Report {
             swarm: "default".to_owned(),
             run: Some(Hash([0xab; 32])),
-            listening: vec!["/ip4/10.0.0.7/tcp/4001".parse().unwrap()],
+            listening: vec!["10.0.0.7:4477".parse().unwrap()],
+            everywhere: true,
             mdns: MdnsReport::Heard(0),
             peers: vec![("lab:4001".to_owned(), Some("connection refused".to_owned()))],
             rendezvous: Some(("/run/ffp2p".into(), 0)),
@@ -156,7 +149,8 @@ mod tests {
             "lab:4001: connection refused",
             "/run/ffp2p",
             "2 addresses",
-            "--peer /ip4/10.0.0.7/tcp/4001",
+            "--peer 10.0.0.7:4477",
+            "TCP 4477",
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
@@ -168,7 +162,10 @@ mod tests {
         assert!(other.to_string().contains("same settings"));
         let refused = Report { refused: 1, ..report() };
         assert!(refused.to_string().contains("same swarm name"));
-        let local = Report { listening: vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()], ..report() };
-        assert!(local.to_string().contains("listen on /ip4/0.0.0.0"));
+        let loopback = vec!["127.0.0.1:1".parse().unwrap()];
+        let local = Report { listening: loopback.clone(), ..report() };
+        assert!(local.to_string().contains("no network interface but loopback is up"));
+        let chosen = Report { listening: loopback, everywhere: false, ..report() };
+        assert!(chosen.to_string().contains("leave --listen out"));
     }
 }

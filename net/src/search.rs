@@ -4,11 +4,12 @@
 //! again only after it lost everyone it had found.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ffp2p_proto::Hash;
-use libp2p::{Multiaddr, PeerId};
+use libp2p::PeerId;
 use tokio::time::Instant;
 
 use crate::dial::Dialer;
@@ -95,7 +96,8 @@ impl Search {
     pub(crate) fn report(
         &self,
         own: &Greeting,
-        listening: Vec<Multiaddr>,
+        listening: Vec<SocketAddr>,
+        everywhere: bool,
         dialer: &Dialer,
     ) -> Report {
         let given = dialer.fixed.iter().filter(|fixed| !fixed.remembered);
@@ -103,6 +105,7 @@ impl Search {
             swarm: own.swarm.clone(),
             run: own.run,
             listening,
+            everywhere,
             mdns: match &self.mdns {
                 None => MdnsReport::Off,
                 Some(Ok(())) => MdnsReport::Heard(self.heard.len()),

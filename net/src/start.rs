@@ -1,21 +1,15 @@
 //! From a [`Config`] to a node that can be reached.
 //!
-//! Rule: whatever the person can have got wrong is said here, before anything runs: a node that
+//! Rule: whatever the user can have got wrong is said here, before anything runs: a node that
 //! started listens on every address it was asked to.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ffp2p_proto::NodeId;
-use futures::StreamExt as _;
-use libp2p::core::transport::ListenerId;
+use libp2p::Swarm;
 use libp2p::identity::Keypair;
-use libp2p::multiaddr::Protocol;
-use libp2p::swarm::SwarmEvent;
-use libp2p::{Multiaddr, Swarm, TransportError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -33,9 +27,6 @@ use crate::peers::Peers;
 use crate::remembered::{self, MAX_REMEMBERED};
 use crate::search::Search;
 use crate::{BlobSource, Config, Event, MAX_SPEC, RunInfo, StartError, behaviour, node_id};
-
-/// The longest wait for the system to open a listening socket.
-const LISTEN: Duration = Duration::from_secs(10);
 
 /// Starts a node: a fresh identity, listening, looking for peers.
 ///
@@ -72,7 +63,7 @@ pub async fn spawn(
         neighbours,
     };
     let (handle, mut event_loop, events) = assemble(id, parts, config.run, blobs);
-    event_loop.listen(config.listen).await?;
+    event_loop.listen(&config.listen).await?;
     tokio::spawn(event_loop.run());
     Ok((handle, events))
 }
@@ -103,6 +94,9 @@ fn assemble(
     let event_loop = EventLoop {
         own: id,
         swarm: parts.swarm,
+        listeners: Vec::new(),
+        claims: Vec::new(),
+        is_listening: false,
         topic: behaviour::topic(&parts.greeting),
         run,
         started: Instant::now(),
@@ -172,70 +166,4 @@ fn dialer(
         dialer.add_fixed(address.to_string(), Target::Address(address.clone()), true, now);
     }
     dialer
-}
-
-impl EventLoop {
-    /// Listens on every address, and waits until each of them is open.
-    async fn listen(&mut self, addresses: Vec<Multiaddr>) -> Result<(), StartError> {
-        let deadline = Instant::now() + LISTEN;
-        for address in addresses {
-            let listener = match self.swarm.listen_on(address.clone()) {
-                Ok(listener) => listener,
-                Err(TransportError::MultiaddrNotSupported(_)) => {
-                    let kind = std::io::ErrorKind::Unsupported;
-                    return Err(StartError::listen(address, &"not a TCP address", kind));
-                }
-                Err(TransportError::Other(error)) => return Err(failed(address, &error)),
-            };
-            match tokio::time::timeout_at(deadline, self.opened(listener)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return Err(failed(address, &error)),
-                Err(_) => {
-                    let kind = std::io::ErrorKind::TimedOut;
-                    return Err(StartError::listen(address, &"it does not open", kind));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits until a listener has its first address.
-    async fn opened(&mut self, listener: ListenerId) -> std::io::Result<()> {
-        loop {
-            let event = self.swarm.select_next_some().await;
-            if let SwarmEvent::ListenerClosed { listener_id, reason, .. } = &event
-                && *listener_id == listener
-            {
-                return match reason {
-                    Ok(()) => Err(std::io::ErrorKind::NotConnected.into()),
-                    Err(error) => Err(std::io::Error::new(error.kind(), error.to_string())),
-                };
-            }
-            let open = matches!(&event,
-                SwarmEvent::NewListenAddr { listener_id, .. } if *listener_id == listener);
-            self.on_swarm(event);
-            if open {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// libp2p hides what kind of error the system gave; opening the socket once more shows it.
-fn failed(address: Multiaddr, error: &std::io::Error) -> StartError {
-    let again = socket_address(&address).map(std::net::TcpListener::bind);
-    let kind = match again {
-        Some(Err(again)) => again.kind(),
-        Some(Ok(_)) | None => error.kind(),
-    };
-    StartError::listen(address, error, kind)
-}
-
-fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
-    let mut parts = address.iter();
-    match (parts.next()?, parts.next()?) {
-        (Protocol::Ip4(ip), Protocol::Tcp(port)) => Some((ip, port).into()),
-        (Protocol::Ip6(ip), Protocol::Tcp(port)) => Some((ip, port).into()),
-        _ => None,
-    }
 }

@@ -3,15 +3,27 @@
 //! Rule: a connection is made from a port of its own, never from the one we listen on. Otherwise
 //! two peers that dial each other at the same moment, while a firewall drops what comes to one of
 //! them, share one connection that both take for theirs: neither answers the other's handshake.
+//!
+//! A link-local address of IPv6 means something on its link only, and neither multicast DNS nor
+//! libp2p says which one that is: it is dialed on every interface that has such an address.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures::future::{FutureExt as _, select_ok};
 use libp2p::core::transport::{
     DialOpts, ListenerId, PortUse, Transport, TransportError, TransportEvent,
 };
 use libp2p::{Multiaddr, tcp};
+use tokio::net::TcpStream;
+
+use crate::address::{self, is_link_local};
+
+/// Interfaces on which one link-local address is dialed.
+const MAX_LINKS: usize = 8;
 
 /// The TCP transport of libp2p, with the rule above for whoever dials: not only we do, protocols
 /// of libp2p may, too.
@@ -46,6 +58,11 @@ impl Transport for Tcp {
         address: Multiaddr,
         options: DialOpts,
     ) -> Result<Self::Dial, TransportError<io::Error>> {
+        if let Some(SocketAddr::V6(at)) = address::socket(&address)
+            && is_link_local((*at.ip()).into())
+        {
+            return Ok(dial_on_links(at).boxed());
+        }
         self.0.dial(address, DialOpts { port_use: PortUse::New, ..options })
     }
 
@@ -55,4 +72,23 @@ impl Transport for Tcp {
     ) -> Poll<TransportEvent<Self::ListenerUpgrade, io::Error>> {
         Pin::new(&mut self.0).poll(context)
     }
+}
+
+/// Connects with a link-local address by whichever interface leads there.
+async fn dial_on_links(at: SocketAddrV6) -> io::Result<tcp::tokio::TcpStream> {
+    let links = links()?;
+    if links.is_empty() {
+        return Err(io::ErrorKind::NetworkUnreachable.into());
+    }
+    let dial = |link| TcpStream::connect(SocketAddrV6::new(*at.ip(), at.port(), 0, link)).boxed();
+    let (stream, _) = select_ok(links.into_iter().map(dial)).await?;
+    stream.set_nodelay(true)?;
+    Ok(tcp::tokio::TcpStream(stream))
+}
+
+/// The interfaces that have a link-local address.
+fn links() -> io::Result<BTreeSet<u32>> {
+    let all = if_addrs::get_if_addrs()?;
+    let local = all.iter().filter(|interface| is_link_local(interface.ip()));
+    Ok(local.filter_map(|interface| interface.index).take(MAX_LINKS).collect())
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Node, config, run, score};
-use ffp2p_net::{Config, Event};
+use ffp2p_net::{Config, Event, Listen};
 use tempfile::tempdir;
 
 /// Rounds of talk after which all have noticed who hears whom.
@@ -15,7 +15,7 @@ async fn who_is_not_connected_is_heard_through_others() {
     let mut hub = Node::start(alone()).await;
     let peers = vec![hub.address().await];
     // Nobody can dial these two.
-    let hidden = || Config { listen: Vec::new(), peers: peers.clone(), ..alone() };
+    let hidden = || Config { listen: Listen::At(Vec::new()), peers: peers.clone(), ..alone() };
     let (mut a, mut b) = (Node::start(hidden()).await, Node::start(hidden()).await);
     for node in [&mut a, &mut b] {
         node.connected(hub.id()).await;

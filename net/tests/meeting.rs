@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use common::{Blobs, Node, PATIENCE, config, pair, run, score};
 use ffp2p_net::{
-    AboutData, Config, Described, Event, Refusal, RunInfo, StartError, SurveyError, spawn, survey,
+    AboutData, Config, Described, Event, Listen, Refusal, RunInfo, StartError, SurveyError, spawn,
+    survey,
 };
 use ffp2p_proto::Message;
 use tempfile::tempdir;
@@ -93,8 +94,9 @@ async fn given_addresses_of_every_form_are_dialed() {
     let alone = || Config { rendezvous: None, ..config("".as_ref(), Some(run(b"r"))) };
     let mut a = Node::start(alone()).await;
     let there = a.address().await;
-    let port = there.rsplit('/').next().unwrap().to_owned();
-    for peer in [there, format!("127.0.0.1:{port}"), format!("localhost:{port}")] {
+    let port = there.rsplit(':').next().unwrap().to_owned();
+    let full = format!("/ip4/127.0.0.1/tcp/{port}");
+    for peer in [there, full, format!("localhost:{port}")] {
         let mut b = Node::start(Config { peers: vec![peer], ..alone() }).await;
         b.connected(a.id()).await;
         a.connected(b.id()).await;
@@ -131,13 +133,25 @@ async fn remembered_addresses_are_dialed_at_the_next_start() {
 async fn a_port_in_use_is_said_with_its_address() {
     let place = tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port());
+    let address = taken.local_addr().unwrap();
     let busy =
-        Config { listen: vec![address.parse().unwrap()], ..config(place.path(), Some(run(b"r"))) };
+        Config { listen: Listen::At(vec![address]), ..config(place.path(), Some(run(b"r"))) };
     let error = spawn(busy, std::sync::Arc::new(Blobs::default())).await.unwrap_err();
     assert!(matches!(error, StartError::Listen { .. }));
     let text = error.to_string();
-    assert!(text.contains(&address) && text.contains("choose another"), "{text}");
+    assert!(text.contains(&address.to_string()) && text.contains("choose another"), "{text}");
+}
+
+#[tokio::test]
+async fn a_port_of_another_node_is_taken() {
+    let alone = || Config { rendezvous: None, ..config("".as_ref(), Some(run(b"r"))) };
+    let mut first = Node::start(alone()).await;
+    let listen = Listen::At(vec![first.address().await.parse().unwrap()]);
+    let again = Config { listen, ..alone() };
+    let error = spawn(again.clone(), std::sync::Arc::new(Blobs::default())).await.unwrap_err();
+    assert!(matches!(error, StartError::Listen { .. }), "{error}");
+    first.handle.shutdown().await;
+    Node::start(again).await;
 }
 
 #[tokio::test]
@@ -146,7 +160,7 @@ async fn what_cannot_work_is_refused_at_the_start() {
         Config { swarm: "a b".to_owned(), ..Config::default() },
         Config { name: "a b".to_owned(), ..Config::default() },
         Config { peers: vec!["nowhere".to_owned()], ..Config::default() },
-        Config { listen: vec!["/ip4/127.0.0.1/udp/0".parse().unwrap()], ..Config::default() },
+        Config { listen: Listen::At(vec!["192.0.2.1:0".parse().unwrap()]), ..Config::default() },
     ];
     for config in wrong {
         let config = Config { mdns: false, ..config };

@@ -1,18 +1,17 @@
 //! `ffp2p join`: one node, until the run is complete or the person stops it.
 
-use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf};
+use std::ops::RangeInclusive;
 
 use tokio::sync::mpsc;
 
 use super::{
     CommandError, check_out,
     keeping::{self, Keeping},
-    naming::host_name,
     run_info, runtime, threads,
 };
 use crate::{
     about::about_data,
-    cli::{JoinArgs, KeepArgs, NetworkArgs},
+    cli::{JoinArgs, KeepArgs},
     node::{Ending, Keeper, Node, Pool, Settings, Stop},
     view::View,
 };
@@ -28,7 +27,7 @@ const MIB: u64 = 1 << 20;
 
 pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let threads = threads(args.threads, Pool::usual_threads(1))?;
-    let mut network = network(&args.network)?;
+    let mut network = args.network.config(None)?;
     network.name = args.node_name.unwrap_or(network.name);
     let config = decisions(&args.keep)?;
     let checked = args.spec.check()?;
@@ -109,47 +108,4 @@ pub(super) fn decisions(args: &KeepArgs) -> Result<ffp2p_proto::Config, CommandE
         copy_bytes: args.copy_space.saturating_mul(MIB),
         ..usual
     })
-}
-
-/// The network's settings from flags.
-pub(super) fn network(args: &NetworkArgs) -> Result<ffp2p_net::Config, CommandError> {
-    let listen = args
-        .listen
-        .iter()
-        .map(|addr| {
-            let text = match addr.parse::<SocketAddr>() {
-                Ok(SocketAddr::V4(v4)) => format!("/ip4/{}/tcp/{}", v4.ip(), v4.port()),
-                Ok(SocketAddr::V6(v6)) => format!("/ip6/{}/tcp/{}", v6.ip(), v6.port()),
-                Err(_) => addr.clone(),
-            };
-            text.parse().map_err(|error| {
-                CommandError::Usage(format!(
-                    "--listen {addr}: {error}; write IP:PORT or /ip4/IP/tcp/PORT"
-                ))
-            })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let usual = ffp2p_net::Config::default();
-    Ok(ffp2p_net::Config {
-        name: host_name(),
-        swarm: args.swarm.clone(),
-        run: None,
-        listen: if listen.is_empty() { usual.listen } else { listen },
-        peers: args.peer.clone(),
-        mdns: !args.no_mdns,
-        rendezvous: Some(args.rendezvous.clone().unwrap_or_else(usual_rendezvous)),
-        remembered: None,
-    })
-}
-
-/// Where the nodes of one user on one host meet.
-fn usual_rendezvous() -> PathBuf {
-    let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_dir());
-    match own {
-        Some(dir) => dir.join("ffp2p"),
-        None => {
-            let user = std::env::var("USER").or_else(|_| std::env::var("USERNAME"));
-            std::env::temp_dir().join(format!("ffp2p-{}", user.unwrap_or_default()))
-        }
-    }
 }

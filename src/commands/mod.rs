@@ -8,6 +8,7 @@ mod export;
 mod join;
 mod keeping;
 mod naming;
+mod network;
 mod observer;
 mod runs;
 mod sim;

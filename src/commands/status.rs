@@ -21,7 +21,7 @@ const LISTEN: Duration = Duration::from_millis(1_600);
 
 pub(super) fn run(args: StatusArgs) -> Result<(), CommandError> {
     let (spec, snapshot) = runtime()?.block_on(async {
-        let network = super::join::network(&args.network)?;
+        let network = args.network.config(None)?;
         let spec = find(&network, args.run.as_deref()).await?;
         let mut observer = Observer::join(&spec, network).await?;
         while observer.elapsed() < LISTEN {

@@ -58,7 +58,7 @@ pub(super) fn run(mut args: UpArgs) -> Result<(), CommandError> {
     }
     args.threads = Some(threads(args.threads, Pool::usual_threads(args.nodes))?);
     args.spec = args.spec.with_file()?;
-    super::join::network(&args.network)?;
+    args.network.config(None)?;
     super::join::decisions(&args.keep)?;
     // A wrong spec is told once, here, not by every node.
     let spec = args.spec.clone().check()?.spec;
@@ -154,9 +154,12 @@ fn start(args: &UpArgs, number: usize, say: mpsc::Sender<Said>) -> Result<Child,
     for peer in &args.network.peer {
         command.arg("--peer").arg(peer);
     }
-    // One port serves one node.
-    for listen in args.network.listen.iter().filter(|_| number == 0) {
-        command.arg("--listen").arg(listen);
+    for mut at in args.network.listen()? {
+        if number > 0 {
+            // One port serves one node.
+            at.set_port(0);
+        }
+        command.arg("--listen").arg(at.to_string());
     }
     if args.network.no_mdns {
         command.arg("--no-mdns");

@@ -53,8 +53,8 @@ pub struct Node {
     pub(super) view: View,
     pub(super) names: Names,
     pub(super) others: Others,
-    /// The addresses it can be reached at.
-    pub(super) listen: Vec<String>,
+    /// Whether it was told that the node is up.
+    pub(super) is_ready: bool,
     started: Instant,
     /// Steps of the slowest row at the last report, and when.
     pub(super) pace: (u64, Instant),
@@ -122,7 +122,7 @@ impl Node {
             results,
             store,
             view,
-            listen: Vec::new(),
+            is_ready: false,
             started: now,
             pace: (0, now),
             begun: false,

@@ -2,7 +2,7 @@
 //!
 //! Rule: nothing here changes what is decided; results come back as inputs of the loop.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use ffp2p_net::BlobSource;
 use ffp2p_proto::{Checkpoint, Hash, Notice, PeerView, Role, RowId, Score};
@@ -22,13 +22,18 @@ impl Node {
         self.view.show(&Event::Note { message: message.into() });
     }
 
-    /// Tells that the node is up, and where.
-    fn report_ready(&mut self) {
+    /// Where other machines can reach the node: it is up, or that has changed.
+    fn on_listening(&mut self, addresses: &[SocketAddr]) {
+        let listen: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        if std::mem::replace(&mut self.is_ready, true) {
+            let now = if listen.is_empty() { "nowhere".to_owned() } else { listen.join(", ") };
+            return self.note(format!("the network has changed: this node listens on {now}"));
+        }
         let rows = self.spec.network.rows();
         self.view.show(&Event::Ready {
             peer: self.net.id().to_string(),
             run: self.spec.run_id().to_string(),
-            listen: self.listen.clone(),
+            listen,
             rows: rows.iter().map(|row| (row.layer, row.shard)).collect(),
             steps: self.spec.network.steps,
             chapter_steps: self.spec.chapter_steps,
@@ -38,7 +43,7 @@ impl Node {
     /// Tells what happens on the network beside the run.
     pub(super) fn tell_network(&mut self, event: ffp2p_net::Event) {
         match event {
-            ffp2p_net::Event::Listening(address) => self.on_listening(address.to_string()),
+            ffp2p_net::Event::Listening(addresses) => self.on_listening(&addresses),
             ffp2p_net::Event::Greeted { peer, name } => self.names.learn(peer, name),
             ffp2p_net::Event::OtherRun { peer, run, version } => {
                 self.on_other_run(peer, run, version);
@@ -52,16 +57,6 @@ impl Node {
             | ffp2p_net::Event::Received { .. }
             | ffp2p_net::Event::Fetched { .. }
             | ffp2p_net::Event::FetchFailed { .. } => {}
-        }
-    }
-
-    /// The first address makes the node ready; others are told as they come.
-    fn on_listening(&mut self, address: String) {
-        self.listen.push(address.clone());
-        if self.listen.len() == 1 {
-            self.report_ready();
-        } else {
-            tracing::info!(address, "also listening");
         }
     }
 

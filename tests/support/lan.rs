@@ -10,6 +10,29 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+/// Which addresses the nodes of a LAN have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Addresses {
+    /// IPv4, and the link-local ones that the system makes by itself.
+    V4,
+    /// IPv6 only, for the LAN and link-local.
+    V6,
+    /// Link-local ones of IPv6 only.
+    LinkLocal,
+}
+
+impl Addresses {
+    /// Those of a node.
+    fn of(self, number: usize) -> Vec<String> {
+        let number = number + 1;
+        match self {
+            Self::V4 => vec![format!("{}/24", address(number - 1))],
+            Self::V6 => vec![format!("fd77::{number}/64"), format!("fe80::{number}/64")],
+            Self::LinkLocal => vec![format!("fe80::{number}/64")],
+        }
+    }
+}
+
 /// One namespace.
 #[derive(Debug)]
 struct Place {
@@ -94,7 +117,7 @@ fn tell<T>(made: Result<T, String>) -> Option<T> {
 
 impl Lan {
     /// A LAN for `nodes` nodes; why not, when this system makes none.
-    fn try_new(nodes: usize) -> Result<Self, String> {
+    fn try_new(nodes: usize, addresses: Addresses) -> Result<Self, String> {
         let plain = Command::new("unshare").args(["--net", "true"]).status();
         let is_root = plain.is_ok_and(|status| status.success());
         let mut unshare = Command::new("unshare");
@@ -107,12 +130,12 @@ impl Lan {
         switch.ip(is_root, "link set lan up")?;
         let mut lan = Self { switch, nodes: Vec::new(), is_root };
         for number in 0..nodes {
-            lan.plug_in(number)?;
+            lan.plug_in(number, addresses)?;
         }
         Ok(lan)
     }
 
-    fn plug_in(&mut self, number: usize) -> Result<(), String> {
+    fn plug_in(&mut self, number: usize, addresses: Addresses) -> Result<(), String> {
         let mut unshare = self.switch.enter(self.is_root);
         unshare.args(["unshare", "--net"]);
         let node = Place::make(unshare)?;
@@ -121,7 +144,14 @@ impl Lan {
         self.switch.ip(root, &cable)?;
         self.switch.ip(root, &format!("link set port{number} master lan up"))?;
         node.ip(root, "link set lo up")?;
-        node.ip(root, &format!("addr add {}/24 dev eth0", address(number)))?;
+        if !matches!(addresses, Addresses::V4) {
+            node.ip(root, "link set eth0 addrgenmode none")?;
+        }
+        for address in addresses.of(number) {
+            // Nobody else has it: there is no need to wait until that is known.
+            let at_once = if address.contains(':') { " nodad" } else { "" };
+            node.ip(root, &format!("addr add {address} dev eth0{at_once}"))?;
+        }
         node.ip(root, "link set eth0 up")?;
         self.nodes.push(node);
         Ok(())
@@ -129,7 +159,12 @@ impl Lan {
 
     /// A LAN for `nodes` nodes; none where the test cannot say anything.
     pub(crate) fn new(nodes: usize) -> Option<Self> {
-        tell(Self::try_new(nodes))
+        Self::with(nodes, Addresses::V4)
+    }
+
+    /// The same with other addresses.
+    pub(crate) fn with(nodes: usize, addresses: Addresses) -> Option<Self> {
+        tell(Self::try_new(nodes, addresses))
     }
 
     /// A command line that runs what follows it as node `number`.
@@ -164,7 +199,7 @@ impl Lan {
     }
 }
 
-/// The address of a node.
+/// The IPv4 address of a node.
 pub(crate) fn address(number: usize) -> String {
     format!("10.77.0.{}", number + 1)
 }

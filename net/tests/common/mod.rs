@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ffp2p_net::{BlobSource, Config, Event, Handle, RunInfo, spawn};
+use ffp2p_net::{BlobSource, Config, Event, Handle, Listen, RunInfo, spawn};
 use ffp2p_proto::{BlobRef, Hash, Message, NodeId, Score};
 use tokio::sync::mpsc;
 
@@ -43,7 +43,7 @@ pub fn run(spec: &'static [u8]) -> RunInfo {
 pub fn config(folder: &Path, run: Option<RunInfo>) -> Config {
     Config {
         run,
-        listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+        listen: Listen::At(vec!["127.0.0.1:0".parse().unwrap()]),
         mdns: false,
         rendezvous: Some(folder.to_owned()),
         ..Config::default()
@@ -114,9 +114,11 @@ impl Node {
     }
 
     pub async fn address(&mut self) -> String {
-        self.until(|event| {
-            if let Event::Listening(address) = event { Some(address.to_string()) } else { None }
-        })
+        self.until(
+            |event| {
+                if let Event::Listening(all) = event { Some(all[0].to_string()) } else { None }
+            },
+        )
         .await
     }
 }
