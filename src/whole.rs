@@ -24,7 +24,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = behind_links(path)?;
     let folder = folder_of(&path);
     let mut file = temporary(folder)?;
-    file.write_all(bytes)?;
+    // Its own way to write would name the temporary file in an error.
+    file.as_file_mut().write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
     sync_folder(folder)
@@ -49,7 +50,7 @@ pub(crate) fn check(path: &Path, size: u64) -> io::Result<()> {
     let mut left = size;
     while left > 0 {
         let now = left.min(PIECE as u64);
-        file.write_all(&zeros[..now as usize])?;
+        file.as_file_mut().write_all(&zeros[..now as usize])?;
         left -= now;
     }
     file.as_file().sync_data()

@@ -196,11 +196,14 @@ fn a_home_that_cannot_be_used_is_no_reason_not_to_train() {
     let home = folder.path().join("file");
     fs::write(&home, b"text").unwrap();
     let (code, out, err) = said(at_home(&home, &[&["train", "--json"], TINY].concat()));
-    assert_eq!(code, 0, "{err}");
+    assert!(code == 1 && err.contains("--out"), "{code}: {err}");
     let events = events(&out);
     let note = events.iter().find(|event| event["event"] == "note").unwrap();
     assert!(note["message"].as_str().unwrap().contains("nothing is kept on disk"), "{note}");
     assert!(events.last().unwrap()["store"].is_null());
+    let out = path(folder.path(), "m.st");
+    let (code, _, err) = said(at_home(&home, &[&["train", "--out", &out], TINY].concat()));
+    assert!(code == 0 && Path::new(&out).is_file(), "{err}");
     // A folder that was named has to be used.
     let store = path(&home, "store");
     let (code, _, err) = run(&[&["train", "--store", &store], TINY].concat());

@@ -35,12 +35,14 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     let trained = vec![chapters; spec.network.rows().len()];
     let model = Model { spec, network: run.into_network(), ledger: Vec::new() };
     let hash = model.hash().to_string();
-    if let Some(path) = &args.output.out {
+    let saved = args.output.out.as_deref().map_or(Ok(()), |path| {
         model.save(path)?;
         view.show(&Event::Saved { file: path.display().to_string(), model: hash.clone() });
-    }
+        Ok::<_, CommandError>(())
+    });
     let seconds = started.elapsed().as_secs_f64();
     let (bytes_in, bytes_out, gossip_in) = (0, 0, 0);
+    let is_nowhere = store.is_none() && args.output.out.is_none();
     view.show(&Event::Done {
         model: hash,
         seconds,
@@ -50,6 +52,11 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
         trained,
         store,
     });
+    saved?;
+    if is_nowhere && args.store.is_none() {
+        let text = "the trained model is kept nowhere; train again with --out FILE";
+        return Err(CommandError::Failed(text.to_owned()));
+    }
     Ok(())
 }
 
