@@ -3,7 +3,7 @@
 use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
-use ffp2p::{cli::Cli, commands};
+use ffp2p::{cli::Cli, commands, view};
 
 /// Our own warnings. Gossipsub logs as errors what its caller is told anyway: that a peer has just
 /// gone.
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !error.to_string().is_empty() {
-                eprintln!("ffp2p: {error}");
+                view::complain(&error.to_string());
             }
             ExitCode::from(error.exit_code())
         }

@@ -2,7 +2,12 @@
 //!
 //! Rule: names and meanings here are a promise to scripts; fields may be added, none changes.
 
+use std::time::{Duration, Instant};
+
 use serde::{Deserialize, Serialize};
+
+/// Between two reports of progress.
+pub(crate) const PROGRESS: Duration = Duration::from_secs(1);
 
 /// One thing that happened, as `--json` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,6 +173,33 @@ impl Event {
     /// The event as one line of JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// How fast the slowest row was between two reports of progress.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    slowest: u64,
+    at: Instant,
+}
+
+impl Pace {
+    /// From now on, with no step done.
+    pub(crate) fn start() -> Self {
+        Self { slowest: 0, at: Instant::now() }
+    }
+
+    /// Since the last report.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.at.elapsed()
+    }
+
+    /// Steps a second since the last report; this is one.
+    pub(crate) fn report(&mut self, rows: &[u64]) -> f64 {
+        let slowest = rows.iter().copied().min().unwrap_or(0);
+        let before = std::mem::replace(self, Self { slowest, at: Instant::now() });
+        let seconds = self.at.duration_since(before.at).as_secs_f64().max(1e-3);
+        slowest.saturating_sub(before.slowest) as f64 / seconds
     }
 }
 

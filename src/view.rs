@@ -1,12 +1,33 @@
 //! How a run looks: JSON lines for scripts, bars for a terminal, plain lines for anything else.
 //!
-//! Rule: a view renders events and nothing else; it decides nothing and keeps only what it shows.
+//! Rule: a view renders events and nothing else; it decides nothing and keeps only what it shows. Bars
+//! and plain lines are written by a thread of their own, so that no terminal, however slow, holds a
+//! run up; all that is written is made safe for a terminal here.
 
-use std::io::{IsTerminal, Write};
+mod board;
+mod draw;
+mod layout;
+mod pace;
+mod text;
+mod words;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    time::Duration,
+};
 
 use crate::report::{Event, Stopped};
+
+/// Events that wait for a terminal that does not take them; more are left out.
+const WAITING: usize = 1024;
+
+/// How long a terminal may take for what is left when the run is over.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Renders events on stdout.
 #[derive(Debug)]
@@ -17,47 +38,25 @@ pub struct View {
 #[derive(Debug)]
 enum Kind {
     Json,
-    Lines,
-    Bars(Bars),
+    Text(Writer),
 }
 
-/// One bar per row, and a line above them for what happened.
+/// The way to the thread that writes bars or lines.
 #[derive(Debug)]
-struct Bars {
-    all: MultiProgress,
-    rows: Vec<RowBar>,
-    foot: ProgressBar,
-    steps: u64,
-}
-
-/// A row's bar, with what stands behind it.
-#[derive(Debug)]
-struct RowBar {
-    bar: ProgressBar,
-    owner: String,
-    loss: Option<f64>,
-}
-
-impl RowBar {
-    fn describe(&self) {
-        let owner = if self.owner.is_empty() { "        " } else { &self.owner };
-        let loss = self.loss.map_or_else(String::new, |loss| format!("  loss {loss:.3}"));
-        self.bar.set_message(format!("{owner}{loss}"));
-    }
+struct Writer {
+    /// Gone when no more is said.
+    say: Option<SyncSender<Event>>,
+    /// Events left out.
+    lost: Arc<AtomicU64>,
+    /// Ends when all is written.
+    written: Receiver<()>,
 }
 
 impl View {
-    /// The view for this process: JSON when asked for, bars when stdout is a terminal.
+    /// The view for this process: JSON when asked for, bars when stdout is a terminal that they can
+    /// be drawn in.
     pub fn new(json: bool) -> Self {
-        let kind = if json {
-            Kind::Json
-        } else if std::io::stdout().is_terminal() {
-            let all = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
-            let foot = ProgressBar::new(0).with_style(style("{msg}"));
-            Kind::Bars(Bars { foot: all.add(foot), all, rows: Vec::new(), steps: 0 })
-        } else {
-            Kind::Lines
-        };
+        let kind = if json { Kind::Json } else { Kind::Text(Writer::start()) };
         Self { kind }
     }
 
@@ -65,112 +64,66 @@ impl View {
     pub fn show(&mut self, event: &Event) {
         match &mut self.kind {
             Kind::Json => line(&event.to_json()),
-            Kind::Lines => {
-                if let Some(text) = in_words(event) {
-                    line(&text);
-                }
-            }
-            Kind::Bars(bars) => bars.show(event),
+            Kind::Text(writer) => writer.show(event),
         }
+    }
+}
+
+impl Writer {
+    fn start() -> Self {
+        let (say, said) = sync_channel(WAITING);
+        let (end, written) = sync_channel(0);
+        let lost = Arc::new(AtomicU64::new(0));
+        let left_out = Arc::clone(&lost);
+        std::thread::spawn(move || {
+            text::write(&said, &left_out);
+            drop(end);
+        });
+        Self { say: Some(say), lost, written }
+    }
+
+    fn show(&self, event: &Event) {
+        let full = self.say.as_ref().and_then(|say| say.try_send(event.clone()).err());
+        // Progress is told again soon.
+        if let Some(TrySendError::Full(event)) = full
+            && in_words(&event).is_some()
+        {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.say = None;
+        // Nothing is ever sent: it waits for the end, or for as long as that may take.
+        let _ = self.written.recv_timeout(LAST_WORDS);
     }
 }
 
 /// Prints a line; a reader that went away is no reason to stop.
 pub(crate) fn line(text: &str) {
+    print(&(words::escaped(text) + "\n"));
+}
+
+/// Prints what is safe.
+fn print(text: &str) {
+    if text.is_empty() {
+        return;
+    }
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template)
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("=> ")
+/// Says on standard error why the program ends; nobody may be there to read it.
+pub fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "ffp2p: {}", words::escaped(text));
 }
 
-impl Bars {
-    fn show(&mut self, event: &Event) {
-        match event {
-            Event::Ready { rows, steps, .. } => {
-                self.open(rows, *steps);
-                self.say(event);
-            }
-            Event::Progress { rows, owners, peers, steps_per_second, .. } => {
-                for ((row, done), owner) in self.rows.iter_mut().zip(rows).zip(owners) {
-                    row.bar.set_position(*done);
-                    row.owner.clone_from(owner);
-                    row.describe();
-                }
-                let slowest = rows.iter().copied().min().unwrap_or(0);
-                self.foot.set_message(pace(
-                    *peers,
-                    *steps_per_second,
-                    self.steps.saturating_sub(slowest),
-                ));
-            }
-            Event::Owner { row, peer, .. } => {
-                if let Some(row) = self.rows.get_mut(usize::from(*row)) {
-                    row.owner.clone_from(peer);
-                    row.describe();
-                }
-            }
-            Event::Chapter { row, loss, .. } => {
-                if let Some(row) = self.rows.get_mut(usize::from(*row)) {
-                    row.loss = Some(*loss);
-                    row.describe();
-                }
-            }
-            Event::Done { .. } => {
-                for bar in self.rows.iter().map(|row| &row.bar).chain([&self.foot]) {
-                    bar.finish_and_clear();
-                }
-                self.say(event);
-            }
-            // Who has a chapter is shown at the row that it is in.
-            Event::Turn { .. } => {}
-            Event::Peer { .. }
-            | Event::Restored { .. }
-            | Event::Taken { .. }
-            | Event::Training { .. }
-            | Event::Eval { .. }
-            | Event::Note { .. }
-            | Event::Stopped(_)
-            | Event::Saved { .. } => self.say(event),
-        }
-    }
-
-    fn say(&self, event: &Event) {
-        if let Some(text) = in_words(event) {
-            // Nothing to do when the terminal is gone.
-            let _ = self.all.println(text);
-        }
-    }
-
-    fn open(&mut self, rows: &[(usize, usize)], steps: u64) {
-        if !self.rows.is_empty() {
-            return;
-        }
-        self.steps = steps;
-        let sharded = rows.iter().any(|(_, shard)| *shard > 0);
-        for (layer, shard) in rows {
-            let name =
-                if sharded { format!("layer {layer}.{shard}") } else { format!("layer {layer}") };
-            let template = "{prefix:9} [{wide_bar}] {percent:>3} % {pos:>6}/{len}  {msg}";
-            let bar = ProgressBar::new(steps).with_style(style(template)).with_prefix(name);
-            let bar = self.all.insert_before(&self.foot, bar);
-            self.rows.push(RowBar { bar, owner: String::new(), loss: None });
-        }
-    }
-}
-
-/// The line below the bars.
-fn pace(peers: usize, steps_per_second: f64, left: u64) -> String {
-    let peers = if peers == 1 { "1 peer".to_owned() } else { format!("{peers} peers") };
-    if steps_per_second < 1.0 {
-        return format!("{peers}, waiting for the first steps");
-    }
-    let seconds = (left as f64 / steps_per_second) as u64;
-    let left = if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) };
-    format!("{peers}, {steps_per_second:.0} steps/s, about {left} left")
+/// Whether bars show it, so that it is not said above them as well.
+fn is_in_bars(event: &Event) -> bool {
+    // Who has a chapter is shown at the row that it is in.
+    matches!(event, Event::Owner { .. } | Event::Turn { .. })
 }
 
 /// What to type on another machine, if it can reach this one.

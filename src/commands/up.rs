@@ -3,12 +3,7 @@
 //! Rule: the nodes are ordinary ones and share nothing but the host; this process only starts
 //! them, merges what they tell, and lets them leave when it goes.
 
-use std::{
-    collections::BTreeSet,
-    path::Path,
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, path::Path, process::Stdio, time::Instant};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -25,7 +20,7 @@ use super::{
 use crate::{
     cli::UpArgs,
     node::Pool,
-    report::{Event, Stopped},
+    report::{Event, PROGRESS, Pace, Stopped},
     view::View,
 };
 
@@ -204,8 +199,7 @@ struct Merged {
     shown: BTreeSet<String>,
     started: Instant,
     rows: Vec<u64>,
-    /// Steps of the slowest row when progress was last shown, and when.
-    pace: (u64, Instant),
+    pace: Pace,
     models: BTreeSet<String>,
     /// Bytes in, bytes out, and of those in what was said to all.
     traffic: [u64; 3],
@@ -220,13 +214,12 @@ struct Merged {
 
 impl Merged {
     fn new(view: View) -> Self {
-        let now = Instant::now();
         Self {
             view,
             shown: BTreeSet::new(),
-            started: now,
+            started: Instant::now(),
             rows: Vec::new(),
-            pace: (0, now),
+            pace: Pace::start(),
             models: BTreeSet::new(),
             traffic: [0; 3],
             trained: Vec::new(),
@@ -276,17 +269,14 @@ impl Merged {
         for (known, &said) in self.rows.iter_mut().zip(rows) {
             *known = said.max(*known);
         }
-        let elapsed = self.pace.1.elapsed();
-        if elapsed < Duration::from_millis(900) {
+        if self.pace.elapsed() < PROGRESS.mul_f64(0.9) {
             return;
         }
-        let slowest = self.rows.iter().copied().min().unwrap_or(0);
-        let (before, _) = std::mem::replace(&mut self.pace, (slowest, Instant::now()));
         self.view.show(&Event::Progress {
             rows: self.rows.clone(),
             owners: owners.to_vec(),
             peers,
-            steps_per_second: slowest.saturating_sub(before) as f64 / elapsed.as_secs_f64(),
+            steps_per_second: self.pace.report(&self.rows),
             own_steps: Vec::new(),
         });
     }

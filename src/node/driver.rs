@@ -21,8 +21,15 @@ use super::{
     trainer::{Command, Done, Trainer},
 };
 use crate::{
-    about::about_data, config::Checked, course::Course, data::Data, diverged::Diverged,
-    export::ModelError, report::Event, spec::Spec, view::View,
+    about::about_data,
+    config::Checked,
+    course::Course,
+    data::Data,
+    diverged::Diverged,
+    export::ModelError,
+    report::{Event, PROGRESS, Pace},
+    spec::Spec,
+    view::View,
 };
 
 /// Answers of the trainer that can wait.
@@ -30,9 +37,6 @@ const ANSWERS: usize = 64;
 
 /// Results of scoring and of assembling the model that can wait.
 const RESULTS: usize = 8;
-
-/// Between two progress reports.
-const PROGRESS: Duration = Duration::from_secs(1);
 
 /// A running node.
 #[derive(Debug)]
@@ -56,8 +60,7 @@ pub struct Node {
     /// Whether it was told that the node is up.
     pub(super) is_ready: bool,
     started: Instant,
-    /// Steps of the slowest row at the last report, and when.
-    pub(super) pace: (u64, Instant),
+    pub(super) pace: Pace,
     /// Whether it did a step at all.
     begun: bool,
     /// The load under which each row's last step was done here.
@@ -105,7 +108,6 @@ impl Node {
         let machine = Arc::new(Machine::new(settings.threads));
         let trainer = Trainer::start(course, Arc::clone(&machine), sender, plan.is_by_chapter());
         let state = State::new(net.id(), Role::Worker, plan, settings.config.clone(), Time(0));
-        let now = Instant::now();
         let mut node = Self {
             spec: checked.spec,
             data: checked.data,
@@ -123,8 +125,8 @@ impl Node {
             store,
             view,
             is_ready: false,
-            started: now,
-            pace: (0, now),
+            started: Instant::now(),
+            pace: Pace::start(),
             begun: false,
             taken: BTreeMap::new(),
             own_steps: chapters.clone(),

@@ -6,7 +6,6 @@ use std::{net::SocketAddr, sync::Arc};
 
 use ffp2p_net::BlobSource;
 use ffp2p_proto::{Checkpoint, Hash, Notice, PeerView, Role, RowId, Score};
-use tokio::time::Instant;
 
 use super::{disk::StoreError, driver::Node, terms::Found};
 use crate::{
@@ -101,17 +100,15 @@ impl Node {
             return;
         }
         let snapshot = self.state.snapshot();
-        let slowest = snapshot.rows.iter().map(|row| row.done).min().unwrap_or(0);
-        let (before, at) = std::mem::replace(&mut self.pace, (slowest, Instant::now()));
-        let seconds = at.elapsed().as_secs_f64().max(1e-3);
+        let rows: Vec<u64> = snapshot.rows.iter().map(|row| row.done).collect();
         let owner = |owner: Option<_>| {
             owner.map_or_else(String::new, |(id, _): (ffp2p_proto::NodeId, _)| id.to_string())
         };
         self.view.show(&Event::Progress {
-            rows: snapshot.rows.iter().map(|row| row.done).collect(),
+            steps_per_second: self.pace.report(&rows),
+            rows,
             owners: snapshot.rows.iter().map(|row| owner(row.owner)).collect(),
             peers: snapshot.peers.len(),
-            steps_per_second: slowest.saturating_sub(before) as f64 / seconds,
             own_steps: self.own_steps.clone(),
         });
     }

@@ -1,0 +1,192 @@
+//! What is known of a run, as far as it is shown: each row's steps, owner and loss, and how fast all goes.
+//!
+//! Rule: pure; events and the time go in, lines that fit come out.
+
+use super::{
+    layout::{self, RowLine},
+    pace::{Pace, Standing},
+    words,
+};
+use crate::report::Event;
+
+/// A run as it is shown.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    /// Whether no network is part of it.
+    alone: bool,
+    steps: u64,
+    rows: Vec<RowLine>,
+    peers: usize,
+    pace: Pace,
+}
+
+impl Board {
+    /// Takes in an event at `now` seconds.
+    pub(super) fn take(&mut self, event: &Event, now: f64) {
+        match event {
+            Event::Ready { peer, rows, steps, .. } if self.rows.is_empty() => {
+                self.alone = peer.is_empty();
+                self.steps = *steps;
+                self.rows = opened(rows);
+            }
+            Event::Progress { rows, owners, peers, .. } if rows.len() == self.rows.len() => {
+                self.pace.observe(now, rows, self.alone);
+                self.peers = *peers;
+                for (row, done) in self.rows.iter_mut().zip(rows) {
+                    row.done = *done;
+                }
+                for (row, owner) in self.rows.iter_mut().zip(owners) {
+                    row.owner = words::escaped(owner).into_owned();
+                }
+            }
+            Event::Owner { row, peer, .. } => {
+                if let Some(row) = self.rows.get_mut(usize::from(*row)) {
+                    row.owner = words::escaped(peer).into_owned();
+                }
+            }
+            Event::Chapter { row, loss, .. } => {
+                if let Some(row) = self.rows.get_mut(usize::from(*row)) {
+                    row.loss = Some(*loss);
+                }
+            }
+            Event::Done { .. } => {
+                let all = vec![self.steps; self.rows.len()];
+                self.pace.observe(now, &all, self.alone);
+            }
+            Event::Ready { .. }
+            | Event::Progress { .. }
+            | Event::Peer { .. }
+            | Event::Restored { .. }
+            | Event::Taken { .. }
+            | Event::Training { .. }
+            | Event::Turn { .. }
+            | Event::Eval { .. }
+            | Event::Note { .. }
+            | Event::Stopped(_)
+            | Event::Saved { .. } => {}
+        }
+    }
+
+    /// The whole run in a line, once something is known of it.
+    pub(super) fn summary(&self, now: f64) -> Option<String> {
+        self.summaries(now).into_iter().next()
+    }
+
+    /// The same, then shorter and shorter.
+    fn summaries(&self, now: f64) -> Vec<String> {
+        if self.rows.is_empty() {
+            return Vec::new();
+        }
+        let percent = format!("{} %", self.pace.percent(self.steps));
+        let of_steps = format!("{percent} of {} steps", words::count(self.steps));
+        let (speed, end) = match self.pace.standing(now, self.steps) {
+            Standing::Unbegun => (String::new(), ", waiting for the first steps".to_owned()),
+            Standing::Unmeasured | Standing::Complete => (String::new(), String::new()),
+            Standing::Going { per_second, left } => (
+                format!(", {}", words::speed(per_second)),
+                format!(", about {} left", words::duration(left)),
+            ),
+            Standing::Paused(seconds) => {
+                (String::new(), format!(", no step for {}", words::duration(seconds)))
+            }
+        };
+        let peers = match self.peers {
+            _ if self.alone => String::new(),
+            1 => ", 1 peer".to_owned(),
+            peers => format!(", {peers} peers"),
+        };
+        vec![
+            format!("{of_steps}{speed}{end}{peers}"),
+            format!("{of_steps}{speed}{end}"),
+            format!("{percent}{speed}{end}"),
+            format!("{percent}{end}"),
+            percent,
+        ]
+    }
+
+    /// The run as bars, for a terminal of so many columns and lines.
+    pub(super) fn lines(&self, now: f64, (columns, lines): (usize, usize)) -> Vec<String> {
+        layout::fit(&self.rows, self.steps, &self.summaries(now), (columns, lines))
+    }
+}
+
+/// The rows before anything is known of them.
+fn opened(rows: &[(usize, usize)]) -> Vec<RowLine> {
+    let sharded = rows.iter().any(|(_, shard)| *shard > 0);
+    let name = |layer: usize, shard: usize| {
+        if sharded { format!("layer {layer}.{shard}") } else { format!("layer {layer}") }
+    };
+    let row = |&(layer, shard): &(usize, usize)| RowLine {
+        name: name(layer, shard),
+        ..RowLine::default()
+    };
+    rows.iter().map(row).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A run of so many rows and steps, of a node or alone.
+    pub(in crate::view) fn ready(peer: &str, rows: usize, steps: u64) -> Event {
+        Event::Ready {
+            peer: peer.into(),
+            run: "00".into(),
+            listen: Vec::new(),
+            rows: (0..rows).map(|layer| (layer, 0)).collect(),
+            steps,
+            chapter_steps: steps,
+        }
+    }
+
+    pub(in crate::view) fn progress(rows: &[u64], peers: usize) -> Event {
+        Event::Progress {
+            rows: rows.to_vec(),
+            owners: vec!["15d27e6d".into(); rows.len()],
+            peers,
+            steps_per_second: 0.0,
+            own_steps: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_run_is_summed_up() {
+        let mut board = Board::default();
+        assert_eq!(board.summary(0.0), None);
+        board.take(&ready("ab", 2, 4800), 0.0);
+        board.take(&progress(&[0, 0], 3), 0.0);
+        let said = "0 % of 4,800 steps, waiting for the first steps, 3 peers";
+        assert_eq!(board.summary(0.0).as_deref(), Some(said));
+        board.take(&progress(&[1600, 1600], 4), 1.0);
+        assert_eq!(board.summary(1.0).as_deref(), Some("33 % of 4,800 steps, 4 peers"));
+        board.take(&progress(&[1910, 1910], 1), 2.0);
+        let said = "39 % of 4,800 steps, 310 steps/s, about 10 s left, 1 peer";
+        assert_eq!(board.summary(2.0).as_deref(), Some(said));
+        let said = "39 % of 4,800 steps, no step for 3 min, 1 peer";
+        assert_eq!(board.summary(182.0).as_deref(), Some(said));
+        board.take(&progress(&[4800, 4800], 1), 183.0);
+        assert_eq!(board.summary(190.0).as_deref(), Some("100 % of 4,800 steps, 1 peer"));
+    }
+
+    #[test]
+    fn a_slow_run_alone_says_when_it_ends() {
+        let mut board = Board::default();
+        board.take(&ready("", 2, 26_000), 0.0);
+        (0..40).for_each(|at| board.take(&progress(&[at, at], 1), at as f64 * 5.0));
+        let said = "0 % of 26,000 steps, 12 steps/min, about 36 h 3 min left";
+        assert_eq!(board.summary(195.0).as_deref(), Some(said));
+    }
+
+    #[test]
+    fn nonsense_changes_nothing() {
+        let mut board = Board::default();
+        board.take(&progress(&[1, 2], 1), 0.0);
+        assert_eq!(board.summary(0.0), None);
+        board.take(&ready("ab", 1, 10), 0.0);
+        board.take(&progress(&[1, 2], 1), 0.0);
+        board.take(&Event::Owner { row: 7, peer: "x".into(), term: 1 }, 0.0);
+        board.take(&Event::Owner { row: 0, peer: "a\x1b[2J".into(), term: 1 }, 0.0);
+        let lines = board.lines(0.0, (80, 24));
+        assert!(lines[0].contains("a\\u001b[2J") && lines.len() == 2, "{lines:?}");
+    }
+}

@@ -1,0 +1,275 @@
+//! Events as people read them: bars where they can be drawn, else lines, with one about the whole run every few seconds.
+//!
+//! Rule: it takes events, looks at the time and the terminal's size, and writes; what it writes is made by pure parts.
+
+use std::{
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+
+use console::Term;
+
+use super::{
+    board::Board,
+    draw::{Drawn, is_drawn},
+    in_words, is_in_bars, print, words,
+};
+use crate::report::Event;
+
+/// How often bars are drawn at most, and the terminal's size is looked at.
+const TICK: Duration = Duration::from_millis(200);
+
+/// After this long without a look the process was stopped (Ctrl-Z), and others may have written in
+/// the terminal.
+const STOPPED: Duration = Duration::from_secs(3);
+
+/// Seconds from the first news of the run to the first line about it, and between two.
+const FIRST_LINE: f64 = 1.0;
+const LINE_EVERY: f64 = 5.0;
+
+/// Columns and lines of a terminal that does not say.
+const USUAL_SIZE: (usize, usize) = (80, 24);
+
+/// Shows events until there are no more.
+pub(super) fn write(events: &Receiver<Event>, left_out: &AtomicU64) {
+    let mut text = Text::new(Form::of_stdout());
+    let started = Instant::now();
+    loop {
+        let looked = Instant::now();
+        let event = events.recv_timeout(TICK);
+        if looked.elapsed() > STOPPED {
+            print(text.leave());
+        }
+        let now = started.elapsed().as_secs_f64();
+        match event {
+            Ok(event) => text.take(&event, now),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        let lost = left_out.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            text.say(&format!("{lost} lines were left out, because nobody took them"));
+        }
+        print(&text.due(now, size()));
+    }
+    print(&text.last(started.elapsed().as_secs_f64(), size()));
+}
+
+/// Columns and lines of the terminal.
+fn size() -> (usize, usize) {
+    let known = Term::stdout().size_checked();
+    known.map_or(USUAL_SIZE, |(lines, columns)| (columns.into(), lines.into()))
+}
+
+/// How a run is told.
+#[derive(Debug)]
+enum Form {
+    Lines { due: Option<f64>, told: String },
+    Bars { drawn: Drawn, due: f64 },
+}
+
+impl Form {
+    /// One rule for all commands: bars where a terminal can draw them and nobody but a person looks.
+    fn of_stdout() -> Self {
+        let stdout = Term::stdout();
+        let variable = |name| std::env::var(name).ok();
+        let term = variable("TERM").or_else(|| cfg!(windows).then(|| "windows".to_owned()));
+        let size = stdout.is_term().then(|| stdout.size_checked()).flatten();
+        // Asking a Windows console for colours makes it obey escape sequences, where it can.
+        let obeys = !cfg!(windows) || stdout.features().colors_supported();
+        if obeys && is_drawn(size, term.as_deref(), variable("CI").as_deref()) {
+            Self::Bars { drawn: Drawn::default(), due: 0.0 }
+        } else {
+            Self::Lines { due: None, told: String::new() }
+        }
+    }
+}
+
+/// What is to be written.
+#[derive(Debug)]
+struct Text {
+    form: Form,
+    board: Board,
+    /// Lines that wait, each with its end.
+    said: String,
+    /// Whether the run is complete: nothing is told of its steps any more.
+    is_over: bool,
+}
+
+impl Text {
+    fn new(form: Form) -> Self {
+        Self { form, board: Board::default(), said: String::new(), is_over: false }
+    }
+
+    /// Takes in an event at `now` seconds.
+    fn take(&mut self, event: &Event, now: f64) {
+        self.board.take(event, now);
+        let is_end = matches!(event, Event::Done { .. });
+        match &mut self.form {
+            Form::Lines { due, .. } => {
+                let is_news = matches!(event, Event::Progress { .. });
+                if is_news && due.is_none() {
+                    *due = Some(now + FIRST_LINE);
+                }
+                if is_end {
+                    self.tell(now);
+                }
+            }
+            Form::Bars { due, .. } if is_end => *due = now,
+            Form::Bars { .. } if is_in_bars(event) => return,
+            Form::Bars { .. } => {}
+        }
+        self.is_over |= is_end;
+        if let Some(sentence) = in_words(event) {
+            self.say(&sentence);
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        self.said += &words::escaped(text);
+        self.said.push('\n');
+    }
+
+    /// Says how far the run is, unless that was said last.
+    fn tell(&mut self, now: f64) {
+        let Form::Lines { told, .. } = &mut self.form else { return };
+        if self.is_over {
+            return;
+        }
+        let Some(summary) = self.board.summary(now).filter(|summary| summary != told) else {
+            return;
+        };
+        told.clone_from(&summary);
+        self.say(&summary);
+    }
+
+    /// What is to be written at `now` seconds in a terminal of `size`.
+    fn due(&mut self, now: f64, size: (usize, usize)) -> String {
+        match &mut self.form {
+            Form::Lines { due, .. } => {
+                if due.is_some_and(|due| now >= due) {
+                    *due = Some(now + LINE_EVERY);
+                    self.tell(now);
+                }
+                std::mem::take(&mut self.said)
+            }
+            Form::Bars { drawn, due } => {
+                let lines = if self.is_over { Vec::new() } else { self.board.lines(now, size) };
+                if now < *due || (self.said.is_empty() && drawn.is(&lines, size)) {
+                    return String::new();
+                }
+                *due = now + TICK.as_secs_f64();
+                drawn.replace(&std::mem::take(&mut self.said), lines, size)
+            }
+        }
+    }
+
+    /// What is to be written when no more happens.
+    fn last(&mut self, now: f64, size: (usize, usize)) -> String {
+        match &mut self.form {
+            Form::Lines { .. } => {
+                self.tell(now);
+                std::mem::take(&mut self.said)
+            }
+            Form::Bars { due, .. } => {
+                *due = now;
+                self.due(now, size) + self.leave()
+            }
+        }
+    }
+
+    /// What is to be written before others write.
+    fn leave(&mut self) -> &'static str {
+        match &mut self.form {
+            Form::Lines { .. } => "",
+            Form::Bars { drawn, .. } => drawn.leave(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::board::tests::{progress, ready},
+        *,
+    };
+
+    const SIZE: (usize, usize) = (80, 24);
+
+    fn lines() -> Text {
+        Text::new(Form::Lines { due: None, told: String::new() })
+    }
+
+    fn done() -> Event {
+        Event::Done {
+            model: "ab".into(),
+            seconds: 2.0,
+            bytes_in: 0,
+            bytes_out: 0,
+            gossip_in: 0,
+            trained: Vec::new(),
+            store: None,
+        }
+    }
+
+    #[test]
+    fn lines_come_soon_then_every_few_seconds_and_at_the_end() {
+        let mut text = lines();
+        text.take(&ready("", 1, 1000), 0.0);
+        text.take(&progress(&[0], 1), 0.0);
+        assert_eq!(text.due(0.0, SIZE), "run 00 alone\n");
+        let mut told = Vec::new();
+        for tenth in 1..=120 {
+            let now = f64::from(tenth) / 10.0;
+            text.take(&progress(&[tenth as u64 * 8], 1), now);
+            let due = text.due(now, SIZE);
+            if !due.is_empty() {
+                told.push((tenth, due));
+            }
+        }
+        let at: Vec<i32> = told.iter().map(|(tenth, _)| *tenth).collect();
+        assert_eq!(at, [10, 60, 110]);
+        assert_eq!(told[1].1, "48 % of 1,000 steps, 80 steps/s, about 7 s left\n");
+        text.take(&done(), 12.5);
+        let last = text.last(13.0, SIZE);
+        assert!(last.starts_with("100 % of 1,000 steps\ndone in 2.0 s"), "{last}");
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_says_how_far_it_came() {
+        let mut text = lines();
+        text.take(&ready("", 1, 1000), 0.0);
+        text.take(&progress(&[0], 1), 0.0);
+        text.take(&progress(&[500], 1), 0.5);
+        let said = "run 00 alone\n50 % of 1,000 steps, 1,000 steps/s, about 1 s left\n";
+        assert_eq!(text.last(0.6, SIZE), said);
+        // One that was told is not told again, nor anything that did not change.
+        assert_eq!(text.last(0.7, SIZE), "");
+        text.take(&progress(&[500], 1), 20.0);
+        assert_eq!(text.due(20.0, SIZE), "");
+        // Nothing is known of a run.
+        assert_eq!(lines().last(0.0, SIZE), "");
+    }
+
+    #[test]
+    fn bars_make_room_for_sentences_and_go_at_the_end() {
+        let mut text = Text::new(Form::Bars { drawn: Drawn::default(), due: 0.0 });
+        text.take(&ready("ab", 2, 10), 0.0);
+        text.take(&progress(&[5, 4], 2), 0.0);
+        let first = text.due(0.0, SIZE);
+        assert!(first.starts_with("node ab") && first.ends_with("45 % of 10 steps, 2 peers"));
+        text.take(&Event::Note { message: "a\x1b[2Jb".into() }, 0.1);
+        assert_eq!(text.due(0.1, SIZE), "", "not more than so often");
+        let second = text.due(0.3, SIZE);
+        assert!(second.starts_with("\x1b[2A\r\x1b[2Ka\\u001b[2Jb\n\x1b[2Klayer 0"), "{second:?}");
+        assert_eq!(text.due(1.0, SIZE), "", "nothing happened");
+        assert!(text.due(1.0, (40, 24)).starts_with("\x1b[4A\r\x1b[2Klayer"), "resized");
+        text.take(&done(), 1.1);
+        let last = text.due(1.1, SIZE);
+        assert!(last.starts_with("\x1b[2A\r\x1b[2Kdone in") && last.ends_with("model ab\n\x1b[J"));
+        assert_eq!(text.last(1.2, SIZE), "");
+    }
+}

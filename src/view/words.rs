@@ -1,0 +1,135 @@
+//! Numbers as people say them, and text that a terminal takes as text.
+//!
+//! Rule: pure. Nothing that comes of a file or a peer gets to a terminal but through [`escaped`].
+
+use std::{borrow::Cow, fmt::Write};
+
+/// Units of time in seconds, for a speed.
+const UNITS: [(f64, &str); 4] = [(1.0, "s"), (60.0, "min"), (3600.0, "h"), (86_400.0, "day")];
+
+/// A whole number with its thousands apart.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A speed in the first unit that gives at least one step.
+pub(super) fn speed(per_second: f64) -> String {
+    let unit = UNITS.iter().find(|(seconds, _)| per_second * seconds >= 1.0);
+    let (seconds, unit) = unit.unwrap_or(&UNITS[UNITS.len() - 1]);
+    let tenths = (per_second * seconds * 10.0).round() as u64;
+    if tenths == 10 {
+        format!("1 step/{unit}")
+    } else if tenths >= 100 || tenths.is_multiple_of(10) {
+        format!("{} steps/{unit}", count((tenths + 5) / 10))
+    } else {
+        format!("{}.{} steps/{unit}", tenths / 10, tenths % 10)
+    }
+}
+
+/// A length of time.
+pub(super) fn duration(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    match (seconds, minutes) {
+        (..120.0, _) => format!("{} s", (seconds.ceil() as u64).max(1)),
+        (_, ..120) => format!("{minutes} min"),
+        (_, ..2880) if minutes.is_multiple_of(60) => format!("{} h", minutes / 60),
+        (_, ..2880) => format!("{} h {} min", minutes / 60, minutes % 60),
+        _ => format!("{} days", count((minutes / 720).div_ceil(2))),
+    }
+}
+
+/// Whether a terminal would do something else with this than to show it, as the other way of
+/// writing would.
+fn is_command(letter: char) -> bool {
+    let turns = matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    (letter.is_control() && letter != '\n') || turns
+}
+
+/// The text with everything but line ends that a terminal would obey written as JSON writes it; JSON
+/// stays the same JSON.
+pub(super) fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_command) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if is_command(letter) {
+            // Writing to a string does not fail.
+            let _ = write!(safe, "\\u{:04x}", u32::from(letter));
+        } else {
+            safe.push(letter);
+        }
+    }
+    Cow::Owned(safe)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        let said = [0, 999, 1000, 4800, 1_234_567].map(count);
+        assert_eq!(said, ["0", "999", "1,000", "4,800", "1,234,567"]);
+    }
+
+    #[test]
+    fn speeds_are_told_in_a_unit_that_fits() {
+        for (per_second, said) in [
+            (12_345.6, "12,346 steps/s"),
+            (310.2, "310 steps/s"),
+            (3.44, "3.4 steps/s"),
+            (1.0, "1 step/s"),
+            (9.99, "10 steps/s"),
+            (0.2, "12 steps/min"),
+            (0.98, "59 steps/min"),
+            (12.0 / 3600.0, "12 steps/h"),
+            (1.5 / 86_400.0, "1.5 steps/day"),
+            (0.0, "0 steps/day"),
+        ] {
+            assert_eq!(speed(per_second), said);
+        }
+    }
+
+    #[test]
+    fn times_are_told_as_people_do() {
+        for (seconds, said) in [
+            (0.0, "1 s"),
+            (6.2, "7 s"),
+            (119.0, "119 s"),
+            (120.0, "2 min"),
+            (45.4 * 60.0, "45 min"),
+            (7199.0, "2 h"),
+            (7800.0, "2 h 10 min"),
+            (47.0 * 3600.0, "47 h"),
+            (2.9 * 86_400.0, "3 days"),
+            (1e9, "11,574 days"),
+        ] {
+            assert_eq!(duration(seconds), said);
+        }
+    }
+
+    #[test]
+    fn a_terminal_gets_no_orders() {
+        assert_eq!(
+            escaped("model written to a/ä 猫.st\nmodel 00"),
+            "model written to a/ä 猫.st\nmodel 00"
+        );
+        let name = "\x1b]0;x\x07\r\t\u{7f}\u{9b}2J\u{202e}gpj.exe";
+        let said = "\\u001b]0;x\\u0007\\u000d\\u0009\\u007f\\u009b2J\\u202egpj.exe";
+        assert_eq!(escaped(name), said);
+        let json = serde_json::to_string(name).unwrap();
+        assert!(json.contains('\u{9b}') && !escaped(&json).contains('\u{9b}'));
+        assert_eq!(serde_json::from_str::<String>(&escaped(&json)).unwrap(), name);
+    }
+}
