@@ -6,10 +6,6 @@ mod saved;
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
 
 use ffp2p_proto::Plan;
 use ndarray::Array2;
@@ -40,17 +36,25 @@ pub struct Sequential {
     tables: VecDeque<FeedbackTable>,
     /// Where the next step's images can lie.
     pixels: Array2<f32>,
-    /// Set when the run is to stop before its next step.
-    stop: Arc<AtomicBool>,
 }
 
-/// Summed losses by row.
-struct Losses(Vec<f64>);
+/// How a chapter goes, by row.
+struct Tally<'a> {
+    /// Summed losses.
+    losses: Vec<f64>,
+    /// Steps of the run that are done.
+    done: Vec<u64>,
+    go_on: &'a mut dyn FnMut(&[u64]) -> bool,
+}
 
-impl Losses {
-    fn add(&mut self, first: usize, reports: &[StepReport]) {
-        let sums = self.0.iter_mut().skip(first);
-        sums.zip(reports).for_each(|(sum, report)| *sum += f64::from(report.loss));
+impl Tally<'_> {
+    /// Takes note of a step of the rows from `first` on. False when the chapter is to end there.
+    fn add(&mut self, first: usize, step: u64, reports: &[StepReport]) -> bool {
+        for (row, report) in (first..).zip(reports) {
+            self.losses[row] += f64::from(report.loss);
+            self.done[row] = step + 1;
+        }
+        (self.go_on)(&self.done)
     }
 }
 
@@ -60,13 +64,7 @@ impl Sequential {
         let network = Network::init(spec.network.clone());
         let table = spec.network.feedback_row().map(|_| course.first_table());
         let (tables, pixels) = (VecDeque::new(), Array2::default((0, 0)));
-        let stop = Arc::default();
-        Self { plan: spec.plan(), spec, course, network, table, tables, pixels, stop }
-    }
-
-    /// Stops before the next step once `stop` is set; [`Sequential::step`] tells where.
-    pub fn stop_on(&mut self, stop: Arc<AtomicBool>) {
-        self.stop = stop;
+        Self { plan: spec.plan(), spec, course, network, table, tables, pixels }
     }
 
     /// Steps done; `None` where it was stopped while a layer is ahead of another, as in the middle
@@ -99,35 +97,47 @@ impl Sequential {
         std::mem::replace(&mut self.course, course)
     }
 
-    /// Trains a chapter, the one after the last, or what is left of the one that was stopped. Returns
-    /// the mean loss of each row over the steps done now.
+    /// Trains a chapter, the one after the last. Returns the mean loss of each row.
     ///
     /// # Errors
     /// If a row has a fault: at the step that shows it, or at the chapter's end.
     pub fn chapter(&mut self, chapter: u64, workers: &dyn Workers) -> Result<Vec<f64>, Diverged> {
+        let losses = self.chapter_while(chapter, workers, &mut |_| true)?;
+        Ok(losses.unwrap_or_default())
+    }
+
+    /// The same, or what is left of the chapter that was stopped, while `go_on` says so: it is asked
+    /// after each step of a layer and told how many steps of the run each row has done. Returns
+    /// nothing when it stopped the chapter before its end; losses are over the steps done now.
+    ///
+    /// # Errors
+    /// As [`Sequential::chapter`].
+    pub fn chapter_while(
+        &mut self,
+        chapter: u64,
+        workers: &dyn Workers,
+        go_on: &mut dyn FnMut(&[u64]) -> bool,
+    ) -> Result<Option<Vec<f64>>, Diverged> {
         let steps = self.plan.chapter_start(chapter)..self.plan.chapter_start(chapter + 1);
         let begun = self.step().filter(|step| steps.contains(step)).unwrap_or(steps.start);
-        let steps = begun..steps.end;
-        let mut losses = Losses(vec![0.0; self.network.rows().len()]);
-        let end = steps.end;
-        match self.spec.activations {
-            HandedOn::Online => self.online(steps, &mut losses, workers)?,
-            HandedOn::Refreshed => self.refreshed(steps, &mut losses, workers)?,
-        }
+        let (steps, end, count) = (begun..steps.end, steps.end, steps.end - begun);
+        let rows = self.network.rows().len();
+        let mut tally = Tally { losses: vec![0.0; rows], done: vec![begun; rows], go_on };
+        let is_through = match self.spec.activations {
+            HandedOn::Online => self.online(steps, &mut tally, workers)?,
+            HandedOn::Refreshed => self.refreshed(steps, &mut tally, workers)?,
+        };
         self.check(0, self.network.rows().iter().map(RowState::fault), end)?;
-        let done = self.step();
-        if let (Some(table), true) = (&self.table, done == Some(end)) {
+        if !is_through {
+            return Ok(None);
+        }
+        if let Some(table) = &self.table {
             self.tables.push_back(table.clone());
             if self.tables.len() > self.spec.network.depth() {
                 self.tables.pop_front();
             }
         }
-        let count = done.unwrap_or(end).saturating_sub(begun).max(1);
-        Ok(losses.0.iter().map(|sum| sum / count as f64).collect())
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        Ok(Some(tally.losses.iter().map(|sum| sum / count.max(1) as f64).collect()))
     }
 
     /// Whether the rows from layer `first` on have none of these faults after `step` steps.
@@ -158,41 +168,38 @@ impl Sequential {
         drawn.map_err(|fault| Diverged::new(spec, spec.top_row(), step + 1, fault))
     }
 
-    /// A step of every row, then the next step.
+    /// A step of every row, then the next step. False when it was stopped.
     fn online(
         &mut self,
         steps: Range<u64>,
-        losses: &mut Losses,
+        tally: &mut Tally<'_>,
         workers: &dyn Workers,
-    ) -> Result<(), Diverged> {
-        for step in steps {
-            if self.is_stopped() {
-                break;
-            }
+    ) -> Result<bool, Diverged> {
+        for step in steps.clone() {
             let input = self.images(step);
             let (reports, logits) = self.network.train_step(&input, workers);
             self.check(0, reports.iter().map(|report| report.fault), step + 1)?;
-            losses.add(0, &reports);
             self.learn(&logits, step)?;
             self.pixels = input.pixels;
+            if !tally.add(0, step, &reports) {
+                return Ok(step + 1 == steps.end);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// All steps of a layer, then all that it hands on, then the next layer.
+    /// All steps of a layer, then all that it hands on, then the next layer. False when it was
+    /// stopped.
     fn refreshed(
         &mut self,
         steps: Range<u64>,
-        losses: &mut Losses,
+        tally: &mut Tally<'_>,
         workers: &dyn Workers,
-    ) -> Result<(), Diverged> {
+    ) -> Result<bool, Diverged> {
         let mut below: Encoded = Vec::new();
         for layer in 0..self.spec.network.depth() {
             let first = layer * self.spec.network.shards;
             for (at, step) in steps.clone().enumerate() {
-                if self.is_stopped() {
-                    return Ok(());
-                }
                 let train = |network: &mut Network, below: &Below<'_>| {
                     let (shards, reports) = network.train_layer(layer, below, workers);
                     network.give(shards);
@@ -200,7 +207,9 @@ impl Sequential {
                 };
                 let reports = self.on_input(layer, step, below.get(at), train)?;
                 self.check(layer, reports.iter().map(|report| report.fault), step + 1)?;
-                losses.add(first, &reports);
+                if !tally.add(first, step, &reports) {
+                    return Ok(false);
+                }
             }
             let is_read = layer + 1 < self.spec.network.depth() || self.table.is_some();
             let mut handed_on = Vec::new();
@@ -220,7 +229,7 @@ impl Sequential {
             let top = self.decoded(depth, step, below.get(at))?;
             self.learn(&top.logits, step)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Does something with the network and what a layer reads in a step.

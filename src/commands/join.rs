@@ -7,7 +7,9 @@ use tokio::sync::mpsc;
 use super::{
     CommandError, check_out,
     keeping::{self, Keeping},
-    run_info, runtime, threads,
+    run_info, runtime,
+    signals::{STOPS, Signals},
+    threads,
 };
 use crate::{
     about::about_data,
@@ -16,9 +18,6 @@ use crate::{
     view::View,
 };
 
-/// Requests to stop that can wait: the second is already the last.
-pub(super) const STOPS: usize = 4;
-
 /// A node may be taken for gone after so many seconds: a few heartbeats at least.
 const SILENCE: RangeInclusive<f64> = 1.0..=3600.0;
 
@@ -26,6 +25,7 @@ const SILENCE: RangeInclusive<f64> = 1.0..=3600.0;
 const MIB: u64 = 1 << 20;
 
 pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
+    let signals = Signals::listen()?;
     let threads = threads(args.threads, Pool::usual_threads(1))?;
     let mut network = args.network.config(None)?;
     network.name = args.node_name.unwrap_or(network.name);
@@ -48,7 +48,7 @@ pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let ending = runtime.block_on(async {
         let node = Node::start(checked, network, settings, disk, view).await?;
         let (stop, stops) = mpsc::channel(STOPS);
-        tokio::spawn(watch_signals(stop.clone()));
+        signals.watch(stop.clone());
         if args.leave_on_eof {
             std::thread::spawn(move || wait_for_eof(&stop));
         }
@@ -61,28 +61,6 @@ pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
         Ending::Interrupted if args.leave_on_eof => Err(CommandError::Abandoned),
         Ending::Interrupted => Err(CommandError::Interrupted),
     }
-}
-
-/// Each Ctrl-C (and on Unix each SIGTERM, and the terminal's end) is one request to stop.
-pub(super) async fn watch_signals(stop: mpsc::Sender<Stop>) {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-                pressed = tokio::signal::ctrl_c() => if pressed.is_err() { return },
-            }
-            if stop.send(Stop::Asked).await.is_err() {
-                return;
-            }
-        }
-    }
-    #[cfg(not(unix))]
-    while tokio::signal::ctrl_c().await.is_ok() && stop.send(Stop::Asked).await.is_ok() {}
 }
 
 /// The program that started this node is gone when standard input ends.

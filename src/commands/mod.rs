@@ -11,6 +11,7 @@ mod naming;
 mod network;
 mod observer;
 mod runs;
+mod signals;
 mod sim;
 mod status;
 mod train;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{
     CommandError, check_out,
     keeping::{self, Keeping},
+    signals::{Flag, Signals},
     threads,
 };
 use crate::{
@@ -14,13 +15,14 @@ use crate::{
     data::Data,
     export::{Model, score},
     node::{Keeper, NodeError, Pool, Saves, StoreError, eval_event},
-    report::{Event, Stopped},
+    report::{Event, PROGRESS, Pace, Stopped},
     sequential::Sequential,
     spec::Spec,
     view::View,
 };
 
 pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
+    let signals = Signals::listen()?;
     let threads = threads(args.threads, Pool::usual_threads(1))?;
     let checked = args.spec.check()?;
     check_out(args.output.out.as_deref(), &checked.spec)?;
@@ -29,7 +31,7 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     view.show(&ready(&checked.spec));
     let keeping = keeping::open(args.store.as_deref(), &checked.spec, Keeper::Train, &mut view)?;
     let mut training = Training::start(&checked, keeping, Pool::new(threads), threads, view)?;
-    training.run()?;
+    training.run(&signals.flag())?;
     let Training { run, spec, pool: _, mut view, chapters, kept, .. } = training;
     let store = kept.as_ref().map(|saves| saves.folder().to_owned());
     let trained = vec![chapters; spec.network.rows().len()];
@@ -67,6 +69,7 @@ struct Training {
     run: Sequential,
     pool: Pool,
     view: View,
+    pace: Pace,
     /// Chapters trained by this process.
     chapters: u64,
     kept: Option<Saves>,
@@ -90,31 +93,50 @@ impl Training {
         let (chapters, must_keep) = (0, keeping.is_required);
         let (kept, stored) = keeping.disk.map(Saves::open).transpose()?.unzip();
         let kept_step = run.resume(&stored.unwrap_or_default());
+        let pace = Pace::start();
         let mut training =
-            Self { spec, data, run, pool, view, chapters, kept, kept_step, must_keep };
+            Self { pace, spec, data, run, pool, view, chapters, kept, kept_step, must_keep };
         training.tell_resumed();
         Ok(training)
     }
 
     /// Trains what is left, unless it is stopped.
-    fn run(&mut self) -> Result<(), CommandError> {
+    fn run(&mut self, stop: &Flag) -> Result<(), CommandError> {
         let plan = self.spec.plan();
-        while self.run.step() != Some(plan.steps) {
-            let (began, from) = (Instant::now(), self.run.step().unwrap_or(0));
+        let mut done = vec![self.kept_step; self.spec.network.rows().len()];
+        self.view.show(&progress(&done, &mut self.pace));
+        while let Some(from) = self.run.step().filter(|step| *step < plan.steps) {
             let chapter = plan.chapter_of(from);
-            let done = plan.chapter_end(from);
-            let (run, pool) = (&mut self.run, &self.pool);
-            let losses = pool.inside(|| run.chapter(chapter, pool))?;
+            let losses = match stop.is_set() {
+                true => None,
+                false => self.chapter(chapter, stop, &mut done)?,
+            };
             self.keep()?;
-            if self.run.step() != Some(done) {
-                return self.stopped(from);
-            }
+            let Some(losses) = losses else { return self.stopped(done) };
             self.chapters += 1;
-            let pace = (done - from) as f64 / began.elapsed().as_secs_f64().max(1e-6);
-            tell(&mut self.view, chapter, done, &losses, pace);
-            plan.epochs_ending(done).for_each(|epoch| self.score(epoch));
+            tell(&mut self.view, chapter, &losses);
+            self.view.show(&progress(&done, &mut self.pace));
+            plan.epochs_ending(plan.chapter_end(from)).for_each(|epoch| self.score(epoch));
         }
         self.flush()
+    }
+
+    /// Trains a chapter, or what is left of it, as far as it may; `done` follows the rows' steps.
+    fn chapter(
+        &mut self,
+        chapter: u64,
+        stop: &Flag,
+        done: &mut Vec<u64>,
+    ) -> Result<Option<Vec<f64>>, CommandError> {
+        let Self { run, pool, view, pace, .. } = self;
+        let mut go_on = |steps: &[u64]| {
+            done.copy_from_slice(steps);
+            if pace.elapsed() >= PROGRESS {
+                view.show(&progress(steps, pace));
+            }
+            !stop.is_set()
+        };
+        Ok(pool.inside(|| run.chapter_while(chapter, pool, &mut go_on))?)
     }
 
     fn score(&mut self, epoch: u64) {
@@ -170,10 +192,8 @@ impl Training {
     }
 
     /// Tells how far it came.
-    fn stopped(&mut self, from: u64) -> Result<(), CommandError> {
+    fn stopped(&mut self, rows: Vec<u64>) -> Result<(), CommandError> {
         self.flush()?;
-        let rows =
-            self.run.network().rows().iter().map(|row| row.step.max(from)).collect::<Vec<_>>();
         self.view.show(&Event::Stopped(Stopped {
             kept: vec![self.kept_step; rows.len()],
             rows,
@@ -197,16 +217,20 @@ fn ready(spec: &Spec) -> Event {
     }
 }
 
-/// Tells that a chapter is done, at `pace` steps a second.
-fn tell(view: &mut View, chapter: u64, done: u64, losses: &[f64], pace: f64) {
+/// Tells that a chapter is done.
+fn tell(view: &mut View, chapter: u64, losses: &[f64]) {
     for (row, &loss) in losses.iter().enumerate() {
         view.show(&Event::Chapter { row: row as u16, chapter, loss, peer: String::new() });
     }
-    view.show(&Event::Progress {
-        rows: vec![done; losses.len()],
-        owners: vec![String::new(); losses.len()],
+}
+
+/// How far the run is.
+fn progress(rows: &[u64], pace: &mut Pace) -> Event {
+    Event::Progress {
+        steps_per_second: pace.report(rows),
+        owners: vec![String::new(); rows.len()],
+        rows: rows.to_vec(),
         peers: 1,
-        steps_per_second: pace,
         own_steps: Vec::new(),
-    });
+    }
 }

@@ -15,7 +15,9 @@ use super::{
     CommandError, check_out,
     keeping::NOTHING,
     naming::{host_name, numbered},
-    runtime, threads,
+    runtime,
+    signals::{STOPS, Signals},
+    threads,
 };
 use crate::{
     cli::UpArgs,
@@ -47,6 +49,7 @@ enum Said {
 }
 
 pub(super) fn run(mut args: UpArgs) -> Result<(), CommandError> {
+    let signals = Signals::listen()?;
     if !(1..=MAX_NODES).contains(&args.nodes) {
         let text = format!("--nodes {}: choose 1 to {MAX_NODES}", args.nodes);
         return Err(CommandError::Usage(text));
@@ -67,19 +70,19 @@ pub(super) fn run(mut args: UpArgs) -> Result<(), CommandError> {
         }
     }
     let runtime = runtime()?;
-    runtime.block_on(watch(&args))
+    runtime.block_on(watch(&args, &signals))
 }
 
 /// Starts the nodes and shows what they say until the last one has ended.
-async fn watch(args: &UpArgs) -> Result<(), CommandError> {
+async fn watch(args: &UpArgs, signals: &Signals) -> Result<(), CommandError> {
     let (say, mut said) = mpsc::channel(LINES);
     let mut nodes = Vec::new();
     for number in 0..args.nodes {
         nodes.push(start(args, number, say.clone())?);
     }
     drop(say);
-    let (stop, mut stops) = mpsc::channel(super::join::STOPS);
-    tokio::spawn(super::join::watch_signals(stop));
+    let (stop, mut stops) = mpsc::channel(STOPS);
+    signals.watch(stop);
     let mut merged = Merged::new(View::new(args.output.json));
     let (mut running, mut asked) = (nodes.len(), 0u32);
     let mut failed = None;

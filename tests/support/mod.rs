@@ -91,7 +91,7 @@ impl Node {
         Self::start(command)
     }
 
-    /// Starts a command that prints events.
+    /// Starts a command that ends in the binary and prints its events.
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().unwrap();

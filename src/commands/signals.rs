@@ -1,0 +1,256 @@
+//! What asks a command to stop: Ctrl-C, SIGTERM, a terminal that closes.
+//!
+//! Rule: a signal that was ignored when the program started (`nohup`, a background job of a script) stays ignored. Every
+//! other one is a request that the command meets as soon as it can; before it listens there is nothing to save, and a
+//! signal ends it.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::sync::mpsc;
+
+use super::CommandError;
+use crate::node::Stop;
+
+/// Requests to stop that can wait.
+pub(super) const STOPS: usize = 4;
+
+/// Requests that a node is told: to leave cleanly, then to go at once. One more ends the process.
+const TOLD: u32 = 2;
+
+/// The signals of this process, from [`Signals::listen`] on.
+#[derive(Debug)]
+pub(super) struct Signals(Arc<Mutex<Desk>>);
+
+/// Whether the process was asked to stop: for a loop that looks between two steps.
+#[derive(Clone, Debug)]
+pub(super) struct Flag(Arc<AtomicBool>);
+
+impl Flag {
+    /// Whether somebody asked. Another request ends the process.
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Who meets requests.
+#[derive(Debug)]
+enum Listener {
+    Nobody,
+    Node(mpsc::Sender<Stop>),
+    Loop(Arc<AtomicBool>),
+}
+
+/// Where requests come in.
+#[derive(Debug)]
+struct Desk {
+    listener: Listener,
+    /// Requests that the listener was told.
+    told: u32,
+}
+
+impl Desk {
+    /// Hands a request on. False when nobody takes it: the process has to end.
+    fn ask(&mut self) -> bool {
+        self.told += 1;
+        match &self.listener {
+            Listener::Nobody => false,
+            Listener::Node(stop) => self.told <= TOLD && stop.try_send(Stop::Asked).is_ok(),
+            Listener::Loop(flag) => !flag.swap(true, Ordering::Relaxed),
+        }
+    }
+}
+
+impl Signals {
+    /// Takes the process's signals, but for those that were ignored when it started.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub(super) fn listen() -> Result<Self, CommandError> {
+        let refused = |error| CommandError::Failed(format!("no signal handlers: {error}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(refused)?;
+        let mut sources = {
+            let _inside = runtime.enter();
+            Sources::new().map_err(refused)?
+        };
+        let desk = Arc::new(Mutex::new(Desk { listener: Listener::Nobody, told: 0 }));
+        let taken = Self(Arc::clone(&desk));
+        std::thread::spawn(move || {
+            runtime.block_on(async {
+                while sources.next().await {
+                    if !desk.lock().unwrap_or_else(PoisonError::into_inner).ask() {
+                        end();
+                    }
+                }
+            });
+        });
+        Ok(taken)
+    }
+
+    /// From now on requests go to a node.
+    pub(super) fn watch(&self, stop: mpsc::Sender<Stop>) {
+        self.hand_to(Listener::Node(stop));
+    }
+
+    /// From now on a request sets the flag.
+    pub(super) fn flag(&self) -> Flag {
+        let flag = Arc::new(AtomicBool::new(false));
+        self.hand_to(Listener::Loop(Arc::clone(&flag)));
+        Flag(flag)
+    }
+
+    fn hand_to(&self, listener: Listener) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Desk { listener, told: 0 };
+    }
+}
+
+/// Ends the process at once.
+fn end() -> ! {
+    let interrupted = CommandError::Interrupted;
+    crate::view::complain(&interrupted.to_string());
+    std::process::exit(interrupted.exit_code().into())
+}
+
+#[cfg(unix)]
+use unix::Sources;
+
+#[cfg(unix)]
+mod unix {
+    use std::process::{Command, Stdio};
+
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+
+    /// The signals that ask to stop, where they are not ignored.
+    #[derive(Debug)]
+    pub(super) struct Sources {
+        interrupt: Option<Signal>,
+        terminate: Option<Signal>,
+        hangup: Option<Signal>,
+    }
+
+    impl Sources {
+        /// To be called inside a runtime.
+        pub(super) fn new() -> std::io::Result<Self> {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+            let mask = ignored(&status);
+            let open = |kind: SignalKind, name: &str| {
+                let is_ignored = mask.map_or_else(
+                    || is_ignored_by_a_child(name),
+                    |mask| mask >> (kind.as_raw_value() - 1) & 1 == 1,
+                );
+                if is_ignored { Ok(None) } else { signal(kind).map(Some) }
+            };
+            Ok(Self {
+                interrupt: open(SignalKind::interrupt(), "INT")?,
+                terminate: open(SignalKind::terminate(), "TERM")?,
+                hangup: open(SignalKind::hangup(), "HUP")?,
+            })
+        }
+
+        /// Waits for the next request. False when there will be none.
+        pub(super) async fn next(&mut self) -> bool {
+            async fn one(signal: &mut Option<Signal>) -> bool {
+                match signal {
+                    Some(signal) => signal.recv().await.is_some(),
+                    None => std::future::pending().await,
+                }
+            }
+            tokio::select! {
+                more = one(&mut self.interrupt) => more,
+                more = one(&mut self.terminate) => more,
+                more = one(&mut self.hangup) => more,
+            }
+        }
+    }
+
+    /// The ignored signals in Linux's words about a process: bit n - 1 is signal n.
+    fn ignored(status: &str) -> Option<u64> {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    }
+
+    /// The same where the system has no such words: a shell inherits what is ignored and cannot trap it.
+    fn is_ignored_by_a_child(name: &str) -> bool {
+        let script = format!("trap 'exit 7' {name}; kill -s {name} $$; exit 0");
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        shell.status().is_ok_and(|status| status.success())
+    }
+
+    #[cfg(test)]
+    mod tests {
+        #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+        use super::*;
+
+        #[test]
+        fn ignored_signals_are_read_from_the_mask() {
+            let status =
+                "SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000004002\n";
+            assert_eq!(ignored(status), Some(0x1001));
+            assert_eq!(ignored(""), None);
+            assert_eq!(ignored("SigIgn:\tmany"), None);
+        }
+
+        #[test]
+        fn a_child_says_what_the_mask_says() {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+            let Some(mask) = ignored(&status) else { return };
+            for (number, name) in [(1, "HUP"), (2, "INT"), (15, "TERM")] {
+                assert_eq!(is_ignored_by_a_child(name), mask >> (number - 1) & 1 == 1, "{name}");
+            }
+            let ignoring = Command::new("sh")
+                .args([
+                    "-c",
+                    "trap '' HUP; exec sh -c \"trap 'exit 7' HUP; kill -s HUP \\$\\$; exit 0\"",
+                ])
+                .status();
+            assert!(ignoring.unwrap().success());
+        }
+    }
+}
+
+#[cfg(not(unix))]
+#[derive(Debug)]
+struct Sources;
+
+#[cfg(not(unix))]
+impl Sources {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Waits for the next Ctrl-C. False when there will be none.
+    async fn next(&mut self) -> bool {
+        tokio::signal::ctrl_c().await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_asked_twice_and_a_loop_once() {
+        let mut desk = Desk { listener: Listener::Nobody, told: 0 };
+        assert!(!desk.ask(), "nothing to save yet");
+        let (stop, mut stops) = mpsc::channel(STOPS);
+        desk = Desk { listener: Listener::Node(stop), told: 0 };
+        assert_eq!([desk.ask(), desk.ask(), desk.ask()], [true, true, false]);
+        assert_eq!((stops.try_recv(), stops.try_recv()), (Ok(Stop::Asked), Ok(Stop::Asked)));
+        desk.told = 0;
+        drop(stops);
+        assert!(!desk.ask(), "the node is gone");
+        let flag = Flag(Arc::new(AtomicBool::new(false)));
+        desk = Desk { listener: Listener::Loop(Arc::clone(&flag.0)), told: 0 };
+        assert!(!flag.is_set());
+        assert_eq!((desk.ask(), flag.is_set(), desk.ask()), (true, true, false));
+    }
+}
