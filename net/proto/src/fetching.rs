@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    BlobRef, Checkpoint, Hash, MAX_FETCH_BYTES, MAX_FETCHES, NodeId, Output, RowId,
+    BlobRef, Checkpoint, Hash, MAX_FETCH_BYTES, MAX_FETCHES, NodeId, Output, Role, RowId,
     state::State,
     work::{Phase, Slot},
 };
@@ -17,7 +17,7 @@ pub(crate) type InFlight = BTreeMap<Hash, (NodeId, u64)>;
 impl State {
     /// Asks for the blobs that are needed and not on their way, as far as the bound allows.
     pub(crate) fn fetch(&mut self) {
-        if self.in_flight.len() >= MAX_FETCHES {
+        if self.role == Role::Onlooker || self.in_flight.len() >= MAX_FETCHES {
             return;
         }
         // A row that waits for a checkpoint does not wait for copies, too.

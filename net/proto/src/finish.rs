@@ -202,8 +202,7 @@ impl State {
         let done = match (self.leaving, self.complete) {
             (Some(since), _) => lingered(since) || self.may_leave(),
             (None, Some(since)) if self.config.exit_when_done && self.is_told => {
-                lingered(since)
-                    || self.members.iter().all(|(_, member)| member.complete || member.leaving)
+                lingered(since) || self.nobody_waits()
             }
             _ => false,
         };
@@ -212,6 +211,12 @@ impl State {
             self.say(Message::Goodbye);
             self.push(Output::Finished);
         }
+    }
+
+    /// Whether all who want the model hold it, or go.
+    fn nobody_waits(&self) -> bool {
+        let mut others = self.members.iter().filter(|(_, member)| member.role != Role::Onlooker);
+        others.all(|(_, member)| member.complete || member.leaving)
     }
 
     /// Whether leaving now loses nothing that somebody here would miss.

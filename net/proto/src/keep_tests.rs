@@ -1,7 +1,7 @@
 //! Tests of what is copied and what is forgotten: what one peer asks for and holds on to.
 
 use super::*;
-use crate::{BlobRef, Config, Input, Message, Placement, Plan, Time};
+use crate::{BlobRef, Config, Input, Message, Placement, Plan, Score, Time};
 
 const ME: NodeId = NodeId([1; 32]);
 const A: NodeId = NodeId([2; 32]);
@@ -102,4 +102,42 @@ fn whoever_will_score_an_epoch_is_the_first_to_copy_it() {
     assert!(copied(&me).is_empty(), "somebody else does");
     (0..8).for_each(|row| me.learn(checkpoint(row, 30), A));
     assert!((1..8).contains(&copied(&me).len()), "no epoch ends there");
+}
+
+/// A peer of this role, and one that holds the whole model and has told it.
+fn at_the_end(role: Role, config: Config) -> (State, State, Vec<Hash>) {
+    let plan = plan(1, 3, Placement::SingleLayer);
+    let mut me = State::new(ME, role, plan.clone(), Config::default(), Time(0));
+    let mut a = State::new(A, Role::Worker, plan.clone(), config, Time(0));
+    for row in 0..3 {
+        a.handle(Input::Restored(checkpoint(row, 100)), Time(1));
+    }
+    let asked = hear(&mut me, &mut a, 100);
+    (me, a, asked)
+}
+
+#[test]
+fn who_exports_fetches_the_model_and_who_only_looks_fetches_nothing() {
+    assert_eq!(at_the_end(Role::Worker, Config::default()).2.len(), 3);
+    assert_eq!(at_the_end(Role::Observer, Config::default()).2.len(), 3);
+    let (mut onlooker, _, asked_at_once) = at_the_end(Role::Onlooker, Config::default());
+    assert_eq!(asked_at_once, []);
+    for now in (200..60_000).step_by(100) {
+        assert_eq!(asked(onlooker.handle(Input::Wakeup, Time(now))), []);
+    }
+}
+
+#[test]
+fn a_finished_node_waits_for_who_exports_and_not_for_who_only_looks() {
+    for (role, waits) in [(Role::Worker, true), (Role::Observer, true), (Role::Onlooker, false)] {
+        let config = Config { exit_when_done: true, ..Config::default() };
+        let (mut other, mut a, _) = at_the_end(role, config);
+        hear(&mut a, &mut other, 200);
+        let score = Score { epoch: 1, samples: 9, softmax_correct: 9, other_correct: 9 };
+        let scores = (1..=a.plan.epochs()).map(|epoch| Score { epoch, ..score });
+        let heard =
+            scores.map(|score| Input::Received { from: ME, message: Message::Score(score) });
+        let outputs: Vec<Output> = heard.flat_map(|input| a.handle(input, Time(300))).collect();
+        assert_eq!(outputs.contains(&Output::Finished), !waits, "{role:?}");
+    }
 }

@@ -16,8 +16,10 @@ pub const MAX_LIST: usize = 256;
 pub enum Role {
     /// Trains rows.
     Worker,
-    /// Looks and exports; is never given a row.
+    /// Fetches the model when it is complete, to export it; is never given a row.
     Observer,
+    /// Only looks: fetches nothing, is never given a row, and nobody waits for it.
+    Onlooker,
 }
 
 /// Who owns a row, under which term, and from which step on.
