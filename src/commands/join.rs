@@ -9,7 +9,7 @@ use super::{
     keeping::{self, Keeping},
     run_info, runtime,
     signals::{STOPS, Signals},
-    threads,
+    tell_found, threads,
 };
 use crate::{
     about::about_data,
@@ -33,6 +33,7 @@ pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let checked = args.spec.check()?;
     check_out(args.output.out.as_deref(), &checked.spec)?;
     let mut view = View::new(args.output.json);
+    tell_found(&mut view, &checked.data);
     let store = args.store.as_deref();
     let Keeping { disk, is_required } =
         keeping::open(store, &checked.spec, Keeper::Node, &mut view)?;

@@ -25,11 +25,13 @@ pub(crate) use naming::parse_name;
 use crate::{
     cli::Command,
     config::SpecArgsError,
-    data::DataError,
+    data::{Data, DataError},
     diverged::Diverged,
     export::{ModelError, model_size},
     node::{NodeError, StoreError},
+    report::Event,
     spec::Spec,
+    view::View,
     whole,
 };
 
@@ -111,6 +113,13 @@ fn threads(asked: Option<usize>, usual: usize) -> Result<usize, CommandError> {
         Some(threads) => {
             Err(CommandError::Usage(format!("--threads {threads}: choose 1 to {MAX_THREADS}")))
         }
+    }
+}
+
+/// Says what was found in the files of a data set, before anything is trained from it.
+fn tell_found(view: &mut View, data: &Data) {
+    if let Some(message) = data.found() {
+        view.show(&Event::Note { message });
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     CommandError, check_out,
     keeping::{self, Keeping},
     signals::{Flag, Signals},
-    threads,
+    tell_found, threads,
 };
 use crate::{
     cli::TrainArgs,
@@ -27,6 +27,7 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     let checked = args.spec.check()?;
     check_out(args.output.out.as_deref(), &checked.spec)?;
     let mut view = View::new(args.output.json);
+    tell_found(&mut view, &checked.data);
     let started = Instant::now();
     view.show(&ready(&checked.spec));
     let keeping = keeping::open(args.store.as_deref(), &checked.spec, Keeper::Train, &mut view)?;

@@ -41,16 +41,48 @@ const TRAIN: [&str; 5] = [
 /// The file to be judged by.
 const TEST: [&str; 1] = ["test_batch.bin"];
 
+/// What to do where a file is missing.
+const WAY: &str = "put the six files of the binary version (cifar-10-binary.tar.gz) there, or use \
+                   `digits`, which needs no files";
+
+/// What to do with other versions.
+const PICKLES: &str = "these are Python's pickles: take the binary version \
+                       (cifar-10-binary.tar.gz), or save the arrays with \
+                       numpy.savez_compressed(\"set.npz\", x_train=..., y_train=..., x_test=..., \
+                       y_test=...) and write npz:set.npz";
+const CIFAR100: &str = "this is CIFAR-100: save its arrays with \
+                        numpy.savez_compressed(\"set.npz\", x_train=..., y_train=..., x_test=..., \
+                        y_test=...) and write npz:set.npz";
+
+/// What to do with a file where a folder should be.
+const UNPACK: &str = "unpack it (tar xf FILE) if it is cifar-10-binary.tar.gz, and write cifar10:DIR \
+                      of the folder that it made";
+
+/// Files and folders that tell another version, and what to do with it.
+const OTHERS: [(&str, &str); 7] = [
+    ("data_batch_1", PICKLES),
+    ("cifar-10-batches-py", PICKLES),
+    ("cifar-10-python.tar.gz", PICKLES),
+    ("cifar-100-binary", CIFAR100),
+    ("cifar-100-python", CIFAR100),
+    ("train.bin", CIFAR100),
+    ("cifar-10-binary.tar.gz", "unpack it first: tar xf cifar-10-binary.tar.gz"),
+];
+
 /// Opens and checks the six files under `dir`, or under the official folder in it.
 ///
 /// # Errors
 /// The first file that is missing, unreadable or malformed.
 pub(super) fn open(dir: &Path) -> Result<Data, DataError> {
+    if !dir.is_dir() {
+        let python = dir.file_name().is_some_and(|name| name == "cifar-10-python.tar.gz");
+        return Err(DataError::no_folder(dir, if python { PICKLES } else { UNPACK }));
+    }
     let inner = dir.join(FOLDER);
     let dir = if inner.is_dir() { inner } else { dir.to_owned() };
     let train = half(&dir, &TRAIN)?;
     let test = half(&dir, &TEST)?;
-    Ok(files::set("cifar10", FRAME, Vec::new(), CLASSES, train, test))
+    Ok(files::set("cifar10", FRAME, Vec::new(), CLASSES, [train, test], Vec::new()))
 }
 
 fn half(dir: &Path, names: &[&str]) -> Result<Half, DataError> {
@@ -58,7 +90,9 @@ fn half(dir: &Path, names: &[&str]) -> Result<Half, DataError> {
     for name in names {
         let file = dir.join(name);
         if !file.is_file() {
-            return Err(DataError::Missing { dir: dir.to_owned(), names: (*name).to_owned() });
+            let other = OTHERS.iter().find(|(other, _)| dir.join(other).exists());
+            let way = other.map_or(WAY, |(_, way)| way);
+            return Err(DataError::Missing { dir: dir.to_owned(), names: (*name).to_owned(), way });
         }
         for record in read(&file)?.chunks_exact(RECORD) {
             labels.push(record[0]);
@@ -174,6 +208,26 @@ mod tests {
         assert!(message(dir.path()).contains(label), "{}", message(dir.path()));
         fs::remove_file(&file).unwrap();
         assert!(message(dir.path()).contains("found none of data_batch_4.bin"));
+    }
+
+    #[test]
+    fn other_versions_are_told_with_the_way_out() {
+        for (name, says) in [
+            ("data_batch_1", "Python's pickles"),
+            ("cifar-10-batches-py", "cifar-10-binary.tar.gz"),
+            ("cifar-100-binary", "CIFAR-100"),
+            ("cifar-10-binary.tar.gz", "unpack it first"),
+            ("other", "binary version"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join(name), b"?").unwrap();
+            assert!(message(dir.path()).contains(says), "{}", message(dir.path()));
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cifar-10-python.tar.gz");
+        assert!(message(&file).contains("no such file or folder"));
+        fs::write(&file, b"\x1f\x8b").unwrap();
+        assert!(message(&file).contains("it is packed with gzip; these are Python's pickles"));
     }
 
     #[test]

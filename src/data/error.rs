@@ -3,23 +3,50 @@
 //! The rule kept here: a message names the file and the place in it, what was expected and what
 //! was found, and ends with the way out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{ImageFlaw, MOST_DIGITS, Source};
+use super::forms;
+use super::found::counted;
+use super::{Form, ImageFlaw, MOST_DIGITS, Source, shown, shown_path};
 
 /// Why a data set cannot be named or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The text does not begin with a data set this program knows.
-    #[error("unknown data set `{given}`: write one of {}", Source::FORMS.join(", "))]
+    #[error("unknown data set `{}`: write one of {}", shown(given), Source::FORMS.join(", "))]
     Unknown {
         /// The text as it was written.
         given: String,
     },
+    /// The text is the path of something, without the kind of set before it.
+    #[error("`{}` is {}: {way}", shown(given), form.is)]
+    Bare {
+        /// The text as it was written.
+        given: String,
+        /// What is there.
+        form: Form,
+        /// What to write.
+        way: String,
+    },
+    /// There is nothing at the path.
+    #[error("{}: there is no such file or folder; {}", shown_path(path), absent(path))]
+    Absent {
+        /// The path.
+        path: PathBuf,
+    },
+    /// What is at the path is no set of the kind that was asked for.
+    #[error("{}: it is {}; {}", shown_path(path), form.is, form.way)]
+    Form {
+        /// The path.
+        path: PathBuf,
+        /// What is there, and what to do.
+        form: Form,
+    },
     /// The sizes or the seed of a generated set are not numbers, or out of bounds.
     #[error(
-        "`{given}`: write digits:TRAIN+TEST or digits:TRAIN+TEST:SEED, both sizes from 1 to \
-         {MOST_DIGITS}, as in digits:6000+1000"
+        "`{}`: write digits:TRAIN+TEST or digits:TRAIN+TEST:SEED, both sizes from 1 to \
+         {MOST_DIGITS}, as in digits:6000+1000",
+        shown(given)
     )]
     Sizes {
         /// The text as it was written.
@@ -32,19 +59,17 @@ pub enum DataError {
         kind: &'static str,
     },
     /// A file of the set is not in the folder under any of its usual names.
-    #[error(
-        "{}: found none of {names}; put the file there under such a name, or use `digits`, \
-         which needs no files",
-        dir.display()
-    )]
+    #[error("{}: found none of {names}; {way}", shown_path(dir))]
     Missing {
         /// The folder that was searched.
         dir: PathBuf,
         /// The names that were tried.
         names: String,
+        /// What to do.
+        way: &'static str,
     },
     /// The system refused to open a file.
-    #[error("{}: {source}; check that the file may be read", file.display())]
+    #[error("{}: {source}; check that the file may be read", shown_path(file))]
     Unreadable {
         /// The file.
         file: PathBuf,
@@ -54,7 +79,7 @@ pub enum DataError {
     /// A file does not hold what its format demands.
     #[error(
         "{}: at byte {at}: expected {expected}, found {found}; replace the file with a fresh copy",
-        file.display()
+        shown_path(file)
     )]
     Malformed {
         /// The file.
@@ -70,7 +95,8 @@ pub enum DataError {
     #[error(
         "{} holds {image_count} images but {} holds {label_count} labels; take both files from \
          one copy of the data set",
-        images.display(), labels.display()
+        shown_path(images),
+        shown_path(labels)
     )]
     Uneven {
         /// The file of images.
@@ -86,7 +112,7 @@ pub enum DataError {
     #[error(
         "{}: {reason}; a set of images is train/<class>/*.png or *.jpg and test/<class>/..., in a \
          folder, a .tar or a .tar.gz",
-        set.display()
+        shown_path(set)
     )]
     Layout {
         /// The folder or the archive.
@@ -95,7 +121,7 @@ pub enum DataError {
         reason: String,
     },
     /// An image cannot be used.
-    #[error("{}: {name} {flaw}", set.display())]
+    #[error("{}: {name} {flaw}{}", shown_path(set), more_like_it(*more))]
     Image {
         /// The folder or the archive.
         set: PathBuf,
@@ -103,9 +129,23 @@ pub enum DataError {
         name: String,
         /// What is wrong with it, and what to do.
         flaw: ImageFlaw,
+        /// How many others cannot be used either.
+        more: usize,
+    },
+    /// The images differ.
+    #[error(
+        "{}: {reason}; make all of one size and kind, in a copy of the folder, as with \
+         `mogrify -resize '64x64!' -type TrueColor -define png:color-type=2 FILES`",
+        shown_path(set)
+    )]
+    Mixed {
+        /// The folder or the archive.
+        set: PathBuf,
+        /// How many sizes there are, and which.
+        reason: String,
     },
     /// An archive is cut, damaged, too large, or none.
-    #[error("{}: {source}; pack train/ and test/ again as a .tar or a .tar.gz", file.display())]
+    #[error("{}: {source}; pack train/ and test/ again as a .tar or a .tar.gz", shown_path(file))]
     Archive {
         /// The archive.
         file: PathBuf,
@@ -116,7 +156,7 @@ pub enum DataError {
     #[error(
         "{}: {reason}; save it with numpy.savez_compressed(FILE, x_train=..., y_train=..., \
          x_test=..., y_test=...)",
-        file.display()
+        shown_path(file)
     )]
     Npz {
         /// The file.
@@ -124,4 +164,37 @@ pub enum DataError {
         /// What is wrong with it, and with which array.
         reason: String,
     },
+}
+
+impl DataError {
+    /// There should be a folder at `path`; what to do otherwise.
+    pub(super) fn no_folder(path: &Path, way: &'static str) -> Self {
+        let path = path.to_owned();
+        if !path.exists() {
+            return Self::Absent { path };
+        }
+        let is = forms::of_file(&path).is;
+        Self::Form { path, form: Form { is, way } }
+    }
+}
+
+fn more_like_it(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        more => format!(" ({} cannot be used either)", counted(more, "other image")),
+    }
+}
+
+/// What to do where there is nothing at a path.
+fn absent(path: &Path) -> String {
+    if path.to_string_lossy().starts_with('~') {
+        return "only ~ and ~/ stand for your own home folder; write the whole path".to_owned();
+    }
+    let here = std::env::current_dir().ok().filter(|_| path.is_relative());
+    match here {
+        Some(here) => {
+            format!("write its path as seen from {}, or the whole one", shown_path(&here))
+        }
+        None => "write the path of what is there".to_owned(),
+    }
 }

@@ -20,8 +20,17 @@ pub(super) const MOST_BYTES: usize = 1 << 30;
 /// The most classes: as many as a label's byte can tell apart.
 pub(super) const MOST_CLASSES: usize = 256;
 
-/// The first bytes of a gzip stream.
-pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// What a file may unpack to, however small it is.
+const FREE: u64 = 64 << 20;
+
+/// How many times its own bytes a file may unpack to, beyond [`FREE`]. Plain drawings come to
+/// about 100; only a file that was made to fill memory goes beyond.
+const SPREAD: u64 = 256;
+
+/// The most bytes that a packed file of `length` bytes may unpack to.
+pub(super) fn room(length: u64) -> u64 {
+    length.saturating_mul(SPREAD).saturating_add(FREE)
+}
 
 /// How the pixels of an image lie: plane by plane, each row by row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +79,8 @@ pub(super) fn set(
     frame: Frame,
     names: Vec<String>,
     classes: usize,
-    train: Half,
-    test: Half,
+    [train, test]: [Half; 2],
+    remarks: Vec<String>,
 ) -> Data {
     let count = |half: &Half| half.labels().len() as u32;
     let shape = Shape {
@@ -92,5 +101,6 @@ pub(super) fn set(
         // Read halves are there already: no thread is needed to draw them.
         hasher.update(&half.images(1).pixels);
     }
-    Data::new(format!("{kind}:{}", hasher.finalize().to_hex()), names, shape, train, test)
+    let id = format!("{kind}:{}", hasher.finalize().to_hex());
+    Data::new(id, names, shape, [train, test], remarks)
 }

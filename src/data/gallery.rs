@@ -1,185 +1,198 @@
-//! Images by class, gathered in any order, put into an order that only their names decide.
+//! Images by class, put into an order that only their names decide.
 //!
 //! A class is the name of a folder of `train/`, with images or without; its label is the name's
-//! rank among the sorted names. The rule kept here: the samples are the first image of each class, then the second of each, and so on, an
-//! image's place in its class being its name's rank. So neither the file system nor an archive
-//! has a say, and any first part of a half shows all classes.
+//! rank among the sorted names. The rule kept here: the samples are the first image of each class,
+//! then the second of each, and so on, an image's place in its class being its name's rank. So
+//! neither the file system nor an archive has a say, and any first part of a half shows all
+//! classes. Every image goes to its place as soon as it is decoded, so that no pixel is kept twice.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use super::error::DataError;
-use super::files::{self, Frame, MOST_BYTES, MOST_CLASSES, MOST_SAMPLES};
+use super::files::{self, Frame, MOST_BYTES};
+use super::folder::{HALVES, Image, Shelf, Survey};
+use super::found::{counted, thousands};
 use super::picture::{self, ImageFlaw, Picture};
+use super::shown::{shown, shown_bytes};
 use super::{Data, Half, Images};
 
-/// The most bytes that the name of a class or an image may have.
-const MOST_NAME: usize = 255;
+/// The most sizes that are told apart, and the most images that cannot be used: then the search
+/// for more ends.
+const MOST_FLAWS: usize = 10_000;
 
-/// How the names of images end, in any case.
-const ENDINGS: [&str; 3] = [".png", ".jpg", ".jpeg"];
+/// What has been seen of the images so far.
+#[derive(Default)]
+struct Seen {
+    /// How all images lie, while they do.
+    frame: Option<Frame>,
+    /// Columns, rows and planes of the images; how many there are, and the first of them.
+    sizes: BTreeMap<(usize, usize, usize), (usize, String)>,
+    /// The images that cannot be used: how many, and the first of them by its path.
+    flawed: usize,
+    first: Option<(String, ImageFlaw)>,
+    turned: usize,
+}
 
-/// The folders of the halves.
-pub(super) const HALVES: [&str; 2] = ["train", "test"];
+/// The images of a survey as a set.
+///
+/// # Errors
+/// If an image cannot be used, they differ in size or kind, or there are too many of them.
+pub(super) fn hang<L: Shelf>(shelf: &L, found: Survey<L::Spot>) -> Result<Data, DataError> {
+    let Survey { classes, halves, mut remarks } = found;
+    let mut seen = Seen::default();
+    let [train, test] = halves.map(ordered);
+    let train = (decode(shelf, 0, &train, &classes, &mut seen)?, labels(&train));
+    let test = (decode(shelf, 1, &test, &classes, &mut seen)?, labels(&test));
+    let frame = seen.verdict(shelf)?;
+    if seen.turned > 0 {
+        let turned = counted(seen.turned, "image");
+        remarks.push(format!("{turned} turned upright as the Exif orientation says"));
+    }
+    let [train, test] = [train, test]
+        .map(|(pixels, labels)| Half::read(Images { width: frame.width(), pixels }, labels));
+    let count = classes.len();
+    Ok(files::set("folder", frame, classes, count, [train, test], remarks))
+}
 
-/// Where an image belongs: `train/CLASS/NAME` or `test/CLASS/NAME`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    /// Which of [`HALVES`].
+/// The images in the order of the samples.
+fn ordered<S>(mut images: Vec<Image<S>>) -> Vec<Image<S>> {
+    images.sort_unstable_by(|a, b| (a.label, &a.name).cmp(&(b.label, &b.name)));
+    let mut last = None;
+    // (place in the class, image); the labels are in order, and stay so within a place.
+    let ranked = images.into_iter().map(|image| {
+        let rank = match last {
+            Some((label, rank)) if label == image.label => rank + 1,
+            _ => 0_usize,
+        };
+        last = Some((image.label, rank));
+        (rank, image)
+    });
+    let mut ranked: Vec<_> = ranked.collect();
+    ranked.sort_by_key(|&(rank, _)| rank);
+    ranked.into_iter().map(|(_, image)| image).collect()
+}
+
+fn labels<S>(images: &[Image<S>]) -> Vec<u8> {
+    images.iter().map(|image| image.label).collect()
+}
+
+/// The pixels of a half's images, if they can be used.
+fn decode<L: Shelf>(
+    shelf: &L,
     half: usize,
-    class: String,
-    name: String,
-}
-
-/// Whether a folder or file is one of the set's: hidden ones are not.
-fn is_shown(name: &str) -> bool {
-    !name.starts_with('.') && name.len() <= MOST_NAME
-}
-
-impl Place {
-    /// The place that a path names, and the folder above it if it has one; `None` if the path is
-    /// of no image of a class. Names that begin with a dot are not shown by `ls` and not used.
-    pub(super) fn of(path: &str) -> Option<(Option<&str>, Self)> {
-        let parts: Vec<_> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-        let (top, half, class, name) = match parts[..] {
-            [half, class, name] => (None, half, class, name),
-            [top, half, class, name] => (Some(top), half, class, name),
-            _ => return None,
+    images: &[Image<L::Spot>],
+    classes: &[String],
+    seen: &mut Seen,
+) -> Result<Vec<u8>, DataError> {
+    let spots: Vec<_> = images.iter().map(|image| &image.spot).collect();
+    let mut pixels = Vec::new();
+    shelf.read(&spots, &mut |i, bytes| {
+        let Image { label, name, .. } = &images[i];
+        let class = shown(&classes[usize::from(*label)]);
+        let path = format!("{}/{class}/{}", HALVES[half], shown_bytes(name));
+        let Some(Picture { frame, pixels: image, .. }) = seen.look(path, bytes) else {
+            return if seen.is_enough() { seen.verdict(shelf).map(drop) } else { Ok(()) };
         };
-        let half = HALVES.iter().position(|&known| known == half)?;
-        let lower = name.to_ascii_lowercase();
-        let shown = [class, name].into_iter().all(is_shown);
-        let image = shown && ENDINGS.iter().any(|ending| lower.ends_with(ending));
-        let place = || Self { half, class: class.to_owned(), name: name.to_owned() };
-        image.then(|| (top, place()))
-    }
-
-    /// The place as a path.
-    pub(super) fn path(&self) -> String {
-        format!("{}/{}/{}", HALVES[self.half], self.class, self.name)
-    }
-}
-
-/// The images gathered so far.
-#[derive(Debug)]
-pub(super) struct Gallery<'a> {
-    set: &'a Path,
-    /// What all images must be like, and the first of them.
-    first: Option<(Frame, String)>,
-    walls: [Wall; 2],
-    /// The names of the folders in `train/`.
-    classes: BTreeSet<String>,
-}
-
-/// The images of a half in the order they came.
-#[derive(Debug, Default)]
-struct Wall {
-    places: Vec<Place>,
-    pixels: Vec<u8>,
-}
-
-impl<'a> Gallery<'a> {
-    /// An empty one for the set at `set`.
-    pub(super) fn new(set: &'a Path) -> Self {
-        let walls = [Wall::default(), Wall::default()];
-        Self { set, first: None, walls, classes: BTreeSet::new() }
-    }
-
-    /// An error about the arrangement of the set.
-    pub(super) fn layout(&self, reason: String) -> DataError {
-        DataError::Layout { set: self.set.to_owned(), reason }
-    }
-
-    /// There is a folder `path`, a class of its own if it lies in `train/`. One too many is none,
-    /// and is found when the set is made.
-    pub(super) fn add_folder(&mut self, path: &str) {
-        let parts: Vec<_> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-        if let [half, class] | [_, half, class] = parts[..]
-            && half == HALVES[0]
-            && is_shown(class)
-            && self.classes.len() <= MOST_CLASSES
-        {
-            self.classes.insert(class.to_owned());
+        if pixels.is_empty() {
+            pixels = room(shelf, half, frame, images.len())?;
         }
-    }
-
-    /// Decodes an image and adds it.
-    ///
-    /// # Errors
-    /// If it cannot be used, differs from the images before it, or is one too many.
-    pub(super) fn add(&mut self, place: Place, bytes: &[u8]) -> Result<(), DataError> {
-        let flawed = |flaw| DataError::Image { set: self.set.to_owned(), name: place.path(), flaw };
-        let Picture { frame, pixels } = picture::decode(bytes).map_err(flawed)?;
-        let (wanted, first) = self.first.get_or_insert_with(|| (frame, place.path()));
-        if *wanted != frame {
-            let (found, wanted) = (frame.to_string(), wanted.to_string());
-            return Err(flawed(ImageFlaw::Other { found, first: first.clone(), wanted }));
-        }
-        let wall = &mut self.walls[place.half];
-        if wall.places.len() == MOST_SAMPLES || wall.pixels.len() + pixels.len() > MOST_BYTES {
-            let most = MOST_SAMPLES.min(MOST_BYTES / frame.width());
-            let half = HALVES[place.half];
-            return Err(self.layout(format!("more than {most} images of {frame} in {half}/")));
-        }
-        wall.pixels.extend_from_slice(&pixels);
-        wall.places.push(place);
+        pixels[i * frame.width()..][..frame.width()].copy_from_slice(&image);
         Ok(())
-    }
+    })?;
+    Ok(pixels)
+}
 
-    /// The gathered images as a set.
-    ///
-    /// # Errors
-    /// If a half has no image, the classes are fewer than 2 or too many, a class is only in
-    /// `test/`, or an image came twice.
-    pub(super) fn set(self) -> Result<Data, DataError> {
-        let empty = self.walls.iter().position(|wall| wall.places.is_empty());
-        let (Some(frame), None) = (self.first.as_ref().map(|first| first.0), empty) else {
-            let half = HALVES[empty.unwrap_or_default()];
-            return Err(self.layout(format!("no .png, .jpg or .jpeg in {half}/<class>/")));
-        };
-        let used = self.walls[0].places.iter().map(|place| place.class.clone());
-        let names: BTreeSet<String> = self.classes.iter().cloned().chain(used).collect();
-        let classes: Vec<String> = names.into_iter().collect();
-        if !(2..=MOST_CLASSES).contains(&classes.len()) {
-            let found = classes.len();
-            let reason = format!("{found} classes in train/, where 2 to {MOST_CLASSES} are needed");
-            return Err(self.layout(reason));
-        }
-        let set = self.set;
-        let layout = |reason| DataError::Layout { set: set.to_owned(), reason };
-        let [train, test] = self.walls.map(|wall| wall.half(&classes).map_err(layout));
-        let (train, test) = (train?, test?);
-        let count = classes.len();
-        Ok(files::set("folder", frame, classes, count, train, test))
+/// Room for the images of a half. Pages of it that nobody writes to take no memory.
+fn room<L: Shelf>(
+    shelf: &L,
+    half: usize,
+    frame: Frame,
+    count: usize,
+) -> Result<Vec<u8>, DataError> {
+    let total = count * frame.width();
+    let half = HALVES[half];
+    if total > MOST_BYTES {
+        let most = MOST_BYTES / frame.width();
+        return Err(shelf.layout(format!("more than {most} images of {frame} in {half}/")));
+    }
+    if total as u64 > shelf.room() {
+        let most = shelf.room();
+        let reason = format!("{half}/ takes more than the {most} bytes that fit its packed size");
+        return Err(shelf.layout(reason));
+    }
+    Ok(vec![0; total])
+}
+
+/// A size and a kind; without a kind, it is of an image that is too large for all kinds.
+fn words((columns, height, channels): (usize, usize, usize)) -> String {
+    match channels {
+        0 => format!("{columns} x {height}"),
+        _ => Frame { height, columns, channels }.to_string(),
     }
 }
 
-impl Wall {
-    /// The images in their order, with their labels; or why there is none.
-    fn half(self, classes: &[String]) -> Result<Half, String> {
-        let Self { places, pixels } = self;
-        let width = pixels.len() / places.len();
-        let mut sorted: Vec<usize> = (0..places.len()).collect();
-        sorted.sort_unstable_by_key(|&i| &places[i]);
-        if let Some(pair) = sorted.windows(2).find(|pair| places[pair[0]] == places[pair[1]]) {
-            return Err(format!("{} is there twice", places[pair[0]].path()));
+impl Seen {
+    /// Decodes an image and takes note of it. The picture, if it is like all before.
+    fn look(&mut self, path: String, bytes: Result<&[u8], ImageFlaw>) -> Option<Picture> {
+        let found = bytes.and_then(picture::decode);
+        let size = match &found {
+            Ok(Picture { frame, turned, .. }) => {
+                self.turned += usize::from(*turned);
+                (frame.columns, frame.height, frame.channels)
+            }
+            Err(ImageFlaw::Large { columns, height }) => (*columns, *height, 0),
+            Err(flaw) => {
+                self.flawed += 1;
+                if self.first.as_ref().is_none_or(|(first, _)| path < *first) {
+                    self.first = Some((path, flaw.clone()));
+                }
+                return None;
+            }
+        };
+        let (count, first) = self.sizes.entry(size).or_insert_with(|| (0, path.clone()));
+        *count += 1;
+        if path < *first {
+            *first = path;
         }
-        // (place in the class, label, where it is)
-        let mut hung: Vec<(usize, u8, usize)> = Vec::with_capacity(places.len());
-        for i in sorted {
-            let class = &places[i].class;
-            let label = classes.binary_search(class);
-            let label = label.map_err(|_| format!("the class {class} is only in test/"))? as u8;
-            let rank =
-                hung.last().map_or(0, |&(rank, last, _)| if last == label { rank + 1 } else { 0 });
-            hung.push((rank, label, i));
+        let picture = found.ok()?;
+        (*self.frame.get_or_insert(picture.frame) == picture.frame).then_some(picture)
+    }
+
+    /// Whether enough is known to refuse the set.
+    fn is_enough(&self) -> bool {
+        self.flawed + self.sizes.len() > MOST_FLAWS
+    }
+
+    /// How all images lie.
+    ///
+    /// # Errors
+    /// If some cannot be used, or they differ.
+    fn verdict<L: Shelf>(&self, shelf: &L) -> Result<Frame, DataError> {
+        let set = shelf.path().to_owned();
+        if let Some((name, flaw)) = self.first.clone() {
+            return Err(DataError::Image { set, name, flaw, more: self.flawed - 1 });
         }
-        hung.sort_unstable();
-        let mut ordered = Vec::with_capacity(pixels.len());
-        for &(_, _, i) in &hung {
-            ordered.extend_from_slice(&pixels[i * width..(i + 1) * width]);
+        let all: usize = self.sizes.values().map(|(count, _)| count).sum();
+        let commonest = self.sizes.iter().max_by_key(|(_, (count, _))| *count);
+        match (self.frame, self.sizes.len(), commonest) {
+            (Some(frame), 1, _) => Ok(frame),
+            (_, 1, Some((&(columns, height, _), (count, name)))) => {
+                let flaw = ImageFlaw::Large { columns, height };
+                Err(DataError::Image { set, name: name.clone(), flaw, more: count - 1 })
+            }
+            (_, sizes, Some((common, (count, _)))) => {
+                let other = self.sizes.iter().find(|(size, _)| *size != common);
+                let other = other.map(|(size, (_, name))| format!("{name} is {}", words(*size)));
+                let reason = format!(
+                    "{} have {sizes} sizes or kinds: most often {} ({} of them), but {}",
+                    counted(all, "image"),
+                    words(*common),
+                    thousands(*count),
+                    other.unwrap_or_default(),
+                );
+                Err(DataError::Mixed { set, reason })
+            }
+            (_, _, None) => Err(shelf.layout("no image".to_owned())),
         }
-        let labels = hung.iter().map(|&(_, label, _)| label).collect();
-        Ok(Half::read(Images { width, pixels: ordered }, labels))
     }
 }

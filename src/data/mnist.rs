@@ -1,5 +1,6 @@
 //! MNIST and data sets of its shape (Fashion-MNIST, KMNIST), read from a folder of four files.
 //!
+//! A set has ten classes, or more if there are labels above 9, as in EMNIST.
 //! The rule kept here: a set is what its four decoded contents are. Folder, file names and packing
 //! differ between machines; the id, a hash of the contents, does not.
 
@@ -9,29 +10,63 @@ use std::path::{Path, PathBuf};
 
 use super::digits::{CLASSES, PIXELS, SIDE};
 use super::idx::{self, Idx, Layout};
-use super::{Data, DataError, Half, Images, Shape};
+use super::{Data, DataError, Half, Images, Shape, shown_path};
+
+/// Where the labels begin in an unpacked file.
+const LABELS_START: usize = 8;
+
+/// What to do where a file is missing.
+const WAY: &str = "put the file there under such a name (of EMNIST, rename the four files of one \
+                   split: ...-train-images... to train-images..., ...-test-images... to \
+                   t10k-images..., and so on), or use `digits`, which needs no files";
+
+/// What to do with a file where a folder should be.
+const FOLDER: &str = "unpack it if it is an archive, and write mnist:DIR of the folder with the four \
+                      files train-images-idx3-ubyte and so on, each packed with gzip or not";
+
+/// A half as it was read.
+struct Files {
+    half: Half,
+    labels_file: PathBuf,
+    remarks: Vec<String>,
+}
 
 /// Opens and checks the four files under `dir`.
 ///
 /// # Errors
 /// The first file that is missing, unreadable or malformed, or a half whose counts differ.
 pub(super) fn open(dir: &Path) -> Result<Data, DataError> {
+    if !dir.is_dir() {
+        return Err(DataError::no_folder(dir, FOLDER));
+    }
     let mut hasher = blake3::Hasher::new();
     let train = half(dir, "train", &mut hasher)?;
     let test = half(dir, "t10k", &mut hasher)?;
+    let most = train.half.labels().iter().max().copied().unwrap_or_default();
+    let classes = CLASSES.max(usize::from(most) + 1);
+    if let Some(i) = test.half.labels().iter().position(|&label| usize::from(label) >= classes) {
+        return Err(DataError::Malformed {
+            file: test.labels_file,
+            at: (LABELS_START + i) as u64,
+            expected: format!("a label from 0 to {}, as those to train on", classes - 1),
+            found: test.half.labels()[i].to_string(),
+        });
+    }
     let shape = Shape {
         width: PIXELS,
         height: SIDE,
         channels: 1,
-        classes: CLASSES,
-        train: train.labels().len() as u32,
-        test: test.labels().len() as u32,
+        classes,
+        train: train.half.labels().len() as u32,
+        test: test.half.labels().len() as u32,
     };
-    Ok(Data::new(format!("mnist:{}", hasher.finalize().to_hex()), Vec::new(), shape, train, test))
+    let id = format!("mnist:{}", hasher.finalize().to_hex());
+    let remarks = [train.remarks, test.remarks].concat();
+    Ok(Data::new(id, Vec::new(), shape, [train.half, test.half], remarks))
 }
 
 /// Images and labels of one half; their contents, in this order, go into `hasher`.
-fn half(dir: &Path, stem: &str, hasher: &mut blake3::Hasher) -> Result<Half, DataError> {
+fn half(dir: &Path, stem: &str, hasher: &mut blake3::Hasher) -> Result<Files, DataError> {
     let images_file = find(dir, &format!("{stem}-images"), 3)?;
     let labels_file = find(dir, &format!("{stem}-labels"), 1)?;
     let images = load(&images_file, &idx::IMAGES)?;
@@ -39,6 +74,10 @@ fn half(dir: &Path, stem: &str, hasher: &mut blake3::Hasher) -> Result<Half, Dat
     for part in [&images.header, &images.body, &labels.header, &labels.body] {
         hasher.update(part);
     }
+    let garbage = [(&images_file, images.garbage), (&labels_file, labels.garbage)];
+    let garbage = garbage.into_iter().filter(|(_, garbage)| *garbage);
+    let ignored = "bytes after the end of its gzip stream were ignored, as gunzip does";
+    let remarks = garbage.map(|(file, _)| format!("{}: {ignored}", shown_path(file))).collect();
     let images = Images { width: PIXELS, pixels: images.body };
     if images.count() != labels.body.len() {
         return Err(DataError::Uneven {
@@ -48,7 +87,7 @@ fn half(dir: &Path, stem: &str, hasher: &mut blake3::Hasher) -> Result<Half, Dat
             label_count: labels.body.len(),
         });
     }
-    Ok(Half::read(images, labels.body))
+    Ok(Files { half: Half::read(images, labels.body), labels_file, remarks })
 }
 
 /// The file of the given stem and number of axes, under whichever usual name it has.
@@ -56,7 +95,11 @@ fn find(dir: &Path, stem: &str, axes: u8) -> Result<PathBuf, DataError> {
     let plain = [format!("{stem}-idx{axes}-ubyte"), format!("{stem}.idx{axes}-ubyte")];
     let names: Vec<_> = plain.into_iter().flat_map(|name| [format!("{name}.gz"), name]).collect();
     let found = names.iter().map(|name| dir.join(name)).find(|file| file.is_file());
-    found.ok_or_else(|| DataError::Missing { dir: dir.to_owned(), names: names.join(", ") })
+    found.ok_or_else(|| DataError::Missing {
+        dir: dir.to_owned(),
+        names: names.join(", "),
+        way: WAY,
+    })
 }
 
 fn load(file: &Path, layout: &Layout) -> Result<Idx, DataError> {
@@ -178,6 +221,31 @@ mod tests {
             message.contains("holds 5 images") && message.contains("holds 4 labels"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn labels_above_nine_are_more_classes() {
+        let dir = folder();
+        let put = |name: &str, labels: &[u8]| {
+            let bytes = [header(1, &[labels.len() as u32]), labels.to_vec()].concat();
+            fs::write(dir.path().join(name), bytes).unwrap();
+        };
+        put("train-labels-idx1-ubyte", &[1, 2, 26, 4, 5]);
+        let data = open(dir.path()).unwrap();
+        assert_eq!((data.shape().classes, data.names().len()), (27, 27));
+        put("t10k-labels-idx1-ubyte", &[1, 27]);
+        let says = "at byte 9: expected a label from 0 to 26, as those to train on, found 27";
+        assert!(message(dir.path()).contains(says), "{}", message(dir.path()));
+    }
+
+    #[test]
+    fn what_is_no_folder_is_told() {
+        let dir = folder();
+        let file = dir.path().join("train-images-idx3-ubyte");
+        for says in ["a file of another kind", "unpack it", "mnist:DIR"] {
+            assert!(message(&file).contains(says), "{}", message(&file));
+        }
+        assert!(message(&dir.path().join("x")).contains("no such file or folder"));
     }
 
     #[test]

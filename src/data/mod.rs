@@ -9,9 +9,13 @@ mod batches;
 mod cifar10;
 mod digits;
 mod error;
+mod exif;
 mod files;
 mod folder;
+mod forms;
+mod found;
 mod gallery;
+mod gunzip;
 mod idx;
 mod mnist;
 mod npy;
@@ -19,6 +23,7 @@ mod npz;
 mod pen;
 mod picture;
 mod random;
+mod shown;
 mod source;
 mod strokes;
 
@@ -32,7 +37,9 @@ use files::Frame;
 
 pub use batches::{BatchSizeError, Batches};
 pub use error::DataError;
+pub use forms::Form;
 pub use picture::ImageFlaw;
+pub use shown::{shown, shown_path};
 pub use source::{MOST_DIGITS, Source};
 
 /// How the id of data begins that only their form is known of.
@@ -135,16 +142,28 @@ pub struct Data {
 
 struct Content {
     id: String,
-    /// The classes' names, where they have some that are not their numbers.
+    /// The classes' names, by label.
     names: Vec<String>,
     shape: Shape,
     train: Half,
     test: Half,
+    /// What is to be said of the files.
+    remarks: Vec<String>,
 }
 
 impl Data {
-    fn new(id: String, names: Vec<String>, shape: Shape, train: Half, test: Half) -> Self {
-        Self { content: Arc::new(Content { id, names, shape, train, test }) }
+    /// A set whose classes are called so, or by their numbers if they have no names.
+    fn new(
+        id: String,
+        mut names: Vec<String>,
+        shape: Shape,
+        [train, test]: [Half; 2],
+        remarks: Vec<String>,
+    ) -> Self {
+        if names.is_empty() {
+            names = (0..shape.classes).map(|class| class.to_string()).collect();
+        }
+        Self { content: Arc::new(Content { id, names, shape, train, test, remarks }) }
     }
 
     /// The measures of the set.
@@ -157,13 +176,23 @@ impl Data {
         &self.content.id
     }
 
+    /// The names of the classes, by label: those of the folders, or the labels' numbers.
+    pub fn names(&self) -> &[String] {
+        &self.content.names
+    }
+
+    /// What was found in the files and what was left out, in a line; `None` for a generated set.
+    pub fn found(&self) -> Option<String> {
+        let Content { names, shape, remarks, .. } = &*self.content;
+        (!self.is_drawn()).then(|| found::in_words(shape, names, remarks))
+    }
+
     /// What a set of `classes` classes must have in common with this one so that a network can
     /// learn from both: the measures of an image, the number of classes, and their names.
     pub fn form(&self, classes: usize) -> String {
         let Shape { height, channels, .. } = self.shape();
         let columns = self.shape().columns();
-        let numbered =
-            self.content.names.iter().enumerate().all(|(i, name)| *name == i.to_string());
+        let numbered = self.names().iter().enumerate().all(|(i, name)| *name == i.to_string());
         let names = match numbered {
             true => String::new(),
             false => format!(":{}", blake3::hash(self.content.names.join("/").as_bytes())),
@@ -188,7 +217,8 @@ impl Data {
         let all: Vec<u32> = (0..self.shape().test).collect();
         let test = Half::read(of(test.images(threads), &all), test.labels().to_vec());
         let frame = Frame::of(&self.shape());
-        files::set("part", frame, names.clone(), self.shape().classes, train, test)
+        let classes = self.shape().classes;
+        files::set("part", frame, names.clone(), classes, [train, test], Vec::new())
     }
 
     /// The labels to learn from, one a sample.

@@ -2,7 +2,7 @@
 //!
 //! Read here rather than by a library, because those at hand believe the header's lengths before
 //! they see the bytes. The rule kept here: the header is short, its shape is within bounds before
-//! anything is made room for, and the content ends where the shape says.
+//! anything is made room for, the content comes row by row, and it ends where the shape says.
 
 use std::io::Read;
 
@@ -27,9 +27,9 @@ impl Flaw {
     }
 }
 
-/// The numbers of an array: whole, of 1, 2, 4 or 8 bytes.
+/// The whole numbers of an array, of 1, 2, 4 or 8 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kind {
+struct Kind {
     big_endian: bool,
     signed: bool,
     bytes: usize,
@@ -37,7 +37,7 @@ pub(super) struct Kind {
 
 impl Kind {
     /// Plain bytes, as pixels are.
-    pub(super) const U8: Self = Self { big_endian: false, signed: false, bytes: 1 };
+    const U8: Self = Self { big_endian: false, signed: false, bytes: 1 };
 
     /// The kind that NumPy calls `name`, as in `|u1` or `<i8`.
     fn named(name: &str) -> Option<Self> {
@@ -68,65 +68,109 @@ impl Kind {
     }
 }
 
-/// An array, row by row.
+/// An array whose header is read and whose content is still to come.
 #[derive(Debug)]
-pub(super) struct Array {
-    pub(super) kind: Kind,
+pub(super) struct Array<R> {
+    /// What NumPy calls the type of its numbers, as in `|u1` or `<f4`.
+    pub(super) descr: String,
     /// The lengths of its axes, 1 to [`MOST_AXES`] of them, none of them 0.
     pub(super) shape: Vec<usize>,
-    bytes: Vec<u8>,
+    fortran: bool,
+    input: R,
 }
 
-impl Array {
-    /// Its bytes as they are.
-    pub(super) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+impl<R: Read> Array<R> {
+    /// Reads the header of an array that takes `size` bytes with it.
+    ///
+    /// # Errors
+    /// A [`Flaw`] if the input cannot be read, is of another form, too large, or cut.
+    pub(super) fn open(mut input: R, size: u64) -> Result<Self, Flaw> {
+        let header = header(&mut input)?;
+        let form = || Flaw::new("an array's descr, fortran_order and shape", header.trim());
+        let descr = value(&header, "descr").ok_or_else(form)?.trim_matches('\'').to_owned();
+        let fortran = value(&header, "fortran_order").ok_or_else(form)? != "False";
+        let shape: Vec<usize> = value(&header, "shape")
+            .map(|text| text.trim_matches(['(', ')']).split(',').map(str::trim))
+            .and_then(|axes| axes.filter(|axis| !axis.is_empty()).map(|a| a.parse().ok()).collect())
+            .ok_or_else(form)?;
+        let total = shape.iter().try_fold(1_usize, |sum, &axis| sum.checked_mul(axis));
+        let fits = (1..=MOST_AXES).contains(&shape.len())
+            && shape[0] <= MOST_SAMPLES
+            && total.is_some_and(|total| (1..=MOST_BYTES).contains(&total));
+        let (true, Some(total)) = (fits, total) else {
+            let expected = format!(
+                "1 to {MOST_SAMPLES} samples, 1 to {MOST_AXES} axes, 1 to {MOST_BYTES} numbers"
+            );
+            return Err(Flaw::new(expected, format!("the shape {shape:?}")));
+        };
+        // A number has a byte at least.
+        if total as u64 > size {
+            return Err(Flaw::new(format!("{total} numbers"), format!("{size} bytes in all")));
+        }
+        Ok(Self { descr, shape, fortran, input })
+    }
+
+    /// Whether its numbers are whole.
+    pub(super) fn is_whole(&self) -> bool {
+        Kind::named(&self.descr).is_some()
+    }
+
+    /// Hands each row of its plain bytes to `each`: the numbers of one sample.
+    ///
+    /// # Errors
+    /// A [`Flaw`] if the array is of another kind, cannot be read, or is longer or shorter than its
+    /// header says.
+    pub(super) fn bytes(self, mut each: impl FnMut(&[u8])) -> Result<(), Flaw> {
+        self.rows(Kind::U8, |_, row| {
+            each(row);
+            Ok(())
+        })
     }
 
     /// Its numbers, if all are from 0 to 255.
     ///
     /// # Errors
-    /// A [`Flaw`] that says where one is not.
-    pub(super) fn small(&self) -> Result<Vec<u8>, Flaw> {
-        let numbers = self.bytes.chunks_exact(self.kind.bytes).enumerate();
-        let outside = |i| Flaw::new("labels from 0 to 255", format!("another at index {i}"));
-        numbers.map(|(i, bytes)| self.kind.small(bytes).ok_or_else(|| outside(i))).collect()
+    /// As [`Array::bytes`], and a [`Flaw`] that says where a number is not.
+    pub(super) fn small(self) -> Result<Vec<u8>, Flaw> {
+        let kind = Kind::named(&self.descr)
+            .ok_or_else(|| Flaw::new("whole numbers", format!("'{}'", self.descr)))?;
+        let mut numbers = Vec::new();
+        self.rows(kind, |i, row| {
+            let outside = || Flaw::new("labels from 0 to 255", format!("another at index {i}"));
+            for bytes in row.chunks_exact(kind.bytes) {
+                numbers.push(kind.small(bytes).ok_or_else(outside)?);
+            }
+            Ok(())
+        })?;
+        Ok(numbers)
     }
-}
 
-/// Reads an array of whole numbers.
-///
-/// # Errors
-/// A [`Flaw`] if the input cannot be read, is of another form or kind, too large, or is longer or
-/// shorter than its header says.
-pub(super) fn read(mut input: impl Read) -> Result<Array, Flaw> {
-    let header = header(&mut input)?;
-    let form = || Flaw::new("an array's descr, fortran_order and shape", header.trim());
-    let kind = value(&header, "descr").ok_or_else(form)?;
-    let kind = Kind::named(kind.trim_matches('\''))
-        .ok_or_else(|| Flaw::new("whole numbers (pixels |u1)", kind))?;
-    if value(&header, "fortran_order").ok_or_else(form)? != "False" {
-        return Err(Flaw::new("rows in C order (numpy.ascontiguousarray)", "Fortran order"));
-    }
-    let shape: Vec<usize> = value(&header, "shape")
-        .map(|text| text.trim_matches(['(', ')']).split(',').map(str::trim))
-        .and_then(|axes| axes.filter(|axis| !axis.is_empty()).map(|a| a.parse().ok()).collect())
-        .ok_or_else(form)?;
-    let total = shape.iter().try_fold(kind.bytes, |sum, &axis| sum.checked_mul(axis));
-    let fits = (1..=MOST_AXES).contains(&shape.len())
-        && shape[0] <= MOST_SAMPLES
-        && total.is_some_and(|total| (1..=MOST_BYTES).contains(&total));
-    let (true, Some(total)) = (fits, total) else {
-        let expected =
-            format!("1 to {MOST_SAMPLES} samples, 1 to {MOST_AXES} axes, 1 to {MOST_BYTES} bytes");
-        return Err(Flaw::new(expected, format!("the shape {shape:?}")));
-    };
-    let bytes = pull(&mut input, total)?;
-    // At its end a packed array's sum is checked, too.
-    match input.read(&mut [0]) {
-        Ok(0) => Ok(Array { kind, shape, bytes }),
-        Ok(_) => Err(Flaw::new(format!("{total} bytes"), "more")),
-        Err(error) => Err(Flaw::new("undamaged bytes", error)),
+    fn rows(
+        mut self,
+        kind: Kind,
+        mut each: impl FnMut(usize, &[u8]) -> Result<(), Flaw>,
+    ) -> Result<(), Flaw> {
+        // An array of one axis lies the same in both orders.
+        if self.fortran && self.shape.len() > 1 {
+            let expected = "rows in C order (numpy.ascontiguousarray)";
+            return Err(Flaw::new(expected, "Fortran order"));
+        }
+        let (count, width) = (self.shape[0], self.shape[1..].iter().product::<usize>());
+        // No product is larger than the one that was checked, times a number's eight bytes.
+        let mut row = vec![0; width * kind.bytes];
+        for i in 0..count {
+            if let Err(error) = self.input.read_exact(&mut row) {
+                let expected = format!("{count} samples of {} bytes", row.len());
+                return Err(Flaw::new(expected, format!("{i} and then: {error}")));
+            }
+            each(i, &row)?;
+        }
+        // At its end a packed array's sum is checked, too.
+        match self.input.read(&mut [0]) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(Flaw::new(format!("{count} samples of {} bytes", row.len()), "more")),
+            Err(error) => Err(Flaw::new("undamaged bytes", error)),
+        }
     }
 }
 

@@ -6,14 +6,14 @@
 //! with its array.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use zip::ZipArchive;
 
-use super::files::{self, Frame, MOST_PIXELS};
-use super::npy::{self, Array, Flaw, Kind};
-use super::{Data, DataError, Half, Images};
+use super::files::{self, Frame, MOST_BYTES, MOST_PIXELS, MOST_SAMPLES};
+use super::npy::{Array, Flaw};
+use super::{Data, DataError, Half, Images, forms, found, shown};
 
 /// An array's name, and what is wrong with it.
 type Named = (&'static str, Flaw);
@@ -21,24 +21,65 @@ type Named = (&'static str, Flaw);
 /// An open file.
 type Archive = ZipArchive<BufReader<File>>;
 
+/// The arrays of a set: images and labels of each half.
+const ARRAYS: [[&str; 2]; 2] = [["x_train", "y_train"], ["x_test", "y_test"]];
+
+/// The bytes of labels that may lie besides the pixels: eight for each of the most samples.
+const LABELS: u64 = 8 * MOST_SAMPLES as u64;
+
 /// Opens and checks the four arrays of `file`.
 ///
 /// # Errors
 /// The first array that is missing or does not fit.
 pub(super) fn open(file: &Path) -> Result<Data, DataError> {
-    let input = File::open(file)
-        .map_err(|source| DataError::Unreadable { file: file.to_owned(), source })?;
+    if !file.exists() {
+        return Err(DataError::Absent { path: file.to_owned() });
+    }
+    let form = forms::of_file(file);
+    if !matches!(form.is, forms::ZIP | forms::UNKNOWN) {
+        return Err(DataError::Form { path: file.to_owned(), form });
+    }
+    let unreadable = |source| DataError::Unreadable { file: file.to_owned(), source };
+    let refused = |reason| DataError::Npz { file: file.to_owned(), reason };
+    let input = File::open(file).map_err(unreadable)?;
+    let length = input.metadata().map_err(unreadable)?.len();
     let mut archive = ZipArchive::new(BufReader::new(input))
-        .map_err(|error| DataError::Npz { file: file.to_owned(), reason: error.to_string() })?;
-    set(&mut archive).map_err(|(name, Flaw { expected, found })| DataError::Npz {
-        file: file.to_owned(),
-        reason: format!("{name}: expected {expected}, found {found}"),
+        .map_err(|error| refused(format!("it is no .npz ({error})")))?;
+    sizes(&mut archive, length).map_err(refused)?;
+    set(&mut archive).map_err(|(name, Flaw { expected, found })| {
+        refused(format!("{name}: expected {expected}, found {found}"))
     })
 }
 
+/// Checks that the arrays are there, and that they do not unpack to more than fits a file of
+/// `length` bytes.
+fn sizes(archive: &mut Archive, length: u64) -> Result<(), String> {
+    let mut total = 0_u64;
+    for name in ARRAYS.concat() {
+        let Some(index) = archive.index_for_name(&format!("{name}.npy")) else {
+            let names = archive.file_names().filter_map(Result::ok);
+            let mut names: Vec<_> =
+                names.map(|name| shown(name.trim_end_matches(".npy")).into_owned()).collect();
+            names.sort_unstable();
+            let names = found::listed(names.into_iter());
+            let there = if names.is_empty() { "nothing".to_owned() } else { names };
+            return Err(format!("it has no array {name}, but {there}"));
+        };
+        let member = archive.by_index(index).map_err(|error| format!("{name}: {error}"))?;
+        total = total.saturating_add(member.size());
+    }
+    let most = files::room(length).min(2 * (MOST_BYTES as u64 + LABELS));
+    match total > most {
+        true => Err(format!(
+            "its arrays would take {total} bytes, more than the {most} that fit its packed size"
+        )),
+        false => Ok(()),
+    }
+}
+
 fn set(archive: &mut Archive) -> Result<Data, Named> {
-    let (frame, train) = half(archive, ["x_train", "y_train"])?;
-    let (other, test) = half(archive, ["x_test", "y_test"])?;
+    let (frame, train) = half(archive, ARRAYS[0])?;
+    let (other, test) = half(archive, ARRAYS[1])?;
     if other != frame {
         return Err(("x_test", Flaw::new(format!("images of {frame} like x_train"), other)));
     }
@@ -51,7 +92,7 @@ fn set(archive: &mut Archive) -> Result<Data, Named> {
         let found = self::classes(test.labels()) - 1;
         return Err(("y_test", Flaw::new(expected, found)));
     }
-    Ok(files::set("npz", frame, Vec::new(), classes, train, test))
+    Ok(files::set("npz", frame, Vec::new(), classes, [train, test], Vec::new()))
 }
 
 /// One more than the largest label.
@@ -61,7 +102,7 @@ fn classes(labels: &[u8]) -> usize {
 
 fn half(archive: &mut Archive, [x, y]: [&'static str; 2]) -> Result<(Frame, Half), Named> {
     let (frame, images) = array(archive, x).and_then(images).map_err(|flaw| (x, flaw))?;
-    let labels = array(archive, y).and_then(|array| labels(&array)).map_err(|flaw| (y, flaw))?;
+    let labels = array(archive, y).and_then(labels).map_err(|flaw| (y, flaw))?;
     if labels.len() != images.count() {
         let expected = format!("{} labels, one for each image of {x}", images.count());
         return Err((y, Flaw::new(expected, labels.len())));
@@ -69,16 +110,30 @@ fn half(archive: &mut Archive, [x, y]: [&'static str; 2]) -> Result<(Frame, Half
     Ok((frame, Half::read(images, labels)))
 }
 
-fn array(archive: &mut Archive, name: &str) -> Result<Array, Flaw> {
+fn array<'a>(archive: &'a mut Archive, name: &str) -> Result<Array<impl Read + 'a>, Flaw> {
     match archive.by_name(&format!("{name}.npy")) {
-        Ok(member) => npy::read(member),
+        Ok(member) => {
+            let size = member.size();
+            Array::open(member, size)
+        }
         Err(error) => Err(Flaw::new("an array", error)),
     }
 }
 
-fn images(array: Array) -> Result<(Frame, Images), Flaw> {
-    if array.kind != Kind::U8 {
-        return Err(Flaw::new("pixels of type uint8 (x.astype('uint8'))", "another type"));
+/// How numbers of a type become pixels.
+fn pixels_of(descr: &str) -> &'static str {
+    match descr.trim_start_matches(['<', '>', '|', '=']).as_bytes() {
+        [b'f', ..] => "(x * 255).round().astype('uint8') makes them of numbers from 0 to 1",
+        b"u2" => "(x // 257).astype('uint8') makes them of 16 bits",
+        b"b1" => "x.astype('uint8') * 255 makes them of truth values",
+        _ => "x.astype('uint8') makes them of numbers from 0 to 255",
+    }
+}
+
+fn images(array: Array<impl Read>) -> Result<(Frame, Images), Flaw> {
+    if array.descr != "|u1" {
+        let expected = format!("pixels of type uint8 ({})", pixels_of(&array.descr));
+        return Err(Flaw::new(expected, format!("'{}'", shown(&array.descr))));
     }
     let frame = match array.shape[1..] {
         [pixels] => Frame::new(1, pixels, 1),
@@ -87,25 +142,39 @@ fn images(array: Array) -> Result<(Frame, Images), Flaw> {
         _ => None,
     };
     let frame = frame.ok_or_else(|| {
+        let turn = match array.shape[1..] {
+            [1 | 3, _, _] => "; x.transpose(0, 2, 3, 1) puts the channels last",
+            _ => "",
+        };
         let expected = format!(
             "(n, height, width), (n, height, width, 1 or 3) or (n, pixels), at most {MOST_PIXELS} \
-             pixels each"
+             pixels each{turn}"
         );
         Flaw::new(expected, format!("the shape {:?}", array.shape))
     })?;
-    let mut pixels = array.into_bytes();
-    if frame.channels > 1 {
-        let mut planes = Vec::with_capacity(pixels.len());
-        pixels.chunks_exact(frame.width()).for_each(|image| frame.planes(image, &mut planes));
-        pixels = planes;
-    }
+    // The sizes are checked; what is not written to takes no memory.
+    let mut pixels = Vec::with_capacity(array.shape[0] * frame.width());
+    array.bytes(|image| frame.planes(image, &mut pixels))?;
     Ok((frame, Images { width: frame.width(), pixels }))
 }
 
-fn labels(array: &Array) -> Result<Vec<u8>, Flaw> {
+/// How an array becomes labels.
+fn labels_of(descr: &str) -> &'static str {
+    match descr.trim_start_matches(['<', '>', '|', '=']).as_bytes() {
+        [b'U' | b'S', ..] => "numpy.unique(y, return_inverse=True)[1] numbers names",
+        _ => "y.astype('int64') makes them",
+    }
+}
+
+fn labels(array: Array<impl Read>) -> Result<Vec<u8>, Flaw> {
     if !matches!(array.shape[1..], [] | [1]) {
         let found = format!("the shape {:?}", array.shape);
-        return Err(Flaw::new("one label a sample: (n) or (n, 1)", found));
+        let expected = "one label a sample: (n) or (n, 1); y.argmax(1) makes them of one-hot rows";
+        return Err(Flaw::new(expected, found));
+    }
+    if !array.is_whole() {
+        let expected = format!("labels in whole numbers ({})", labels_of(&array.descr));
+        return Err(Flaw::new(expected, format!("'{}'", shown(&array.descr))));
     }
     array.small()
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::digits::{CLASSES, Digits, PIXELS, SIDE, Split, VERSION};
-use super::{Data, DataError, Half, Shape, cifar10, folder, mnist, npz};
+use super::{Data, DataError, Half, Shape, cifar10, folder, forms, mnist, npz, shown};
 
 /// The most samples of a generated half: 500,000 images take 392 MB.
 pub const MOST_DIGITS: u32 = 500_000;
@@ -76,6 +76,19 @@ impl Source {
     /// [`DataError::Sizes`] for sizes out of bounds; for files whatever is wrong with the first
     /// bad one.
     pub fn open(&self) -> Result<Data, DataError> {
+        self.open_for(false)
+    }
+
+    /// As [`Source::open`], for evaluation: a folder or an archive may lack `train/`. Then the
+    /// training half is empty, and the classes are the folders of `test/` with images.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    pub fn open_test(&self) -> Result<Data, DataError> {
+        self.open_for(true)
+    }
+
+    fn open_for(&self, test_only: bool) -> Result<Data, DataError> {
         match self {
             Self::Digits { train, test, seed } => {
                 if ![train, test].iter().all(|size| (1..=MOST_DIGITS).contains(*size)) {
@@ -85,7 +98,7 @@ impl Source {
             }
             Self::Mnist { dir } => mnist::open(dir),
             Self::Cifar10 { dir } => cifar10::open(dir),
-            Self::Folder { path } => folder::open(path),
+            Self::Folder { path } => folder::open(path, test_only),
             Self::Npz { file } => npz::open(file),
         }
     }
@@ -97,8 +110,8 @@ fn digits(train: u32, test: u32, seed: u64) -> Data {
         format!("digits:{VERSION}:{train}+{test}:{seed}"),
         Vec::new(),
         Shape { width: PIXELS, height: SIDE, channels: 1, classes: CLASSES, train, test },
-        half(Split::Train, train),
-        half(Split::Test, test),
+        [half(Split::Train, train), half(Split::Test, test)],
+        Vec::new(),
     )
 }
 
@@ -116,14 +129,45 @@ impl FromStr for Source {
             ("cifar10", rest) => Ok(Self::Cifar10 { dir: path("cifar10", rest)? }),
             ("folder", rest) => Ok(Self::Folder { path: path("folder", rest)? }),
             ("npz", rest) => Ok(Self::Npz { file: path("npz", rest)? }),
-            _ => Err(DataError::Unknown { given: given.to_owned() }),
+            _ => Err(unknown(given)),
         }
     }
 }
 
-/// Where the files of a set are.
+/// Where the files of a set are. A shell expands `~` only at the beginning of a word.
 fn path(kind: &'static str, rest: Option<&str>) -> Result<PathBuf, DataError> {
-    rest.filter(|text| !text.is_empty()).map(PathBuf::from).ok_or(DataError::NoPath { kind })
+    let text = rest.filter(|text| !text.is_empty()).ok_or(DataError::NoPath { kind })?;
+    Ok(at_home(text, std::env::home_dir()))
+}
+
+/// The path, with the home folder for a `~` at its beginning.
+fn at_home(text: &str, home: Option<PathBuf>) -> PathBuf {
+    match (text.strip_prefix('~'), home) {
+        (Some(""), Some(home)) => home,
+        (Some(rest), Some(home)) if rest.starts_with('/') => {
+            home.join(rest.trim_start_matches('/'))
+        }
+        _ => PathBuf::from(text),
+    }
+}
+
+/// What is said of a text that names no kind of set: it may be a path.
+fn unknown(given: &str) -> DataError {
+    let path = at_home(given, std::env::home_dir());
+    if path.exists() {
+        let form = forms::of_file(&path);
+        let way = match forms::kind(&path) {
+            Some(kind) => format!("write {kind}:{}", shown(given)),
+            None => form.way.to_owned(),
+        };
+        return DataError::Bare { given: given.to_owned(), form, way };
+    }
+    // No kind of set has a name with these.
+    let is_path = given.starts_with(['.', '~']) || given.contains(['/', '\\']);
+    match is_path && !given.contains(':') {
+        true => DataError::Absent { path },
+        false => DataError::Unknown { given: given.to_owned() },
+    }
 }
 
 /// `TRAIN+TEST` or `TRAIN+TEST:SEED`; `None` if a number is malformed or a size out of bounds.
@@ -178,6 +222,55 @@ mod tests {
         for text in ["mnist", "mnist:", "cifar10:", "folder", "npz:"] {
             assert!(message(text).contains("does not say where"), "{}", message(text));
         }
+    }
+
+    #[test]
+    fn a_tilde_is_the_home_folder_at_the_beginning_only() {
+        let home = || Some(PathBuf::from("/home/me"));
+        for (text, path) in [
+            ("~", "/home/me"),
+            ("~/", "/home/me/"),
+            ("~/a b", "/home/me/a b"),
+            ("~//x", "/home/me/x"),
+            ("~you/x", "~you/x"),
+            ("./~", "./~"),
+            ("a/~/b", "a/~/b"),
+        ] {
+            assert_eq!(at_home(text, home()), PathBuf::from(path), "{text}");
+        }
+        assert_eq!(at_home("~/x", None), PathBuf::from("~/x"));
+        let Some(home) = std::env::home_dir() else { return };
+        for kind in ["mnist", "cifar10", "folder", "npz"] {
+            let source: Source = format!("{kind}:~/set").parse().unwrap();
+            assert_eq!(source.to_string(), format!("{kind}:{}/set", home.display()));
+        }
+    }
+
+    #[test]
+    fn a_bare_path_is_answered_with_what_to_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        for (name, bytes) in [
+            ("set.npz", &b"PK\x03\x04"[..]),
+            ("set.tar.gz", b"\x1f\x8b"),
+            ("set.zip", b"PK\x03\x04"),
+            ("a.png", b"\x89PNG\r\n\x1a\n"),
+        ] {
+            std::fs::write(path(name), bytes).unwrap();
+        }
+        for (name, says) in [
+            ("", "is a folder: write folder:"),
+            ("set.npz", "is a zip archive: write npz:"),
+            ("set.tar.gz", "is packed with gzip: write folder:"),
+            ("set.zip", "is a zip archive: unzip it"),
+            ("a.png", "is a PNG image: write folder:PATH"),
+            ("nothing", "there is no such file or folder"),
+        ] {
+            let message = message(&path(name));
+            assert!(message.contains(says), "{message}");
+        }
+        let message = message("./no\x1b[31mthing");
+        assert!(message.contains("no\\u{1b}[31mthing: there is no"), "{message}");
     }
 
     #[test]

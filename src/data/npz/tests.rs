@@ -78,15 +78,37 @@ fn colours_become_planes() {
 
 #[test]
 fn an_array_that_does_not_fit_is_named() {
-    refused("x_train", array("<f4", "(1, 1, 2)", &[0; 8]), "expected whole numbers");
-    refused("x_train", array("<u2", "(1, 1, 2)", &[0; 4]), "type uint8");
+    refused("x_train", array("<f4", "(1, 1, 2)", &[0; 8]), "(x * 255).round()");
+    refused("x_train", array("<u2", "(1, 1, 2)", &[0; 4]), "(x // 257).astype");
+    refused("x_train", array("<i8", "(1, 1, 2)", &[0; 16]), "x.astype('uint8')");
+    refused("x_train", array("|b1", "(1, 1, 2)", &[0; 2]), "* 255 makes");
+    refused("x_train", array("|O", "(1, 1, 2)", &[0; 2]), "type uint8");
+    refused("x_train", array("|u1", "(2, 3, 4, 4)", &[0; 96]), "x.transpose(0, 2, 3, 1)");
     refused("x_train", array("|u1", "(1, 1, 1, 2)", &[0; 2]), "(n, height, width)");
     refused("x_train", array("|u1", "(2, 1, 2)", &[0; 4]), "found 3");
-    refused("x_train", array("|u1", "(3, 1, 2)", &[0; 5]), "expected 6 more bytes, found 5");
-    refused("x_train", array("|u1", "(3, 1, 2)", &[0; 7]), "expected 6 bytes, found more");
+    refused(
+        "x_train",
+        array("|u1", "(3, 1, 2)", &[0; 5]),
+        "expected 3 samples of 2 bytes, found 2",
+    );
+    refused(
+        "x_train",
+        array("|u1", "(3, 1, 2)", &[0; 7]),
+        "expected 3 samples of 2 bytes, found more",
+    );
     refused("x_train", b"no array at all".to_vec(), "other bytes");
     refused("x_test", array("|u1", "(2, 2, 1)", &[0; 4]), "images of 2 x 1 grey like x_train");
     refused("y_train", array("|u1", "(3, 2)", &[0; 6]), "one label a sample");
+    refused("y_train", array("|u1", "(3, 2)", &[0; 6]), "y.argmax(1)");
+    refused("y_train", array("<f4", "(3,)", &[0; 12]), "y.astype('int64')");
+    refused("y_train", array("<U3", "(3,)", &[0; 36]), "numpy.unique(y");
+    let fortran = |bytes: Vec<u8>| {
+        let at = bytes.windows(5).position(|word| word == b"False").unwrap();
+        let mut bytes = bytes;
+        bytes[at..at + 5].copy_from_slice(b"True ");
+        bytes
+    };
+    refused("x_train", fortran(array("|u1", "(3, 1, 2)", &[0; 6])), "numpy.ascontiguousarray");
     refused("y_train", array("|u1", "(3,)", &[0; 3]), "2 classes or more");
     refused("y_train", array("|i1", "(3,)", &[0, 255, 1]), "another at index 1");
     refused("y_train", array("<i2", "(3,)", &[0, 0, 1, 0, 0, 1]), "another at index 2");
@@ -111,7 +133,7 @@ fn a_huge_declared_shape_is_refused_before_there_is_room_for_it() {
 fn a_file_that_is_no_archive_or_lacks_an_array_is_refused() {
     let message = |file: &Path| open(file).unwrap_err().to_string();
     let lacking = save(&small()[..3]);
-    assert!(message(lacking.path()).contains("y_test: expected an array"));
+    assert!(message(lacking.path()).contains("no array y_test, but x_test, x_train, y_train"));
     let file = save(&small());
     let bytes = std::fs::read(file.path()).unwrap();
     for length in (0..bytes.len()).step_by(7) {
@@ -119,6 +141,47 @@ fn a_file_that_is_no_archive_or_lacks_an_array_is_refused() {
         assert!(message(file.path()).contains("savez"));
     }
     assert!(message(Path::new("/nowhere.npz")).contains("/nowhere.npz"));
+}
+
+#[test]
+fn what_is_no_npz_is_told_with_the_way_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let message = |name: &str, bytes: &[u8]| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, bytes).unwrap();
+        open(&file).unwrap_err().to_string()
+    };
+    for (name, bytes, says) in [
+        ("x.npy", &array("|u1", "(1,)", &[0])[..], "it is a single array of NumPy"),
+        ("x.tar.gz", b"\x1f\x8b\x08", "it is packed with gzip"),
+        ("x.pkl", b"\x80\x04\x95", "it is a Python pickle"),
+        ("x.npz", b"", "it is empty"),
+        ("y.npz", b"PK\x03\x04", "it is no .npz"),
+    ] {
+        assert!(message(name, bytes).contains(says), "{}", message(name, bytes));
+    }
+    let folder = open(dir.path()).unwrap_err().to_string();
+    assert!(folder.contains("it is a folder; write folder:PATH"), "{folder}");
+}
+
+#[test]
+fn a_small_file_that_unpacks_to_much_is_refused_before_there_is_room_for_it() {
+    let count = 100 << 20;
+    let mut arrays = small();
+    arrays[0].1 = array("|u1", &format!("({}, 1024)", count / 1024), &[]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut writer = ZipWriter::new(file.reopen().unwrap());
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+    for (i, (name, bytes)) in arrays.iter().enumerate() {
+        writer.start_file(format!("{name}.npy"), options).unwrap();
+        writer.write_all(bytes).unwrap();
+        if i == 0 {
+            std::io::copy(&mut std::io::repeat(0).take(count), &mut writer).unwrap();
+        }
+    }
+    writer.finish().unwrap();
+    let message = open(file.path()).unwrap_err().to_string();
+    assert!(message.contains("that fit its packed size"), "{message}");
 }
 
 #[test]

@@ -1,0 +1,85 @@
+//! Names from file systems and archives, made fit to be read by a person.
+//!
+//! The rule kept here: what is shown has no character that moves a cursor, colours, turns or hides
+//! text, or begins another line. Such a character is written as its escape, bytes that are no
+//! UTF-8 as `\xff`; everything else stays as it is.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+/// The text without characters that act on a terminal.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    if text.chars().any(acts) { Cow::Owned(escaped(text)) } else { Cow::Borrowed(text) }
+}
+
+/// As [`shown`], for a path.
+pub fn shown_path(path: &Path) -> String {
+    shown_bytes(path.as_os_str().as_encoded_bytes())
+}
+
+/// As [`shown`], for a name that need not be UTF-8.
+pub(super) fn shown_bytes(name: &[u8]) -> String {
+    let mut text = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        text.push_str(&shown(chunk.valid()));
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+    }
+    text
+}
+
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        if acts(letter) {
+            safe.extend(letter.escape_default());
+        } else {
+            safe.push(letter);
+        }
+    }
+    safe
+}
+
+/// Whether a character does something else than stand where it is written: controls, line
+/// separators, what turns the direction of writing, tags, and what has no width.
+fn acts(letter: char) -> bool {
+    letter.is_control()
+        || matches!(
+            letter,
+            '\u{61c}'
+                | '\u{200b}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_acts_on_a_terminal_is_escaped_and_the_rest_stays() {
+        for (name, says) in [
+            ("\x1b[31mred\x07", r"\u{1b}[31mred\u{7}"),
+            ("two\nlines\r\t", r"two\nlines\r\t"),
+            ("\u{202e}gnp.exe", r"\u{202e}gnp.exe"),
+            ("a\u{9b}2J\u{7f}", r"a\u{9b}2J\u{7f}"),
+            ("\u{feff}cat\u{2066}\u{200b}", r"\u{feff}cat\u{2066}\u{200b}"),
+        ] {
+            assert_eq!(shown(name), says);
+            assert_eq!(shown(&shown(name)), says, "once is enough");
+        }
+        for name in ["Käfer 猫 👩\u{200d}🔬", r"C:\data\a'b", "-rf *"] {
+            assert!(matches!(shown(name), Cow::Borrowed(_)), "{name}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_shown_as_bytes() {
+        assert_eq!(shown_bytes(b"caf\xe9/\xff\n\xc3\xa9"), "caf\\xe9/\\xff\\n\u{e9}");
+    }
+}
