@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::Value;
-use support::Node;
+use support::{Node, run};
 
 /// A run that outlasts the test.
 const LONG: &[&str] =
@@ -62,4 +62,41 @@ fn nodes_of_two_runs_tell_what_differs() {
         message.contains("--batch-size is 10 there")
     });
     assert_eq!(told, 0);
+}
+
+/// `status --json`.
+fn status(network: &[String]) -> Value {
+    let network: Vec<&str> = network[..3].iter().map(String::as_str).collect();
+    let (code, out, err) = run(&[&["status", "--json"], &network[..]].concat());
+    assert_eq!(code, 0, "{err}");
+    serde_json::from_str(&out).unwrap()
+}
+
+#[test]
+fn looking_at_a_finished_run_takes_no_model_and_says_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = network(&folder);
+    let flags = ["--data=digits:200+50", "--layers=784,1000,1000", "--epochs=1"];
+    let mut attic = join(&network, "attic", &flags);
+    attic.wait("done");
+    let status = status(&network);
+    let peer = &status["peers"][0];
+    assert!(peer["checkpoint_bytes"].as_u64().unwrap() > 7_000_000, "{status}");
+    assert!(status["bytes_in"].as_u64().unwrap() < 20_000, "{status}");
+    assert_eq!([&peer["name"], &status["rows"][1]["name"]], ["attic"; 2]);
+    let data = &status["data"];
+    assert_eq!([&data["train"], &data["test"], &data["classes"]], [200, 50, 10]);
+    assert_eq!([&data["kind"], &data["form"]], ["digits", "28 x 28 grey"]);
+    assert_eq!(status["layers"], serde_json::json!([784, 1_000, 1_000]));
+    assert_eq!(status["objective"], "goodness");
+    let flags =
+        serde_json::json!({"data": "digits:200+50", "layers": "784,1000,1000", "epochs": "1"});
+    assert_eq!(status["flags"], flags);
+    assert!(status["age_seconds"].as_u64().unwrap() < 120);
+    let network: Vec<&str> = network[..3].iter().map(String::as_str).collect();
+    let (code, out, _) = run(&[&["status"], &network[..]].concat());
+    assert_eq!(code, 0);
+    for says in ["digits, 200 + 50 images", "layers 784,1000,1000", "--epochs 1", "node attic "] {
+        assert!(out.contains(says), "{says}:\n{out}");
+    }
 }

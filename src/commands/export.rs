@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use ffp2p_net::BlobSource;
-use ffp2p_proto::{Checkpoint, RowId, Snapshot, Span};
+use ffp2p_proto::{Checkpoint, Role, RowId, Snapshot, Span};
 
 use super::{
     CommandError, check_out,
@@ -139,7 +139,7 @@ async fn from_lan(
 ) -> Result<Model, CommandError> {
     check_files(args, spec)?;
     view.show(&Event::Note { message: format!("found run {}", spec.run_id().short()) });
-    let mut observer = Observer::join(spec, network).await?;
+    let mut observer = Observer::join(spec, Role::Observer, network).await?;
     let complete = loop {
         if let Some(complete) = observer.step().await? {
             break complete;

@@ -1,17 +1,19 @@
 //! Looking at a run from outside: find it on the LAN, join as an observer, see and fetch.
 //!
-//! Rule: an observer takes no work and keeps no folder. Nodes that stop by themselves give it some
-//! seconds to fetch the model.
+//! Rule: an observer takes no work and keeps no folder, and says goodbye. Nodes that stop by
+//! themselves give it some seconds to fetch the model, unless it only looks.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use ffp2p_net::{BlobSource, Handle, SurveyError};
-use ffp2p_proto::{Checkpoint, Config, Input, Notice, Output, Role, Snapshot, State, Time};
-use tokio::{sync::mpsc, time::Instant};
+use ffp2p_net::{About, BlobSource, Event, Handle, SurveyError, Traffic};
+use ffp2p_proto::{
+    Checkpoint, Config, Hash, Input, Message, NodeId, Notice, Output, Role, Snapshot, State, Time,
+};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use super::{CommandError, run_info};
 use crate::{
-    node::{NodeError, Store, heard},
+    node::{Names, NodeError, Store, heard},
     spec::Spec,
 };
 
@@ -68,25 +70,42 @@ pub(super) async fn find(
 /// An observer of one run.
 #[derive(Debug)]
 pub(super) struct Observer {
+    run: Hash,
+    role: Role,
     state: State,
     net: Handle,
-    events: mpsc::Receiver<ffp2p_net::Event>,
+    events: mpsc::Receiver<Event>,
     store: Arc<Store>,
     started: Instant,
+    names: Names,
+    /// Questions to peers about their run and themselves, one each.
+    asked: JoinSet<(NodeId, Option<About>)>,
+    told: BTreeMap<NodeId, About>,
 }
 
 impl Observer {
-    /// Joins the run.
+    /// Joins the run, as somebody who takes no work.
     pub(super) async fn join(
         spec: &Spec,
+        role: Role,
         mut network: ffp2p_net::Config,
     ) -> Result<Self, CommandError> {
-        let store = Arc::new(Store::default());
+        let (store, name) = (Arc::new(Store::default()), network.name.clone());
         let blobs: Arc<dyn BlobSource> = Arc::clone(&store) as Arc<dyn BlobSource>;
         network.run = Some(run_info(spec, None));
         let (net, events) = ffp2p_net::spawn(network, blobs).await.map_err(NodeError::from)?;
-        let state = State::new(net.id(), Role::Observer, spec.plan(), Config::default(), Time(0));
-        Ok(Self { state, net, events, store, started: Instant::now() })
+        Ok(Self {
+            run: spec.run_id(),
+            role,
+            state: State::new(net.id(), role, spec.plan(), Config::default(), Time(0)),
+            names: Names::new(net.id(), name),
+            net,
+            events,
+            store,
+            started: Instant::now(),
+            asked: JoinSet::new(),
+            told: BTreeMap::new(),
+        })
     }
 
     /// Waits for the next thing to happen. Returns the last checkpoints once all are here.
@@ -94,8 +113,11 @@ impl Observer {
         let wakeup = self.started + Duration::from_millis(self.state.next_wakeup().0);
         let input = tokio::select! {
             event = self.events.recv() => {
-                let event = event.ok_or(NodeError::Stopped("network"))?;
-                heard(event, &self.store).ok()
+                self.hear(event.ok_or(NodeError::Stopped("network"))?)
+            }
+            Some(Ok((peer, about))) = self.asked.join_next() => {
+                self.told.extend(about.map(|about| (peer, about)));
+                None
             }
             () = tokio::time::sleep_until(wakeup) => Some(Input::Wakeup),
         };
@@ -104,7 +126,28 @@ impl Observer {
         Ok(self.carry_out(outputs))
     }
 
-    fn carry_out(&self, outputs: Vec<Output>) -> Option<Vec<Checkpoint>> {
+    fn hear(&mut self, event: Event) -> Option<Input> {
+        if let Event::Connected(peer) = event
+            && self.role == Role::Onlooker
+        {
+            let (net, run) = (self.net.clone(), self.run);
+            self.asked.spawn(async move {
+                let described = net.fetch_spec(peer, run).await.ok();
+                (peer, described.and_then(|described| described.about))
+            });
+        }
+        match heard(event, &self.store) {
+            Ok(input) => Some(input),
+            Err(event) => {
+                if let Event::Greeted { peer, name } = *event {
+                    self.names.learn(peer, name);
+                }
+                None
+            }
+        }
+    }
+
+    fn carry_out(&mut self, outputs: Vec<Output>) -> Option<Vec<Checkpoint>> {
         let mut complete = None;
         for output in outputs {
             match output {
@@ -112,10 +155,9 @@ impl Observer {
                 Output::Send { to, message } => self.net.send(to, message),
                 Output::Fetch { blob, from } => self.net.fetch(blob, from),
                 Output::Drop(hash) => self.store.remove(hash),
-                Output::Notify(notice) => {
-                    if let Notice::Complete(checkpoints) = notice {
-                        complete = Some(checkpoints);
-                    }
+                Output::Notify(Notice::Complete(checkpoints)) => complete = Some(checkpoints),
+                Output::Notify(Notice::PeerJoined { peer, role: Role::Worker }) => {
+                    self.names.came(peer);
                 }
                 Output::Load { .. }
                 | Output::Train { .. }
@@ -124,6 +166,7 @@ impl Observer {
                 | Output::Keep(_)
                 | Output::Evaluate { .. }
                 | Output::HurryScore
+                | Output::Notify(_)
                 | Output::Finished => {}
             }
         }
@@ -145,8 +188,24 @@ impl Observer {
         &self.store
     }
 
+    /// What people call a node.
+    pub(super) fn name(&self, node: NodeId) -> String {
+        self.names.of(node)
+    }
+
+    /// What peers say of their run and of themselves; they are asked when it only looks.
+    pub(super) fn told(&self) -> &BTreeMap<NodeId, About> {
+        &self.told
+    }
+
+    /// Payload bytes so far.
+    pub(super) fn traffic(&self) -> Traffic {
+        self.net.traffic()
+    }
+
     /// Leaves the run.
     pub(super) async fn leave(self) {
+        self.net.broadcast(Message::Goodbye);
         self.net.shutdown().await;
     }
 }

@@ -1,8 +1,13 @@
-//! `ffp2p status`: what the peers of a run know: who is here, who owns what, how far it is.
+//! `ffp2p status`: what a run is, and what its peers know: who is here, who owns what, how far it
+//! is.
+//!
+//! Rule: looking costs a few kilobytes, whatever the size of the model.
 
 use std::time::Duration;
 
-use ffp2p_proto::{Kept, Role, Snapshot};
+use ffp2p_net::{About, AboutData, Traffic};
+use ffp2p_proto::{Kept, NodeId, PeerView, Role, Snapshot};
+use serde_json::json;
 
 use super::{
     CommandError,
@@ -10,7 +15,10 @@ use super::{
     runtime,
 };
 use crate::{
+    about,
     cli::StatusArgs,
+    config::flags::{Flag, data_flag, flags},
+    data::kind_of,
     node::eval_event,
     spec::Spec,
     view::{in_words, line},
@@ -19,63 +27,188 @@ use crate::{
 /// How long peers get to say how they are: three heartbeats.
 const LISTEN: Duration = Duration::from_millis(1_600);
 
+/// What was seen.
+struct Status {
+    spec: Spec,
+    snapshot: Snapshot,
+    /// Of each node in the snapshot, this one aside: what people call it, and for how long it has
+    /// been in the run, seconds.
+    nodes: Vec<(NodeId, String, Option<u64>)>,
+    data: Option<AboutData>,
+    traffic: Traffic,
+}
+
 pub(super) fn run(args: StatusArgs) -> Result<(), CommandError> {
-    let (spec, snapshot) = runtime()?.block_on(async {
+    let status = runtime()?.block_on(async {
         let network = args.network.config(None)?;
         let spec = find(&network, args.run.as_deref()).await?;
-        let mut observer = Observer::join(&spec, network).await?;
+        let mut observer = Observer::join(&spec, Role::Onlooker, network).await?;
         while observer.elapsed() < LISTEN {
             observer.step().await?;
         }
-        let snapshot = observer.snapshot();
+        let status = Status::of(spec, &observer);
         observer.leave().await;
-        Ok::<_, CommandError>((spec, snapshot))
+        Ok::<_, CommandError>(status)
     })?;
-    let text = if args.json { as_json(&spec, &snapshot) } else { as_table(&spec, &snapshot) };
+    let text = if args.json { status.as_json() } else { status.as_table() };
     line(&text);
     Ok(())
 }
 
-fn as_json(spec: &Spec, snapshot: &Snapshot) -> String {
-    let peers: Vec<_> = snapshot
-        .peers
-        .iter()
-        .skip(1)
-        .map(|peer| {
-            serde_json::json!({
-                "peer": peer.id.to_string(),
-                "role": if peer.role == Role::Worker { "worker" } else { "observer" },
-                "leaving": peer.leaving,
-                "mmacs_per_second": peer.speed,
-                "batch_bytes": peer.kept.batches,
-                "checkpoint_bytes": peer.kept.checkpoints,
-                "on_disk": peer.kept.on_disk,
-                "full": peer.kept.full,
+impl Status {
+    fn of(spec: Spec, observer: &Observer) -> Self {
+        let (snapshot, told) = (observer.snapshot(), observer.told());
+        let age = |about: &About| about.age_seconds;
+        let others = snapshot.peers.iter().skip(1).map(|peer| peer.id);
+        let nodes = others.map(|id| (id, observer.name(id), told.get(&id).map(age))).collect();
+        let data = told.values().find_map(|about| about.data.clone());
+        Self { spec, snapshot, nodes, data, traffic: observer.traffic() }
+    }
+
+    /// The flags that have to be typed to be in this run.
+    fn typed(&self) -> Vec<Flag> {
+        let classes = self.data.as_ref().map(|data| data.classes as usize);
+        let data = data_flag(&self.spec.data).into_iter();
+        let all = data.chain(flags(&self.spec, classes));
+        all.filter(|flag| !flag.is_default).collect()
+    }
+
+    /// Seconds that the node which is here longest has been in the run.
+    fn age(&self) -> Option<u64> {
+        let is_worker = |id| {
+            let mut peers = self.snapshot.peers.iter();
+            peers.any(|peer| peer.id == id && peer.role == Role::Worker)
+        };
+        let workers = self.nodes.iter().filter(|(id, ..)| is_worker(*id));
+        workers.filter_map(|(_, _, age)| *age).max()
+    }
+
+    /// What people call a node.
+    fn name(&self, id: NodeId) -> String {
+        let known = self.nodes.iter().find(|(node, ..)| *node == id);
+        known.map_or_else(|| id.to_string(), |(_, name, _)| name.clone())
+    }
+
+    fn as_json(&self) -> String {
+        let Self { spec, snapshot, .. } = self;
+        let peers: Vec<_> = snapshot.peers.iter().skip(1).map(|peer| self.peer(peer)).collect();
+        let rows: Vec<_> = snapshot
+            .rows
+            .iter()
+            .map(|row| {
+                json!({
+                    "row": row.row.0,
+                    "peer": row.owner.map(|(peer, _)| peer.to_string()),
+                    "name": row.owner.map(|(peer, _)| self.name(peer)),
+                    "term": row.owner.map(|(_, term)| term.0),
+                    "step": row.done,
+                    "checkpoint": row.checkpoint.map(|(step, _)| step),
+                    "copies": row.checkpoint.map(|(_, copies)| copies),
+                })
             })
+            .collect();
+        let data = self.data.as_ref();
+        let samples = data.and_then(|data| data.samples);
+        let typed = self.typed().into_iter().map(|flag| (flag.name, flag.value.into()));
+        json!({
+            "event": "status",
+            "run": spec.run_id().to_string(),
+            "steps": spec.network.steps,
+            "data": {
+                "id": spec.data,
+                "kind": kind_of(&spec.data),
+                "form": data.map(|data| &data.form),
+                "classes": spec.network.classes,
+                "train": samples.map(|(train, _)| train),
+                "test": samples.map(|(_, test)| test),
+            },
+            "layers": spec.network.layers,
+            "objective": spec.network.objective,
+            "flags": typed.collect::<serde_json::Map<_, _>>(),
+            "age_seconds": self.age(),
+            "peers": peers,
+            "rows": rows,
+            "bytes_in": self.traffic.bytes_in,
+            "bytes_out": self.traffic.bytes_out,
         })
-        .collect();
-    let rows: Vec<_> = snapshot
-        .rows
-        .iter()
-        .map(|row| {
-            serde_json::json!({
-                "row": row.row.0,
-                "peer": row.owner.map(|(peer, _)| peer.to_string()),
-                "term": row.owner.map(|(_, term)| term.0),
-                "step": row.done,
-                "checkpoint": row.checkpoint.map(|(step, _)| step),
-                "copies": row.checkpoint.map(|(_, copies)| copies),
-            })
+        .to_string()
+    }
+
+    fn peer(&self, peer: &PeerView) -> serde_json::Value {
+        let node = self.nodes.iter().find(|(id, ..)| *id == peer.id);
+        json!({
+            "peer": peer.id.to_string(),
+            "name": node.map(|(_, name, _)| name),
+            "role": if peer.role == Role::Worker { "worker" } else { "observer" },
+            "leaving": peer.leaving,
+            "age_seconds": node.and_then(|(.., age)| *age),
+            "mmacs_per_second": peer.speed,
+            "batch_bytes": peer.kept.batches,
+            "checkpoint_bytes": peer.kept.checkpoints,
+            "on_disk": peer.kept.on_disk,
+            "full": peer.kept.full,
         })
-        .collect();
-    serde_json::json!({
-        "event": "status",
-        "run": spec.run_id().to_string(),
-        "steps": spec.network.steps,
-        "peers": peers,
-        "rows": rows,
-    })
-    .to_string()
+    }
+
+    fn as_table(&self) -> String {
+        let Self { spec, snapshot, .. } = self;
+        let mut lines = self.what_it_is();
+        let workers = snapshot.peers.iter().filter(|peer| peer.role == Role::Worker);
+        let width = self.nodes.iter().map(|(_, name, _)| name.chars().count()).max();
+        let width = width.unwrap_or(0).max("nobody".len());
+        for peer in workers {
+            let role = if peer.leaving { "leaving" } else { "worker" };
+            let (name, speed) = (self.name(peer.id), peer.speed as f64 / 500.0);
+            lines.push(format!(
+                "node {name:width$}  {role:7}  {speed:6.1} GFLOP/s{}",
+                keeps(&peer.kept)
+            ));
+        }
+        for row in &snapshot.rows {
+            let owner = row.owner.map_or_else(|| "nobody".to_owned(), |(id, _)| self.name(id));
+            let checkpoint = row.checkpoint.map_or_else(
+                || "no checkpoint yet".to_owned(),
+                |(step, copies)| format!("checkpoint at {step}, {copies} copies"),
+            );
+            let (row, done, steps) = (row.row, row.done, spec.network.steps);
+            lines
+                .push(format!("row {row:3}  {owner:width$}  step {done:>6}/{steps}  {checkpoint}"));
+        }
+        if let Some(score) = snapshot.scores.last() {
+            lines.extend(in_words(&eval_event(spec, score)));
+        }
+        lines.join("\n")
+    }
+
+    /// The run, in words.
+    fn what_it_is(&self) -> Vec<String> {
+        let Self { spec, data, .. } = self;
+        let age = self.age().map_or_else(String::new, |age| format!(", for {}", span(age)));
+        let data = data.as_ref().map_or_else(|| kind_of(&spec.data).to_owned(), about::in_words);
+        let layers: Vec<String> = spec.network.layers.iter().map(ToString::to_string).collect();
+        let objective = json!(spec.network.objective);
+        let objective = objective.as_str().unwrap_or_default();
+        let typed = self.typed().into_iter();
+        let typed: Vec<String> = typed.map(|it| format!("--{} {}", it.name, it.value)).collect();
+        let typed = if typed.is_empty() { "none but defaults".to_owned() } else { typed.join(" ") };
+        vec![
+            format!("run {}{age}", spec.run_id().short()),
+            format!("data {data}"),
+            format!("layers {}, trained for {objective}", layers.join(",")),
+            format!("flags {typed}"),
+        ]
+    }
+}
+
+/// So many seconds, in words.
+fn span(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{minutes} min"),
+        7_200..172_800 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} days {} h", hours % 24),
+    }
 }
 
 /// How much a peer keeps for the others.
@@ -87,35 +220,15 @@ fn keeps(kept: &Kept) -> String {
     format!("  keeps {batches:.1} MB of batches, {checkpoints:.1} MB of checkpoints{place}{full}")
 }
 
-fn as_table(spec: &Spec, snapshot: &Snapshot) -> String {
-    let mut lines = vec![format!("run {} on {}", spec.run_id().short(), spec.data)];
-    for peer in snapshot.peers.iter().skip(1) {
-        let role = match (peer.role, peer.leaving) {
-            (_, true) => "leaving",
-            (Role::Worker, _) => "worker",
-            (Role::Observer, _) => "observer",
-        };
-        let speed = peer.speed as f64 / 500.0;
-        let mut line = format!("peer {}  {role:8}  {speed:6.1} GFLOP/s", peer.id);
-        if peer.role == Role::Worker {
-            line += &keeps(&peer.kept);
-        }
-        lines.push(line);
+#[cfg(test)]
+mod tests {
+    use super::span;
+
+    #[test]
+    fn an_age_is_told_in_what_people_count_in() {
+        let told = [0, 119, 120, 7_199, 7_200, 90_061, 172_800, u64::MAX].map(span);
+        let words = ["0 s", "119 s", "2 min", "119 min", "2 h 0 min", "25 h 1 min", "2 days 0 h"];
+        assert_eq!(told[..7], words);
+        assert!(told[7].ends_with(" h"));
     }
-    for row in &snapshot.rows {
-        let owner = row.owner.map_or_else(|| "nobody  ".to_owned(), |(peer, _)| peer.to_string());
-        let checkpoint = row.checkpoint.map_or_else(
-            || "no checkpoint yet".to_owned(),
-            |(step, copies)| format!("checkpoint at {step}, {copies} copies"),
-        );
-        let steps = spec.network.steps;
-        lines.push(format!(
-            "row {:3}  {owner}  step {:>6}/{steps}  {checkpoint}",
-            row.row, row.done
-        ));
-    }
-    if let Some(score) = snapshot.scores.last() {
-        lines.extend(in_words(&eval_event(spec, score)));
-    }
-    lines.join("\n")
 }

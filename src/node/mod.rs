@@ -25,6 +25,7 @@ mod writer;
 
 pub use disk::{Disk, StoreError, StoredFacts, StoredRun};
 pub use driver::Node;
+pub(crate) use names::Names;
 pub use saves::Saves;
 pub use state_dir::{Keeper, KeptRun, StateDir};
 pub use store::Store;

@@ -12,7 +12,7 @@ const MAX_NAMES: usize = 1024;
 
 /// The names of this node and of others.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(crate) struct Names {
     me: NodeId,
     known: BTreeMap<NodeId, String>,
     /// The others, in the order in which they came.
@@ -22,7 +22,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn new(me: NodeId, name: String) -> Self {
+    pub(crate) fn new(me: NodeId, name: String) -> Self {
         Self {
             me,
             known: BTreeMap::from([(me, name)]),
@@ -32,7 +32,7 @@ impl Names {
     }
 
     /// A peer said what it is called.
-    pub(super) fn learn(&mut self, peer: NodeId, name: String) {
+    pub(crate) fn learn(&mut self, peer: NodeId, name: String) {
         if peer == self.me {
             return;
         }
@@ -47,18 +47,18 @@ impl Names {
     }
 
     /// A peer that takes work has come.
-    pub(super) fn came(&mut self, peer: NodeId) {
+    pub(crate) fn came(&mut self, peer: NodeId) {
         self.here.insert(peer);
     }
 
     /// It is gone.
-    pub(super) fn went(&mut self, peer: NodeId) {
+    pub(crate) fn went(&mut self, peer: NodeId) {
         self.here.remove(&peer);
     }
 
     /// What people call a node: its name, and the first digits of its key where another one that is
     /// here has the same; the digits alone where its name is not known.
-    pub(super) fn of(&self, node: NodeId) -> String {
+    pub(crate) fn of(&self, node: NodeId) -> String {
         let Some(name) = self.known.get(&node) else { return node.to_string() };
         let mut others = self.here.iter().filter(|other| **other != node);
         if others.any(|other| self.known.get(other) == Some(name)) {

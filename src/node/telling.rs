@@ -62,11 +62,14 @@ impl Node {
     /// Tells what the decisions want told.
     pub(super) fn tell(&mut self, notice: Notice) {
         let event = match notice {
-            Notice::PeerJoined(peer) => {
+            // Whoever only looks or exports is nobody's loss.
+            Notice::PeerJoined { role: Role::Observer | Role::Onlooker, .. }
+            | Notice::PeerLeft { role: Role::Observer | Role::Onlooker, .. } => return,
+            Notice::PeerJoined { peer, .. } => {
                 self.names.came(peer);
                 Event::Peer { peer: peer.to_string(), state: "joined".to_owned() }
             }
-            Notice::PeerLeft { peer, goodbye } => {
+            Notice::PeerLeft { peer, goodbye, .. } => {
                 self.names.went(peer);
                 let state = if goodbye { "left" } else { "silent" };
                 Event::Peer { peer: peer.to_string(), state: state.to_owned() }
@@ -108,7 +111,7 @@ impl Node {
             steps_per_second: self.pace.report(&rows),
             rows,
             owners: snapshot.rows.iter().map(|row| owner(row.owner)).collect(),
-            peers: snapshot.peers.len(),
+            peers: snapshot.peers.iter().filter(|peer| peer.role == Role::Worker).count(),
             own_steps: self.own_steps.clone(),
         });
     }

@@ -32,7 +32,7 @@ impl State {
             self.targets = None;
         }
         if is_new {
-            self.notify(Notice::PeerJoined(from));
+            self.notify(Notice::PeerJoined { peer: from, role: beat.role });
             self.next_beat = now;
         }
         self.merge_leases(&beat.leases, now);

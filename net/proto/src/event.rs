@@ -4,7 +4,7 @@
 //! [`Output::Fetch`] and [`Output::Evaluate`] with exactly one [`Input`] that repeats its keys,
 //! and decides nothing.
 
-use crate::{BlobRef, Checkpoint, Hash, Lease, Message, NodeId, RowId, Score, Turn};
+use crate::{BlobRef, Checkpoint, Hash, Lease, Message, NodeId, Role, RowId, Score, Turn};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,11 +191,18 @@ pub enum Output {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// A peer of this run is here.
-    PeerJoined(NodeId),
+    PeerJoined {
+        /// Who.
+        peer: NodeId,
+        /// What for.
+        role: Role,
+    },
     /// A peer said goodbye, or was silent for too long.
     PeerLeft {
         /// Who.
         peer: NodeId,
+        /// What it was here for, as far as it said so.
+        role: Role,
         /// True when it said goodbye.
         goodbye: bool,
     },

@@ -128,24 +128,24 @@ impl Members {
         }
     }
 
-    /// `id` said goodbye. Returns whether it was here.
-    pub(crate) fn depart(&mut self, id: NodeId) -> bool {
+    /// `id` said goodbye. Returns what it was here for, if it was.
+    pub(crate) fn depart(&mut self, id: NodeId) -> Option<Role> {
         if self.departed.len() >= MAX_MEMBERS {
             self.departed.pop_front();
         }
         self.departed.push_back(id);
-        self.map.remove(&id).is_some()
+        self.map.remove(&id).map(|member| member.role)
     }
 
-    /// Removes and returns the peers that were silent for too long.
-    pub(crate) fn expire(&mut self, now: Time) -> Vec<NodeId> {
+    /// Removes and returns the peers that were silent for too long, and what they were here for.
+    pub(crate) fn expire(&mut self, now: Time) -> Vec<(NodeId, Role)> {
         let gone: Vec<_> = self
             .map
             .iter()
             .filter(|(_, member)| member.gone_at <= now)
-            .map(|(&id, _)| id)
+            .map(|(&id, member)| (id, member.role))
             .collect();
-        for id in &gone {
+        for (id, _) in &gone {
             self.map.remove(id);
         }
         gone
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(members.beat(A, &beat(1), Time(0), &config), Some((true, true)));
         assert_eq!(members.beat(A, &beat(2), Time(2_000), &config), Some((false, false)));
         assert!(members.expire(Time(4_499)).is_empty());
-        assert_eq!(members.expire(Time(4_500)), [A]);
+        assert_eq!(members.expire(Time(4_500)), [(A, Role::Worker)]);
         assert_eq!(members.beat(A, &beat(3), Time(5_000), &config), Some((true, true)));
     }
 
@@ -230,7 +230,8 @@ mod tests {
         let config = Config::default();
         let mut members = Members::default();
         members.beat(A, &beat(1), Time(0), &config);
-        assert!(members.depart(A));
+        assert_eq!(members.depart(A), Some(Role::Worker));
+        assert_eq!(members.depart(A), None);
         assert_eq!(members.beat(A, &beat(2), Time(1), &config), None);
     }
 
@@ -241,7 +242,7 @@ mod tests {
         members.told_of(A, Time(0), &config);
         assert!(members.contains(A) && members.workers().next().is_none());
         members.told_of(A, Time(2_000), &config);
-        assert_eq!(members.expire(Time(2_500)), [A]);
+        assert_eq!(members.expire(Time(2_500)), [(A, Role::Worker)]);
     }
 
     #[test]
@@ -250,6 +251,6 @@ mod tests {
         let mut members = Members::default();
         members.beat(A, &beat(1), Time(0), &config);
         members.disconnected(A, Time(10), &config);
-        assert_eq!(members.expire(Time(1_010)), [A]);
+        assert_eq!(members.expire(Time(1_010)), [(A, Role::Worker)]);
     }
 }

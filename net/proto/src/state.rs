@@ -257,8 +257,8 @@ impl State {
             self.next_beat = self.next_tick;
             return;
         }
-        for peer in self.members.expire(now) {
-            self.on_gone(peer, false);
+        for (peer, role) in self.members.expire(now) {
+            self.on_gone(peer, role, false);
         }
         self.note_apart(now);
         self.starts = self.start_points();
@@ -319,8 +319,8 @@ impl State {
             }
             Message::Score(score) => self.learn_score(score),
             Message::Goodbye => {
-                if self.members.depart(from) {
-                    self.on_gone(from, true);
+                if let Some(role) = self.members.depart(from) {
+                    self.on_gone(from, role, true);
                 }
             }
             Message::Want { seq, reader, rows, from: step, until } => {
@@ -336,7 +336,7 @@ impl State {
     }
 
     /// `peer` is not here any more.
-    pub(crate) fn on_gone(&mut self, peer: NodeId, goodbye: bool) {
+    pub(crate) fn on_gone(&mut self, peer: NodeId, role: Role, goodbye: bool) {
         if !goodbye {
             self.note_loss(peer);
         }
@@ -344,7 +344,7 @@ impl State {
         self.abandon_fetches(peer);
         self.doubts.retain(|(_, id)| *id != peer);
         self.targets = None;
-        self.notify(Notice::PeerLeft { peer, goodbye });
+        self.notify(Notice::PeerLeft { peer, role, goodbye });
     }
 
     pub(crate) fn notify(&mut self, notice: Notice) {

@@ -56,8 +56,8 @@ impl State {
     /// As if `peer` had gone for good: its rows are free, and nothing it says is heard.
     fn shut_out(&mut self, peer: NodeId) {
         self.blame(peer, "bytes without their hash again and again, and is shut out");
-        if self.members.depart(peer) {
-            self.on_gone(peer, false);
+        if let Some(role) = self.members.depart(peer) {
+            self.on_gone(peer, role, false);
         }
         let offered = self.owned.values().flat_map(|owned| owned.inputs.values()).flatten();
         let offered = offered.flatten().filter(|slot| slot.holders.contains(&peer));

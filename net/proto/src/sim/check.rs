@@ -389,8 +389,9 @@ fn notify(facts: &Facts, notice: &Notice) -> Result<(), String> {
         Notice::Blame { peer, reason } => {
             ensure(facts.liars.contains(peer), || format!("honest {peer} is blamed: {reason}"))
         }
-        Notice::PeerJoined(_) | Notice::PeerLeft { .. } | Notice::Owner(_) | Notice::Turn(_) => {
-            Ok(())
-        }
+        Notice::PeerJoined { .. }
+        | Notice::PeerLeft { .. }
+        | Notice::Owner(_)
+        | Notice::Turn(_) => Ok(()),
     }
 }
