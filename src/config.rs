@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     data::{Data, DataError, Source},
     ff::{NetworkSpec, SpecError},
-    spec::{Classifier, Placement, SPEC_FORMAT, Spec},
+    spec::{Classifier, MAX_SPEC_BYTES, Placement, SPEC_FORMAT, SampleForm, Spec},
 };
 use length::Length;
 
@@ -270,21 +270,28 @@ impl SpecArgs {
             let reason = "the softmax objective has no goodness classifier; leave it out";
             return Err(value("classifier", "goodness", reason.to_owned()));
         }
+        let form = SampleForm::of(data);
         let (data, activations) = if placement == Placement::Federated {
             self.private(&network, data)?
         } else {
             (data.id().to_owned(), named("activations", &self.activations, "online")?)
         };
-        Ok(Spec {
+        let spec = Spec {
             format: SPEC_FORMAT,
             data,
+            form,
             placement,
             activations,
             classifier,
             epochs,
             chapter_steps,
             network,
-        })
+        };
+        if spec.canonical().len() > MAX_SPEC_BYTES {
+            let reason = "the names of its classes are too long; rename the folders";
+            return Err(value("data", self.data.as_deref().unwrap_or("digits"), reason.to_owned()));
+        }
+        Ok(spec)
     }
 }
 

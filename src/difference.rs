@@ -1,7 +1,7 @@
 //! What differs between two runs, in the words that a user types.
 //!
 //! Rule: each cause is told once. A field that follows from a flag or from the data is not told when
-//! that is. Of the other run's texts only those are shown that this program wrote itself.
+//! that is. Of the other run's texts only names of classes are shown that this program did not write.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use ffp2p_net::AboutData;
 use crate::{
     about::{grouped, in_words},
     config::flags::{Flag, data_flag, flags},
-    data::{PRIVATE, kind_of},
+    data::{PRIVATE, kind_of, listed_names},
     spec::Spec,
 };
 
@@ -41,13 +41,18 @@ impl Run<'_> {
     fn is_private(&self) -> bool {
         self.spec.data.starts_with(PRIVATE)
     }
+
+    /// Whether samples differ, or what they mean.
+    fn is_of_other_data(&self, other: Run<'_>) -> bool {
+        self.spec.data != other.spec.data || self.spec.form != other.spec.form
+    }
 }
 
 /// What differs between another run and this node's.
 pub(crate) fn difference(theirs: Run<'_>, ours: Run<'_>) -> Difference {
     let there = flags(theirs.spec, theirs.classes());
     let here = flags(ours.spec, ours.classes());
-    let other_data = theirs.spec.data != ours.spec.data;
+    let other_data = theirs.is_of_other_data(ours);
     let both = there.iter().filter_map(|it| Some((it, named(&here, &it.name)?)));
     let differs: Vec<(&Flag, &Flag)> = both.filter(|(it, own)| it.value != own.value).collect();
     let follows = |(it, own): &(&Flag, &Flag)| {
@@ -83,6 +88,12 @@ fn data_differs(theirs: Run<'_>, ours: Run<'_>) -> String {
     let (Some(there), Some(here)) = (theirs.data, ours.data) else {
         return format!("{} there, {} here", kind_of(&theirs.spec.data), kind_of(&ours.spec.data));
     };
+    let (their_names, our_names) = (&theirs.spec.form.classes, &ours.spec.form.classes);
+    if same_kind && their_names != our_names {
+        let [there, here] = [theirs.spec, ours.spec]
+            .map(|spec| listed_names(&spec.form.names(spec.network.classes)));
+        return format!("the classes {there} there, {here} here");
+    }
     let form = |data: &AboutData| (data.form.clone(), data.classes);
     if !same_kind || form(there) != form(here) {
         return format!("{} there; {} here", in_words(there), in_words(here));
@@ -119,7 +130,7 @@ fn advice(there: &[Flag], here: &[Flag], theirs: Run<'_>, ours: Run<'_>) -> Stri
         .map(|flag| format!("--{}", flag.name))
         .collect();
     let mut parts = Vec::new();
-    if theirs.spec.data != ours.spec.data {
+    if theirs.is_of_other_data(ours) {
         match data_flag(&theirs.spec.data) {
             Some(Flag { is_default: true, .. }) => without.insert(0, "--data".to_owned()),
             Some(flag) => with.insert(0, format!("--data {}", flag.value)),

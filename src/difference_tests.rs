@@ -158,3 +158,14 @@ fn where_each_has_data_of_its_own_the_form_is_told() {
          --data digits:2000+200 and without --epoch-steps --placement"
     );
 }
+
+#[test]
+fn classes_of_other_names_are_told() {
+    let (mut theirs, ours) = (run(base()), run(base()));
+    theirs.0.form.classes = ["cat", "dog\u{1b}[2J"].map(str::to_owned).to_vec();
+    let text = told(&theirs, &ours);
+    assert!(
+        text.contains("same flags, other data: the classes cat, dog\\u{1b}[2J there"),
+        "{text}"
+    );
+}

@@ -3,15 +3,17 @@
 //! Rule: equal specs have equal bytes, hence equal run ids; a spec from a stranger passes the
 //! same bounds as one typed here before anything is allocated for it.
 
+use std::fmt;
+
 pub use ffp2p_proto::Placement;
 use ffp2p_proto::{Hash, LayerPlan, MAX_ROWS, Plan};
 use serde::{Deserialize, Serialize};
 
-use crate::data::PRIVATE;
+use crate::data::{Data, PRIVATE};
 use crate::ff::{NetworkSpec, Objective, Row, SpecError};
 
 /// Grows when the same spec would give other bytes.
-pub(crate) const SPEC_FORMAT: u32 = 2;
+pub(crate) const SPEC_FORMAT: u32 = 3;
 
 /// A canonical spec is at most this long, bytes.
 pub const MAX_SPEC_BYTES: usize = 64 * 1024;
@@ -52,6 +54,57 @@ impl Classifier {
     }
 }
 
+/// What a sample looks like, and what its label means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SampleForm {
+    /// Planes of an image: 1 for grey, 3 for red, green and blue.
+    pub channels: usize,
+    /// Rows of an image, pixels.
+    pub height: usize,
+    /// Columns of an image, pixels.
+    pub width: usize,
+    /// The classes' names, by label; empty where they are called by their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+}
+
+impl SampleForm {
+    /// The form of a data set.
+    pub(crate) fn of(data: &Data) -> Self {
+        let shape = data.shape();
+        let is_numbered = data.names().iter().enumerate().all(|(i, name)| *name == i.to_string());
+        let classes = if is_numbered { Vec::new() } else { data.names().to_vec() };
+        let (channels, height, width) = (shape.channels, shape.height, shape.columns());
+        Self { channels, height, width, classes }
+    }
+
+    /// The names of `count` classes, by label: those that have no name are called by their number.
+    pub fn names(&self, count: usize) -> Vec<String> {
+        let number = |label: usize| label.to_string();
+        let name = |label| self.classes.get(label).cloned().unwrap_or_else(|| number(label));
+        (0..count).map(name).collect()
+    }
+
+    /// Whether a network of such an input and so many classes can be meant.
+    fn fits(&self, network: &NetworkSpec) -> bool {
+        let pixels = self.height.checked_mul(self.width).and_then(|n| n.checked_mul(self.channels));
+        let mut names: Vec<_> = self.classes.iter().filter(|name| !name.is_empty()).collect();
+        names.sort_unstable();
+        names.dedup();
+        pixels.is_some_and(|pixels| network.layers.first() == Some(&pixels))
+            && names.len() == self.classes.len()
+            && names.len() <= network.classes
+    }
+}
+
+impl fmt::Display for SampleForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.channels == 1 { "grey" } else { "RGB" };
+        write!(f, "{} x {} {kind}", self.width, self.height)
+    }
+}
+
 /// Everything that determines a run. Its canonical bytes are its JSON in this order of fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +113,8 @@ pub struct Spec {
     pub format: u32,
     /// The data set's content id; where each peer has data of its own, their form.
     pub data: String,
+    /// What its samples look like and its labels mean.
+    pub form: SampleForm,
     /// By which rule cells go to peers.
     pub placement: Placement,
     /// Which activations are handed on.
@@ -111,7 +166,7 @@ pub enum ForeignSpecError {
     )]
     Private,
     /// Numbers that do not fit together.
-    #[error("the spec's epochs, chapters, rows or weights are out of range")]
+    #[error("the spec's epochs, chapters, rows, weights, images or classes are out of range")]
     Range,
 }
 
@@ -155,7 +210,8 @@ impl Spec {
             && (1..=network.steps_per_epoch).contains(&spec.chapter_steps)
             && network.steps == spec.epochs.saturating_mul(network.steps_per_epoch)
             && network.rows().len() + usize::from(network.feedback_row().is_some()) <= MAX_ROWS
-            && weights(network) <= MAX_WEIGHTS;
+            && weights(network) <= MAX_WEIGHTS
+            && spec.form.fits(network);
         if in_range { Ok(spec) } else { Err(ForeignSpecError::Range) }
     }
 

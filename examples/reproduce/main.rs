@@ -160,7 +160,7 @@ fn train(run: &Run, seed: u64, checked: &Checked) -> Result<Line, Box<dyn Error>
     let seconds = begun.elapsed().as_secs_f64();
     let (spec, network) = (checked.spec.clone(), training.into_network());
     let model = Model { spec, network, ledger: Vec::new() };
-    let found = model.evaluate(&checked.data, usize::MAX, &Inline);
+    let found = model.evaluate(&checked.data, &Inline)?;
     let other = match checked.spec.network.objective {
         Objective::Goodness => found.goodness_correct,
         Objective::Softmax => found.layers_correct.last().copied().unwrap_or(0),

@@ -15,17 +15,11 @@ pub(super) fn run(args: EvalArgs) -> Result<(), CommandError> {
     let pool = Pool::new(threads(args.threads, Pool::usual_threads(1))?);
     let source: Source = args.data.parse()?;
     let model = Model::load(&args.model)?;
-    let data = source.open()?;
+    let data = source.open_test()?;
     let network = &model.spec.network;
-    let (width, classes) = (network.layers[0], network.classes);
-    let shape = data.shape();
-    if shape.width != width || shape.classes > classes {
-        return Err(CommandError::Usage(format!(
-            "--data {}: has {} pixels and {} classes, the model wants {width} and up to {classes}",
-            args.data, shape.width, shape.classes
-        )));
-    }
-    let found = model.evaluate(&data, usize::MAX, &pool);
+    let found = model
+        .evaluate(&data, &pool)
+        .map_err(|error| CommandError::Usage(format!("--data {}: {error}", args.data)))?;
     let fraction = |correct: u32| f64::from(correct) / f64::from(found.samples.max(1));
     let (softmax, other) =
         (fraction(found.softmax_correct), fraction(other_correct(&model.spec, &found)));

@@ -48,6 +48,7 @@ fn given(spec: &Spec) -> SpecArgs {
     let Spec {
         format: _,
         data: _,
+        form: _,
         placement,
         activations,
         classifier,

@@ -105,13 +105,18 @@ pub(super) fn in_words(shape: &Shape, names: &[String], remarks: &[String]) -> S
     let mut text =
         format!("found {images}, {}, {}", Frame::of(shape), counted(shape.classes, "class"));
     if names.iter().enumerate().any(|(i, name)| *name != i.to_string()) {
-        text.push_str(&format!(": {}", listed(names.iter().map(|name| shown(name).into_owned()))));
+        text.push_str(&format!(": {}", listed_names(names)));
     }
     for remark in remarks {
         text.push_str("; ");
         text.push_str(remark);
     }
     text
+}
+
+/// Names of classes, not all of too many, fit to be read.
+pub(crate) fn listed_names(names: &[String]) -> String {
+    listed(names.iter().map(|name| shown(name).into_owned()))
 }
 
 /// The first names of a list, and how many more there are.

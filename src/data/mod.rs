@@ -38,6 +38,7 @@ use files::Frame;
 pub use batches::{BatchSizeError, Batches};
 pub use error::DataError;
 pub use forms::Form;
+pub(crate) use found::listed_names;
 pub use picture::ImageFlaw;
 pub use shown::{shown, shown_path};
 pub use source::{MOST_DIGITS, Source};

@@ -18,9 +18,12 @@ use crate::{
     whole,
 };
 
+mod labels;
 mod safetensors;
 mod stored;
 
+pub use self::labels::MismatchError;
+use self::labels::labels_in;
 use self::safetensors::{from_safetensors, to_safetensors};
 pub(crate) use self::stored::Stored;
 
@@ -144,10 +147,19 @@ impl Model {
         Hash(*self.network.model_hash().as_bytes())
     }
 
-    /// Scores the classifiers on the first `samples` test samples.
-    pub fn evaluate(&self, data: &Data, samples: usize, workers: &dyn Workers) -> Evaluation {
-        let Ok(found) = evaluate(&mut &self.network, data, samples, workers);
-        found
+    /// Scores the classifiers on the test samples of `data`, whose labels stand for the classes of
+    /// the same names.
+    ///
+    /// # Errors
+    /// If its images are not like those that the model was trained on, or a class is unknown to it.
+    pub fn evaluate(
+        &self,
+        data: &Data,
+        workers: &dyn Workers,
+    ) -> Result<Evaluation, MismatchError> {
+        let labels = labels_in(&self.spec, data)?;
+        let Ok(found) = evaluate(&mut &self.network, data, &labels, usize::MAX, workers);
+        Ok(found)
     }
 
     /// Writes the model as a safetensors file, whole or not at all.
@@ -167,11 +179,15 @@ impl Model {
     /// differently, so that equal models are equal files.
     fn metadata(&self, hash: &str) -> BTreeMap<String, String> {
         let spec = String::from_utf8_lossy(&self.spec.canonical()).into_owned();
+        let form = &self.spec.form;
+        let names = form.names(self.spec.network.classes);
         let entries = [
             ("format", "pt".to_owned()),
             ("ffp2p.spec", spec),
             ("ffp2p.run", self.spec.run_id().to_string()),
             ("ffp2p.model", hash.to_owned()),
+            ("ffp2p.image", format!("{}x{}x{}", form.channels, form.height, form.width)),
+            ("ffp2p.classes", serde_json::to_string(&names).unwrap_or_default()),
         ];
         entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
@@ -240,7 +256,7 @@ pub(crate) fn score<L: Layers>(
     epoch: u64,
     workers: &dyn Workers,
 ) -> Result<Score, L::Error> {
-    let found = evaluate(layers, data, scored_samples(spec, epoch), workers)?;
+    let found = evaluate(layers, data, data.test_labels(), scored_samples(spec, epoch), workers)?;
     Ok(Score {
         epoch,
         samples: found.samples,
@@ -263,14 +279,15 @@ pub(crate) fn other_correct(spec: &Spec, found: &Evaluation) -> u32 {
     }
 }
 
-/// Scores a network on the first `samples` test samples of `data`.
+/// Scores a network on the first `samples` test samples of `data`, of which these are the labels.
 fn evaluate<L: Layers>(
     layers: &mut L,
     data: &Data,
+    labels: &[u8],
     samples: usize,
     workers: &dyn Workers,
 ) -> Result<Evaluation, L::Error> {
-    let (images, labels) = data.test(workers.count());
+    let (images, _) = data.test(workers.count());
     let count = samples.min(labels.len());
     let mut total = Evaluation::default();
     for start in (0..count).step_by(BLOCK) {
