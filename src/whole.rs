@@ -16,6 +16,14 @@ use tempfile::NamedTempFile;
 /// Bytes written at once when room is looked for.
 const PIECE: usize = 1 << 20;
 
+/// How the name of a file begins and ends that is not whole yet.
+const PART: (&str, &str) = (".ffp2p-", ".part");
+
+/// Whether this is the name of a file that was never finished.
+pub(crate) fn is_part(name: &str) -> bool {
+    name.starts_with(PART.0) && name.ends_with(PART.1)
+}
+
 /// Replaces the content of `path`; a link keeps pointing where it does.
 ///
 /// # Errors
@@ -85,7 +93,7 @@ fn folder_of(path: &Path) -> &Path {
 /// no other process has it; its permissions are those of any new file.
 fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".ffp2p-").suffix(".part");
+    builder.prefix(PART.0).suffix(PART.1);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder).map_err(|error| io::Error::new(error.kind(), cause(&error)))

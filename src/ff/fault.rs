@@ -127,7 +127,8 @@ mod tests {
             change(&mut state);
             state.fault()
         };
-        let parameters: [(fn(&mut RowState) -> &mut Parameter, Fault); 3] = [
+        type Of = fn(&mut RowState) -> &mut Parameter;
+        let parameters: [(Of, Fault); 3] = [
             (|state| &mut state.weights, Fault::Weights),
             (|state| &mut state.bias, Fault::Weights),
             (|state| &mut state.head, Fault::Head),

@@ -2,12 +2,13 @@
 //!
 //! Rule: a blob is written to a temporary file, synced and renamed before the database names it,
 //! so whatever the database names was whole once; what no longer has its hash is set aside, never
-//! used. A database that is damaged is set aside too: the run goes on from what peers hold. One
-//! node at a time holds the folder.
+//! used. A database that is damaged is set aside too: the run goes on from what peers hold. What is
+//! no file of a node's is left alone, or set aside where it is in the way. One node at a time holds
+//! the folder.
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -18,63 +19,14 @@ use redb::{
     TableDefinition,
 };
 
-use crate::{
-    spec::{MAX_SPEC_BYTES, Spec},
-    whole,
+use super::store_files::{
+    StoreError, check_format, clear, hold, io, is_blob, make_folder, read_blob, read_small,
+    set_aside, write_whole,
 };
-
-/// Grows when the layout of the folder, or of checkpoints, changes.
-const FORMAT: &str = "ffp2p store 2";
-
-/// The ending of what was set aside.
-const ASIDE: &str = "damaged";
+use crate::spec::{MAX_SPEC_BYTES, Spec};
 
 /// (row, steps done) to a checkpoint as JSON.
 const CHECKPOINTS: TableDefinition<'_, (u16, u64), &[u8]> = TableDefinition::new("checkpoints");
-
-/// Why a store folder cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// Another node holds the folder.
-    #[error("{0} is in use by another node; choose another --store, or stop that node")]
-    InUse(PathBuf),
-    /// The folder is something else, or of another version.
-    #[error("{path} is not a store of this version ({found}); choose another --store")]
-    Format {
-        /// The folder.
-        path: PathBuf,
-        /// What it says it is.
-        found: String,
-    },
-    /// Reading or writing failed.
-    #[error("{path}: {source}; check the folder's permissions and free space")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The database failed.
-    #[error("{path}: {reason}; move the file away to start without it")]
-    Database {
-        /// The file.
-        path: PathBuf,
-        /// What it said.
-        reason: String,
-    },
-    /// There is no such folder.
-    #[error("{0}: there is no store in this folder")]
-    Missing(PathBuf),
-    /// The user has no folder for what programs keep.
-    #[error("there is no home folder ({0}); name a folder with --store DIR, or set HOME")]
-    NoHome(String),
-    /// Every folder that a run's nodes on this host may take is taken.
-    #[error(
-        "{0} nodes of this run keep their work on this host already; name a folder with --store DIR"
-    )]
-    Full(usize),
-}
 
 /// A run found in a store folder.
 #[derive(Debug)]
@@ -116,7 +68,9 @@ impl Disk {
         check_format(folder)?;
         let run = folder.join("runs").join(spec.run_id().to_string());
         make_folder(&run)?;
-        write_whole(&run.join("spec.json"), &spec.canonical())?;
+        let file = run.join("spec.json");
+        clear(&file, fs::Metadata::is_file)?;
+        write_whole(&file, &spec.canonical())?;
         let disk = Self::in_run(folder, &run, lock)?;
         disk.sweep()?;
         Ok(disk)
@@ -124,7 +78,9 @@ impl Disk {
 
     fn in_run(folder: &Path, run: &Path, lock: File) -> Result<Self, StoreError> {
         let (blobs, path) = (run.join("blobs"), run.join("facts.redb"));
+        clear(&blobs, fs::Metadata::is_dir)?;
         make_folder(&blobs)?;
+        clear(&path, fs::Metadata::is_file)?;
         let database = open_database(&path)?;
         let disk = Self { store: folder.to_owned(), blobs, path, database, _lock: lock };
         let begin = disk.database.begin_write().map_err(|e| disk.failed(&e))?;
@@ -187,7 +143,9 @@ impl Disk {
     /// If the folder cannot be written.
     pub fn keep(&self, checkpoint: &Checkpoint, bytes: &Bytes) -> Result<(), StoreError> {
         let path = self.blob(checkpoint.blob.hash);
-        if !path.exists() {
+        let blob = checkpoint.blob;
+        if !matches!(read_blob(&self.blobs, blob.hash, blob.size), Ok(Some(_))) {
+            clear(&path, fs::Metadata::is_file)?;
             write_whole(&path, bytes)?;
         }
         let fact = serde_json::to_vec(checkpoint).map_err(|e| self.failed(&e))?;
@@ -213,14 +171,14 @@ impl Disk {
         fs::remove_file(&path).map_err(|source| StoreError::Io { path, source })
     }
 
-    /// Removes what a crash left half done: files that no fact names, facts without a file. What
-    /// was set aside stays.
+    /// Removes what a crash left half done: files of blobs that no fact names, facts without a file.
+    /// What was set aside stays, and whatever else somebody put there.
     fn sweep(&self) -> Result<(), StoreError> {
         let mut named = BTreeSet::new();
         self.change(|table| {
             table.retain(|_, fact| {
                 let blob = parse(fact).map(|kept| self.blob(kept.blob.hash));
-                let whole = blob.filter(|path| path.exists());
+                let whole = blob.filter(|path| path.is_file());
                 let stays = whole.is_some();
                 named.extend(whole);
                 stays
@@ -228,9 +186,10 @@ impl Disk {
         })?;
         for entry in fs::read_dir(&self.blobs).map_err(io(&self.blobs))?.flatten() {
             let path = entry.path();
-            let is_aside = path.extension().is_some_and(|ending| ending == ASIDE);
-            if !is_aside && !named.contains(&path) {
-                fs::remove_file(&path).map_err(io(&path))?;
+            if !is_blob(&path) || named.contains(&path) {
+                tracing::debug!(path = %path.display(), "stays");
+            } else if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "a file of no use stays");
             }
         }
         Ok(())
@@ -256,12 +215,15 @@ impl Disk {
         let mut found = Vec::new();
         for checkpoint in self.named()? {
             let path = self.blob(checkpoint.blob.hash);
-            let Ok(bytes) = fs::read(&path) else { continue };
-            if Hash::of(&bytes) == checkpoint.blob.hash {
-                found.push((checkpoint, Bytes::from(bytes)));
-            } else {
-                tracing::warn!(path = %path.display(), "a stored checkpoint is damaged; set aside");
-                set_aside(&path)?;
+            match read_blob(&self.blobs, checkpoint.blob.hash, checkpoint.blob.size) {
+                Ok(Some(bytes)) => found.push((checkpoint, bytes)),
+                Ok(None) => {
+                    tracing::warn!(path = %path.display(), "a stored checkpoint is damaged; set aside");
+                    set_aside(&path)?;
+                }
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "a stored checkpoint is not used");
+                }
             }
         }
         Ok(found)
@@ -308,56 +270,12 @@ fn is_damage(error: &DatabaseError) -> bool {
     )
 }
 
-/// Keeps a damaged file for whoever wants to look at it, under another name.
-fn set_aside(path: &Path) -> Result<(), StoreError> {
-    fs::rename(path, path.with_extension(ASIDE)).map_err(io(path))
-}
-
 fn parse(fact: &[u8]) -> Option<Checkpoint> {
     serde_json::from_slice(fact).ok()
 }
 
 fn failed(path: &Path, error: &dyn std::error::Error) -> StoreError {
     StoreError::Database { path: path.to_owned(), reason: error.to_string() }
-}
-
-fn io(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + '_ {
-    |source| StoreError::Io { path: path.to_owned(), source }
-}
-
-fn make_folder(path: &Path) -> Result<(), StoreError> {
-    fs::create_dir_all(path).map_err(io(path))
-}
-
-/// Takes the folder's lock, which ends with the process however it ends.
-fn hold(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join("lock");
-    let lock = File::create(&path).map_err(io(&path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.to_owned())),
-        Err(TryLockError::Error(source)) => Err(StoreError::Io { path, source }),
-    }
-}
-
-fn check_format(folder: &Path) -> Result<(), StoreError> {
-    let path = folder.join("format");
-    match fs::read_to_string(&path) {
-        Ok(found) if found.trim() == FORMAT => Ok(()),
-        Ok(found) => {
-            let found = found.trim().chars().take(40).collect();
-            Err(StoreError::Format { path: folder.to_owned(), found })
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            write_whole(&path, FORMAT.as_bytes())
-        }
-        Err(source) => Err(StoreError::Io { path, source }),
-    }
-}
-
-/// Writes a file so that it is either whole or not there, also after a power cut.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    whole::replace(path, bytes).map_err(io(path))
 }
 
 /// The folders of the runs in a store, by run id, with their specs.
@@ -373,7 +291,6 @@ fn specs(folder: &Path) -> Result<Vec<(PathBuf, Spec)>, StoreError> {
 }
 
 fn read_spec(path: &Path) -> Option<Spec> {
-    let length = fs::metadata(path).ok()?.len();
-    let bytes = (length <= MAX_SPEC_BYTES as u64).then(|| fs::read(path).ok()).flatten()?;
+    let bytes = read_small(path, MAX_SPEC_BYTES as u64)?;
     Spec::from_canonical(&bytes).ok()
 }

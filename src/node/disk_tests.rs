@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use bytes::Bytes;
 use ffp2p_proto::{BlobRef, Checkpoint, Hash, NodeId, RowId};
 
-use super::disk::{Disk, StoreError};
+use super::{disk::Disk, store_files::StoreError};
 use crate::{config::SpecArgs, spec::Spec};
 
 pub(super) fn spec() -> Spec {
@@ -74,7 +74,7 @@ fn damaged_bytes_are_set_aside_and_can_be_kept_again() {
 fn what_a_crash_left_half_done_is_swept_away() {
     let (folder, [a, b]) = filled();
     let blobs = blobs(folder.path());
-    fs::write(blobs.join(format!("{}.part", Hash::of(b"x"))), b"half").unwrap();
+    fs::write(blobs.join(".ffp2p-a1b2c3.part"), b"half").unwrap();
     fs::write(blobs.join(Hash::of(b"orphan").to_string()), b"orphan").unwrap();
     fs::remove_file(blobs.join(a.0.blob.hash.to_string())).unwrap();
     let disk = Disk::open(folder.path(), &spec()).unwrap();
@@ -120,4 +120,87 @@ fn a_folder_of_something_else_is_refused() {
     let error = Disk::open(folder.path(), &spec()).unwrap_err();
     assert!(matches!(error, StoreError::Format { .. }));
     assert!(matches!(Disk::runs(&folder.path().join("no")), Err(StoreError::Missing(_))));
+}
+
+/// Makes something in the place of a file.
+type Odd = (&'static str, fn(&Path));
+
+/// What may stand where a file should.
+const ODD: &[Odd] = &[
+    ("a folder", |path| fs::create_dir(path).unwrap()),
+    ("a full folder", |path| fs::create_dir_all(path.join("more")).unwrap()),
+    #[cfg(unix)]
+    ("a pipe", |path| {
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    }),
+    #[cfg(unix)]
+    ("a link to nothing", |path| std::os::unix::fs::symlink("/nowhere/at/all", path).unwrap()),
+    #[cfg(unix)]
+    ("a link to a folder", |path| std::os::unix::fs::symlink("/", path).unwrap()),
+    ("too much", |path| fs::write(path, vec![0; 1 << 20]).unwrap()),
+    ("nothing", |path| fs::write(path, b"").unwrap()),
+];
+
+#[test]
+fn what_is_no_blob_bars_nothing() {
+    for (what, make) in ODD {
+        let (folder, [a, b]) = filled();
+        let path = blobs(folder.path()).join(a.0.blob.hash.to_string());
+        fs::remove_file(&path).unwrap();
+        make(&path);
+        let disk = Disk::open(folder.path(), &spec()).unwrap();
+        assert_eq!(disk.checkpoints().unwrap(), std::slice::from_ref(&b), "{what}");
+        disk.keep(&a.0, &a.1).unwrap();
+        assert_eq!(disk.checkpoints().unwrap(), [a, b], "{what}");
+    }
+}
+
+#[test]
+fn what_others_put_among_the_blobs_stays() {
+    for (what, make) in ODD {
+        let (folder, all) = filled();
+        let (strange, hash) = (blobs(folder.path()).join("notes"), Hash::of(b"no fact names it"));
+        make(&strange);
+        make(&blobs(folder.path()).join(hash.to_string()));
+        let disk = Disk::open(folder.path(), &spec()).unwrap();
+        assert!(strange.symlink_metadata().is_ok(), "{what}");
+        assert_eq!(disk.checkpoints().unwrap(), all, "{what}");
+    }
+}
+
+#[test]
+fn what_is_in_the_way_is_set_aside() {
+    for name in ["spec.json", "facts.redb", "blobs", "../../format", "../../lock"] {
+        for (what, make) in &ODD[..if cfg!(unix) { 3 } else { 2 }] {
+            let (folder, all) = filled();
+            let run = blobs(folder.path()).parent().unwrap().to_owned();
+            let path = run.join(name);
+            let kept = if name == "blobs" {
+                fs::remove_dir_all(&path).unwrap();
+                fs::write(&path, b"no folder").unwrap();
+                false
+            } else {
+                fs::remove_file(&path).unwrap();
+                make(&path);
+                name != "facts.redb"
+            };
+            let disk = Disk::open(folder.path(), &spec()).unwrap();
+            let expected = if kept { &all[..] } else { &[] };
+            assert_eq!(disk.checkpoints().unwrap(), expected, "{name} is {what}");
+            disk.keep(&all[0].0, &all[0].1).unwrap();
+            drop(disk);
+            assert_eq!(Disk::runs(folder.path()).unwrap().len(), 1, "{name} is {what}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_blob_may_be_a_link_to_its_file() {
+    let (folder, all) = filled();
+    let path = blobs(folder.path()).join(all[0].0.blob.hash.to_string());
+    let elsewhere = folder.path().join("elsewhere");
+    fs::rename(&path, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    assert_eq!(Disk::open(folder.path(), &spec()).unwrap().checkpoints().unwrap(), all);
 }

@@ -4,19 +4,24 @@
 //! Rule: every arm of the loop ends in [`State::handle`], and every output is carried out at
 //! once and in order. Work that takes long (training, scoring, disk) runs elsewhere.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use ffp2p_net::{AboutData, BlobSource, Handle};
-use ffp2p_proto::{Checkpoint, Hash, Input, Output, Placement, Role, RowId, State, Time};
+use ffp2p_proto::{Checkpoint, Hash, Input, Message, Output, Placement, Role, RowId, State, Time};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    disk::{Disk, StoreError},
+    disk::Disk,
     machine::Machine,
     names::Names,
     others::Others,
     store::Store,
+    store_files::StoreError,
     terms::{Ending, Found, NodeError, Settings, Stop, heard, open_store},
     trainer::{Command, Done, Trainer},
 };
@@ -76,6 +81,8 @@ pub struct Node {
     pub(super) model: Option<Hash>,
     /// Whether the model is being put together.
     pub(super) assembling: bool,
+    /// What to put together if that fails, because some of it was not here any more.
+    pub(super) complete_again: Option<Vec<Checkpoint>>,
     finished: bool,
     /// Why the store folder takes no more.
     pub(super) failure: Option<StoreError>,
@@ -135,6 +142,7 @@ impl Node {
             chapters,
             model: None,
             assembling: false,
+            complete_again: None,
             finished: false,
             failure: None,
             unsaved: None,
@@ -218,31 +226,25 @@ impl Node {
         Time(self.started.elapsed().as_millis() as u64)
     }
 
+    /// Lets the decisions hear something, and what comes of what they want at once.
     fn handle(&mut self, input: Input) -> Result<(), NodeError> {
-        let now = self.now();
-        for output in self.state.handle(input, now) {
-            self.carry_out(output)?;
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let now = self.now();
+            for output in self.state.handle(input, now) {
+                inputs.extend(self.carry_out(output)?);
+            }
         }
         Ok(())
     }
 
-    fn carry_out(&mut self, output: Output) -> Result<(), NodeError> {
+    /// Does what the decisions want; returns what has failed already.
+    fn carry_out(&mut self, output: Output) -> Result<Vec<Input>, NodeError> {
         match output {
             Output::Broadcast(message) => self.net.broadcast(message),
             Output::Send { to, message } => self.net.send(to, message),
-            Output::Load { row, load, step, checkpoint } => {
-                let checkpoint = checkpoint.map(|hash| self.blob(hash));
-                self.command(Command::Load { row, load, step, checkpoint })?;
-            }
-            Output::Train { row, load, step, inputs, feedback, emit, checkpoint } => {
-                let (inputs, feedback) = self.reads(inputs, feedback);
-                let command =
-                    Command::Train { row, load, step, inputs, feedback, emit, checkpoint };
-                self.command(command)?;
-            }
-            Output::Refresh { row, load, step, inputs, feedback } => {
-                let (inputs, feedback) = self.reads(inputs, feedback);
-                self.command(Command::Refresh { row, load, step, inputs, feedback })?;
+            Output::Load { .. } | Output::Train { .. } | Output::Refresh { .. } => {
+                return self.hand_over(output);
             }
             Output::Unload { row } => self.command(Command::Unload { row })?,
             Output::Fetch { blob, from } => self.net.fetch(blob, from),
@@ -256,22 +258,7 @@ impl Node {
             Output::Notify(notice) => self.tell(notice),
             Output::Finished => self.finished = true,
         }
-        Ok(())
-    }
-
-    /// What a step reads: batches, and a table of wrong labels.
-    fn reads(&self, inputs: Vec<Hash>, feedback: Option<Hash>) -> (Vec<Bytes>, Option<Bytes>) {
-        let inputs = inputs.into_iter().map(|hash| self.blob(hash)).collect();
-        (inputs, feedback.map(|hash| self.blob(hash)))
-    }
-
-    /// A blob that the decisions hold. An empty one stands for what should not happen, and is
-    /// refused where it is read.
-    fn blob(&self, hash: Hash) -> Bytes {
-        self.store.read(&hash).unwrap_or_else(|| {
-            tracing::error!(%hash, "a blob that is needed is not in the store");
-            Bytes::new()
-        })
+        Ok(Vec::new())
     }
 
     /// Puts activations away, where other peers can have them unless they tell of private data.
@@ -283,7 +270,7 @@ impl Node {
         }
     }
 
-    fn command(&self, command: Command) -> Result<(), NodeError> {
+    pub(super) fn command(&self, command: Command) -> Result<(), NodeError> {
         if self.trainer.command(command) { Ok(()) } else { Err(NodeError::Stopped("trainer")) }
     }
 
@@ -297,6 +284,8 @@ impl Node {
                 Input::Refreshed { row, load, step, batch }
             }
             Done::Diverged { place, step, fault } => {
+                // Others need not wait until it is silent: they take over and find the same.
+                self.net.broadcast(Message::Goodbye);
                 return Err(Diverged::new(&self.spec.network, place, step, fault).into());
             }
             Done::Trained { row, load, step, batch, checkpoint } => {
@@ -356,12 +345,20 @@ impl Node {
                 self.on_unkept(error);
                 if self.failure.is_some() { self.handle(Input::Leave) } else { Ok(()) }
             }
+            // What was fetched again meanwhile is not lost any more.
+            Found::Lost(hash) if self.store.has(&hash) => Ok(()),
+            Found::Lost(hash) => self.handle(Input::Lost { hash }),
+            Found::Unusable(row, step) => self.handle(Input::Unusable { row, step }),
             Found::Model(Err(error)) => {
                 self.assembling = false;
-                let ModelError::Row { row, .. } = &error else { return Err(error.into()) };
-                let (row, step) = (RowId(*row), self.spec.network.steps);
+                let (ModelError::Row { .. } | ModelError::Missing { .. }) = &error else {
+                    return Err(error.into());
+                };
                 self.note(format!("{error}; waiting for another"));
-                self.handle(Input::Unusable { row, step })
+                if let Some(checkpoints) = self.complete_again.take() {
+                    self.assemble(checkpoints);
+                }
+                Ok(())
             }
             Found::Model(Ok((model, saved))) => {
                 self.assembling = false;

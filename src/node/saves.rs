@@ -11,10 +11,7 @@ use std::{
 use bytes::Bytes;
 use ffp2p_proto::{Checkpoint, Hash};
 
-use super::{
-    disk::{Disk, StoreError},
-    writer::Writer,
-};
+use super::{disk::Disk, store_files::StoreError, writer::Writer};
 
 /// A training's folder.
 #[derive(Debug)]

@@ -106,6 +106,12 @@ impl Spill {
         Ok(bytes.into())
     }
 
+    /// As a disk that fails: nothing that was written is there any more.
+    #[cfg(test)]
+    pub(super) fn spoil(&self) {
+        self.file().set_len(0).unwrap();
+    }
+
     fn file(&self) -> MutexGuard<'_, File> {
         // Every use begins with a seek, so a poisoned lock still guards a good file.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -15,7 +15,7 @@ use std::{
 use etcetera::BaseStrategy as _;
 use ffp2p_proto::{Checkpoint, Hash};
 
-use super::disk::{Disk, StoreError};
+use super::{disk::Disk, store_files::StoreError};
 use crate::spec::Spec;
 
 /// Digits of a run id that name its folder.

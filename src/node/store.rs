@@ -3,21 +3,26 @@
 //! Rule: what is in the store has the hash it is named by. What is to stay here cannot be had by
 //! the network, whoever asks for it by whatever hash. The store holds what the decisions hold; large
 //! blobs and then the oldest lie in a file when memory has no room for all. Checkpoints worth keeping
-//! also go to disk. Writing is done on threads of its own, so that a slow disk does not delay a
-//! heartbeat; only what is read back waits for it.
+//! also go to disk, and are read from there if the file fails. What cannot be read is told of. Writing
+//! is done on threads of its own, so that a slow disk does not delay a heartbeat; only what is read back
+//! waits for it.
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use ffp2p_net::{BlobSource, cut};
 use ffp2p_proto::{Checkpoint, Hash};
+use tokio::sync::mpsc;
 
 use super::{
-    disk::{Disk, StoreError},
+    disk::Disk,
     spill::{Place, Places, Spill},
+    store_files::{StoreError, read_blob},
+    terms::Found,
     writer::Writer,
 };
 
@@ -35,6 +40,8 @@ enum Kept {
     /// In memory, and its turn to go.
     Memory(Turn, Bytes),
     File(Place),
+    /// It could not be read back, and has so many bytes; its place is not used again.
+    Lost(u64),
 }
 
 /// Which blob goes to the file first: whether it is a small one, and how many were put in memory
@@ -89,7 +96,16 @@ impl Blobs {
                 self.bytes -= bytes.len() as u64;
             }
             Some(Kept::File(place)) => self.places.give_back(place),
-            None => {}
+            Some(Kept::Lost(_)) | None => {}
+        }
+    }
+
+    /// What lies at `place` of the file is not what was put there.
+    fn lose(&mut self, hash: &Hash, place: Place) {
+        if let Some(blob) = self.all.get_mut(hash)
+            && matches!(blob.kept, Kept::File(at) if at == place)
+        {
+            blob.kept = Kept::Lost(place.size());
         }
     }
 
@@ -167,15 +183,20 @@ pub struct Store {
     shared: Arc<Shared>,
     spill: Option<Arc<Spill>>,
     disk: Option<Writer>,
+    /// Where checkpoints lie that are on disk.
+    folder: Option<PathBuf>,
+    /// Takes the names of blobs that could not be read; one that it has no room for is told of when
+    /// somebody asks for it again.
+    lost: Option<mpsc::Sender<Found>>,
 }
 
 impl Store {
     /// A store whose oldest blobs go to `spill` when memory has no room for them.
-    pub(super) fn with_spill(spill: Spill) -> Self {
+    pub(super) fn with_spill(spill: Spill, lost: mpsc::Sender<Found>) -> Self {
         let (shared, spill) = (Arc::<Shared>::default(), Arc::new(spill));
         let (own, file) = (Arc::clone(&shared), Arc::clone(&spill));
         std::thread::spawn(move || own.spill(&file));
-        Self { shared, spill: Some(spill), disk: None }
+        Self { shared, spill: Some(spill), disk: None, folder: None, lost: Some(lost) }
     }
 
     /// The same, on `disk` too, with what is on it already. `failed` is called at most once, when
@@ -190,6 +211,7 @@ impl Store {
         for (checkpoint, bytes) in restored {
             self.insert(checkpoint.blob.hash, bytes);
         }
+        self.folder = Some(disk.folder().to_owned());
         self.disk = Some(Writer::start(disk, kept, failed));
         self
     }
@@ -214,21 +236,39 @@ impl Store {
         self.find(hash, false)
     }
 
+    /// Whether a blob is here, as far as that is known without reading it.
+    pub(super) fn has(&self, hash: &Hash) -> bool {
+        let blobs = self.shared.blobs();
+        blobs.all.get(hash).is_some_and(|blob| !matches!(blob.kept, Kept::Lost(_)))
+    }
+
     fn find(&self, hash: &Hash, is_open: bool) -> Option<Bytes> {
         let blobs = self.shared.blobs();
         let blob = blobs.all.get(hash).filter(|blob| blob.is_open || !is_open)?;
-        let read = match &blob.kept {
+        let (place, size) = match &blob.kept {
             Kept::Memory(_, bytes) => return Some(bytes.clone()),
-            // The lock is held meanwhile, so that nothing else comes to lie there.
-            Kept::File(place) => self.spill.as_ref()?.read(*place),
+            Kept::File(place) => (Some(*place), place.size()),
+            Kept::Lost(size) => (None, *size),
         };
+        let is_open = blob.is_open;
+        // The lock is held meanwhile, so that nothing else comes to lie there.
+        let read = place.and_then(|place| told(hash, self.spill.as_ref()?.read(place)));
         drop(blobs);
-        let read = told(hash, read)?;
-        if Hash::of(&read) == *hash {
-            return Some(read);
+        if let Some(bytes) = read.filter(|bytes| Hash::of(bytes) == *hash) {
+            return Some(bytes);
         }
-        tracing::warn!(%hash, "a blob was read back as other bytes than were written");
-        None
+        if let Some(place) = place {
+            tracing::warn!(%hash, "a blob could not be read back");
+            self.shared.blobs().lose(hash, place);
+        }
+        let folder = self.folder.as_ref();
+        let saved = folder.and_then(|folder| read_blob(folder, *hash, size).ok().flatten());
+        match &saved {
+            Some(bytes) => self.put(*hash, bytes.clone(), is_open),
+            // Where there is no room, it is told of when it is asked for again.
+            None => self.lost.iter().for_each(|lost| drop(lost.try_send(Found::Lost(*hash)))),
+        }
+        saved
     }
 
     /// Forgets a blob, on disk too.
@@ -275,13 +315,16 @@ impl BlobSource for Store {
 
     fn part(&self, hash: &Hash, offset: u64, len: u32) -> Option<Bytes> {
         let blobs = self.shared.blobs();
-        match &blobs.all.get(hash).filter(|blob| blob.is_open)?.kept {
-            Kept::Memory(_, bytes) => cut(bytes, offset, len),
+        let read = match &blobs.all.get(hash).filter(|blob| blob.is_open)?.kept {
+            Kept::Memory(_, bytes) => return cut(bytes, offset, len),
             Kept::File(place) => {
                 let part = place.part(offset, u64::from(len))?;
                 told(hash, self.spill.as_ref()?.read(part))
             }
-        }
+            Kept::Lost(_) => None,
+        };
+        drop(blobs);
+        read.or_else(|| cut(&self.get(hash)?, offset, len))
     }
 }
 
@@ -291,65 +334,5 @@ fn told(hash: &Hash, read: std::io::Result<Bytes>) -> Option<Bytes> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_stays_here_cannot_be_had() {
-        let (store, bytes) = (Store::default(), Bytes::from_static(b"activations"));
-        let hash = Hash::of(&bytes);
-        store.insert_own(hash, bytes.clone());
-        assert_eq!((store.read(&hash), store.get(&hash)), (Some(bytes.clone()), None));
-        store.remove(hash);
-        assert_eq!(store.read(&hash), None);
-        store.insert(hash, bytes.clone());
-        assert_eq!(store.get(&hash), Some(bytes));
-    }
-
-    #[test]
-    fn large_blobs_go_first() {
-        let mut blobs = Blobs::default();
-        let mut put = |number: u8, size: usize| {
-            let bytes = Bytes::from(vec![number; size]);
-            blobs.insert(Hash::of(&bytes), bytes, true);
-        };
-        put(0, LARGE - 1);
-        put(1, LARGE);
-        put(2, IN_MEMORY as usize);
-        let mut turns = Vec::new();
-        while let Some((turn, hash, bytes, place)) = blobs.next_out() {
-            turns.push(bytes[0]);
-            blobs.is_out(turn, &hash, place);
-        }
-        assert_eq!(turns, [1, 2]);
-    }
-
-    #[test]
-    fn what_memory_has_no_room_for_is_read_back() {
-        const SIZE: usize = (IN_MEMORY / 8) as usize - 1;
-        let store = Store::with_spill(Spill::create(None).unwrap());
-        let blob = |number: u8| Bytes::from(vec![number; SIZE]);
-        let hashes: Vec<Hash> = (0..20).map(|number| Hash::of(&blob(number))).collect();
-        for (number, hash) in (0..).zip(&hashes) {
-            store.insert(*hash, blob(number));
-            if number == 10 {
-                store.remove(hashes[1]);
-            }
-        }
-        // The thread tells nobody when it is done: it is when memory has room again.
-        while store.shared.blobs().bytes > IN_MEMORY {
-            std::thread::yield_now();
-        }
-        let out = |blob: &Blob| matches!(blob.kept, Kept::File(_));
-        assert_eq!(store.shared.blobs().all.values().filter(|blob| out(blob)).count(), 11);
-        for (number, hash) in (0..).zip(&hashes).filter(|(number, _)| *number != 1) {
-            assert_eq!(store.get(hash), Some(blob(number)), "{number}");
-            assert_eq!(store.part(hash, 5, 9), Some(blob(number).slice(5..14)), "{number}");
-            assert_eq!(store.part(hash, SIZE as u64 - 8, 9), None, "{number}");
-        }
-        assert_eq!(store.get(&hashes[1]), None);
-        hashes.iter().for_each(|hash| store.remove(*hash));
-        let blobs = store.shared.blobs();
-        assert_eq!((blobs.bytes, blobs.all.len(), blobs.order.len()), (0, 0, 0));
-    }
-}
+#[path = "store_tests.rs"]
+mod tests;

@@ -7,7 +7,11 @@ use std::{net::SocketAddr, sync::Arc};
 use ffp2p_net::BlobSource;
 use ffp2p_proto::{Checkpoint, Hash, Notice, PeerView, Role, RowId, Score};
 
-use super::{disk::StoreError, driver::Node, terms::Found};
+use super::{
+    driver::Node,
+    store_files::StoreError,
+    terms::{Found, culprit},
+};
 use crate::{
     export::{Model, Stored, score},
     ff::Objective,
@@ -92,7 +96,7 @@ impl Node {
             Notice::Blame { peer, reason } => {
                 Event::Note { message: format!("peer {peer} sent {reason}; ignored") }
             }
-            Notice::Complete(checkpoints) => return self.assemble(checkpoints),
+            Notice::Complete(checkpoints) => return self.on_complete(checkpoints),
         };
         self.view.show(&event);
     }
@@ -158,28 +162,42 @@ impl Node {
         tokio::task::spawn_blocking(move || {
             let get = |row: RowId| store.get(checkpoints.get(usize::from(row.0))?);
             let scorer = machine.scorer();
-            let mut stored = Stored::at(&spec, spec.plan().epoch_end(epoch), get);
+            let step = spec.plan().epoch_end(epoch);
+            let mut stored = Stored::at(&spec, step, get);
             let found = score(&mut stored, &spec, &data, epoch, &scorer);
-            let score = found.unwrap_or_else(|error| {
-                tracing::error!(%error, epoch, "an epoch could not be scored");
-                Score { epoch, samples: 0, softmax_correct: 0, other_correct: 0 }
-            });
-            // The loop is gone when the node stops; then nobody wants the score.
-            let _ = results.blocking_send(Found::Score(score));
+            let (culprit, score) = match found {
+                Ok(score) => (None, score),
+                Err(error) => {
+                    tracing::warn!(%error, epoch, "an epoch could not be scored");
+                    let score = Score { epoch, samples: 0, softmax_correct: 0, other_correct: 0 };
+                    (culprit(&error, &checkpoints, step), score)
+                }
+            };
+            for found in culprit.into_iter().chain([Found::Score(score)]) {
+                // The loop is gone when the node stops; then nobody wants the score.
+                let _ = results.blocking_send(found);
+            }
         });
     }
 
+    /// All of the model is here, for the first time or again.
+    fn on_complete(&mut self, checkpoints: Vec<Checkpoint>) {
+        if self.assembling {
+            self.complete_again = Some(checkpoints);
+        } else if self.model.is_none() {
+            self.assemble(checkpoints);
+        }
+    }
+
     /// Puts the trained model together, and writes it where that was asked for.
-    fn assemble(&mut self, checkpoints: Vec<Checkpoint>) {
+    pub(super) fn assemble(&mut self, checkpoints: Vec<Checkpoint>) {
         self.assembling = true;
         let (spec, store, out) = (self.spec.clone(), self.store.clone(), self.settings.out.clone());
         let ledger = self.state.snapshot().ledger;
         let results = self.results.0.clone();
+        let checkpoints: Vec<Hash> = checkpoints.iter().map(|it| it.blob.hash).collect();
         tokio::task::spawn_blocking(move || {
-            let get = |row: RowId| {
-                let checkpoint = checkpoints.get(usize::from(row.0))?;
-                store.get(&checkpoint.blob.hash)
-            };
+            let get = |row: RowId| store.get(checkpoints.get(usize::from(row.0))?);
             let model = match out {
                 // Nobody asked for all of it.
                 None => Stored::new(&spec, get).hash().map(|hash| (hash, Ok(()))),
@@ -190,7 +208,11 @@ impl Node {
             };
             // Whoever hears that the run is done may kill the node and export from its folder.
             store.flush();
-            let _ = results.blocking_send(Found::Model(model));
+            let steps = spec.network.steps;
+            let culprit = model.as_ref().err().and_then(|it| culprit(it, &checkpoints, steps));
+            for found in culprit.into_iter().chain([Found::Model(model)]) {
+                let _ = results.blocking_send(found);
+            }
         });
     }
 }

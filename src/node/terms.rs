@@ -6,14 +6,10 @@
 use std::{path::PathBuf, sync::Arc};
 
 use ffp2p_net::{Described, FetchError};
-use ffp2p_proto::{Checkpoint, Hash, Input, NodeId, Score};
+use ffp2p_proto::{Checkpoint, Hash, Input, NodeId, RowId, Score};
 use tokio::sync::mpsc;
 
-use super::{
-    disk::{Disk, StoreError},
-    spill::Spill,
-    store::Store,
-};
+use super::{disk::Disk, spill::Spill, store::Store, store_files::StoreError};
 use crate::{diverged::Diverged, export::ModelError};
 
 /// How a node is set up, the network aside.
@@ -86,6 +82,20 @@ pub(super) enum Found {
         version: String,
         answer: Result<Described, FetchError>,
     },
+    /// The store cannot read a blob that it held.
+    Lost(Hash),
+    /// The checkpoint of a row after so many steps is none of this run.
+    Unusable(RowId, u64),
+}
+
+/// Which of these checkpoints after `step` steps keeps them from being put together or scored, if it is
+/// one of them.
+pub(super) fn culprit(error: &ModelError, checkpoints: &[Hash], step: u64) -> Option<Found> {
+    if let ModelError::Missing { row, .. } = *error {
+        return checkpoints.get(usize::from(row)).map(|hash| Found::Lost(*hash));
+    }
+    let ModelError::Row { row, .. } = *error else { return None };
+    Some(Found::Unusable(RowId(row), step))
 }
 
 /// The store, and the checkpoints that its folder had.
@@ -94,7 +104,7 @@ pub(super) fn open_store(
     results: mpsc::Sender<Found>,
 ) -> Result<(Arc<Store>, Vec<Checkpoint>), StoreError> {
     let store = match Spill::create(disk.as_ref().map(Disk::folder)) {
-        Ok(spill) => Store::with_spill(spill),
+        Ok(spill) => Store::with_spill(spill, results.clone()),
         Err(error) => {
             tracing::warn!(%error, "no file for what memory has no room for: it all stays there");
             Store::default()

@@ -44,6 +44,9 @@ impl State {
     }
 }
 
+/// What a row hands on, if anything reads that, and its checkpoint at a chapter's end, with the loss.
+type Stepped = (Option<Activations>, Option<(Made, u64)>);
+
 /// Why a step is not done.
 enum Undone {
     Unreadable(UnreadableError),
@@ -233,8 +236,7 @@ impl<'a> Worker<'a> {
         done
     }
 
-    /// One step of a row: what it hands on, if anything reads that, and at a chapter's end its
-    /// checkpoint.
+    /// One step of a row.
     fn step(
         &mut self,
         place: Row,
@@ -242,7 +244,7 @@ impl<'a> Worker<'a> {
         step: u64,
         reads: Reads<'_>,
         checkpoint: bool,
-    ) -> Result<(Option<Activations>, Option<(Made, u64)>), Undone> {
+    ) -> Result<Stepped, Undone> {
         let handed_on = match &mut loaded.state {
             State::Row(state) => {
                 let (handed_on, report) = self.train_row(place, state, step, reads)?;

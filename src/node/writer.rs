@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use ffp2p_proto::{Checkpoint, Hash};
 
-use super::disk::{Disk, StoreError};
+use super::{disk::Disk, store_files::StoreError};
 
 enum Task {
     Keep(Checkpoint, Bytes),

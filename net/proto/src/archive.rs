@@ -42,8 +42,8 @@ pub(crate) struct Archive {
 impl Archive {
     /// Whether the bytes of `checkpoint` were tried and are none.
     fn shuns(&self, checkpoint: &Checkpoint) -> bool {
-        let Checkpoint { row, blob, .. } = checkpoint;
-        self.unusable.iter().any(|(of, _, hash)| of == row && *hash == blob.hash)
+        let Checkpoint { row, step, blob, .. } = checkpoint;
+        self.unusable.contains(&(*row, *step, blob.hash))
     }
 
     /// Where each peer trains on data of its own, two of them may train one cell. Which of two
@@ -276,6 +276,8 @@ mod tests {
         archive.distrust(RowId(0), 10);
         assert!(archive.latest(RowId(0)).is_none());
         assert_eq!(archive.learn(checkpoint(10, 1), B), Learned::Unusable);
+        // Whoever announced it of a step that it is not of does no harm to the one that it is of.
+        assert_eq!(archive.learn(checkpoint(5, 1), B), Learned::New);
         archive.learn(checkpoint(10, 2), B);
         assert_eq!(archive.learn_own(checkpoint(10, 1), A), Learned::New);
         assert_eq!(archive.at(RowId(0), 10).map(|f| f.holders.len()), Some(1));

@@ -38,7 +38,8 @@ impl State {
         self.merge_leases(&beat.leases, now);
         self.merge_turns(&beat.turns, now);
         for &(row, done) in &beat.progress {
-            if self.leases.owner(row) == Some(from) || self.plan.is_by_chapter() {
+            let is_its = self.leases.owner(row) == Some(from) || self.plan.is_by_chapter();
+            if is_its && self.plan.has(row) {
                 self.progress.insert(row, done.min(self.plan.steps));
             }
         }
@@ -102,15 +103,27 @@ impl State {
     }
 
     pub(crate) fn learn_from(&mut self, checkpoint: Checkpoint, holder: NodeId) {
-        let Checkpoint { row, step, .. } = checkpoint;
-        let in_plan = usize::from(row.0) < self.plan.row_count() && step <= self.plan.steps;
-        if step == 0 || !in_plan || !self.plan.is_boundary(step) {
+        if !self.plan.has_checkpoint(checkpoint.row, checkpoint.step) {
             return self.blame(holder, "a checkpoint of a cell that the run does not have");
         }
         if self.is_avoided(holder) {
             return;
         }
         self.learn(checkpoint, holder);
+    }
+
+    /// A checkpoint was in the store when this peer started; one of no cell of the run is forgotten.
+    pub(crate) fn on_restored(&mut self, checkpoint: Checkpoint) {
+        let Checkpoint { row, step, blob, .. } = checkpoint;
+        self.blobs.hold(blob.hash);
+        if self.plan.has_checkpoint(row, step) && !self.holds(row, step) {
+            self.learn(checkpoint, self.me);
+            let found = self.archive.at(row, step).map(|fact| fact.checkpoint.blob);
+            if self.holds(row, step) && found == Some(blob) {
+                return;
+            }
+        }
+        self.release(blob.hash);
     }
 
     /// `holder` holds `checkpoint`: a fact, whoever says it.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     BlobRef, Checkpoint, Hash, MAX_TRAIN_IN_FLIGHT, Message, Output, RowId, state::State,
-    work::Phase,
+    steps::Job, work::Phase,
 };
 
 /// A chapter that this peer owns, and where it stands in it.
@@ -41,6 +41,11 @@ impl Column {
         let (row, phase) = (RowId(0), Phase::Seeking);
         let (done, next, handing) = (start, start, start);
         Self { row, phase, load: 0, done, next, handing, table: None, made }
+    }
+
+    /// Whether it has still to read a blob.
+    pub(crate) fn needs(&self, hash: Hash) -> bool {
+        self.table == Some(hash) || self.made.values().any(|blob| blob.hash == hash)
     }
 
     /// Whether the trainer has its row, or is about to.
@@ -139,7 +144,7 @@ impl State {
     }
 
     /// A column begins its chapter anew.
-    fn restart(&mut self, chapter: u64) {
+    pub(crate) fn restart(&mut self, chapter: u64) {
         self.close_column(chapter);
         let start = self.plan.chapter_start(chapter);
         self.columns.insert(chapter, Column::new(start));
@@ -219,7 +224,7 @@ impl State {
         }
         let read: Vec<Hash> = inputs.iter().copied().chain(feedback).collect();
         read.iter().for_each(|hash| self.blobs.hold(*hash));
-        self.training.insert((load, step), read);
+        self.training.insert((load, step), Job { read, is_spoiled: false });
         self.push(if trains {
             Output::Train { row, load, step, inputs, feedback, emit, checkpoint }
         } else {

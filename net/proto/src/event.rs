@@ -2,8 +2,13 @@
 //!
 //! Rule: the shell answers every [`Output::Load`], [`Output::Train`], [`Output::Refresh`],
 //! [`Output::Fetch`] and [`Output::Evaluate`] with exactly one [`Input`] that repeats its keys,
-//! and decides nothing.
+//! and decides nothing. Its trainer does a row's steps in order and no other, as
+//! [`Plan::can_train`] and [`Plan::can_hand_on`] say: so steps in flight behind one that was refused
+//! are refused too. What the store cannot read is told as [`Input::Lost`], and what was to read it
+//! is answered as not done.
 
+#[cfg(doc)]
+use crate::Plan;
 use crate::{BlobRef, Checkpoint, Hash, Lease, Message, NodeId, Role, RowId, Score, Turn};
 
 /// One thing that happened.
@@ -58,7 +63,8 @@ pub enum Input {
         batch: BlobRef,
     },
     /// The other answer to [`Output::Train`] and [`Output::Refresh`]: the step was not done,
-    /// because what it reads was no activation batch or no table of this run.
+    /// because what it reads was no activation batch or no table of this run, or was lost, or
+    /// because it is not the row's next.
     Refused {
         /// The row.
         row: RowId,
@@ -83,6 +89,12 @@ pub enum Input {
     },
     /// Answer to [`Output::Evaluate`]; without samples when it could not be done.
     Evaluated(Score),
+    /// A blob that the store held cannot be read any more: its disk or file failed. Comes before the
+    /// answer to what was to read it.
+    Lost {
+        /// Its name.
+        hash: Hash,
+    },
     /// The checkpoint of `row` after `step` steps has its hash but is not one of this run.
     Unusable {
         /// The row.

@@ -94,7 +94,7 @@ impl State {
 
     /// What nobody waits for: what an epoch is scored with, and what this peer has the duty to hold.
     fn unhurried(&self) -> Vec<(BlobRef, NodeId)> {
-        let scored = self.evaluating.filter(|_| self.scoring.is_empty());
+        let scored = self.evaluating.filter(|_| self.scoring.is_none());
         let scored = scored.map(|epoch| self.plan.epoch_end(epoch));
         let scored =
             scored.into_iter().flat_map(|end| self.plan.model_rows().map(move |row| (row, end)));

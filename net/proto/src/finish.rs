@@ -29,7 +29,7 @@ impl State {
             return;
         }
         self.note_scorable(now);
-        if !self.scoring.is_empty() {
+        if self.scoring.is_some() {
             if !self.is_hurried && self.waiting_for_scores() > MAX_WAITING {
                 self.is_hurried = true;
                 self.push(Output::HurryScore);
@@ -50,7 +50,7 @@ impl State {
             for hash in &checkpoints {
                 self.blobs.hold(*hash);
             }
-            self.scoring.clone_from(&checkpoints);
+            self.scoring = Some(checkpoints.clone());
             self.is_hurried = false;
             self.push(Output::Evaluate { epoch, checkpoints });
         } else if self.plan.model_rows().any(|row| self.archive.at(row, end).is_none()) {
@@ -98,7 +98,7 @@ impl State {
 
     /// How many epochs could be scored and nobody does.
     pub(crate) fn waiting_for_scores(&self) -> usize {
-        let mine = self.evaluating.filter(|_| !self.scoring.is_empty());
+        let mine = self.evaluating.filter(|_| self.scoring.is_some());
         let is_left = |epoch, since| mine != Some(epoch) && !self.is_being_scored(epoch, since);
         self.scorable.iter().filter(|(epoch, since)| is_left(**epoch, **since)).count()
     }
@@ -152,12 +152,15 @@ impl State {
     }
 
     pub(crate) fn on_evaluated(&mut self, score: Score) {
-        for hash in std::mem::take(&mut self.scoring) {
+        for hash in self.scoring.take().into_iter().flatten() {
             self.release(hash);
         }
         self.evaluating = None;
         if score.samples == 0 {
-            self.unscored.insert(score.epoch);
+            // Where a checkpoint was lost, it can be scored once that is here again.
+            if self.held_at(self.plan.epoch_end(score.epoch)).is_some() {
+                self.unscored.insert(score.epoch);
+            }
             return;
         }
         self.learn_score(score);
@@ -175,11 +178,19 @@ impl State {
         }
     }
 
-    /// A checkpoint of the model is none: without it the run is not complete.
+    /// A checkpoint that an epoch is scored with, or that makes up the model, is none.
     pub(crate) fn on_unusable(&mut self, row: RowId, step: u64) {
         self.distrust(row, step);
-        self.complete = None;
-        self.is_told = false;
+        self.lacks_model(step);
+    }
+
+    /// A checkpoint after `step` steps is not here any more: without those after the last step the
+    /// run is not complete.
+    pub(crate) fn lacks_model(&mut self, step: u64) {
+        if step == self.plan.steps {
+            self.complete = None;
+            self.is_told = false;
+        }
     }
 
     /// Notices completion, and stops when that is asked for and harms nobody.

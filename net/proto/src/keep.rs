@@ -48,10 +48,7 @@ impl State {
             return;
         }
         if let Some(fallen) = self.archive.unseat(checkpoint) {
-            if step == self.plan.steps {
-                self.complete = None;
-                self.is_told = false;
-            }
+            self.lacks_model(step);
             if fallen.holders.contains(&self.me) {
                 self.release(fallen.checkpoint.blob.hash);
             }

@@ -35,7 +35,7 @@ impl Ledger {
     /// Takes in another peer's record, as far as the run has such cells.
     pub(crate) fn learn_span(&mut self, span: Span, plan: &Plan) {
         let last = span.last.min(plan.chapter_ending(plan.steps));
-        if usize::from(span.row.0) >= plan.row_count() {
+        if !plan.has(span.row) {
             return;
         }
         for chapter in (span.first..=last).take(MAX_CELLS) {

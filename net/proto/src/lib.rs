@@ -25,6 +25,7 @@ mod id;
 mod keep;
 mod leases;
 mod ledger;
+mod lost;
 mod members;
 mod message;
 mod offers;

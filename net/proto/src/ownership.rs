@@ -34,7 +34,7 @@ impl State {
             return;
         }
         for &lease in leases {
-            if usize::from(lease.row.0) < self.plan.row_count() && self.leases.merge(lease) {
+            if self.plan.has(lease.row) && self.leases.merge(lease) {
                 self.on_lease(lease, now);
             }
         }

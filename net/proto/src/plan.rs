@@ -63,6 +63,16 @@ impl Plan {
         self.layers.iter().map(|layer| usize::from(layer.shards)).sum()
     }
 
+    /// Whether the run has this row.
+    pub fn has(&self, row: RowId) -> bool {
+        usize::from(row.0) < self.row_count()
+    }
+
+    /// Whether the run has a checkpoint of `row` after `step` steps.
+    pub fn has_checkpoint(&self, row: RowId, step: u64) -> bool {
+        self.has(row) && (1..=self.steps).contains(&step) && self.is_boundary(step)
+    }
+
     /// All rows, bottom first.
     pub fn rows(&self) -> impl DoubleEndedIterator<Item = RowId> + use<> {
         (0..self.row_count()).map(|row| RowId(row as u16))
@@ -308,7 +318,7 @@ mod tests {
     fn a_row_is_trained_step_by_step_and_ends() {
         let plan = Plan { feedback: true, ..plan() };
         assert!((0..30).filter(|&step| plan.can_train(RowId(0), 7, step)).eq([7]));
-        let last = |row| (0..30).filter(|&at| plan.can_train(row, at, at)).last();
+        let last = |row| (0..30).rfind(|&at| plan.can_train(row, at, at));
         assert_eq!((last(RowId(0)), last(RowId(3))), (Some(24), Some(9)));
         assert!(!plan.can_train(RowId(0), u64::MAX, u64::MAX));
     }

@@ -12,6 +12,7 @@
 mod chance;
 mod check;
 mod costs;
+mod facts;
 mod faults;
 mod forecast;
 mod lies;
@@ -44,7 +45,7 @@ pub use shapes::Shapes;
 pub use stand_in::StandIn;
 
 use crate::{Hash, Input, Message, NodeId, RowId, Time};
-use check::Facts;
+use facts::Facts;
 use forecast::Progress;
 use moment::Moment;
 use network::Network;

@@ -22,6 +22,7 @@ use crate::{
     members::Members,
     reach::Reach,
     spread::Spread,
+    steps::Job,
     trust::Trust,
     turns::Turns,
     work::{Batches, Owned},
@@ -74,9 +75,9 @@ pub struct State {
     pub(crate) blobs: Blobs,
     pub(crate) in_flight: InFlight,
     pub(crate) spread: Spread,
-    /// Steps handed to the trainer and not answered, by load and step, with the blobs that each
-    /// reads: the trainer may not have begun.
-    pub(crate) training: BTreeMap<(u64, u64), Vec<Hash>>,
+    /// Steps handed to the trainer and not answered, by load and step: the trainer may not have
+    /// begun.
+    pub(crate) training: BTreeMap<(u64, u64), Job>,
     /// Loads handed out and not answered, with the checkpoint that each reads.
     pub(crate) loading: BTreeMap<u64, Hash>,
     pub(crate) speed: u64,
@@ -90,7 +91,7 @@ pub struct State {
     /// Epochs that this peer tried to score and could not.
     pub(crate) unscored: BTreeSet<u64>,
     /// The checkpoints being scored, and whether that was hurried.
-    pub(crate) scoring: Vec<Hash>,
+    pub(crate) scoring: Option<Vec<Hash>>,
     pub(crate) is_hurried: bool,
     /// Since when each epoch could be scored.
     pub(crate) scorable: BTreeMap<u64, Time>,
@@ -164,7 +165,7 @@ impl State {
             is_finished: false,
             evaluating: None,
             unscored: BTreeSet::new(),
-            scoring: Vec::new(),
+            scoring: None,
             is_hurried: false,
             scorable: BTreeMap::new(),
             balanced: None,
@@ -220,13 +221,11 @@ impl State {
                     self.on_lie(from);
                 }
             }
+            Input::Lost { hash } => self.on_lost(hash),
             Input::Unusable { row, step } => self.on_unusable(row, step),
             Input::Evaluated(score) => self.on_evaluated(score),
             Input::Speed(speed) => self.on_speed(speed),
-            Input::Restored(checkpoint) => {
-                self.blobs.hold(checkpoint.blob.hash);
-                self.learn(checkpoint, self.me);
-            }
+            Input::Restored(checkpoint) => self.on_restored(checkpoint),
             Input::Leave => {
                 self.leaving.get_or_insert(now);
                 self.targets = None;

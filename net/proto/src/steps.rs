@@ -10,6 +10,15 @@ use crate::{
     work::{Owned, Phase, Slot},
 };
 
+/// A step that the trainer has.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// The blobs that it reads.
+    pub(crate) read: Vec<Hash>,
+    /// Whether one of them was lost, so that it may be refused for that alone.
+    pub(crate) is_spoiled: bool,
+}
+
 impl State {
     /// Hands steps to the trainer: the row that is furthest behind first, the lower one of two.
     pub(crate) fn train(&mut self) {
@@ -22,15 +31,18 @@ impl State {
         }
     }
 
-    /// The step of `row` that the trainer can do now: one to refresh, or the next one to train.
+    /// The step of `row` that the trainer can do now: one to refresh, or the next one to train. One
+    /// behind a step that was refused waits until its own refusal is here.
     fn due_step(&self, row: RowId, owned: &Owned) -> Option<u64> {
         if owned.phase != Phase::Ready {
-            None
-        } else if self.can_refresh(row, owned) {
-            Some(owned.handing)
-        } else {
-            self.can_train(row, owned).then_some(owned.next)
+            return None;
         }
+        let step = if self.can_refresh(row, owned) {
+            owned.handing
+        } else {
+            self.can_train(row, owned).then_some(owned.next)?
+        };
+        (!self.training.contains_key(&(owned.load, step))).then_some(step)
     }
 
     /// Gives `step` of `row` to the trainer; what was trained before is to be refreshed.
@@ -51,7 +63,7 @@ impl State {
         for hash in &read {
             self.blobs.hold(*hash);
         }
-        self.training.insert((load, step), read);
+        self.training.insert((load, step), Job { read, is_spoiled: false });
         self.push(if trains {
             Output::Train { row, load, step, inputs, feedback, emit, checkpoint }
         } else {
@@ -151,7 +163,8 @@ impl State {
             self.blobs.hold(blob.hash);
         }
         self.end_step(load, step);
-        let is_current = self.owned.get(&row).is_some_and(|owned| owned.load == load)
+        let is_its = |owned: &Owned| owned.load == load && owned.phase == Phase::Ready;
+        let is_current = self.owned.get(&row).is_some_and(is_its)
             || self.columns.values().any(|column| column.load == load);
         if !is_current {
             fresh.for_each(|blob| self.release(blob.hash));
@@ -170,11 +183,12 @@ impl State {
         }
     }
 
-    /// What `step` reads was no good: whoever offered it is to blame, and it is asked for again.
-    /// Steps in flight behind it are refused because of it, whatever they read. A step that was
-    /// trained and cannot be refreshed has been trained with it: the row is taken up anew.
+    /// What `step` reads was no good: whoever offered it is to blame, and it is asked for again;
+    /// nobody is where it was lost. Steps in flight behind it are refused because of it, whatever
+    /// they read. A step that was trained and cannot be refreshed has been trained with it: the row
+    /// is taken up anew.
     pub(crate) fn on_refused(&mut self, row: RowId, load: u64, step: u64) {
-        self.end_step(load, step);
+        let is_spoiled = self.end_step(load, step);
         if self.plan.is_by_chapter() {
             return self.on_column_refused(load);
         }
@@ -182,13 +196,10 @@ impl State {
             return;
         };
         if step < owned.done {
-            owned.next = owned.done;
-            owned.handing = owned.handed;
-            owned.phase = Phase::Seeking;
-            return;
+            return owned.take_up_anew();
         }
         owned.next = owned.next.min(step);
-        if step != owned.done {
+        if step != owned.done || is_spoiled {
             return;
         }
         owned.wanted = None;
@@ -204,11 +215,14 @@ impl State {
         self.refuse_table(row, step);
     }
 
-    /// The trainer has answered a step; what it read is not needed for that any more.
-    fn end_step(&mut self, load: u64, step: u64) {
-        for hash in self.training.remove(&(load, step)).unwrap_or_default() {
+    /// The trainer has answered a step; what it read is not needed for that any more. Returns
+    /// whether some of that was lost meanwhile.
+    fn end_step(&mut self, load: u64, step: u64) -> bool {
+        let Some(job) = self.training.remove(&(load, step)) else { return false };
+        for hash in job.read {
             self.release(hash);
         }
+        job.is_spoiled
     }
 }
 

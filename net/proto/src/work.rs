@@ -74,6 +74,13 @@ impl Owned {
         }
     }
 
+    /// What the trainer has of it is given up: a checkpoint is looked for.
+    pub(crate) fn take_up_anew(&mut self) {
+        self.next = self.done;
+        self.handing = self.handed;
+        self.phase = Phase::Seeking;
+    }
+
     /// Whether the trainer has none of its steps.
     pub(crate) fn is_idle(&self) -> bool {
         self.next == self.done && self.handing == self.handed

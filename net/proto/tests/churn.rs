@@ -169,6 +169,20 @@ fn a_liar_changes_nothing() {
     });
 }
 
+/// Stores lose blobs that trainers, scorers and other peers are about to read.
+#[test]
+fn lost_blobs_are_fetched_or_made_again() {
+    let reports = each("lost_blobs_are_fetched_or_made_again", 100, |seed| {
+        let chance = &mut draws(seed);
+        let workers = chance.between(1, 5) as usize;
+        let mut scenario = Scenario::drawn(seed, workers);
+        scenario.lost = chance.between(1, 6);
+        scenario.then(When::Done(chance.between(300, 1_000)), Fault::Heal)
+    });
+    let again: u64 = reports.iter().map(|it| it.trained.saturating_sub(it.steps)).sum();
+    assert!(again > 0, "nothing was lost");
+}
+
 /// One machine that comes and goes all the time costs its own work and little else.
 #[test]
 fn a_flapping_node_moves_few_rows() {
@@ -313,6 +327,7 @@ fn anything_goes() {
         for _ in 0..chance.between(1, 8) {
             scenario = any_fault(scenario, chance);
         }
+        scenario.lost = if chance.hit(700) { 0 } else { chance.below(5) };
         // Whoever is away comes back, so that somebody is there to finish.
         for machine in 0..scenario.machines.len() {
             let start = Fault::Start { machine, disk: chance.hit(500) };

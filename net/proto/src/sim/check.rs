@@ -3,95 +3,14 @@
 //! Rule: a check knows the sequential run and what this one node was told; nothing that is
 //! announced, trained, fetched or forgotten gets past it unseen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::private::Made;
-use super::reference::{Mathematics, Reference};
+use super::facts::{Facts, ensure};
 use super::trainer::Store;
 use crate::{
-    Checkpoint, Config, Hash, Heartbeat, Input, MAX_CHECKPOINTS_PER_ROW, MAX_FETCHES,
-    MAX_TRAIN_IN_FLIGHT, Message, NodeId, Notice, Output, Plan, Role, RowId, Score, Snapshot, Term,
+    Checkpoint, Hash, Heartbeat, Input, MAX_FETCHES, MAX_TRAIN_IN_FLIGHT, Message, NodeId, Notice,
+    Output, Role, RowId, Snapshot, Term,
 };
-
-/// What is true of the run, whoever looks.
-#[derive(Debug)]
-pub(super) struct Facts {
-    pub(super) plan: Plan,
-    /// The sequential run; `None` where each machine has data of its own.
-    reference: Option<Reference>,
-    /// What was made, where each machine has data of its own.
-    pub(super) made: Option<Made>,
-    /// Blobs that one node may hold at once.
-    max_blobs: usize,
-    /// The nodes that lie.
-    pub(super) liars: BTreeSet<NodeId>,
-}
-
-impl Facts {
-    /// The facts of a run that all train with `mathematics`, or each with something of its own.
-    pub(super) fn new(plan: Plan, config: &Config, mathematics: Option<&dyn Mathematics>) -> Self {
-        let reference = mathematics.map(|mathematics| Reference::of(&plan, mathematics));
-        let max_blobs = max_blobs(&plan, config);
-        let made = mathematics.is_none().then(Made::default);
-        Self { plan, reference, made, max_blobs, liars: BTreeSet::new() }
-    }
-
-    /// The facts of a run that is predicted: that it goes well is taken for granted.
-    pub(super) fn unchecked(plan: Plan) -> Self {
-        Self { plan, reference: None, made: None, max_blobs: usize::MAX, liars: BTreeSet::new() }
-    }
-
-    /// Whether `found` is what the sequential run has, where there is one.
-    pub(super) fn is<T: PartialEq>(
-        &self,
-        found: &T,
-        right: impl FnOnce(&Reference) -> Option<T>,
-    ) -> bool {
-        self.reference.as_ref().is_none_or(|run| right(run).as_ref() == Some(found))
-    }
-
-    fn checkpoint(&self, found: &Checkpoint) -> Result<(), String> {
-        let what = (found.blob, found.loss_micro);
-        if !self.is(&what, |run| run.checkpoint(found.row, found.step)) {
-            return Err(format!("{found:?} is not what the sequential run has"));
-        }
-        ensure(self.plan.is_boundary(found.step), || format!("{found:?} is no chapter's end"))
-    }
-
-    fn score(&self, found: &Score) -> Result<(), String> {
-        ensure(self.is(found, |run| run.score(found.epoch)), || {
-            format!("{found:?} is not what the sequential run has")
-        })
-    }
-
-    fn batch(&self, row: RowId, step: u64, found: Hash) -> Result<(), String> {
-        let right = |run: &Reference| run.batch(row, step).map(|blob| blob.hash);
-        ensure(self.is(&found, right), || format!("row {row} step {step}: a wrong batch"))
-    }
-
-    fn state(&self, row: RowId, step: u64, found: Hash) -> Result<(), String> {
-        let right = |run: &Reference| run.checkpoint(row, step).map(|(blob, _)| blob.hash);
-        ensure(self.is(&found, right), || format!("row {row} step {step}: a wrong checkpoint"))
-    }
-}
-
-/// Chapters shorter than this make a checkpoint in nearly every step: before news of copies come
-/// back, or of rows above, there are many, and nothing but their number in the run bounds them.
-const SHORT_CHAPTER: u64 = 3;
-
-/// Blobs that one node may hold: for every row, a window and three chapters of its inputs and of
-/// its outputs, and its checkpoints; and what is being fetched. A row that is refreshed needs a
-/// window of two chapters, or it could not train one while its reader reads the one before.
-fn max_blobs(plan: &Plan, config: &Config) -> usize {
-    let least = if plan.refreshed { 2 * plan.chapter_steps } else { 0 };
-    let batches = 2 * (config.window.max(least) + 3 * plan.chapter_steps) as usize;
-    let checkpoints = if plan.chapter_steps < SHORT_CHAPTER { plan.chapters() as usize } else { 0 };
-    plan.row_count() * (batches + checkpoints.max(MAX_CHECKPOINTS_PER_ROW)) + MAX_FETCHES
-}
-
-fn ensure(holds: bool, rule: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(rule()) }
-}
 
 /// A load that was asked for.
 #[derive(Debug)]
@@ -139,8 +58,13 @@ impl Watch {
                     found.ready = *ok;
                 }
             }
-            Input::Trained { .. } | Input::Refreshed { .. } | Input::Refused { .. } => {
+            Input::Trained { .. } | Input::Refreshed { .. } => self.training -= 1,
+            Input::Refused { row, load, step } => {
                 self.training -= 1;
+                // It is asked for again, and what was in flight behind it after that.
+                if let Some(found) = self.loads.get_mut(row).filter(|found| found.load == *load) {
+                    found.next = found.next.min(*step);
+                }
             }
             Input::Evaluated(_) => self.evaluating = false,
             Input::Fetched { hash } => {
@@ -156,6 +80,7 @@ impl Watch {
             | Input::FetchFailed { .. }
             | Input::Speed(_)
             | Input::Restored(_)
+            | Input::Lost { .. }
             | Input::Unusable { .. }
             | Input::Leave => {}
         }
@@ -211,6 +136,7 @@ impl Watch {
         let Output::Load { row, load, step, checkpoint } = output else { return Ok(()) };
         ensure(self.role == Role::Worker, || "an observer loads a row".to_owned())?;
         ensure(self.last_load < Some(*load), || format!("load {load} was there before"))?;
+        ensure(*step <= facts.plan.end(*row), || format!("row {row} is loaded beyond its end"))?;
         if let Some(hash) = checkpoint {
             stored(store, hash)?;
         }

@@ -8,8 +8,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::chance::Chance;
-use super::check::Facts;
 use super::costs::Costs;
+use super::facts::Facts;
 use super::network::{STRAY_MS, Weather};
 use super::reference::Mathematics;
 use super::stand_in::StandIn;
@@ -110,6 +110,8 @@ pub struct Scenario {
     pub rot: u64,
     /// Loads of a checkpoint that fail though its bytes are good, per mille.
     pub unreadable: u64,
+    /// Reads of a blob by which it turns out to be lost, until the network heals, per mille.
+    pub lost: u64,
     /// Who takes part.
     pub machines: Vec<Machine>,
     /// What happens, in this order; when it is through, the network heals.
@@ -133,6 +135,7 @@ impl Scenario {
             calm: Weather::CALM,
             rot: 0,
             unreadable: 0,
+            lost: 0,
             machines: vec![machine; workers],
             schedule: (0..workers).map(start).collect(),
         }

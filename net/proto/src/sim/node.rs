@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::chance::Chance;
-use super::check::{Facts, Watch};
+use super::check::Watch;
+use super::facts::Facts;
 use super::faults::{Machine, Scenario};
 use super::moment::Moment;
 use super::trainer::{Store, Trainer};
@@ -115,6 +116,10 @@ impl Node {
     pub(super) fn handle(&mut self, input: Input, now: Moment) -> Vec<Output> {
         if let Some(watch) = &mut self.watch {
             watch.input(&input);
+        }
+        if let Input::Lost { hash } = &input {
+            self.store.remove(hash);
+            self.trainer.lose(*hash);
         }
         self.state.handle(input, on_clock(now, self.clock, self.clock_rate))
     }

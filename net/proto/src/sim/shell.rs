@@ -8,8 +8,9 @@ use super::moment::Moment;
 use super::network::Cause;
 use super::node::{Disk, Node};
 use super::reference::blob;
+use super::trainer::{reads_of, undone};
 use super::{Event, World};
-use crate::{Input, Notice, Output};
+use crate::{Hash, Input, Notice, Output};
 
 /// A node is woken up to this much late, ms.
 const WAKE_LAG_MS: u64 = 8;
@@ -195,11 +196,19 @@ impl World {
             | Output::Train { .. }
             | Output::Refresh { .. }
             | Output::Unload { .. }) => {
-                if self.nodes[node].trainer.push(job) {
+                if let Some((hash, undone)) = self.reads_in_vain(&job) {
+                    self.lose(node, hash);
+                    self.push(self.now, Event::Tell { node, input: Box::new(undone) });
+                } else if self.nodes[node].trainer.push(job) {
                     self.begin_job(node);
                 }
             }
             epoch @ Output::Evaluate { .. } => {
+                if let Some((hash, undone)) = self.reads_in_vain(&epoch) {
+                    self.lose(node, hash);
+                    self.push(self.now, Event::Tell { node, input: Box::new(undone) });
+                    return Ok(());
+                }
                 self.nodes[node].trainer.score(epoch);
                 self.score_on(node)?;
             }
@@ -215,6 +224,22 @@ impl World {
             Output::Drop(_) | Output::Keep(_) | Output::Notify(_) => {}
         }
         Ok(())
+    }
+
+    /// A node notices that its store does not have a blob any more.
+    pub(super) fn lose(&mut self, node: usize, hash: Hash) {
+        self.push(self.now, Event::Tell { node, input: Box::new(Input::Lost { hash }) });
+    }
+
+    /// Whether a read shows that a blob is lost.
+    pub(super) fn is_lost(&mut self) -> bool {
+        self.scenario.lost > 0 && !self.healed && self.chance.hit(self.scenario.lost)
+    }
+
+    /// The first blob that a job reads and that turns out to be lost, and what that makes of the job.
+    fn reads_in_vain(&mut self, job: &Output) -> Option<(Hash, Input)> {
+        let hash = reads_of(job).into_iter().find(|_| self.is_lost())?;
+        Some((hash, undone(job)?))
     }
 
     fn begin_job(&mut self, node: usize) {

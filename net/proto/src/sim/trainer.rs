@@ -1,17 +1,18 @@
 //! A trainer with one thread: it carries out what it is told, in order, and takes its time. Scoring
 //! goes on while it has nothing to do, and for a small part of its time while it has.
 //!
-//! Rule: it believes nothing. A batch that is not in the store when its step begins, or a step
-//! that does not follow the last one, is an error of the decisions and ends the run.
+//! Rule: it is no stricter than a real one: it does what [`Plan::can_train`] and
+//! [`Plan::can_hand_on`] say and refuses the rest. A blob that is not in the store when its step
+//! begins, and was not lost, is an error of the decisions and ends the run.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use super::chance::Chance;
 use super::costs::Costs;
 use super::faults::Scenario;
 use super::reference::{Mathematics, blob, loss_micro, score};
-use crate::{BlobRef, Hash, Input, Output, Plan, RowId};
+use crate::{BlobRef, Hash, Input, Output, Plan, RowId, Score};
 
 /// The blobs of a node.
 pub(super) type Store = BTreeMap<Hash, Vec<u8>>;
@@ -47,6 +48,8 @@ pub(super) struct Trainer {
     chance: Chance,
     mathematics: Rc<dyn Mathematics>,
     rows: BTreeMap<RowId, Row>,
+    /// What the store lost.
+    lost: BTreeSet<Hash>,
     jobs: VecDeque<Output>,
     /// What is being scored, and how long that still takes alone, microseconds.
     scoring: Option<(Output, u64)>,
@@ -94,6 +97,7 @@ impl Trainer {
             chance,
             mathematics,
             rows: BTreeMap::new(),
+            lost: BTreeSet::new(),
             jobs: VecDeque::new(),
             scoring: None,
             hurries: false,
@@ -106,6 +110,11 @@ impl Trainer {
             pace: (0, 0, 0),
             smoothed: 0,
         }
+    }
+
+    /// The store does not have a blob any more.
+    pub(super) fn lose(&mut self, hash: Hash) {
+        self.lost.insert(hash);
     }
 
     /// The name of `bytes`.
@@ -189,10 +198,12 @@ impl Trainer {
 
     /// The score, once all is scored.
     pub(super) fn scored(&mut self, store: &Store) -> Result<Option<Input>, String> {
-        let Some((Output::Evaluate { epoch, checkpoints }, _)) = self.scoring.take() else {
-            return Ok(None);
-        };
-        Ok(Some(Input::Evaluated(score(epoch, &read(store, &checkpoints)?))))
+        let Some((job, _)) = self.scoring.take() else { return Ok(None) };
+        let Output::Evaluate { epoch, checkpoints } = &job else { return Ok(None) };
+        match self.read(store, checkpoints)? {
+            Some(read) => Ok(Some(Input::Evaluated(score(*epoch, &read)))),
+            None => Ok(undone(&job)),
+        }
     }
 
     /// The speed, if there was no work yet that would show it.
@@ -218,41 +229,30 @@ impl Trainer {
 
     /// Ends the job in hand.
     pub(super) fn finish(&mut self, plan: &Plan, store: &mut Store) -> Result<Made, String> {
-        match self.jobs.pop_front() {
-            Some(Output::Load { row, load, step, checkpoint }) => {
-                self.load(store, row, load, step, checkpoint)
-            }
-            Some(job @ Output::Train { row, step, .. }) => {
-                let made = self.train(store, job)?;
-                let speed = self.report(plan.cost(row));
-                Ok(Made { answer: made, speed, cell: Some((row, step)) })
-            }
-            Some(job @ Output::Refresh { .. }) => {
-                Ok(Made { answer: self.refresh(store, plan, job)?, ..Made::default() })
-            }
-            Some(Output::Unload { row }) => {
-                self.rows.remove(&row);
-                Ok(Made::default())
-            }
-            _ => Ok(Made::default()),
+        let Some(job) = self.jobs.pop_front() else { return Ok(Made::default()) };
+        // Each is nothing for the jobs of another kind.
+        let done = self.load(store, &job)?;
+        let done = if done.is_none() { self.train(store, plan, &job)? } else { done };
+        let done = if done.is_none() { self.refresh(store, plan, &job)? } else { done };
+        if let Output::Unload { row } = &job {
+            self.rows.remove(row);
         }
+        let mut made = Made::default();
+        if let (Output::Train { row, step, .. }, Some(_)) = (&job, &done) {
+            (made.speed, made.cell) = (self.report(plan.cost(*row)), Some((*row, *step)));
+        }
+        made.answer = done.or_else(|| undone(&job));
+        Ok(made)
     }
 
-    fn load(
-        &mut self,
-        store: &Store,
-        row: RowId,
-        load: u64,
-        step: u64,
-        checkpoint: Option<Hash>,
-    ) -> Result<Made, String> {
-        let state = match checkpoint {
+    /// Nothing where the checkpoint was lost.
+    fn load(&mut self, store: &Store, job: &Output) -> Result<Option<Input>, String> {
+        let &Output::Load { row, load, step, checkpoint } = job else { return Ok(None) };
+        let Some(read) = self.read(store, checkpoint.as_slice())? else { return Ok(None) };
+        let state = match read.first() {
             None if step == 0 => self.mathematics.initial(row),
-            None => return Err(format!("row {row} is to be loaded at step {step} from nothing")),
-            Some(hash) => match read(store, &[hash])?.first() {
-                Some(state) if self.mathematics.is_state(row, step, state) => state.to_vec(),
-                found => return Err(format!("row {row} step {step}: checkpoint is {found:?}")),
-            },
+            Some(state) if self.mathematics.is_state(row, step, state) => state.to_vec(),
+            found => return Err(format!("row {row} step {step}: checkpoint is {found:?}")),
         };
         let ok = checkpoint.is_none() || !self.chance.hit(self.unreadable);
         if ok {
@@ -260,25 +260,30 @@ impl Trainer {
         } else {
             self.rows.remove(&row);
         }
-        Ok(Made { answer: Some(Input::Loaded { row, load, ok }), ..Made::default() })
+        Ok(Some(Input::Loaded { row, load, ok }))
     }
 
-    /// The row that `load` brought in.
-    fn loaded(&mut self, row: RowId, load: u64) -> Result<&mut Row, String> {
-        let loaded = self.rows.get_mut(&row).filter(|loaded| loaded.load == load);
-        loaded.ok_or_else(|| format!("row {row} is not there by load {load}"))
+    /// The row that `load` brought in, if it can do what is asked for.
+    fn loaded(&self, row: RowId, load: u64, can: impl FnOnce(u64) -> bool) -> Option<&Row> {
+        self.rows.get(&row).filter(|loaded| loaded.load == load && can(loaded.step))
     }
 
-    fn train(&mut self, store: &mut Store, job: Output) -> Result<Option<Input>, String> {
+    /// Nothing where the step is refused.
+    fn train(
+        &mut self,
+        store: &mut Store,
+        plan: &Plan,
+        job: &Output,
+    ) -> Result<Option<Input>, String> {
         let Output::Train { row, load, step, inputs, feedback, emit, checkpoint } = job else {
             return Ok(None);
         };
+        let (row, load, step) = (*row, *load, *step);
+        let can = |done| plan.can_train(row, done, step);
+        let Some(loaded) = self.loaded(row, load, can) else { return Ok(None) };
+        let Some(inputs) = self.read(store, inputs)? else { return Ok(None) };
+        let Some(table) = self.read(store, feedback.as_slice())? else { return Ok(None) };
         let mathematics = Rc::clone(&self.mathematics);
-        let loaded = self.loaded(row, load)?;
-        if loaded.step != step {
-            return Err(format!("row {row} is at step {}, not {step}", loaded.step));
-        }
-        let (inputs, table) = (read(store, &inputs)?, read(store, feedback.as_slice())?);
         let table = table.first().copied();
         let (state, bytes) = mathematics.train(row, step, &loaded.state, &inputs, table);
         let batch = emit.then(|| keep(&*mathematics, store, bytes));
@@ -286,40 +291,71 @@ impl Trainer {
             let blob = keep(&*mathematics, store, state.clone());
             (blob, loss_micro(&blob))
         });
-        (loaded.step, loaded.state) = (step + 1, state);
+        self.rows.insert(row, Row { load, step: step + 1, state });
         Ok(Some(Input::Trained { row, load, step, batch, checkpoint }))
     }
 
+    /// Nothing where the step is refused.
     fn refresh(
         &mut self,
         store: &mut Store,
         plan: &Plan,
-        job: Output,
+        job: &Output,
     ) -> Result<Option<Input>, String> {
         let Output::Refresh { row, load, step, inputs, feedback } = job else { return Ok(None) };
+        let (row, load, step) = (*row, *load, *step);
+        let can = |done| plan.can_hand_on(row, done, step);
+        let Some(loaded) = self.loaded(row, load, can) else { return Ok(None) };
+        let Some(inputs) = self.read(store, inputs)? else { return Ok(None) };
+        let Some(table) = self.read(store, feedback.as_slice())? else { return Ok(None) };
         let mathematics = Rc::clone(&self.mathematics);
-        let loaded = self.loaded(row, load)?;
-        if loaded.step != plan.chapter_end(step) {
-            return Err(format!("row {row} is at step {}, to refresh {step}", loaded.step));
-        }
-        let (inputs, table) = (read(store, &inputs)?, read(store, feedback.as_slice())?);
         let table = table.first().copied();
         let bytes = mathematics.refresh(row, step, &loaded.state, &inputs, table);
         Ok(Some(Input::Refreshed { row, load, step, batch: keep(&*mathematics, store, bytes) }))
     }
+
+    /// The bytes of these blobs; nothing where one was lost.
+    fn read<'a>(&self, store: &'a Store, hashes: &[Hash]) -> Result<Option<Vec<&'a [u8]>>, String> {
+        let mut read = Vec::new();
+        for hash in hashes {
+            match store.get(hash) {
+                Some(bytes) => read.push(bytes.as_slice()),
+                None if self.lost.contains(hash) => return Ok(None),
+                None => {
+                    return Err(format!("the trainer needs {hash:?}, which is not in the store"));
+                }
+            }
+        }
+        Ok(Some(read))
+    }
+}
+
+/// The blobs that a job reads.
+pub(super) fn reads_of(job: &Output) -> Vec<Hash> {
+    if let Output::Load { checkpoint, .. } = job {
+        return checkpoint.iter().copied().collect();
+    }
+    if let Output::Train { inputs, feedback, .. } | Output::Refresh { inputs, feedback, .. } = job {
+        return inputs.iter().chain(feedback).copied().collect();
+    }
+    if let Output::Evaluate { checkpoints, .. } = job { checkpoints.clone() } else { Vec::new() }
+}
+
+/// The answer to a job that is not done.
+pub(super) fn undone(job: &Output) -> Option<Input> {
+    if let Output::Load { row, load, .. } = *job {
+        return Some(Input::Loaded { row, load, ok: false });
+    }
+    if let Output::Train { row, load, step, .. } | Output::Refresh { row, load, step, .. } = *job {
+        return Some(Input::Refused { row, load, step });
+    }
+    let &Output::Evaluate { epoch, .. } = job else { return None };
+    let (samples, softmax_correct, other_correct) = (0, 0, 0);
+    Some(Input::Evaluated(Score { epoch, samples, softmax_correct, other_correct }))
 }
 
 fn keep(mathematics: &dyn Mathematics, store: &mut Store, bytes: Vec<u8>) -> BlobRef {
     let blob = blob(mathematics, &bytes);
     store.insert(blob.hash, bytes);
     blob
-}
-
-/// The bytes of these blobs.
-fn read<'a>(store: &'a Store, hashes: &[Hash]) -> Result<Vec<&'a [u8]>, String> {
-    let get = |hash: &Hash| match store.get(hash) {
-        Some(bytes) => Ok(bytes.as_slice()),
-        None => Err(format!("the trainer needs {hash:?}, which is not in the store")),
-    };
-    hashes.iter().map(get).collect()
 }

@@ -195,6 +195,10 @@ impl World {
             return Err(format!("{} gives an activation batch away", self.nodes[node].id));
         }
         let mut bytes = self.nodes[node].store.get(&hash).cloned();
+        if bytes.is_some() && self.is_lost() {
+            self.lose(node, hash);
+            bytes = None;
+        }
         if self.is_liar(node) && self.chance.hit(lies::FALSE_BLOBS) {
             bytes.iter_mut().for_each(|bytes| damage(bytes, &mut self.chance));
         }
