@@ -10,6 +10,7 @@ use crate::{
     data::{PRIVATE, kind_of},
     ff::NetworkSpec,
     spec::Spec,
+    text::thousands,
 };
 
 /// What this node tells of its data.
@@ -29,37 +30,16 @@ pub(crate) fn in_words(data: &AboutData) -> String {
     let AboutData { kind, form, classes, samples } = data;
     let samples = samples.map_or_else(
         || "images".to_owned(),
-        |(train, test)| format!("{} + {} images", grouped(train), grouped(test)),
+        |(train, test)| format!("{} + {} images", thousands(train.into()), thousands(test.into())),
     );
     let classes = if *classes == 1 { "1 class".to_owned() } else { format!("{classes} classes") };
     format!("{kind}, {samples} of {form}, {classes}")
-}
-
-/// A number with its thousands set apart.
-pub(crate) fn grouped(number: u32) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::SpecArgs;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        let cases = [(0, "0"), (999, "999"), (1_000, "1,000"), (59_999, "59,999")];
-        for (number, text) in cases.into_iter().chain([(u32::MAX, "4,294,967,295")]) {
-            assert_eq!(grouped(number), text);
-        }
-    }
 
     #[test]
     fn data_of_its_own_is_told_by_its_form_alone() {

@@ -8,10 +8,11 @@ use std::fmt;
 use ffp2p_net::AboutData;
 
 use crate::{
-    about::{grouped, in_words},
+    about::in_words,
     config::flags::{Flag, data_flag, flags},
     data::{PRIVATE, kind_of, listed_names},
     spec::Spec,
+    text::thousands,
 };
 
 /// A run: its spec, and what is known of its data beside their id.
@@ -101,17 +102,25 @@ fn data_differs(theirs: Run<'_>, ours: Run<'_>) -> String {
     match (there.samples, here.samples) {
         (Some((train, test)), Some((our_train, our_test))) if test == our_test => {
             if train == our_train {
-                let (train, test) = (grouped(train), grouped(test));
+                let (train, test) = (thousands(train.into()), thousands(test.into()));
                 return format!("{train} + {test} images on both sides, but not the same ones");
             }
-            format!("{} images there, {} here", grouped(train), grouped(our_train))
+            format!(
+                "{} images there, {} here",
+                thousands(train.into()),
+                thousands(our_train.into())
+            )
         }
         (Some((train, test)), Some((our_train, our_test))) if train == our_train => {
-            format!("{} test images there, {} here", grouped(test), grouped(our_test))
+            format!(
+                "{} test images there, {} here",
+                thousands(test.into()),
+                thousands(our_test.into())
+            )
         }
         (Some((train, test)), Some((our_train, our_test))) => {
             let [train, test, our_train, our_test] =
-                [train, test, our_train, our_test].map(grouped);
+                [train, test, our_train, our_test].map(|n| thousands(n.into()));
             format!("{train} + {test} images there, {our_train} + {our_test} here")
         }
         _ => "classes of other names there".to_owned(),

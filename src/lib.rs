@@ -29,5 +29,6 @@ pub mod report;
 pub mod sequential;
 pub mod sim;
 pub mod spec;
+mod text;
 pub mod view;
 mod whole;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Data, PRIVATE};
 use crate::ff::{NetworkSpec, Objective, Row, SpecError};
+use crate::text::shown;
 
 /// Grows when the same spec would give other bytes.
 pub(crate) const SPEC_FORMAT: u32 = 3;
@@ -170,10 +171,9 @@ pub enum ForeignSpecError {
     Range,
 }
 
-/// What an error says of a stranger's bytes, whose words may be in it, for a terminal.
-fn shown(error: &str) -> String {
-    let visible = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
-    error.chars().take(MAX_SHOWN).map(visible).collect()
+/// What an error says of a stranger's bytes, whose words may be in it, not all of a long one.
+fn start_of(error: &serde_json::Error) -> String {
+    shown(&error.to_string()).chars().take(MAX_SHOWN).collect()
 }
 
 impl Spec {
@@ -190,7 +190,7 @@ impl Spec {
         if bytes.len() > MAX_SPEC_BYTES {
             return Err(ForeignSpecError::Range);
         }
-        let syntax = |error: serde_json::Error| ForeignSpecError::Syntax(shown(&error.to_string()));
+        let syntax = |error: serde_json::Error| ForeignSpecError::Syntax(start_of(&error));
         let Format { format } = serde_json::from_slice(bytes).map_err(syntax)?;
         if format != SPEC_FORMAT {
             return Err(ForeignSpecError::Format(format));

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::forms;
 use super::found::counted;
-use super::{Form, ImageFlaw, MOST_DIGITS, Source, shown, shown_path};
+use super::{Form, ImageFlaw, MOST_DIGITS, Source};
+use crate::text::{shown, shown_path};
 
 /// Why a data set cannot be named or opened.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::Shape;
 use super::files::Frame;
-use super::shown::{shown, shown_bytes};
+use crate::text::{shown, shown_bytes, thousands};
 
 /// The most names that are listed.
 const MOST_LISTED: usize = 10;
@@ -83,10 +83,10 @@ impl LeftOut {
         reasons.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
         let named = reasons.iter().take(MOST_KINDS);
         let mut parts: Vec<_> =
-            named.map(|(n, reason)| format!("{} {reason}", thousands(*n))).collect();
+            named.map(|(n, reason)| format!("{} {reason}", thousands(*n as u64))).collect();
         let others: usize = reasons.iter().skip(MOST_KINDS).map(|(n, _)| n).sum();
         if others > 0 {
-            parts.push(format!("{} others", thousands(others)));
+            parts.push(format!("{} others", thousands(others as u64)));
         }
         (total > 0).then(|| format!("{} left out: {}", counted(total, "file"), parts.join(", ")))
     }
@@ -99,7 +99,7 @@ pub(super) fn in_words(shape: &Shape, names: &[String], remarks: &[String]) -> S
         (train, test) => format!(
             "{} to train on and {} to test on",
             counted(train as usize, "image"),
-            thousands(test as usize)
+            thousands(test as u64)
         ),
     };
     let mut text =
@@ -124,7 +124,7 @@ pub(super) fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
     let more = names.len().saturating_sub(MOST_LISTED);
     let mut text = names.take(MOST_LISTED).collect::<Vec<_>>().join(", ");
     if more > 0 {
-        text.push_str(&format!(" and {} more", thousands(more)));
+        text.push_str(&format!(" and {} more", thousands(more as u64)));
     }
     text
 }
@@ -147,20 +147,7 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
         (_, true) => "es",
         (_, false) => "s",
     };
-    format!("{} {noun}{plural}", thousands(count))
-}
-
-/// As in 1,200.
-pub(super) fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    format!("{} {noun}{plural}", thousands(count as u64))
 }
 
 #[cfg(test)]

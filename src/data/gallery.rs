@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use super::error::DataError;
 use super::files::{self, Frame, MOST_BYTES};
 use super::folder::{HALVES, Image, Shelf, Survey};
-use super::found::{counted, thousands};
+use super::found::counted;
 use super::picture::{self, ImageFlaw, Picture};
-use super::shown::{shown, shown_bytes};
 use super::{Data, Half, Images};
+use crate::text::{shown, shown_bytes, thousands};
 
 /// The most sizes that are told apart, and the most images that cannot be used: then the search
 /// for more ends.
@@ -187,7 +187,7 @@ impl Seen {
                     "{} have {sizes} sizes or kinds: most often {} ({} of them), but {}",
                     counted(all, "image"),
                     words(*common),
-                    thousands(*count),
+                    thousands(*count as u64),
                     other.unwrap_or_default(),
                 );
                 Err(DataError::Mixed { set, reason })

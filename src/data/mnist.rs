@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::digits::{CLASSES, PIXELS, SIDE};
 use super::idx::{self, Idx, Layout};
-use super::{Data, DataError, Half, Images, Shape, shown_path};
+use super::{Data, DataError, Half, Images, Shape};
+use crate::text::shown_path;
 
 /// Where the labels begin in an unpacked file.
 const LABELS_START: usize = 8;

@@ -23,7 +23,6 @@ mod npz;
 mod pen;
 mod picture;
 mod random;
-mod shown;
 mod source;
 mod strokes;
 
@@ -40,7 +39,6 @@ pub use error::DataError;
 pub use forms::Form;
 pub(crate) use found::listed_names;
 pub use picture::ImageFlaw;
-pub use shown::{shown, shown_path};
 pub use source::{MOST_DIGITS, Source};
 
 /// How the id of data begins that only their form is known of.

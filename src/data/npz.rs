@@ -13,7 +13,8 @@ use zip::ZipArchive;
 
 use super::files::{self, Frame, MOST_BYTES, MOST_PIXELS, MOST_SAMPLES};
 use super::npy::{Array, Flaw};
-use super::{Data, DataError, Half, Images, forms, found, shown};
+use super::{Data, DataError, Half, Images, forms, found};
+use crate::text::shown;
 
 /// An array's name, and what is wrong with it.
 type Named = (&'static str, Flaw);

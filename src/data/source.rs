@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::digits::{CLASSES, Digits, PIXELS, SIDE, Split, VERSION};
-use super::{Data, DataError, Half, Shape, cifar10, folder, forms, mnist, npz, shown};
+use super::{Data, DataError, Half, Shape, cifar10, folder, forms, mnist, npz};
+use crate::text::shown;
 
 /// The most samples of a generated half: 500,000 images take 392 MB.
 pub const MOST_DIGITS: u32 = 500_000;

@@ -7,7 +7,7 @@ use super::{
     pace::{Pace, Standing},
     words,
 };
-use crate::report::Event;
+use crate::{report::Event, text::thousands};
 
 /// A run as it is shown.
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ impl Board {
             return Vec::new();
         }
         let percent = format!("{} %", self.pace.percent(self.steps));
-        let of_steps = format!("{percent} of {} steps", words::count(self.steps));
+        let of_steps = format!("{percent} of {} steps", thousands(self.steps));
         let (speed, end) = match self.pace.standing(now, self.steps) {
             Standing::Unbegun => (String::new(), ", waiting for the first steps".to_owned()),
             Standing::Unmeasured | Standing::Complete => (String::new(), String::new()),

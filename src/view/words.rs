@@ -4,21 +4,10 @@
 
 use std::{borrow::Cow, fmt::Write};
 
+use crate::text::{acts, thousands};
+
 /// Units of time in seconds, for a speed.
 const UNITS: [(f64, &str); 4] = [(1.0, "s"), (60.0, "min"), (3600.0, "h"), (86_400.0, "day")];
-
-/// A whole number with its thousands apart.
-pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 /// A speed in the first unit that gives at least one step.
 pub(super) fn speed(per_second: f64) -> String {
@@ -28,7 +17,7 @@ pub(super) fn speed(per_second: f64) -> String {
     if tenths == 10 {
         format!("1 step/{unit}")
     } else if tenths >= 100 || tenths.is_multiple_of(10) {
-        format!("{} steps/{unit}", count((tenths + 5) / 10))
+        format!("{} steps/{unit}", thousands((tenths + 5) / 10))
     } else {
         format!("{}.{} steps/{unit}", tenths / 10, tenths % 10)
     }
@@ -42,15 +31,13 @@ pub(super) fn duration(seconds: f64) -> String {
         (_, ..120) => format!("{minutes} min"),
         (_, ..2880) if minutes.is_multiple_of(60) => format!("{} h", minutes / 60),
         (_, ..2880) => format!("{} h {} min", minutes / 60, minutes % 60),
-        _ => format!("{} days", count((minutes / 720).div_ceil(2))),
+        _ => format!("{} days", thousands((minutes / 720).div_ceil(2))),
     }
 }
 
-/// Whether a terminal would do something else with this than to show it, as the other way of
-/// writing would.
+/// Whether a letter is written as its escape.
 fn is_command(letter: char) -> bool {
-    let turns = matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    (letter.is_control() && letter != '\n') || turns
+    letter != '\n' && acts(letter)
 }
 
 /// The text with everything but line ends that a terminal would obey written as JSON writes it; JSON
@@ -62,8 +49,10 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     let mut safe = String::with_capacity(text.len() + 16);
     for letter in text.chars() {
         if is_command(letter) {
-            // Writing to a string does not fail.
-            let _ = write!(safe, "\\u{:04x}", u32::from(letter));
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                // Writing to a string does not fail.
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
         } else {
             safe.push(letter);
         }
@@ -76,12 +65,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
     use super::*;
-
-    #[test]
-    fn thousands_are_apart() {
-        let said = [0, 999, 1000, 4800, 1_234_567].map(count);
-        assert_eq!(said, ["0", "999", "1,000", "4,800", "1,234,567"]);
-    }
 
     #[test]
     fn speeds_are_told_in_a_unit_that_fits() {
@@ -125,8 +108,8 @@ mod tests {
             escaped("model written to a/ä 猫.st\nmodel 00"),
             "model written to a/ä 猫.st\nmodel 00"
         );
-        let name = "\x1b]0;x\x07\r\t\u{7f}\u{9b}2J\u{202e}gpj.exe";
-        let said = "\\u001b]0;x\\u0007\\u000d\\u0009\\u007f\\u009b2J\\u202egpj.exe";
+        let name = "\x1b]0;x\x07\r\t\u{7f}\u{9b}2J\u{202e}gpj.exe\u{e0041}";
+        let said = "\\u001b]0;x\\u0007\\u000d\\u0009\\u007f\\u009b2J\\u202egpj.exe\\udb40\\udc41";
         assert_eq!(escaped(name), said);
         let json = serde_json::to_string(name).unwrap();
         assert!(json.contains('\u{9b}') && !escaped(&json).contains('\u{9b}'));

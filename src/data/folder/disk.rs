@@ -8,10 +8,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::super::files::{MOST_BYTES, MOST_SAMPLES};
-use super::super::shown::shown_path;
 use super::super::{DataError, ImageFlaw};
 use super::MOST_FILE;
 use super::shelf::{Each, Entry, Kind, Shelf};
+use crate::text::shown_path;
 
 /// A folder.
 #[derive(Debug)]

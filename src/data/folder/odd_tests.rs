@@ -11,7 +11,7 @@ use super::*;
 /// What is found at a path: the id and the remarks, or what is wrong without the path.
 fn answer(path: &Path) -> Result<(String, String), String> {
     let found = open(path, false)
-        .map_err(|error| error.to_string().replace(&super::super::shown_path(path), "SET"))?;
+        .map_err(|error| error.to_string().replace(&crate::text::shown_path(path), "SET"))?;
     Ok((found.id().to_owned(), found.found().unwrap()))
 }
 

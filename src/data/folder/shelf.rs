@@ -9,9 +9,9 @@ use std::path::Path;
 
 use super::super::files::{MOST_CLASSES, MOST_SAMPLES};
 use super::super::found::{self, LeftOut};
-use super::super::shown::shown_bytes;
-use super::super::{DataError, ImageFlaw, shown};
+use super::super::{DataError, ImageFlaw};
 use super::tree::MOST_FOLDERS;
+use crate::text::{shown, shown_bytes};
 
 /// How the names of images end, in any case.
 const ENDINGS: [&str; 5] = [".png", ".jpg", ".jpeg", ".jpe", ".jfif"];

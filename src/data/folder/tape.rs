@@ -13,11 +13,11 @@ use tar::{Archive, EntryType};
 
 use super::super::files::{self, MOST_BYTES};
 use super::super::gunzip::{Gunzip, MAGIC};
-use super::super::shown::shown_bytes;
 use super::super::{DataError, ImageFlaw};
 use super::shelf::{Each, Entry, Kind, Shelf};
 use super::tree::{Node, Tree};
 use super::{Bounded, MOST_FILE, MOST_UNPACKED, unreadable};
+use crate::text::shown_bytes;
 
 /// The most bytes of a path, as on Linux.
 const MOST_PATH: u64 = 4096;

@@ -1,24 +1,37 @@
-//! Names from file systems and archives, made fit to be read by a person.
+//! Numbers and names as people read them, and text that a terminal takes as text.
 //!
-//! The rule kept here: what is shown has no character that moves a cursor, colours, turns or hides
-//! text, or begins another line. Such a character is written as its escape, bytes that are no
-//! UTF-8 as `\xff`; everything else stays as it is.
+//! Rule: what is shown has no character that moves a cursor, colours, turns or hides text, or begins
+//! another line. Such a character is written as its escape, bytes that are no UTF-8 as `\xff`;
+//! everything else stays as it is.
 
 use std::borrow::Cow;
 use std::path::Path;
 
+/// A whole number with its thousands apart.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// The text without characters that act on a terminal.
-pub fn shown(text: &str) -> Cow<'_, str> {
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     if text.chars().any(acts) { Cow::Owned(escaped(text)) } else { Cow::Borrowed(text) }
 }
 
 /// As [`shown`], for a path.
-pub fn shown_path(path: &Path) -> String {
+pub(crate) fn shown_path(path: &Path) -> String {
     shown_bytes(path.as_os_str().as_encoded_bytes())
 }
 
 /// As [`shown`], for a name that need not be UTF-8.
-pub(super) fn shown_bytes(name: &[u8]) -> String {
+pub(crate) fn shown_bytes(name: &[u8]) -> String {
     let mut text = String::with_capacity(name.len());
     for chunk in name.utf8_chunks() {
         text.push_str(&shown(chunk.valid()));
@@ -41,7 +54,7 @@ fn escaped(text: &str) -> String {
 
 /// Whether a character does something else than stand where it is written: controls, line
 /// separators, what turns the direction of writing, tags, and what has no width.
-fn acts(letter: char) -> bool {
+pub(crate) fn acts(letter: char) -> bool {
     letter.is_control()
         || matches!(
             letter,
@@ -60,6 +73,12 @@ fn acts(letter: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let said = [0, 999, 1_000, 59_999, 4_294_967_295].map(thousands);
+        assert_eq!(said, ["0", "999", "1,000", "59,999", "4,294,967,295"]);
+    }
 
     #[test]
     fn what_acts_on_a_terminal_is_escaped_and_the_rest_stays() {
