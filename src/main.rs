@@ -5,9 +5,9 @@ use std::{io::IsTerminal, process::ExitCode};
 use clap::Parser;
 use ffp2p::{cli::Cli, commands, view};
 
-/// Our own warnings. Gossipsub logs as errors what its caller is told anyway: that a peer has just
-/// gone.
-const USUAL_LOG: &str = "warn,libp2p_gossipsub=off";
+/// Our own warnings. Libraries log as errors what we are told anyway and tell in our own words: that
+/// a peer has just gone, or, every two seconds, that a firewall keeps multicast back.
+const USUAL_LOG: &str = "off,ffp2p=warn,ffp2p_net=warn,ffp2p_proto=warn";
 
 /// How glibc hands out memory: what is large goes back to the system as soon as it is not used, and few
 /// places keep the rest. As it is by default, a node holds up to twice as much. "Large" is more than the

@@ -12,8 +12,8 @@ mod support;
 use std::time::{Duration, Instant};
 
 use support::{
-    Node,
-    lan::{Addresses, Lan},
+    Node, ffp2p,
+    lan::{Addresses, Lan, Wall},
 };
 
 /// Starts, if the environment does not say.
@@ -64,7 +64,7 @@ fn meet_often(lan: &Lan, args: [&[&str]; 2]) {
 #[test]
 fn a_firewall_on_one_side_keeps_nobody_apart() {
     let Some(lan) = Lan::new(2) else { return };
-    if lan.firewall(1) {
+    if lan.firewall(1, Wall::Incoming) {
         meet_often(&lan, [&[], &[]]);
     }
 }
@@ -73,7 +73,7 @@ fn a_firewall_on_one_side_keeps_nobody_apart() {
 #[test]
 fn a_firewall_does_not_keep_given_addresses_apart() {
     let Some(lan) = Lan::new(2) else { return };
-    if lan.firewall(1) {
+    if lan.firewall(1, Wall::Incoming) {
         let one = ["--no-mdns", "--listen=10.77.0.1:4001", "--peer=10.77.0.2:4001"];
         let other = ["--no-mdns", "--listen=10.77.0.2:4001", "--peer=10.77.0.1:4001"];
         meet_often(&lan, [&one, &other]);
@@ -109,4 +109,53 @@ fn a_node_says_where_others_can_reach_it() {
     let port = all[0].as_str().unwrap().rsplit_once(':').unwrap().1;
     assert_ne!(port, "4477");
     assert_eq!(all, [format!("[fd77::1]:{port}"), format!("[fe80::1]:{port}")]);
+}
+
+/// What `status` on a host says when it finds nobody; one line of the log is one too many.
+fn status(lan: &Lan, number: usize) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let meet = format!("--rendezvous={}", folder.path().display());
+    let (mut command, status) = (lan.enter(number), ffp2p(&["status", &meet]));
+    let output = command.arg(status.get_program()).args(status.get_args()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(!said.contains("libp2p") && !said.contains("ERROR"), "{said}");
+    said
+}
+
+#[track_caller]
+fn says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part} is missing in:\n{text}");
+    }
+}
+
+/// No connection can be made at all: each hears the other, and learns what to open.
+#[test]
+fn firewalls_on_both_sides_are_told() {
+    let Some(lan) = Lan::new(2) else { return };
+    if (0..2).all(|number| lan.firewall(number, Wall::Incoming)) {
+        let folder = tempfile::tempdir().unwrap();
+        let meet = format!("--rendezvous={}", folder.path().display());
+        let mut node = Node::join_in(&lan, 1, &[RUN, &[&meet]].concat());
+        node.wait("ready");
+        let said = status(&lan, 0);
+        says(&said, &["10.77.0.2:4477: timed out", "heard by mDNS", "machine let TCP 4477 in"]);
+    }
+}
+
+#[test]
+fn multicast_that_is_kept_back_is_told_once() {
+    let Some(lan) = Lan::new(1) else { return };
+    if lan.firewall(0, Wall::Multicast) {
+        let said = status(&lan, 0);
+        says(&said, &["mDNS", "does not work here: operation not permitted", "let UDP 5353 out"]);
+        assert_eq!(said.matches("not permitted").count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_host_without_network_is_told_so() {
+    let Some(lan) = Lan::with(1, Addresses::Nothing) else { return };
+    says(&status(&lan, 0), &["no network interface but loopback is up", "127.0.0.1:0"]);
 }

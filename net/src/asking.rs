@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::codec::{Answer, Ask, Part, Request};
 use crate::connections::is_dialable;
+use crate::dial::Via;
 use crate::event_loop::{Done, EventLoop};
 use crate::fetch::{End, Piece};
 use crate::node_id::peer_id;
@@ -283,7 +284,8 @@ impl EventLoop {
             Ok(told) => {
                 for (node, addresses) in told {
                     if let Some(id) = peer_id(node) {
-                        self.dialer.found(id, addresses.into_iter().filter(is_dialable), now);
+                        let addresses = addresses.into_iter().filter(is_dialable);
+                        self.dialer.found(id, Via::Peer, addresses, now);
                     }
                 }
             }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use ffp2p_proto::Hash;
 
-use crate::AboutData;
+use crate::{AboutData, DEFAULT_PORT};
 
 /// How a node is found, and whom it takes for its own.
 #[derive(Clone, Debug)]
@@ -33,13 +33,13 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// Listens on every interface, and uses multicast DNS.
+    /// Listens on the default port of every interface, and uses multicast DNS.
     fn default() -> Self {
         Self {
             name: "node".to_owned(),
             swarm: "default".to_owned(),
             run: None,
-            listen: Listen::Everywhere,
+            listen: Listen::Everywhere(DEFAULT_PORT),
             peers: Vec::new(),
             mdns: true,
             rendezvous: None,
@@ -51,9 +51,9 @@ impl Default for Config {
 /// Where a node listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// On every interface, over IPv4 and IPv6 as far as the host has them, on
-    /// [`DEFAULT_PORT`](crate::DEFAULT_PORT) or any free port.
-    Everywhere,
+    /// On every interface, over IPv4 and IPv6 as far as the host has them, on this port, or any free
+    /// one if it is taken.
+    Everywhere(u16),
     /// Here, each of which must open; port 0 is any free one.
     At(Vec<SocketAddr>),
 }

@@ -14,7 +14,8 @@ use ffp2p_proto::NodeId;
 
 use crate::address::{self, Target, is_loopback};
 use crate::behaviour::BehaviourEvent;
-use crate::dial::Dial;
+use crate::dial::{Dial, Via};
+use crate::error::plain;
 use crate::event_loop::{Done, EventLoop};
 use crate::greeting::{Greeting, PROTOCOL_VERSION, version_in};
 use crate::node_id::{node_id, peer_id};
@@ -60,9 +61,11 @@ impl EventLoop {
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Ask(event) => self.on_ask(event),
             BehaviourEvent::Ping(ping) => self.on_ping(&ping),
-            BehaviourEvent::Identify(_)
-            | BehaviourEvent::Mdns4(mdns::Event::Expired(_))
-            | BehaviourEvent::Mdns6(mdns::Event::Expired(_)) => {}
+            BehaviourEvent::Mdns4(mdns::Event::Expired(gone))
+            | BehaviourEvent::Mdns6(mdns::Event::Expired(gone)) => {
+                gone.into_iter().for_each(|(peer, at)| self.dialer.expired(&peer, at));
+            }
+            BehaviourEvent::Identify(_) => {}
             BehaviourEvent::Limits(never) => match never {},
         }
     }
@@ -144,11 +147,11 @@ impl EventLoop {
 
     /// Notes where a peer can be dialed, for us and for those who ask.
     fn learn(&mut self, id: PeerId, addresses: impl IntoIterator<Item = Multiaddr>, now: Instant) {
-        let plain: Vec<_> = addresses.into_iter().filter(is_dialable).collect();
+        let addresses: Vec<_> = addresses.into_iter().filter(is_dialable).collect();
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.learn(plain.iter().cloned());
+            peer.learn(addresses.iter().cloned());
         }
-        self.dialer.found(id, plain, now);
+        self.dialer.found(id, Via::Peer, addresses, now);
     }
 
     /// Tells the owner of a member as soon as it can be talked to.
@@ -204,7 +207,7 @@ impl EventLoop {
         let now = Instant::now();
         for (peer, address) in found {
             self.search.heard(peer);
-            self.dialer.found(peer, Some(address).filter(is_dialable), now);
+            self.dialer.found(peer, Via::Mdns, Some(address).filter(is_dialable), now);
         }
         self.dial_due(now);
     }
@@ -282,19 +285,24 @@ impl EventLoop {
             }
         } else if let Some(id) = id.filter(|id| !self.peers.contains(id)) {
             tracing::debug!(peer = %id, "not reached: {}", cause(error));
+            if let DialError::Transport(tried) = error {
+                let why = tried.iter().map(|(at, error)| (at.clone(), deepest(error)));
+                self.dialer.failed(&id, why.collect());
+            } else if matches!(error, DialError::WrongPeerId { .. }) {
+                self.dialer.replaced(&id);
+            }
             if let Some(neighbours) = &self.neighbours {
                 neighbours.unreachable(id);
             }
         }
     }
 
-    fn on_missed(&mut self, index: usize, error: String) {
-        let text = self.dialer.fixed.get(index).map(|fixed| fixed.text.clone());
-        let warning = text.map(|text| format!("{text} is not reached: {error}; still trying"));
-        if self.dialer.missed(index, error, Instant::now())
-            && let Some(warning) = warning
+    fn on_missed(&mut self, index: usize, why: String) {
+        if self.dialer.missed(index, why.clone(), Instant::now())
+            && let Some(fixed) = self.dialer.fixed.get(index)
         {
-            tracing::warn!("{warning}");
+            let address = fixed.text.clone();
+            self.outbox.push(Event::NotReached { address, why });
         }
     }
 }
@@ -304,16 +312,20 @@ fn cause(error: &DialError) -> String {
     if let DialError::WrongPeerId { obtained, .. } = error {
         return format!("another node is there now ({obtained}); leave /p2p/ID out");
     }
-    let mut deepest: &dyn std::error::Error = error;
     if let DialError::Transport(tried) = error
         && let Some((_, last)) = tried.last()
     {
-        deepest = last;
+        return deepest(last);
     }
-    while let Some(source) = deepest.source() {
-        deepest = source;
+    deepest(error)
+}
+
+/// The cause of all others.
+fn deepest(mut error: &dyn std::error::Error) -> String {
+    while let Some(source) = error.source() {
+        error = source;
     }
-    deepest.to_string()
+    plain(error)
 }
 
 /// Whether an address that a peer told can be dialed from here at all.

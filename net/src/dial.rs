@@ -13,7 +13,8 @@ use std::time::Duration;
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
-use crate::address::Target;
+use crate::address::{self, Target, shown};
+use crate::report::Unreached;
 use crate::wire::MAX_ADDRESSES;
 
 /// Addresses a person may give, the remembered ones included.
@@ -43,10 +44,27 @@ const FIXED_PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause, less what is added so that nodes differ.
 const MAX_PAUSE: Duration = Duration::from_secs(3);
 
+/// How a peer was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Via {
+    /// By multicast DNS.
+    Mdns,
+    /// In the rendezvous folder.
+    Rendezvous,
+    /// Another peer told of it.
+    Peer,
+    /// It was connected before.
+    Met,
+}
+
 /// A peer that was found by mDNS, in the rendezvous folder, or through another peer.
 #[derive(Debug)]
 struct Found {
+    via: Via,
     addresses: Vec<Multiaddr>,
+    /// What went wrong at each address, in the last attempt.
+    errors: Vec<(Multiaddr, String)>,
     due: Instant,
     attempts: u32,
 }
@@ -94,6 +112,11 @@ pub(crate) struct Dialer {
     barred: BTreeSet<PeerId>,
 }
 
+/// Host and port alone: who is there is known.
+fn plain(address: Multiaddr) -> Option<Multiaddr> {
+    address::socket(&address).map(address::tcp)
+}
+
 /// The pause after so many attempts: doubled each time, and longer by up to a half, as follows from
 /// who pauses and for whom.
 fn pause(first: Duration, attempts: u32, own: PeerId, other: impl std::hash::Hash) -> Duration {
@@ -126,6 +149,7 @@ impl Dialer {
     pub(crate) fn found(
         &mut self,
         peer: PeerId,
+        via: Via,
         addresses: impl IntoIterator<Item = Multiaddr>,
         now: Instant,
     ) {
@@ -134,7 +158,9 @@ impl Dialer {
             return;
         }
         let due = now + self.tie_break(&peer);
-        let found = self.found.entry(peer).or_insert(Found { addresses: vec![], due, attempts: 0 });
+        let (addresses, new, attempts) = (addresses.into_iter().filter_map(plain), vec![], 0);
+        let new = Found { via, addresses: new, errors: vec![], due, attempts };
+        let found = self.found.entry(peer).or_insert(new);
         for address in addresses {
             if found.addresses.len() < MAX_ADDRESSES && !found.addresses.contains(&address) {
                 found.addresses.push(address);
@@ -180,8 +206,51 @@ impl Dialer {
     /// A connection stands; later losses start with short pauses again.
     pub(crate) fn connected(&mut self, peer: &PeerId) {
         if let Some(found) = self.found.get_mut(peer) {
+            found.via = Via::Met;
+            found.errors.clear();
             found.attempts = 0;
         }
+    }
+
+    /// A found peer was not reached, for these reasons.
+    pub(crate) fn failed(&mut self, peer: &PeerId, errors: Vec<(Multiaddr, String)>) {
+        if let Some(found) = self.found.get_mut(peer) {
+            let known = |(at, error)| plain(at).map(|at| (at, error));
+            found.errors = errors.into_iter().filter_map(known).take(MAX_ADDRESSES).collect();
+        }
+    }
+
+    /// There is another peer where this one was: its process has ended, and its id with it.
+    pub(crate) fn replaced(&mut self, peer: &PeerId) {
+        self.found.remove(peer);
+    }
+
+    /// A peer is no longer heard there by multicast DNS.
+    pub(crate) fn expired(&mut self, peer: &PeerId, address: Multiaddr) {
+        let Some(found) = self.found.get_mut(peer).filter(|found| found.via == Via::Mdns) else {
+            return;
+        };
+        let address = plain(address);
+        found.addresses.retain(|at| Some(at) != address.as_ref());
+        found.errors.retain(|(at, _)| Some(at) != address.as_ref());
+        if found.addresses.is_empty() {
+            self.found.remove(peer);
+        }
+    }
+
+    /// The found peers that could not be reached, those that are heard first.
+    pub(crate) fn unreached(&self) -> Vec<Unreached> {
+        let mut all: Vec<_> = self
+            .found
+            .values()
+            .filter(|found| !found.errors.is_empty())
+            .map(|found| Unreached {
+                via: found.via,
+                tried: found.errors.iter().map(|(at, why)| (shown(at), why.clone())).collect(),
+            })
+            .collect();
+        all.sort_by_key(|peer| peer.via != Via::Mdns);
+        all
     }
 
     /// The last connection with `peer` is gone.

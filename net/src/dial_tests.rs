@@ -25,10 +25,10 @@ fn the_smaller_id_dials_at_once_and_the_larger_one_waits() {
     let (small, large) = ids();
     let now = Instant::now();
     let mut first = Dialer::new(small);
-    first.found(large, [address()], now);
+    first.found(large, Via::Mdns, [address()], now);
     assert_eq!(first.due(now, |_| false), [Dial::Found(large, vec![address()])]);
     let mut second = Dialer::new(large);
-    second.found(small, [address()], now);
+    second.found(small, Via::Mdns, [address()], now);
     assert!(second.due(now, |_| false).is_empty());
     assert!(second.due(now + TIE_BREAK, |_| true).is_empty());
     assert_eq!(second.due(now + TIE_BREAK, |_| false).len(), 1);
@@ -39,14 +39,14 @@ fn a_found_peer_is_given_up_and_may_be_found_again() {
     let (small, large) = ids();
     let mut now = Instant::now();
     let mut dialer = Dialer::new(small);
-    dialer.found(large, [address()], now);
+    dialer.found(large, Via::Mdns, [address()], now);
     let mut attempts = 0;
     for _ in 0..2 * MAX_ATTEMPTS {
         attempts += dialer.due(now, |_| false).len();
         now += 2 * MAX_PAUSE;
     }
     assert_eq!(attempts, MAX_ATTEMPTS as usize);
-    dialer.found(large, [address()], now);
+    dialer.found(large, Via::Mdns, [address()], now);
     assert_eq!(dialer.due(now, |_| false).len(), 1);
 }
 
@@ -93,9 +93,9 @@ fn a_barred_peer_is_not_dialed() {
     let (small, large) = ids();
     let now = Instant::now();
     let mut dialer = Dialer::new(small);
-    dialer.found(large, [address()], now);
+    dialer.found(large, Via::Mdns, [address()], now);
     dialer.bar(large, "other swarm", now);
-    dialer.found(large, [address()], now);
+    dialer.found(large, Via::Mdns, [address()], now);
     assert!(dialer.due(now, |_| false).is_empty());
 }
 
@@ -104,7 +104,7 @@ fn ourselves_are_not_dialed() {
     let (own, _) = ids();
     let now = Instant::now();
     let mut dialer = Dialer::new(own);
-    dialer.found(own, [address()], now);
+    dialer.found(own, Via::Mdns, [address()], now);
     assert!(dialer.due(now, |_| false).is_empty());
     let mut dialer = fixed(false, now);
     dialer.due(now, |_| false);
@@ -124,4 +124,28 @@ fn two_that_dial_each_other_do_not_stay_in_step() {
         assert_eq!(ours, pause(FOUND_PAUSE, attempts, small, large));
         assert!(ours >= FOUND_PAUSE && ours.max(theirs) <= MAX_PAUSE + MAX_PAUSE / 2);
     }
+}
+
+#[test]
+fn what_went_wrong_is_kept_until_the_peer_is_here_or_gone() {
+    let (small, large) = ids();
+    let now = Instant::now();
+    let mut dialer = Dialer::new(small);
+    let full = address().with_p2p(large).unwrap();
+    dialer.found(large, Via::Mdns, [full.clone(), address()], now);
+    assert_eq!(dialer.due(now, |_| false), [Dial::Found(large, vec![address()])]);
+    let fail = |dialer: &mut Dialer| dialer.failed(&large, vec![(full.clone(), "x".to_owned())]);
+    fail(&mut dialer);
+    let told = Unreached { via: Via::Mdns, tried: vec![("127.0.0.1:4001".into(), "x".into())] };
+    assert_eq!(dialer.unreached(), [told]);
+    dialer.connected(&large);
+    assert!(dialer.unreached().is_empty());
+    dialer.expired(&large, full.clone());
+    fail(&mut dialer);
+    assert_eq!(dialer.unreached()[0].via, Via::Met);
+    dialer.replaced(&large);
+    dialer.found(large, Via::Mdns, [address()], now);
+    fail(&mut dialer);
+    dialer.expired(&large, full.clone());
+    assert!(dialer.unreached().is_empty());
 }

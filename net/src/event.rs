@@ -62,6 +62,13 @@ pub enum Event {
         /// The version of its program.
         version: String,
     },
+    /// A given address leads nowhere, and is still tried; said once for each reason.
+    NotReached {
+        /// As it was given.
+        address: String,
+        /// Why.
+        why: String,
+    },
     /// A peer was sent away.
     Refused {
         /// Who.

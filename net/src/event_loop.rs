@@ -26,7 +26,7 @@ use tokio::time::{Instant, Interval};
 use crate::asking::{Pending, Whole};
 use crate::behaviour::Behaviour;
 use crate::codec::Answer;
-use crate::dial::Dialer;
+use crate::dial::{Dialer, Via};
 use crate::fetch::Fetches;
 use crate::handle::{Command, Shared};
 use crate::neighbours::Neighbours;
@@ -188,7 +188,7 @@ impl EventLoop {
         self.search.neighbours(entries.len());
         for entry in entries {
             if entry.swarm == self.peers.own.swarm {
-                self.dialer.found(entry.peer, entry.nearest(), now);
+                self.dialer.found(entry.peer, Via::Rendezvous, entry.nearest(), now);
             }
         }
         self.dial_due(now);
@@ -218,7 +218,8 @@ impl EventLoop {
 
     pub(crate) fn report(&self) -> crate::Report {
         let everywhere = self.listeners.iter().any(|(_, at)| at.ip().is_unspecified());
-        self.search.report(&self.peers.own, self.addresses(), everywhere, &self.dialer)
+        let addresses = self.addresses();
+        self.search.report(&self.peers.own, addresses, everywhere, &self.dialer)
     }
 
     /// Saves where peers are, if that changed.

@@ -9,7 +9,7 @@
 //! handed on.
 //!
 //! Where things are: `about`, `config`, `event`, `error`, `handle`, `report` are what callers see. Finding
-//! peers is `ports`, `dial`, `address`, `rendezvous`, `neighbours`, `remembered`, `search`; talking is
+//! peers is `ports`, `multicast`, `dial`, `address`, `rendezvous`, `neighbours`, `remembered`, `search`; talking is
 //! `wire` (messages as bytes), `codec` (questions as frames), `fetch` (blobs in pieces);
 //! `event_loop` with `listening`, `connections`, `asking` and `hearing` holds it together over `behaviour` and
 //! `transport`.
@@ -30,6 +30,7 @@ mod greeting;
 mod handle;
 mod hearing;
 mod listening;
+mod multicast;
 mod neighbours;
 mod node_id;
 mod outbox;
@@ -49,14 +50,16 @@ pub use about::{About, AboutData, Described};
 pub use address::parse_listen;
 pub use codec::{MAX_CHUNK, MAX_SPEC};
 pub use config::{BlobSource, Config, Listen, RunInfo, cut};
+pub use dial::Via;
 pub use error::{FetchError, StartError, SurveyError};
 pub use event::{Event, Refusal};
 pub use fetch::MAX_BLOB;
 pub use greeting::{MAX_NODE_NAME, is_node_name, to_node_name};
 pub use handle::{Handle, Traffic};
 pub use ports::DEFAULT_PORT;
-pub use report::{MdnsReport, Report};
+pub use report::{MdnsReport, Report, Unreached};
 pub use search::ALONE_AFTER;
 pub use start::spawn;
+pub use storage::create_private_folder;
 pub use survey::{Found, survey};
 pub use wire::{MAX_BROADCAST, MAX_MESSAGE};

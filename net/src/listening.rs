@@ -33,7 +33,7 @@ impl EventLoop {
     /// Listens, and waits until it is known where.
     pub(crate) async fn listen(&mut self, listen: &Listen) -> Result<(), StartError> {
         let claims = match listen {
-            Listen::Everywhere => claim_everywhere().map_err(StartError::no_listener)?,
+            Listen::Everywhere(port) => claim_everywhere(*port).map_err(StartError::no_listener)?,
             Listen::At(addresses) => {
                 let claim = |at: &SocketAddr| claim(*at).map_err(|e| StartError::listen(*at, &e));
                 addresses.iter().map(claim).collect::<Result<_, _>>()?

@@ -28,10 +28,10 @@ pub(crate) fn claim(at: SocketAddr) -> io::Result<Claim> {
     retry(at.port(), || one(at))
 }
 
-/// Claims the default port on every interface, or any free one if it is taken, the same for IPv4
-/// and IPv6. A host may have one of the two only.
-pub(crate) fn claim_everywhere() -> io::Result<Vec<Claim>> {
-    match both(DEFAULT_PORT) {
+/// Claims a port on every interface, or any free one if it is taken, the same for IPv4 and IPv6. A
+/// host may have one of the two only.
+pub(crate) fn claim_everywhere(port: u16) -> io::Result<Vec<Claim>> {
+    match both(port) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => retry(0, || both(0)),
         claimed => claimed,
     }
@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn several_nodes_of_a_host_listen_everywhere() {
-        let (one, other) = (claim_everywhere().unwrap(), claim_everywhere().unwrap());
+        let one = claim_everywhere(0).unwrap();
+        let other = claim_everywhere(one[0].at.port()).unwrap();
         assert_ne!(one[0].at.port(), other[0].at.port());
         for claims in [one, other] {
             assert!(claims.iter().all(|claim| claim.at.port() == claims[0].at.port()));

@@ -8,6 +8,11 @@ use std::path::PathBuf;
 
 use ffp2p_proto::Hash;
 
+use crate::dial::Via;
+
+/// Peers not reached that are told one by one.
+const MAX_TOLD: usize = 8;
+
 /// How multicast DNS went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MdnsReport {
@@ -15,8 +20,39 @@ pub enum MdnsReport {
     Off,
     /// It runs, and this many peers were heard.
     Heard(usize),
-    /// It could not start.
+    /// It does not work here.
     Failed(String),
+}
+
+/// A peer that was found and could not be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreached {
+    /// How it was found.
+    pub via: Via,
+    /// Its addresses, each with what went wrong there.
+    pub tried: Vec<(String, String)>,
+}
+
+impl Unreached {
+    /// The port to let in at a peer that is there, and seems to have a firewall.
+    fn behind_firewall(&self) -> Option<&str> {
+        let (at, _) = self.tried.first().filter(|_| self.via == Via::Mdns)?;
+        at.rsplit_once(':').map(|(_, port)| port)
+    }
+}
+
+impl fmt::Display for Unreached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, why) in &self.tried {
+            write!(f, "{at}: {why}; ")?;
+        }
+        f.write_str(match self.via {
+            Via::Mdns => "heard by mDNS",
+            Via::Rendezvous => "of this host",
+            Via::Peer => "another node told of it",
+            Via::Met => "was connected before",
+        })
+    }
 }
 
 /// What was tried to find peers.
@@ -35,6 +71,8 @@ pub struct Report {
     pub mdns: MdnsReport,
     /// The given addresses, each with the last thing that went wrong.
     pub peers: Vec<(String, Option<String>)>,
+    /// Peers that were found and could not be reached.
+    pub unreached: Vec<Unreached>,
     /// The rendezvous folder and the other nodes' files in it.
     pub rendezvous: Option<(PathBuf, usize)>,
     /// Addresses of earlier peers that were dialed.
@@ -52,48 +90,71 @@ impl Report {
     }
 
     fn tried(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\n  listening:  ")?;
+        f.write_str("\n  listening:   ")?;
         if self.listening.is_empty() {
             f.write_str("nowhere")?;
         }
         list(f, &self.listening)?;
         match &self.mdns {
-            MdnsReport::Off => f.write_str("\n  mDNS:       not used")?,
-            MdnsReport::Heard(heard) => write!(f, "\n  mDNS:       {heard} peers heard")?,
-            MdnsReport::Failed(why) => write!(f, "\n  mDNS:       could not start: {why}")?,
+            MdnsReport::Off => f.write_str("\n  mDNS:        not used")?,
+            MdnsReport::Heard(1) => f.write_str("\n  mDNS:        1 peer heard")?,
+            MdnsReport::Heard(heard) => write!(f, "\n  mDNS:        {heard} peers heard")?,
+            MdnsReport::Failed(why) => write!(f, "\n  mDNS:        does not work here: {why}")?,
         }
         for (peer, error) in &self.peers {
             let error = error.as_deref().unwrap_or("no answer yet");
-            write!(f, "\n  --peer:     {peer}: {error}")?;
+            write!(f, "\n  --peer:      {peer}: {error}")?;
+        }
+        for peer in self.unreached.iter().take(MAX_TOLD) {
+            write!(f, "\n  not reached: {peer}")?;
+        }
+        if self.unreached.len() > MAX_TOLD {
+            write!(f, "\n  not reached: {} more", self.unreached.len() - MAX_TOLD)?;
         }
         if let Some((folder, files)) = &self.rendezvous {
-            write!(f, "\n  this host:  {files} other nodes in {}", folder.display())?;
+            write!(f, "\n  this host:   {files} other nodes in {}", folder.display())?;
         }
         if self.remembered > 0 {
-            write!(f, "\n  remembered: {} addresses of earlier peers dialed", self.remembered)?;
+            write!(f, "\n  remembered:  {} addresses of earlier peers dialed", self.remembered)?;
         }
         if !self.other_runs.is_empty() {
-            f.write_str("\n  other runs: ")?;
+            f.write_str("\n  other runs:  ")?;
             list(f, &self.other_runs)?;
         }
         if self.refused > 0 {
-            write!(f, "\n  refused:    {} peers of another swarm or version", self.refused)?;
+            write!(f, "\n  refused:     {} peers of another swarm or version", self.refused)?;
         }
         Ok(())
     }
 
     fn advice(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\n  next:       ")?;
+        f.write_str("\n  next:        ")?;
+        let reachable = self.reachable();
         if !self.other_runs.is_empty() {
             f.write_str("start both with the same settings, or join the run that is there")
         } else if self.refused > 0 {
             f.write_str("give every node the same swarm name and version")
-        } else if let Some(at) = self.reachable() {
-            write!(f, "start another node with --peer {at}, and let the firewall here pass ")?;
-            write!(f, "TCP {} (and UDP 5353 for mDNS)", at.port())
-        } else if self.everywhere {
+        } else if reachable.is_none() && self.everywhere {
             f.write_str("no network interface but loopback is up: connect the machine, or use ")?;
             f.write_str("--listen 127.0.0.1:0 for nodes of this host")
+        } else if let Some(port) = self.unreached.iter().find_map(Unreached::behind_firewall) {
+            f.write_str("a node is there, but a firewall may keep connections out: ")?;
+            write!(f, "on that machine let TCP {port} in")?;
+            match reachable.filter(|_| self.run.is_some()) {
+                Some(at) => write!(f, ", or TCP {} on this one", at.port()),
+                None => Ok(()),
+            }
+        } else if let Some((peer, _)) = self.peers.iter().find(|(_, error)| error.is_some()) {
+            write!(f, "see that a node runs at {peer} and that no firewall keeps connections out")
+        } else if let MdnsReport::Failed(_) = self.mdns {
+            f.write_str("let UDP 5353 out and in, if a firewall here keeps it back, or ")?;
+            f.write_str("name a node with --peer HOST:PORT")
+        } else if self.run.is_none() {
+            f.write_str("see that a node runs, and that firewalls let TCP to its port ")?;
+            f.write_str("and UDP 5353 (mDNS) through")
+        } else if let Some(at) = reachable {
+            write!(f, "start another node with --peer {at}, and let the firewall here pass ")?;
+            write!(f, "TCP {} (and UDP 5353 for mDNS)", at.port())
         } else {
             f.write_str("leave --listen out, so that other machines can connect")
         }
@@ -132,6 +193,7 @@ mod tests {
             everywhere: true,
             mdns: MdnsReport::Heard(0),
             peers: vec![("lab:4001".to_owned(), Some("connection refused".to_owned()))],
+            unreached: Vec::new(),
             rendezvous: Some(("/run/ffp2p".into(), 0)),
             remembered: 2,
             other_runs: Vec::new(),
@@ -149,19 +211,41 @@ mod tests {
             "lab:4001: connection refused",
             "/run/ffp2p",
             "2 addresses",
-            "--peer 10.0.0.7:4477",
-            "TCP 4477",
+            "a node runs at lab:4001",
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
     }
 
     #[test]
+    fn a_peer_that_is_heard_and_not_reached_seems_to_have_a_firewall() {
+        let tried = vec![("10.0.0.8:4478".to_owned(), "timed out".to_owned())];
+        let peer = Unreached { via: Via::Mdns, tried };
+        let text = Report { unreached: vec![peer.clone(); 10], ..report() }.to_string();
+        for part in [
+            "10.0.0.8:4478: timed out; heard by mDNS",
+            "2 more",
+            "on that machine let TCP 4478 in, or TCP 4477 on this one",
+        ] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+        let met = Unreached { via: Via::Met, ..peer };
+        let text = Report { unreached: vec![met], ..report() }.to_string();
+        assert!(text.contains("timed out; was connected") && !text.contains("on that machine"));
+    }
+
+    #[test]
     fn the_advice_follows_what_was_seen() {
+        let report = || Report { peers: Vec::new(), ..report() };
+        let text = report().to_string();
+        assert!(text.contains("--peer 10.0.0.7:4477") && text.contains("TCP 4477"), "{text}");
         let other = Report { other_runs: vec![Hash([1; 32])], ..report() };
         assert!(other.to_string().contains("same settings"));
         let refused = Report { refused: 1, ..report() };
         assert!(refused.to_string().contains("same swarm name"));
+        let mdns = MdnsReport::Failed("operation not permitted at 10.0.0.7".to_owned());
+        let text = Report { mdns, ..report() }.to_string();
+        assert!(text.contains("not permitted") && text.contains("let UDP 5353 out"), "{text}");
         let loopback = vec!["127.0.0.1:1".parse().unwrap()];
         let local = Report { listening: loopback.clone(), ..report() };
         assert!(local.to_string().contains("no network interface but loopback is up"));

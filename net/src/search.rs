@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::dial::Dialer;
 use crate::greeting::Greeting;
+use crate::multicast::blocked;
 use crate::report::{MdnsReport, Report};
 
 /// A node that found nobody for this long says so.
@@ -101,17 +102,22 @@ impl Search {
         dialer: &Dialer,
     ) -> Report {
         let given = dialer.fixed.iter().filter(|fixed| !fixed.remembered);
+        let mdns = match &self.mdns {
+            None => MdnsReport::Off,
+            Some(Err(why)) => MdnsReport::Failed(why.clone()),
+            Some(Ok(())) if self.heard.is_empty() => {
+                blocked(&listening).map_or(MdnsReport::Heard(0), MdnsReport::Failed)
+            }
+            Some(Ok(())) => MdnsReport::Heard(self.heard.len()),
+        };
         Report {
             swarm: own.swarm.clone(),
             run: own.run,
             listening,
             everywhere,
-            mdns: match &self.mdns {
-                None => MdnsReport::Off,
-                Some(Ok(())) => MdnsReport::Heard(self.heard.len()),
-                Some(Err(why)) => MdnsReport::Failed(why.clone()),
-            },
+            mdns,
             peers: given.map(|fixed| (fixed.text.clone(), fixed.error.clone())).collect(),
+            unreached: dialer.unreached(),
             rendezvous: self.rendezvous.clone(),
             remembered: dialer.fixed.iter().filter(|fixed| fixed.remembered).count(),
             other_runs: self.other_runs.iter().copied().collect(),

@@ -7,7 +7,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Makes `folder` and what is above it; a new one is for this user only.
-pub(crate) fn create_private_folder(folder: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// Whatever the system says.
+pub fn create_private_folder(folder: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

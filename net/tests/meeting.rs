@@ -236,6 +236,10 @@ async fn a_lonely_node_says_so_once() {
         ..config("".as_ref(), Some(run(b"r")))
     })
     .await;
+    let missed = |event: &Event| {
+        matches!(event, Event::NotReached { address, .. } if address == "127.0.0.1:1").then_some(())
+    };
+    a.until(missed).await;
     let report = a
         .until(|event| if let Event::Alone(report) = event { Some(report.clone()) } else { None })
         .await;

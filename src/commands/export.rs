@@ -89,7 +89,7 @@ fn assemble(parts: Vec<StoredRun>) -> Result<Model, CommandError> {
 
 /// From the LAN, or from what is kept on this machine where nobody is there.
 fn from_anywhere(args: &ExportArgs, view: &mut View) -> Result<Model, CommandError> {
-    let network = args.network.config(None)?;
+    let network = args.network.visitor()?;
     let runtime = runtime()?;
     let nobody = match runtime.block_on(find(&network, args.run.as_deref())) {
         Ok(spec) => return runtime.block_on(from_lan(&spec, network, args, view)),

@@ -27,7 +27,7 @@ const MIB: u64 = 1 << 20;
 pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let signals = Signals::listen()?;
     let threads = threads(args.threads, Pool::usual_threads(1))?;
-    let mut network = args.network.config(None)?;
+    let mut network = args.network.node()?;
     network.name = args.node_name.unwrap_or(network.name);
     let config = decisions(&args.keep)?;
     let checked = args.spec.check()?;

@@ -1,14 +1,15 @@
 //! The network's settings from flags, and where nodes of one host meet if nothing is said.
 //!
-//! Rule: what was asked for and cannot be had is refused; what nobody asked for is left out, with a
-//! warning that says so.
+//! Rule: what was asked for and cannot be had is refused; of what nobody asked for the next best is
+//! taken, with a warning that names what could not be had.
 
 use std::{
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
-use ffp2p_net::{Config, Listen};
+use ffp2p_net::{Config, DEFAULT_PORT, Listen, create_private_folder};
 
 use super::{CommandError, naming::host_name};
 use crate::cli::NetworkArgs;
@@ -25,30 +26,182 @@ impl NetworkArgs {
         self.listen.iter().map(read).collect()
     }
 
-    /// All settings; `store` remembers peers.
-    pub(super) fn config(&self, store: Option<&Path>) -> Result<Config, CommandError> {
-        let listen = self.listen()?;
+    /// Those of a node.
+    pub(super) fn node(&self) -> Result<Config, CommandError> {
+        self.config(DEFAULT_PORT)
+    }
+
+    /// Those of somebody who looks around and goes: the default port is left to nodes.
+    pub(super) fn visitor(&self) -> Result<Config, CommandError> {
+        self.config(0)
+    }
+
+    fn config(&self, port: u16) -> Result<Config, CommandError> {
+        let at = self.listen()?;
         Ok(Config {
             name: host_name(),
             swarm: self.swarm.clone(),
             run: None,
-            listen: if listen.is_empty() { Listen::Everywhere } else { Listen::At(listen) },
+            listen: if at.is_empty() { Listen::Everywhere(port) } else { Listen::At(at) },
             peers: self.peer.clone(),
             mdns: !self.no_mdns,
-            rendezvous: Some(self.rendezvous.clone().unwrap_or_else(usual_rendezvous)),
-            remembered: store.map(|store| store.join("peers")),
+            rendezvous: self.rendezvous()?,
+            remembered: None,
         })
+    }
+
+    /// The folder in which the nodes of one host meet.
+    fn rendezvous(&self) -> Result<Option<PathBuf>, CommandError> {
+        let Some(folder) = &self.rendezvous else { return Ok(default_folder(candidates())) };
+        let made = create_private_folder(folder).and_then(|()| try_to_write(folder));
+        made.map_err(|error| {
+            let folder = folder.display();
+            let text = format!("--rendezvous {folder}: {error}; name a folder you can write to");
+            CommandError::Usage(text)
+        })?;
+        Ok(Some(folder.clone()))
     }
 }
 
-/// Where the nodes of one user on one host meet.
-fn usual_rendezvous() -> PathBuf {
-    let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_dir());
-    match own {
-        Some(dir) => dir.join("ffp2p"),
-        None => {
-            let user = std::env::var("USER").or_else(|_| std::env::var("USERNAME"));
-            std::env::temp_dir().join(format!("ffp2p-{}", user.unwrap_or_default()))
+/// A folder for the nodes of one user, and why it might be.
+struct Candidate {
+    folder: PathBuf,
+    /// What has to be there already, and be the user's.
+    above: Option<PathBuf>,
+}
+
+/// Where the nodes of one user on one host may meet, the best first.
+fn candidates() -> Vec<Candidate> {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+    let runtime = runtime.map(|dir| {
+        let above = PathBuf::from(dir);
+        Candidate { folder: above.join("ffp2p"), above: Some(above) }
+    });
+    let folder = std::env::temp_dir().join(format!("ffp2p-{}", user()));
+    runtime.into_iter().chain([Candidate { folder, above: None }]).collect()
+}
+
+/// The first folder that can be used; without one, the nodes of this host have other ways.
+fn default_folder(candidates: Vec<Candidate>) -> Option<PathBuf> {
+    for Candidate { folder, above } in candidates {
+        let above = above.as_deref().map_or(Ok(()), |above| {
+            own(above).map_err(|error| format!("XDG_RUNTIME_DIR={}: {error}", above.display()))
+        });
+        let usable = above.and_then(|()| {
+            let usable = create_private_folder(&folder).and_then(|()| own(&folder));
+            let usable = usable.and_then(|()| close(&folder)).and_then(|()| try_to_write(&folder));
+            usable.map_err(|error| format!("{}: {error}", folder.display()))
+        });
+        match usable {
+            Ok(()) => return Some(folder),
+            Err(why) => tracing::warn!("nodes of this host cannot meet in {why}"),
+        }
+    }
+    tracing::warn!(
+        "nodes of this host meet in no folder, and find each other by multicast DNS or --peer only; \
+         name a folder with --rendezvous DIR"
+    );
+    None
+}
+
+/// Who the user is, by number where the system has those: names may be missing or shared.
+#[cfg(unix)]
+fn user() -> String {
+    rustix::process::geteuid().to_string()
+}
+
+#[cfg(not(unix))]
+fn user() -> String {
+    std::env::var("USERNAME").unwrap_or_default()
+}
+
+/// Refuses what is no folder or not the user's: whoever owns it could replace what is in it. Links
+/// are not followed.
+fn own(folder: &Path) -> io::Result<()> {
+    let meta = std::fs::symlink_metadata(folder)?;
+    if !meta.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is no folder"));
+    }
+    #[cfg(unix)]
+    {
+        let owner = std::os::unix::fs::MetadataExt::uid(&meta);
+        if owner != rustix::process::geteuid().as_raw() {
+            let text = format!("it belongs to another user ({owner})");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+    }
+    Ok(())
+}
+
+/// Lets nobody else in.
+fn close(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let alone = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(folder, alone)?;
+    }
+    Ok(())
+}
+
+fn try_to_write(folder: &Path) -> io::Result<()> {
+    tempfile::tempfile_in(folder).map(drop)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+
+    use super::*;
+
+    fn chosen(candidates: &[(&Path, Option<&Path>)]) -> Option<PathBuf> {
+        let own = |(folder, above): &(&Path, Option<&Path>)| Candidate {
+            folder: (*folder).to_owned(),
+            above: above.map(Path::to_owned),
+        };
+        default_folder(candidates.iter().map(own).collect())
+    }
+
+    #[test]
+    fn the_first_usable_folder_is_taken_and_closed() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        std::fs::create_dir(at("open")).unwrap();
+        std::fs::set_permissions(at("open"), std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(chosen(&[(&at("open"), None), (&at("new"), None)]), Some(at("open")));
+        for (folder, above) in [(at("open"), None), (at("new"), Some(place.path()))] {
+            assert_eq!(chosen(&[(&folder, above)]), Some(folder.clone()));
+            assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        }
+    }
+
+    #[test]
+    fn what_is_no_folder_of_the_user_gives_way_to_the_next() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        std::fs::write(at("file"), []).unwrap();
+        std::fs::create_dir(at("real")).unwrap();
+        symlink(at("real"), at("link")).unwrap();
+        let (missing, below) = (at("missing"), at("missing/ffp2p"));
+        let next = at("next");
+        for wrong in [(&at("file"), None), (&at("link"), None), (&below, Some(&missing))] {
+            let wrong = (wrong.0.as_path(), wrong.1.map(PathBuf::as_path));
+            assert_eq!(chosen(&[wrong, (&next, None)]), Some(next.clone()), "{wrong:?}");
+            assert_eq!(chosen(&[wrong]), None);
+        }
+    }
+
+    /// Only root can make a folder somebody else's.
+    #[test]
+    fn a_folder_of_another_user_gives_way_to_the_next() {
+        let place = tempfile::tempdir().unwrap();
+        let (other, next) = (place.path().join("other"), place.path().join("next"));
+        std::fs::create_dir(&other).unwrap();
+        let stranger = rustix::process::geteuid().as_raw() + 1;
+        if chown(&other, Some(stranger), None).is_ok() {
+            let below = other.join("ffp2p");
+            for wrong in [(other.as_path(), None), (&below, Some(other.as_path()))] {
+                assert_eq!(chosen(&[wrong, (&next, None)]), Some(next.clone()));
+            }
         }
     }
 }

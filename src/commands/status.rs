@@ -40,7 +40,7 @@ struct Status {
 
 pub(super) fn run(args: StatusArgs) -> Result<(), CommandError> {
     let status = runtime()?.block_on(async {
-        let network = args.network.config(None)?;
+        let network = args.network.visitor()?;
         let spec = find(&network, args.run.as_deref()).await?;
         let mut observer = Observer::join(&spec, Role::Onlooker, network).await?;
         while observer.elapsed() < LISTEN {

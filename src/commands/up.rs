@@ -56,7 +56,8 @@ pub(super) fn run(mut args: UpArgs) -> Result<(), CommandError> {
     }
     args.threads = Some(threads(args.threads, Pool::usual_threads(args.nodes))?);
     args.spec = args.spec.with_file()?;
-    args.network.config(None)?;
+    // Chosen once, so that what is wrong with it is told once.
+    args.network.rendezvous = args.network.node()?.rendezvous;
     super::join::decisions(&args.keep)?;
     // A wrong spec is told once, here, not by every node.
     let spec = args.spec.clone().check()?.spec;

@@ -7,12 +7,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use etcetera::BaseStrategy as _;
+use ffp2p_net::create_private_folder;
 use ffp2p_proto::{Checkpoint, Hash};
 
 use super::{disk::Disk, store_files::StoreError};
@@ -97,7 +98,8 @@ impl StateDir {
     pub fn claim(&self, spec: &Spec, keeper: Keeper) -> Result<Disk, StoreError> {
         let run: String = spec.run_id().to_string().chars().take(NAME).collect();
         let run = self.0.join(run);
-        make_private(&run).map_err(|source| StoreError::Io { path: run.clone(), source })?;
+        create_private_folder(&run)
+            .map_err(|source| StoreError::Io { path: run.clone(), source })?;
         let name = match keeper {
             Keeper::Node => "node",
             Keeper::Train => "train",
@@ -184,15 +186,6 @@ fn size(folder: &Path) -> (u64, SystemTime) {
         }
     }
     sum
-}
-
-/// Makes a folder and those above it; new ones are for this user only.
-fn make_private(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 #[cfg(test)]

@@ -51,6 +51,9 @@ impl Node {
             ffp2p_net::Event::OtherRun { peer, run, version } => {
                 self.on_other_run(peer, run, version);
             }
+            ffp2p_net::Event::NotReached { address, why } => {
+                self.note(format!("{address} is not reached: {why}; still trying"));
+            }
             ffp2p_net::Event::Refused { peer, reason } => {
                 self.note(format!("peer {peer} was sent away: {reason}"));
             }

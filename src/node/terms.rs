@@ -144,6 +144,7 @@ pub(crate) fn heard(
         Event::Greeted { .. }
         | Event::Listening(_)
         | Event::OtherRun { .. }
+        | Event::NotReached { .. }
         | Event::Refused { .. }
         | Event::Alone(_) => return Err(Box::new(event)),
     })

@@ -19,6 +19,8 @@ pub(crate) enum Addresses {
     V6,
     /// Link-local ones of IPv6 only.
     LinkLocal,
+    /// None but those of loopback.
+    Nothing,
 }
 
 impl Addresses {
@@ -29,6 +31,7 @@ impl Addresses {
             Self::V4 => vec![format!("{}/24", address(number - 1))],
             Self::V6 => vec![format!("fd77::{number}/64"), format!("fe80::{number}/64")],
             Self::LinkLocal => vec![format!("fe80::{number}/64")],
+            Self::Nothing => vec![],
         }
     }
 }
@@ -40,11 +43,26 @@ struct Place {
     keeper: Child,
 }
 
-/// What no packet that opens a connection passes.
-const FIREWALL: &str = "table inet test {
-    chain input { type filter hook input priority 0; tcp flags & (syn | ack) == syn drop; }
+/// What a firewall keeps back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wall {
+    /// Connections that others open.
+    Incoming,
+    /// Multicast DNS on its way out, of which the sender is told.
+    Multicast,
 }
-";
+
+impl Wall {
+    fn rules(self) -> String {
+        let (hook, rule) = match self {
+            Self::Incoming => ("input", "tcp flags & (syn | ack) == syn drop"),
+            Self::Multicast => ("output", "udp dport 5353 drop"),
+        };
+        format!(
+            "table inet test {{\n chain test {{ type filter hook {hook} priority 0; {rule}; }}\n}}\n"
+        )
+    }
+}
 
 /// The switch and the places of the nodes.
 #[derive(Debug)]
@@ -172,20 +190,20 @@ impl Lan {
         self.nodes[number].enter(self.is_root)
     }
 
-    /// Lets no connection in at a node any more; why not, when this system cannot.
-    fn try_firewall(&self, number: usize) -> Result<(), String> {
+    /// Puts a firewall up at a node; why not, when this system cannot.
+    fn try_firewall(&self, number: usize, wall: Wall) -> Result<(), String> {
         let mut command = self.enter(number);
         command.args(["nft", "-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
         let mut nft = command.spawn().map_err(|error| format!("nft: {error}"))?;
         let mut rules = nft.stdin.take().ok_or("nft takes no rules")?;
-        rules.write_all(FIREWALL.as_bytes()).map_err(|error| format!("nft: {error}"))?;
+        rules.write_all(wall.rules().as_bytes()).map_err(|error| format!("nft: {error}"))?;
         drop(rules);
         good("nft", nft.wait_with_output())
     }
 
-    /// Lets no connection in at a node any more. False where the test cannot say anything.
-    pub(crate) fn firewall(&self, number: usize) -> bool {
-        tell(self.try_firewall(number)).is_some()
+    /// Puts a firewall up at a node. False where the test cannot say anything.
+    pub(crate) fn firewall(&self, number: usize, wall: Wall) -> bool {
+        tell(self.try_firewall(number, wall)).is_some()
     }
 
     /// Pulls the cable of a node: nothing passes, and nobody is told.
