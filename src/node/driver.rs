@@ -393,3 +393,7 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

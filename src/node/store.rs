@@ -242,6 +242,17 @@ impl Store {
         blobs.all.get(hash).is_some_and(|blob| !matches!(blob.kept, Kept::Lost(_)))
     }
 
+    /// Loses a blob once so many were put in memory. Returns whether it did.
+    #[cfg(test)]
+    pub(super) fn lose_one(&self, put: u64, which: usize) -> bool {
+        let mut blobs = self.shared.blobs();
+        let hash = blobs.all.keys().nth(which % blobs.all.len().max(1)).copied();
+        let Some(hash) = hash.filter(|_| blobs.count >= put) else { return false };
+        blobs.remove(&hash);
+        blobs.all.insert(hash, Blob { kept: Kept::Lost(1), is_open: true });
+        true
+    }
+
     fn find(&self, hash: &Hash, is_open: bool) -> Option<Bytes> {
         let blobs = self.shared.blobs();
         let blob = blobs.all.get(hash).filter(|blob| blob.is_open || !is_open)?;

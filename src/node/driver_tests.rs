@@ -1,0 +1,79 @@
+//! A whole node whose store loses what it was given.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::{config::SpecArgs, sequential::Sequential};
+
+/// A run is over by then, or its test fails.
+const BOUND: Duration = Duration::from_secs(120);
+
+/// Blobs put into the store between two that are lost.
+const BETWEEN: u64 = 60;
+
+/// Blobs that are lost.
+const LOSSES: usize = 6;
+
+/// What training alone makes of it.
+fn expected(checked: &Checked) -> Hash {
+    let course = Course::new(checked, 1).unwrap();
+    let mut alone = Sequential::new(checked.spec.clone(), course);
+    for chapter in 0..checked.spec.plan().chapters() {
+        alone.chapter(chapter, &crate::ff::Inline).unwrap();
+    }
+    Hash(*alone.network().model_hash().as_bytes())
+}
+
+/// The model of one node alone, of whose store some blobs get lost, and how many that were.
+async fn model_of_a_lossy_node(checked: Checked) -> (Option<Hash>, usize) {
+    let run =
+        ffp2p_net::RunInfo { id: checked.spec.run_id(), spec: checked.spec.canonical().into() };
+    let network = ffp2p_net::Config {
+        run: Some(run),
+        listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+        mdns: false,
+        ..ffp2p_net::Config::default()
+    };
+    let config = ffp2p_proto::Config { exit_when_done: true, ..ffp2p_proto::Config::default() };
+    let settings = Settings { threads: 1, config, out: None };
+    let mut node = Node::start(checked, network, settings, None, View::new(true)).await.unwrap();
+    let (store, is_over) = (Arc::clone(&node.store), Arc::new(AtomicBool::new(false)));
+    let over = Arc::clone(&is_over);
+    let losing = std::thread::spawn(move || {
+        let (mut lost, mut at) = (0, BETWEEN);
+        while lost < LOSSES && !over.load(Ordering::Relaxed) {
+            if store.lose_one(at, lost) {
+                (lost, at) = (lost + 1, at + BETWEEN);
+            }
+            std::thread::yield_now();
+        }
+        lost
+    });
+    let (_stop, stops) = mpsc::channel(1);
+    let worked = tokio::time::timeout(BOUND, node.work(stops)).await;
+    is_over.store(true, Ordering::Relaxed);
+    worked.expect("the run does not end").unwrap();
+    node.net.shutdown().await;
+    (node.model, losing.join().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_loses_blobs_changes_nothing() {
+    for placement in ["single-layer", "all-layers"] {
+        let args = SpecArgs {
+            data: Some("digits:400+40".to_owned()),
+            layers: Some(vec![784, 12, 12]),
+            epochs: Some(10),
+            batch_size: Some(20),
+            chapter_steps: Some(10),
+            placement: Some(placement.to_owned()),
+            negatives: Some("adaptive".to_owned()),
+            ..SpecArgs::default()
+        };
+        let checked = args.check().unwrap();
+        let expected = expected(&checked);
+        let (model, lost) = model_of_a_lossy_node(checked).await;
+        assert_eq!(model, Some(expected), "{placement}");
+        assert!(lost > 0, "{placement}: nothing was lost");
+    }
+}
