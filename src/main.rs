@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(|| view::Log)
         .init();
     match commands::run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,

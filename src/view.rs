@@ -7,6 +7,7 @@
 mod board;
 mod draw;
 mod layout;
+mod log;
 mod pace;
 mod text;
 mod words;
@@ -23,7 +24,9 @@ use std::{
 
 use crate::report::{Event, Stopped};
 
-/// Events that wait for a terminal that does not take them; more are left out.
+pub use log::Log;
+
+/// Events and log lines that wait for a terminal that does not take them; more are left out.
 const WAITING: usize = 1024;
 
 /// How long a terminal may take for what is left when the run is over.
@@ -41,13 +44,40 @@ enum Kind {
     Text(Writer),
 }
 
-/// The way to the thread that writes bars or lines.
+/// What the thread that writes bars or lines is told.
+#[derive(Debug)]
+enum Said {
+    Event(Event),
+    /// Lines of the log, each with its end.
+    Log(String),
+}
+
+/// The way to that thread.
+#[derive(Clone, Debug)]
+struct Say {
+    said: SyncSender<Said>,
+    /// What was left out.
+    lost: Arc<AtomicU64>,
+}
+
+impl Say {
+    fn put(&self, said: Said) {
+        // Progress is told again soon.
+        let is_missed = match &said {
+            Said::Event(event) => in_words(event).is_some(),
+            Said::Log(_) => true,
+        };
+        if matches!(self.said.try_send(said), Err(TrySendError::Full(_))) && is_missed {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Bars or lines, and the thread that writes them.
 #[derive(Debug)]
 struct Writer {
     /// Gone when no more is said.
-    say: Option<SyncSender<Event>>,
-    /// Events left out.
-    lost: Arc<AtomicU64>,
+    say: Option<Say>,
     /// Ends when all is written.
     written: Receiver<()>,
 }
@@ -71,30 +101,29 @@ impl View {
 
 impl Writer {
     fn start() -> Self {
-        let (say, said) = sync_channel(WAITING);
+        let (said, saying) = sync_channel(WAITING);
         let (end, written) = sync_channel(0);
         let lost = Arc::new(AtomicU64::new(0));
-        let left_out = Arc::clone(&lost);
+        let say = Say { said, lost: Arc::clone(&lost) };
+        let form = text::Form::of_stdout();
+        log::go_to(form.is_bars().then(|| say.clone()));
         std::thread::spawn(move || {
-            text::write(&said, &left_out);
+            text::write(form, &saying, &lost);
             drop(end);
         });
-        Self { say: Some(say), lost, written }
+        Self { say: Some(say), written }
     }
 
     fn show(&self, event: &Event) {
-        let full = self.say.as_ref().and_then(|say| say.try_send(event.clone()).err());
-        // Progress is told again soon.
-        if let Some(TrySendError::Full(event)) = full
-            && in_words(&event).is_some()
-        {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        if let Some(say) = &self.say {
+            say.put(Said::Event(event.clone()));
         }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        log::go_to(None);
         self.say = None;
         // Nothing is ever sent: it waits for the end, or for as long as that may take.
         let _ = self.written.recv_timeout(LAST_WORDS);

@@ -95,13 +95,13 @@ fn a_pipe_gets_lines_about_the_whole_run() {
     assert!(!out.contains('\x1b'));
 }
 
-/// What `ffp2p train` writes to a terminal of this kind and size.
+/// What the binary writes to a terminal of this kind and size.
 #[cfg(target_os = "linux")]
-fn on_a_terminal(term: &str, size: &str) -> String {
-    let train = [&[env!("CARGO_BIN_EXE_ffp2p"), "train"], TINY].concat().join(" ");
+fn on_a_terminal(term: &str, size: &str, args: &[&str]) -> String {
+    let command = [&[env!("CARGO_BIN_EXE_ffp2p")], args, TINY].concat().join(" ");
     let mut script = Command::new("script");
-    script.args(["-qec", &format!("stty {size}; {train}"), "/dev/null"]);
-    script.env("TERM", term).env_remove("CI").stdin(Stdio::null());
+    script.args(["-qec", &format!("stty {size}; {command}"), "/dev/null"]);
+    script.env("TERM", term).env_remove("CI").env("FFP2P_LOG", "info").stdin(Stdio::null());
     let output = script.output().expect("util-linux is installed");
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap()
@@ -110,7 +110,7 @@ fn on_a_terminal(term: &str, size: &str) -> String {
 #[cfg(target_os = "linux")]
 #[test]
 fn bars_where_they_can_be_drawn_and_lines_elsewhere() {
-    let bars = on_a_terminal("xterm", "rows 24 cols 80");
+    let bars = on_a_terminal("xterm", "rows 24 cols 80", &["train"]);
     assert!(bars.contains("layer 0 [") && bars.contains("\x1b[2A"), "{bars:?}");
     for (term, size) in [
         ("dumb", "rows 24 cols 80"),
@@ -118,8 +118,25 @@ fn bars_where_they_can_be_drawn_and_lines_elsewhere() {
         ("xterm", "rows 0 cols 0"),
         ("xterm", "rows 2 cols 80"),
     ] {
-        let lines = on_a_terminal(term, size);
+        let lines = on_a_terminal(term, size, &["train"]);
         assert!(lines.contains("100 % of 4 steps\r\ndone in"), "{term} {size}: {lines:?}");
         assert!(!lines.contains('\x1b') && !lines.contains("layer 0"), "{term} {size}: {lines:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn log_lines_come_above_the_bars() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (meet, out) = (path("meet"), path("m"));
+    let up = ["up", "-n", "2", "--no-mdns", "--rendezvous", &meet, "--out", &out];
+    let written = on_a_terminal("xterm", "rows 24 cols 80", &up);
+    // A bar that is drawn is the start of a line, and so is what is logged of two nodes that meet.
+    let mut logged = written.split("\r\n").filter(|line| line.contains("INFO")).peekable();
+    assert!(logged.peek().is_some(), "{written:?}");
+    for line in logged {
+        let bare = line.rsplit("\x1b[2K").next().unwrap();
+        assert!(bare.starts_with("20") && !bare.contains(" steps"), "{written:?}");
     }
 }

@@ -3,11 +3,11 @@
 //! Rule: the nodes are ordinary ones and share nothing but the host; this process only starts
 //! them, merges what they tell, and lets them leave when it goes.
 
-use std::{collections::BTreeSet, path::Path, process::Stdio, time::Instant};
+use std::{collections::BTreeSet, io::Write, path::Path, process::Stdio, time::Instant};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
+    process::{Child, ChildStderr, Command},
     sync::mpsc,
 };
 
@@ -23,7 +23,7 @@ use crate::{
     cli::UpArgs,
     node::Pool,
     report::{Event, PROGRESS, Pace, Stopped},
-    view::View,
+    view::{Log, View},
 };
 
 /// Nodes on one host, at most.
@@ -178,9 +178,10 @@ fn start(args: &UpArgs, number: usize, say: mpsc::Sender<Said>) -> Result<Child,
     if let Some(out) = &args.output.out {
         command.arg("--out").arg(out);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut node = command.spawn().map_err(cannot)?;
     let stdout = node.stdout.take();
+    let complaints = tokio::spawn(pass_on(node.stderr.take()));
     tokio::spawn(async move {
         if let Some(stdout) = stdout {
             let mut lines = BufReader::new(stdout).lines();
@@ -191,10 +192,22 @@ fn start(args: &UpArgs, number: usize, say: mpsc::Sender<Said>) -> Result<Child,
                 }
             }
         }
+        // What it said of its end comes before that. It does not panic.
+        let _ = complaints.await;
         // The watcher is gone only when the program is.
         let _ = say.send(Said::Ended(number)).await;
     });
     Ok(node)
+}
+
+/// A node's log lines are ours, so that they come above the bars.
+async fn pass_on(stderr: Option<ChildStderr>) {
+    let Some(stderr) = stderr else { return };
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        // Nobody may be there to read it.
+        let _ = Log.write_all((line + "\n").as_bytes());
+    }
 }
 
 /// What all nodes said, each thing once.

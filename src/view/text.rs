@@ -13,6 +13,7 @@ use std::{
 use console::Term;
 
 use super::{
+    Said,
     board::Board,
     draw::{Drawn, is_drawn},
     in_words, is_in_bars, print, words,
@@ -34,18 +35,20 @@ const LINE_EVERY: f64 = 5.0;
 const USUAL_SIZE: (usize, usize) = (80, 24);
 
 /// Shows events until there are no more.
-pub(super) fn write(events: &Receiver<Event>, left_out: &AtomicU64) {
-    let mut text = Text::new(Form::of_stdout());
+pub(super) fn write(form: Form, saying: &Receiver<Said>, left_out: &AtomicU64) {
+    let mut text = Text::new(form);
     let started = Instant::now();
     loop {
         let looked = Instant::now();
-        let event = events.recv_timeout(TICK);
+        let said = saying.recv_timeout(TICK);
         if looked.elapsed() > STOPPED {
             print(text.leave());
         }
         let now = started.elapsed().as_secs_f64();
-        match event {
-            Ok(event) => text.take(&event, now),
+        match said {
+            Ok(Said::Event(event)) => text.take(&event, now),
+            // Its writer has made it safe, and may have coloured it.
+            Ok(Said::Log(lines)) => text.said += &lines,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -66,14 +69,14 @@ fn size() -> (usize, usize) {
 
 /// How a run is told.
 #[derive(Debug)]
-enum Form {
+pub(super) enum Form {
     Lines { due: Option<f64>, told: String },
     Bars { drawn: Drawn, due: f64 },
 }
 
 impl Form {
     /// One rule for all commands: bars where a terminal can draw them and nobody but a person looks.
-    fn of_stdout() -> Self {
+    pub(super) fn of_stdout() -> Self {
         let stdout = Term::stdout();
         let variable = |name| std::env::var(name).ok();
         let term = variable("TERM").or_else(|| cfg!(windows).then(|| "windows".to_owned()));
@@ -85,6 +88,10 @@ impl Form {
         } else {
             Self::Lines { due: None, told: String::new() }
         }
+    }
+
+    pub(super) fn is_bars(&self) -> bool {
+        matches!(self, Self::Bars { .. })
     }
 }
 
