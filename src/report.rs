@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+pub(crate) mod takeover;
+
 use serde::{Deserialize, Serialize};
 
 /// Between two reports of progress.
@@ -17,6 +19,9 @@ pub enum Event {
     Ready {
         /// The node, by the first digits of its key; empty without a network.
         peer: String,
+        /// What it is called; empty without a network.
+        #[serde(default)]
+        name: String,
         /// The run id.
         run: String,
         /// Where other machines can reach it, as `IP:PORT`, the likeliest first; by loopback only if
@@ -36,10 +41,14 @@ pub enum Event {
         /// Checkpoints in all.
         checkpoints: usize,
     },
-    /// A peer joined, left (said goodbye) or fell silent.
+    /// A peer joined, left (said goodbye) or fell silent; those that only look or export are not told.
     Peer {
         /// The peer.
         peer: String,
+        /// What people call it: its name, with the first digits of its key where another one that is
+        /// here has the same, and those digits alone where it has not said it. So everywhere below.
+        #[serde(default)]
+        name: String,
         /// `joined`, `left` or `silent`.
         state: String,
     },
@@ -49,8 +58,34 @@ pub enum Event {
         row: u16,
         /// Its owner.
         peer: String,
+        /// What people call it.
+        #[serde(default)]
+        name: String,
+        /// Whether that is the node that tells.
+        #[serde(default, skip_serializing_if = "is_false")]
+        own: bool,
         /// The lease's term.
         term: u64,
+    },
+    /// A node took rows: those that it took from one other node, or for the first time. Comes within
+    /// two seconds of their `owner` events.
+    Takeover {
+        /// The rows.
+        rows: Vec<u16>,
+        /// Their layers, with a dot and the shard where layers have several.
+        places: Vec<String>,
+        /// The terms of their leases.
+        terms: Vec<u64>,
+        /// The new owner.
+        peer: String,
+        /// What people call it.
+        name: String,
+        /// Whether that is the node that tells.
+        #[serde(default, skip_serializing_if = "is_false")]
+        own: bool,
+        /// Who had them before; none the first time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Former>,
     },
     /// A chapter has a new owner, where peers own chapters.
     Turn {
@@ -58,8 +93,17 @@ pub enum Event {
         chapter: u64,
         /// Its owner.
         peer: String,
+        /// What people call it.
+        #[serde(default)]
+        name: String,
+        /// Whether that is the node that tells.
+        #[serde(default, skip_serializing_if = "is_false")]
+        own: bool,
         /// Grows with every owner of the chapter.
         term: u64,
+        /// Who had it before; none the first time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Former>,
     },
     /// The node did its first training step.
     Training {
@@ -93,9 +137,15 @@ pub enum Event {
     Progress {
         /// Steps done, per row.
         rows: Vec<u64>,
+        /// The node that tells; empty where no single one does.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        peer: String,
         /// Owners, per row; empty where there is none.
         owners: Vec<String>,
-        /// Peers here, this one included.
+        /// What people call them.
+        #[serde(default)]
+        names: Vec<String>,
+        /// Peers that take work and are here, this one included.
         peers: usize,
         /// Steps of the slowest row per second.
         steps_per_second: f64,
@@ -169,7 +219,43 @@ pub struct Stopped {
     pub store: Option<String>,
 }
 
+/// Who had a row or a chapter before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// The node.
+    pub peer: String,
+    /// What people call it.
+    pub name: String,
+    /// Whether that is the node that tells.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub own: bool,
+    /// `silent`, `left` (said goodbye) or `leaving`; none when it stays, with less to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 impl Event {
+    /// The event, without what holds only for the node that tells it.
+    #[must_use]
+    pub(crate) fn for_all(mut self) -> Self {
+        if let Self::Owner { own, .. } | Self::Turn { own, .. } | Self::Takeover { own, .. } =
+            &mut self
+        {
+            *own = false;
+        }
+        if let Self::Turn { from: Some(from), .. } | Self::Takeover { from: Some(from), .. } =
+            &mut self
+        {
+            from.own = false;
+        }
+        self
+    }
+
     /// The event as one line of JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -209,8 +295,30 @@ mod tests {
 
     #[test]
     fn the_words_that_scripts_rely_on() {
-        let owner = Event::Owner { row: 1, peer: "ab".into(), term: 2 };
-        assert_eq!(owner.to_json(), r#"{"event":"owner","row":1,"peer":"ab","term":2}"#);
+        let owner =
+            Event::Owner { row: 1, peer: "ab".into(), name: "attic".into(), own: true, term: 2 };
+        let text = r#"{"event":"owner","row":1,"peer":"ab","name":"attic","own":true,"term":2}"#;
+        assert_eq!(owner.to_json(), text);
+        let text = r#"{"event":"owner","row":1,"peer":"ab","name":"attic","term":2}"#;
+        assert_eq!(owner.for_all().to_json(), text);
+        let from = Former {
+            peer: "cd".into(),
+            name: "kitchen".into(),
+            own: true,
+            reason: Some("silent".into()),
+        };
+        let takeover = Event::Takeover {
+            rows: vec![1],
+            places: vec!["1".into()],
+            terms: vec![2],
+            peer: "ab".into(),
+            name: "attic".into(),
+            own: false,
+            from: Some(from),
+        };
+        let text = r#"{"event":"takeover","rows":[1],"places":["1"],"terms":[2],"peer":"ab","name":"attic","from":{"peer":"cd","name":"kitchen","own":true,"reason":"silent"}}"#;
+        assert_eq!(takeover.to_json(), text);
+        assert!(!takeover.for_all().to_json().contains("own"));
         let eval = Event::Eval {
             epoch: 1,
             samples: 10,

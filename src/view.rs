@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use crate::report::{Event, Stopped};
+use crate::report::{Event, Stopped, takeover};
 
 pub use log::Log;
 
@@ -152,7 +152,7 @@ pub fn complain(text: &str) {
 /// Whether bars show it, so that it is not said above them as well.
 fn is_in_bars(event: &Event) -> bool {
     // Who has a chapter is shown at the row that it is in.
-    matches!(event, Event::Owner { .. } | Event::Turn { .. })
+    matches!(event, Event::Owner { .. } | Event::Turn { from: None, .. })
 }
 
 /// What to type on another machine, if it can reach this one.
@@ -168,17 +168,21 @@ fn invite(listen: &[String]) -> String {
 /// The event as a sentence, or nothing when it is too small to tell.
 pub(crate) fn in_words(event: &Event) -> Option<String> {
     Some(match event {
-        Event::Ready { peer, run, listen, .. } if !peer.is_empty() => {
+        Event::Ready { peer, name, run, listen, .. } if !peer.is_empty() => {
             let run = &run[..run.len().min(8)];
-            format!("node {peer} of run {run} listens on {}{}", listen.join(", "), invite(listen))
+            format!("node {name} of run {run} listens on {}{}", listen.join(", "), invite(listen))
         }
         Event::Ready { run, .. } => format!("run {} alone", &run[..run.len().min(8)]),
-        Event::Peer { peer, state } => match state.as_str() {
-            "silent" => format!("peer {peer} fell silent"),
-            state => format!("peer {peer} {state}"),
+        Event::Peer { name, state, .. } => match state.as_str() {
+            "silent" => format!("{name} fell silent"),
+            state => format!("{name} {state}"),
         },
-        Event::Owner { row, peer, term } => format!("row {row}: {peer} (term {term})"),
-        Event::Turn { chapter, peer, term } => format!("chapter {chapter}: {peer} (term {term})"),
+        Event::Takeover { rows, places, name, own, from, .. } => {
+            takeover::took(name, *own, &takeover::layers(rows, places), from.as_ref())
+        }
+        Event::Turn { chapter, name, own, from, .. } => {
+            takeover::took(name, *own, &format!("chapter {chapter}"), from.as_ref())
+        }
         Event::Eval {
             epoch,
             samples,
@@ -218,7 +222,9 @@ pub(crate) fn in_words(event: &Event) -> Option<String> {
             });
             format!("done in {seconds:.1} s{traffic}\nmodel {model}{kept}")
         }
-        Event::Training { .. }
+        // Who owns a row is told when it took it, with others.
+        Event::Owner { .. }
+        | Event::Training { .. }
         | Event::Taken { .. }
         | Event::Chapter { .. }
         | Event::Progress { .. } => return None,

@@ -100,3 +100,66 @@ fn looking_at_a_finished_run_takes_no_model_and_says_what_it_is() {
         assert!(out.contains(says), "{says}:\n{out}");
     }
 }
+
+#[test]
+fn whoever_only_looks_is_not_announced() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = network(&folder);
+    let mut attic = join(&network, "attic", LONG);
+    attic.wait("chapter");
+    status(&network);
+    let mut kitchen = join(&network, "kitchen", LONG);
+    kitchen.wait("ready");
+    // The first that is told of is the second that works.
+    let joined = attic.wait("peer");
+    assert_eq!((&joined["state"], &joined["name"]), (&"joined".into(), &"kitchen".into()));
+    kitchen.signal("-KILL");
+    let gone = attic.wait("peer");
+    assert_eq!((&gone["state"], &gone["peer"]), (&"silent".into(), &joined["peer"]));
+}
+
+#[test]
+fn a_takeover_is_told_in_words_and_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = network(&folder);
+    let mut attic = join(&network, "attic", LONG);
+    let ready = attic.wait("ready");
+    assert_eq!(ready["name"], "attic");
+    let first = attic.wait("takeover");
+    assert_eq!((&first["name"], &first["own"]), (&"attic".into(), &true.into()));
+    assert_eq!((&first["places"], &first["from"]), (&serde_json::json!(["0", "1"]), &Value::Null));
+    let owner = attic.wait_for("progress", |event| event["event"] == "progress");
+    assert_eq!(owner["names"], serde_json::json!(["attic", "attic"]));
+    assert_eq!(owner["peer"], ready["peer"]);
+    let mut kitchen = join(&network, "kitchen", LONG);
+    // The kitchen is given a row, at a chapter's end.
+    let given = kitchen.wait_for("a row of its own", |event| {
+        event["event"] == "takeover" && event["name"] == "kitchen"
+    });
+    assert_eq!((&given["own"], &given["from"]["name"]), (&true.into(), &"attic".into()));
+    assert_eq!(given["from"]["reason"], Value::Null);
+    attic.signal("-KILL");
+    let lost = kitchen.wait_for("the rest", |event| {
+        event["event"] == "takeover" && event["from"]["reason"] == "silent"
+    });
+    assert_eq!((&lost["name"], &lost["from"]["name"]), (&"kitchen".into(), &"attic".into()));
+}
+
+#[test]
+fn two_nodes_of_one_name_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = network(&folder);
+    let mut one = join(&network, "attic", LONG);
+    let own = one.wait("ready")["peer"].as_str().unwrap().to_owned();
+    let mut other = join(&network, "attic", LONG);
+    let id = other.wait("ready")["peer"].as_str().unwrap().to_owned();
+    let joined = one.wait("peer");
+    assert_eq!(joined["name"], format!("attic ({id})"));
+    one.wait_for("its own name", |event| {
+        event["names"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|name| *name == format!("attic ({own})"))
+    });
+}

@@ -148,6 +148,6 @@ fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
 }
 
 /// What a node tells others about its run; `data` are its own.
-fn run_info(spec: &Spec, data: Option<AboutData>) -> ffp2p_net::RunInfo {
+pub(crate) fn run_info(spec: &Spec, data: Option<AboutData>) -> ffp2p_net::RunInfo {
     ffp2p_net::RunInfo { id: spec.run_id(), spec: spec.canonical().into(), data }
 }

@@ -210,6 +210,7 @@ fn ready(spec: &Spec) -> Event {
     let rows = spec.network.rows();
     Event::Ready {
         peer: String::new(),
+        name: String::new(),
         run: spec.run_id().to_string(),
         listen: Vec::new(),
         rows: rows.iter().map(|row| (row.layer, row.shard)).collect(),
@@ -229,7 +230,9 @@ fn tell(view: &mut View, chapter: u64, losses: &[f64]) {
 fn progress(rows: &[u64], pace: &mut Pace) -> Event {
     Event::Progress {
         steps_per_second: pace.report(rows),
+        peer: String::new(),
         owners: vec![String::new(); rows.len()],
+        names: vec![String::new(); rows.len()],
         rows: rows.to_vec(),
         peers: 1,
         own_steps: Vec::new(),

@@ -210,6 +210,12 @@ async fn pass_on(stderr: Option<ChildStderr>) {
     }
 }
 
+/// Keeps what stands at the places that are marked.
+fn keep<T>(list: &mut Vec<T>, marked: &[bool]) {
+    let mut marks = marked.iter();
+    list.retain(|_| marks.next().copied().unwrap_or(false));
+}
+
 /// What all nodes said, each thing once.
 struct Merged {
     view: View,
@@ -247,9 +253,16 @@ impl Merged {
     }
 
     fn show(&mut self, event: Event) {
+        let mut event = event.for_all();
+        if let Event::Takeover { rows, places, terms, .. } = &mut event {
+            self.keep_new(rows, places, terms);
+            if rows.is_empty() {
+                return;
+            }
+        }
         let key = match &event {
-            Event::Progress { rows, owners, peers, .. } => {
-                return self.progress(rows, owners, *peers);
+            Event::Progress { rows, owners, names, peers, .. } => {
+                return self.progress(rows, owners, names, *peers);
             }
             Event::Stopped(stopped) => return self.stop(stopped.clone()),
             Event::Done { model, bytes_in, bytes_out, gossip_in, trained, store, .. } => {
@@ -262,7 +275,10 @@ impl Merged {
                 return;
             }
             // Each node does its own first step.
-            Event::Training { .. } | Event::Taken { .. } | Event::Ready { .. } => None,
+            Event::Training { .. }
+            | Event::Taken { .. }
+            | Event::Takeover { .. }
+            | Event::Ready { .. } => None,
             // What each folder had concerns its node alone.
             Event::Restored { .. } => return,
             Event::Chapter { row, chapter, .. } => Some(format!("chapter {row} {chapter}")),
@@ -271,17 +287,34 @@ impl Merged {
                 self.is_saved = true;
                 Some(event.to_json())
             }
-            Event::Peer { .. } | Event::Owner { .. } | Event::Turn { .. } | Event::Note { .. } => {
-                Some(event.to_json())
+            // Nodes may call others differently, until all have met.
+            Event::Peer { peer, state, .. } => Some(format!("peer {peer} {state}")),
+            Event::Owner { row, peer, term, .. } => Some(format!("owner {row} {peer} {term}")),
+            Event::Turn { chapter, peer, term, .. } => {
+                Some(format!("turn {chapter} {peer} {term}"))
             }
+            Event::Note { .. } => Some(event.to_json()),
         };
         if key.is_none_or(|key| self.shown.insert(key)) {
             self.view.show(&event);
         }
     }
 
+    /// Keeps those rows of a takeover that no node told of.
+    fn keep_new(&mut self, rows: &mut Vec<u16>, places: &mut Vec<String>, terms: &mut Vec<u64>) {
+        let shown = &mut self.shown;
+        let is_new: Vec<bool> = rows
+            .iter()
+            .zip(&*terms)
+            .map(|(row, term)| shown.insert(format!("takeover {row} {term}")))
+            .collect();
+        keep(rows, &is_new);
+        keep(places, &is_new);
+        keep(terms, &is_new);
+    }
+
     /// A row is as far as the best informed node says.
-    fn progress(&mut self, rows: &[u64], owners: &[String], peers: usize) {
+    fn progress(&mut self, rows: &[u64], owners: &[String], names: &[String], peers: usize) {
         self.rows.resize(rows.len(), 0);
         for (known, &said) in self.rows.iter_mut().zip(rows) {
             *known = said.max(*known);
@@ -291,7 +324,9 @@ impl Merged {
         }
         self.view.show(&Event::Progress {
             rows: self.rows.clone(),
+            peer: String::new(),
             owners: owners.to_vec(),
+            names: names.to_vec(),
             peers,
             steps_per_second: self.pace.report(&self.rows),
             own_steps: Vec::new(),
@@ -334,5 +369,27 @@ impl Merged {
         }
         let text = "no node could write the model; `ffp2p export --out FILE` writes what is kept";
         Err(CommandError::Failed(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_takeover_that_several_nodes_tell_of_is_shown_once() {
+        let mut merged = Merged::new(View::new(true));
+        let mut told = |rows: &[u16], term: u64| {
+            let (mut rows, mut terms) = (rows.to_vec(), vec![term; rows.len()]);
+            let mut places = rows.iter().map(ToString::to_string).collect();
+            merged.keep_new(&mut rows, &mut places, &mut terms);
+            assert_eq!(places, rows.iter().map(ToString::to_string).collect::<Vec<_>>());
+            assert_eq!(terms, vec![term; rows.len()]);
+            rows
+        };
+        assert_eq!(told(&[1, 2], 1), [1, 2]);
+        assert_eq!(told(&[0, 1, 2, 3], 1), [0, 3]);
+        assert!(told(&[1, 2], 1).is_empty());
+        assert_eq!(told(&[1, 2], 2), [1, 2]);
     }
 }

@@ -22,6 +22,7 @@ use super::{
     others::Others,
     store::Store,
     store_files::StoreError,
+    takeovers::Takeovers,
     terms::{Ending, Found, NodeError, Settings, Stop, heard, open_store},
     trainer::{Command, Done, Trainer},
 };
@@ -62,14 +63,15 @@ pub struct Node {
     pub(super) view: View,
     pub(super) names: Names,
     pub(super) others: Others,
+    pub(super) takeovers: Takeovers,
     /// Whether it was told that the node is up.
     pub(super) is_ready: bool,
-    started: Instant,
+    pub(super) started: Instant,
     pub(super) pace: Pace,
     /// Whether it did a step at all.
-    begun: bool,
+    pub(super) begun: bool,
     /// The load under which each row's last step was done here.
-    taken: BTreeMap<RowId, u64>,
+    pub(super) taken: BTreeMap<RowId, u64>,
     /// Chapters trained here, per row.
     chapters: Vec<u64>,
     /// Steps done here, per row.
@@ -115,14 +117,17 @@ impl Node {
         let machine = Arc::new(Machine::new(settings.threads));
         let trainer = Trainer::start(course, Arc::clone(&machine), sender, plan.is_by_chapter());
         let state = State::new(net.id(), Role::Worker, plan, settings.config.clone(), Time(0));
+        let mut names = Names::new(net.id(), name);
+        names.came(net.id());
         let mut node = Self {
             spec: checked.spec,
             data: checked.data,
             about_data,
             settings,
             state,
-            names: Names::new(net.id(), name),
+            names,
             others: Others::default(),
+            takeovers: Takeovers::default(),
             net,
             events,
             machine,
@@ -307,21 +312,6 @@ impl Node {
             }
         };
         self.handle(input)
-    }
-
-    /// A step is done; the first one ever, and the first since a row was loaded, are told.
-    fn tell_step(&mut self, row: RowId, load: u64, step: u64) {
-        if let Some(count) = self.own_steps.get_mut(usize::from(row.0)) {
-            *count += 1;
-        }
-        if !std::mem::replace(&mut self.begun, true) {
-            let seconds = self.started.elapsed().as_secs_f64();
-            self.view.show(&Event::Training { row: row.0, step, seconds });
-        }
-        let is_model = usize::from(row.0) < self.spec.network.rows().len();
-        if is_model && self.taken.insert(row, load) != Some(load) {
-            self.view.show(&Event::Taken { row: row.0, step });
-        }
     }
 
     fn on_network(&mut self, event: ffp2p_net::Event) -> Result<(), NodeError> {

@@ -26,16 +26,15 @@ fn expected(checked: &Checked) -> Hash {
 
 /// The model of one node alone, of whose store some blobs get lost, and how many that were.
 async fn model_of_a_lossy_node(checked: Checked) -> (Option<Hash>, usize) {
-    let run =
-        ffp2p_net::RunInfo { id: checked.spec.run_id(), spec: checked.spec.canonical().into() };
+    let run = crate::commands::run_info(&checked.spec, None);
     let network = ffp2p_net::Config {
         run: Some(run),
-        listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+        listen: ffp2p_net::Listen::At(vec!["127.0.0.1:0".parse().unwrap()]),
         mdns: false,
         ..ffp2p_net::Config::default()
     };
     let config = ffp2p_proto::Config { exit_when_done: true, ..ffp2p_proto::Config::default() };
-    let settings = Settings { threads: 1, config, out: None };
+    let settings = Settings { threads: 1, config, out: None, must_keep: false };
     let mut node = Node::start(checked, network, settings, None, View::new(true)).await.unwrap();
     let (store, is_over) = (Arc::clone(&node.store), Arc::new(AtomicBool::new(false)));
     let over = Arc::clone(&is_over);

@@ -18,6 +18,7 @@ mod spill;
 mod state_dir;
 mod store;
 mod store_files;
+mod takeovers;
 mod telling;
 mod terms;
 mod trainer;

@@ -17,7 +17,7 @@ pub(crate) struct Names {
     known: BTreeMap<NodeId, String>,
     /// The others, in the order in which they came.
     order: VecDeque<NodeId>,
-    /// Who takes work and is here, this node included.
+    /// Who takes work and is here.
     here: BTreeSet<NodeId>,
 }
 
@@ -27,7 +27,7 @@ impl Names {
             me,
             known: BTreeMap::from([(me, name)]),
             order: VecDeque::new(),
-            here: BTreeSet::from([me]),
+            here: BTreeSet::new(),
         }
     }
 
@@ -46,7 +46,7 @@ impl Names {
         }
     }
 
-    /// A peer that takes work has come.
+    /// A node that takes work has come.
     pub(crate) fn came(&mut self, peer: NodeId) {
         self.here.insert(peer);
     }
@@ -54,6 +54,11 @@ impl Names {
     /// It is gone.
     pub(crate) fn went(&mut self, peer: NodeId) {
         self.here.remove(&peer);
+    }
+
+    /// Whether that is this node.
+    pub(crate) fn is_own(&self, node: NodeId) -> bool {
+        node == self.me
     }
 
     /// What people call a node: its name, and the first digits of its key where another one that is
@@ -85,7 +90,9 @@ mod tests {
         names.learn(id(2), "attic".to_owned());
         names.learn(id(3), "kitchen".to_owned());
         // The second only looks.
+        names.came(id(1));
         assert_eq!(names.of(id(1)), "attic");
+        assert_eq!((names.is_own(id(1)), names.is_own(id(2))), (true, false));
         names.came(id(2));
         names.came(id(3));
         let all = [1, 2, 3].map(|number| names.of(id(number)));

@@ -5,17 +5,18 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use ffp2p_net::BlobSource;
-use ffp2p_proto::{Checkpoint, Hash, Notice, PeerView, Role, RowId, Score};
+use ffp2p_proto::{Checkpoint, Hash, NodeId, Notice, PeerView, Role, RowId, Score, Snapshot};
 
 use super::{
     driver::Node,
     store_files::StoreError,
+    takeovers::{Reason, Takeover},
     terms::{Found, culprit},
 };
 use crate::{
     export::{Model, Stored, score},
     ff::Objective,
-    report::{Event, Stopped},
+    report::{Event, Former, Stopped, takeover},
     spec::Spec,
 };
 
@@ -35,6 +36,7 @@ impl Node {
         let rows = self.spec.network.rows();
         self.view.show(&Event::Ready {
             peer: self.net.id().to_string(),
+            name: self.names.of(self.net.id()),
             run: self.spec.run_id().to_string(),
             listen,
             rows: rows.iter().map(|row| (row.layer, row.shard)).collect(),
@@ -74,21 +76,35 @@ impl Node {
             | Notice::PeerLeft { role: Role::Observer | Role::Onlooker, .. } => return,
             Notice::PeerJoined { peer, .. } => {
                 self.names.came(peer);
-                Event::Peer { peer: peer.to_string(), state: "joined".to_owned() }
+                self.takeovers.came(peer);
+                self.peer_event(peer, "joined")
             }
             Notice::PeerLeft { peer, goodbye, .. } => {
                 self.names.went(peer);
-                let state = if goodbye { "left" } else { "silent" };
-                Event::Peer { peer: peer.to_string(), state: state.to_owned() }
+                self.takeovers.went(peer, goodbye);
+                self.peer_event(peer, if goodbye { "left" } else { "silent" })
             }
             Notice::Owner(lease) => {
-                Event::Owner { row: lease.row.0, peer: lease.owner.to_string(), term: lease.term.0 }
+                self.takeovers.took(lease);
+                Event::Owner {
+                    row: lease.row.0,
+                    peer: lease.owner.to_string(),
+                    name: self.names.of(lease.owner),
+                    own: self.names.is_own(lease.owner),
+                    term: lease.term.0,
+                }
             }
-            Notice::Turn(turn) => Event::Turn {
-                chapter: turn.chapter,
-                peer: turn.owner.to_string(),
-                term: turn.term.0,
-            },
+            Notice::Turn(turn) => {
+                let from = self.takeovers.took_turn(turn);
+                Event::Turn {
+                    chapter: turn.chapter,
+                    peer: turn.owner.to_string(),
+                    name: self.names.of(turn.owner),
+                    own: self.names.is_own(turn.owner),
+                    term: turn.term.0,
+                    from: from.map(|(peer, reason)| self.former(peer, reason)),
+                }
+            }
             Notice::Chapter(checkpoint) => Event::Chapter {
                 row: checkpoint.row.0,
                 chapter: self.spec.plan().chapter_ending(checkpoint.step),
@@ -97,11 +113,48 @@ impl Node {
             },
             Notice::Score(score) => eval_event(&self.spec, &score),
             Notice::Blame { peer, reason } => {
-                Event::Note { message: format!("peer {peer} sent {reason}; ignored") }
+                Event::Note { message: format!("{} sent {reason}; ignored", self.names.of(peer)) }
             }
             Notice::Complete(checkpoints) => return self.on_complete(checkpoints),
         };
         self.view.show(&event);
+    }
+
+    /// That a peer came or went.
+    fn peer_event(&self, peer: NodeId, state: &str) -> Event {
+        Event::Peer { peer: peer.to_string(), name: self.names.of(peer), state: state.to_owned() }
+    }
+
+    /// Who had something, as it is told.
+    fn former(&self, peer: NodeId, reason: Reason) -> Former {
+        Former {
+            peer: peer.to_string(),
+            name: self.names.of(peer),
+            own: self.names.is_own(peer),
+            reason: reason.map(str::to_owned),
+        }
+    }
+
+    /// Tells who took which rows from whom.
+    fn tell_takeovers(&mut self, snapshot: &Snapshot) {
+        let is_leaving = |id| snapshot.peers.iter().any(|peer| peer.id == id && peer.leaving);
+        let is_sharded = self.spec.network.shards > 1;
+        let all = self.spec.network.rows();
+        let place = |row: RowId| {
+            let row = all.get(usize::from(row.0));
+            row.map_or_else(String::new, |it| takeover::place(it.layer, it.shard, is_sharded))
+        };
+        for Takeover { rows, by, from } in self.takeovers.due(is_leaving) {
+            self.view.show(&Event::Takeover {
+                rows: rows.iter().map(|(row, _)| row.0).collect(),
+                places: rows.iter().map(|(row, _)| place(*row)).collect(),
+                terms: rows.iter().map(|(_, term)| term.0).collect(),
+                peer: by.to_string(),
+                name: self.names.of(by),
+                own: self.names.is_own(by),
+                from: from.map(|(peer, reason)| self.former(peer, reason)),
+            });
+        }
     }
 
     /// Tells how far the run is.
@@ -110,17 +163,36 @@ impl Node {
             return;
         }
         let snapshot = self.state.snapshot();
+        self.tell_takeovers(&snapshot);
         let rows: Vec<u64> = snapshot.rows.iter().map(|row| row.done).collect();
-        let owner = |owner: Option<_>| {
-            owner.map_or_else(String::new, |(id, _): (ffp2p_proto::NodeId, _)| id.to_string())
-        };
+        let owners = || snapshot.rows.iter().map(|row| row.owner.map(|(owner, _)| owner));
+        let id = |owner: Option<NodeId>| owner.map_or_else(String::new, |id| id.to_string());
+        let name = |owner: Option<NodeId>| owner.map_or_else(String::new, |id| self.names.of(id));
+        let names = owners().map(name).collect();
         self.view.show(&Event::Progress {
             steps_per_second: self.pace.report(&rows),
             rows,
-            owners: snapshot.rows.iter().map(|row| owner(row.owner)).collect(),
+            peer: self.net.id().to_string(),
+            owners: owners().map(id).collect(),
+            names,
             peers: snapshot.peers.iter().filter(|peer| peer.role == Role::Worker).count(),
             own_steps: self.own_steps.clone(),
         });
+    }
+
+    /// A step is done; the first one ever, and the first since a row was loaded, are told.
+    pub(super) fn tell_step(&mut self, row: RowId, load: u64, step: u64) {
+        if let Some(count) = self.own_steps.get_mut(usize::from(row.0)) {
+            *count += 1;
+        }
+        if !std::mem::replace(&mut self.begun, true) {
+            let seconds = self.started.elapsed().as_secs_f64();
+            self.view.show(&Event::Training { row: row.0, step, seconds });
+        }
+        let is_model = usize::from(row.0) < self.spec.network.rows().len();
+        if is_model && self.taken.insert(row, load) != Some(load) {
+            self.view.show(&Event::Taken { row: row.0, step });
+        }
     }
 
     /// A checkpoint is, or will soon be, in the store folder.

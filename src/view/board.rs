@@ -29,19 +29,21 @@ impl Board {
                 self.steps = *steps;
                 self.rows = opened(rows);
             }
-            Event::Progress { rows, owners, peers, .. } if rows.len() == self.rows.len() => {
+            Event::Progress { peer, rows, owners, names, peers, .. }
+                if rows.len() == self.rows.len() =>
+            {
                 self.pace.observe(now, rows, self.alone);
                 self.peers = *peers;
                 for (row, done) in self.rows.iter_mut().zip(rows) {
                     row.done = *done;
                 }
-                for (row, owner) in self.rows.iter_mut().zip(owners) {
-                    row.owner = words::escaped(owner).into_owned();
+                for ((row, owner), name) in self.rows.iter_mut().zip(owners).zip(names) {
+                    row.owner = owner_column(name, !owner.is_empty() && owner == peer);
                 }
             }
-            Event::Owner { row, peer, .. } => {
+            Event::Owner { row, name, own, .. } => {
                 if let Some(row) = self.rows.get_mut(usize::from(*row)) {
-                    row.owner = words::escaped(peer).into_owned();
+                    row.owner = owner_column(name, *own);
                 }
             }
             Event::Chapter { row, loss, .. } => {
@@ -61,6 +63,7 @@ impl Board {
             | Event::Training { .. }
             | Event::Turn { .. }
             | Event::Eval { .. }
+            | Event::Takeover { .. }
             | Event::Note { .. }
             | Event::Stopped(_)
             | Event::Saved { .. } => {}
@@ -123,6 +126,11 @@ fn opened(rows: &[(usize, usize)]) -> Vec<RowLine> {
     rows.iter().map(row).collect()
 }
 
+/// The owner of a row, where there is little room.
+fn owner_column(name: &str, own: bool) -> String {
+    if own { "this node".to_owned() } else { words::escaped(name).into_owned() }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -131,6 +139,7 @@ pub(super) mod tests {
     pub(in crate::view) fn ready(peer: &str, rows: usize, steps: u64) -> Event {
         Event::Ready {
             peer: peer.into(),
+            name: peer.into(),
             run: "00".into(),
             listen: Vec::new(),
             rows: (0..rows).map(|layer| (layer, 0)).collect(),
@@ -142,7 +151,9 @@ pub(super) mod tests {
     pub(in crate::view) fn progress(rows: &[u64], peers: usize) -> Event {
         Event::Progress {
             rows: rows.to_vec(),
+            peer: String::new(),
             owners: vec!["15d27e6d".into(); rows.len()],
+            names: vec!["15d27e6d".into(); rows.len()],
             peers,
             steps_per_second: 0.0,
             own_steps: Vec::new(),
@@ -184,8 +195,15 @@ pub(super) mod tests {
         assert_eq!(board.summary(0.0), None);
         board.take(&ready("ab", 1, 10), 0.0);
         board.take(&progress(&[1, 2], 1), 0.0);
-        board.take(&Event::Owner { row: 7, peer: "x".into(), term: 1 }, 0.0);
-        board.take(&Event::Owner { row: 0, peer: "a\x1b[2J".into(), term: 1 }, 0.0);
+        let owner = |row, name: &str| Event::Owner {
+            row,
+            peer: "ab".into(),
+            name: name.into(),
+            own: false,
+            term: 1,
+        };
+        board.take(&owner(7, "x"), 0.0);
+        board.take(&owner(0, "a\x1b[2J"), 0.0);
         let lines = board.lines(0.0, (80, 24));
         assert!(lines[0].contains("a\\u001b[2J") && lines.len() == 2, "{lines:?}");
     }

@@ -1,0 +1,189 @@
+//! Who took which rows from whom, so that it is told in one line and with the reason.
+//!
+//! Rule: only what is told is kept, within bounds. A takeover waits for a moment, because others of the
+//! same node follow, and because whoever takes a row over may know before us that its owner is gone.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ffp2p_proto::{Lease, NodeId, RowId, Term, Turn};
+
+/// Peers that are gone, remembered.
+const MAX_GONE: usize = 64;
+
+/// Chapters whose owners are remembered, the latest.
+const MAX_TURNS: usize = 256;
+
+/// Looks after which a takeover is told though its reason is not known.
+const LOOKS: u32 = 2;
+
+/// What is to be told.
+#[derive(Debug, Default)]
+pub(super) struct Takeovers {
+    owners: BTreeMap<RowId, NodeId>,
+    turns: BTreeMap<u64, NodeId>,
+    gone: VecDeque<(NodeId, &'static str)>,
+    /// Of each row one, the latest.
+    waiting: BTreeMap<RowId, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    lease: Lease,
+    /// Who had the row when it was last told of.
+    from: Option<NodeId>,
+    looks: u32,
+}
+
+/// Why a node does not have a row any more; none when it stays.
+pub(super) type Reason = Option<&'static str>;
+
+/// Rows that one node took from one other, or for the first time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Takeover {
+    pub(super) rows: Vec<(RowId, Term)>,
+    pub(super) by: NodeId,
+    pub(super) from: Option<(NodeId, Reason)>,
+}
+
+impl Takeovers {
+    /// A peer has come, perhaps again.
+    pub(super) fn came(&mut self, peer: NodeId) {
+        self.gone.retain(|(gone, _)| *gone != peer);
+    }
+
+    /// A peer is gone.
+    pub(super) fn went(&mut self, peer: NodeId, goodbye: bool) {
+        self.came(peer);
+        if self.gone.len() >= MAX_GONE {
+            self.gone.pop_front();
+        }
+        self.gone.push_back((peer, if goodbye { "left" } else { "silent" }));
+    }
+
+    /// Why a peer is gone, if it is.
+    fn reason(&self, peer: NodeId) -> Reason {
+        self.gone.iter().find(|(gone, _)| *gone == peer).map(|(_, reason)| *reason)
+    }
+
+    /// A row has a new owner.
+    pub(super) fn took(&mut self, lease: Lease) {
+        let from = self.owners.insert(lease.row, lease.owner);
+        let waiting = Waiting { lease, from, looks: 0 };
+        self.waiting.entry(lease.row).or_insert(waiting).lease = lease;
+    }
+
+    /// A chapter has a new owner: who had it before, and why not any more.
+    pub(super) fn took_turn(&mut self, turn: Turn) -> Option<(NodeId, Reason)> {
+        let from = self.turns.insert(turn.chapter, turn.owner);
+        if self.turns.len() > MAX_TURNS {
+            self.turns.pop_first();
+        }
+        from.filter(|from| *from != turn.owner).map(|from| (from, self.reason(from)))
+    }
+
+    /// What is to be told now; asked about once a second.
+    pub(super) fn due(&mut self, is_leaving: impl Fn(NodeId) -> bool) -> Vec<Takeover> {
+        let mut due: Vec<Takeover> = Vec::new();
+        for (row, mut waiting) in std::mem::take(&mut self.waiting) {
+            let Waiting { lease, from, .. } = waiting;
+            if from == Some(lease.owner) {
+                continue;
+            }
+            let why = |from| self.reason(from).or_else(|| is_leaving(from).then_some("leaving"));
+            let from = from.map(|from| (from, why(from)));
+            waiting.looks += 1;
+            if matches!(from, Some((_, None))) && waiting.looks < LOOKS {
+                self.waiting.insert(row, waiting);
+                continue;
+            }
+            match due.iter_mut().find(|it| (it.by, it.from) == (lease.owner, from)) {
+                Some(same) => same.rows.push((row, lease.term)),
+                None => due.push(Takeover { rows: vec![(row, lease.term)], by: lease.owner, from }),
+            }
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: NodeId = NodeId([1; 32]);
+    const B: NodeId = NodeId([2; 32]);
+
+    fn lease(row: u16, term: u64, owner: NodeId) -> Lease {
+        Lease { row: RowId(row), term: Term(term), owner, from: 0 }
+    }
+
+    fn takeover(rows: &[(u16, u64)], by: NodeId, from: Option<(NodeId, Reason)>) -> Takeover {
+        let rows = rows.iter().map(|&(row, term)| (RowId(row), Term(term))).collect();
+        Takeover { rows, by, from }
+    }
+
+    #[test]
+    fn rows_of_one_reason_are_told_together() {
+        let mut all = Takeovers::default();
+        (0..3).for_each(|row| all.took(lease(row, 1, A)));
+        all.took(lease(3, 1, B));
+        let first = [takeover(&[(0, 1), (1, 1), (2, 1)], A, None), takeover(&[(3, 1)], B, None)];
+        assert_eq!(all.due(|_| false), first);
+        all.went(A, false);
+        (0..2).for_each(|row| all.took(lease(row, 2, B)));
+        let gone = Some((A, Some("silent")));
+        assert_eq!(all.due(|_| false), [takeover(&[(0, 2), (1, 2)], B, gone)]);
+        // The same owner again is nothing new.
+        all.took(lease(0, 3, B));
+        assert_eq!(all.due(|_| false), []);
+        all.came(A);
+        all.took(lease(0, 4, A));
+        assert_eq!(all.due(|peer| peer == B), [takeover(&[(0, 4)], A, Some((B, Some("leaving"))))]);
+        all.went(B, true);
+        all.took(lease(1, 4, A));
+        assert_eq!(all.due(|_| false), [takeover(&[(1, 4)], A, Some((B, Some("left"))))]);
+    }
+
+    #[test]
+    fn a_reason_that_comes_late_is_waited_for_and_not_for_ever() {
+        let mut all = Takeovers::default();
+        (0..2).for_each(|row| all.took(lease(row, 1, A)));
+        all.due(|_| false);
+        (0..2).for_each(|row| all.took(lease(row, 2, B)));
+        assert_eq!(all.due(|_| false), []);
+        all.went(A, false);
+        let gone = Some((A, Some("silent")));
+        assert_eq!(all.due(|_| false), [takeover(&[(0, 2), (1, 2)], B, gone)]);
+        all.came(A);
+        all.took(lease(0, 3, A));
+        assert_eq!(all.due(|_| false), []);
+        assert_eq!(all.due(|_| false), [takeover(&[(0, 3)], A, Some((B, None)))]);
+        assert_eq!(all.due(|_| false), []);
+    }
+
+    #[test]
+    fn a_row_that_goes_on_at_once_is_told_by_its_ends() {
+        let mut all = Takeovers::default();
+        all.took(lease(0, 1, A));
+        all.due(|_| false);
+        all.went(A, true);
+        all.took(lease(0, 2, B));
+        all.took(lease(0, 3, NodeId([3; 32])));
+        let gone = Some((A, Some("left")));
+        assert_eq!(all.due(|_| false), [takeover(&[(0, 3)], NodeId([3; 32]), gone)]);
+    }
+
+    #[test]
+    fn a_chapter_has_a_former_owner_once_it_was_taken() {
+        let mut all = Takeovers::default();
+        let turn = |chapter, term, owner| Turn { chapter, term: Term(term), owner };
+        assert_eq!(all.took_turn(turn(0, 1, A)), None);
+        all.went(A, false);
+        assert_eq!(all.took_turn(turn(0, 2, B)), Some((A, Some("silent"))));
+        assert_eq!(all.took_turn(turn(0, 3, B)), None);
+        for chapter in 1..1_000 {
+            all.took_turn(turn(chapter, 1, A));
+            all.went(NodeId([chapter as u8; 32]), true);
+        }
+        assert_eq!((all.turns.len(), all.gone.len()), (MAX_TURNS, MAX_GONE));
+    }
+}

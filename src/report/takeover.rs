@@ -1,0 +1,100 @@
+//! Who took what from whom, in words.
+//!
+//! Rule: pure; a node is called as the event says, and the one that tells is marked.
+
+use super::Former;
+
+/// Stands behind the name of the node that tells.
+const OWN: &str = " (this node)";
+
+/// A node's name, marked if it is the one that tells.
+pub(crate) fn marked(name: &str, own: bool) -> String {
+    format!("{name}{}", if own { OWN } else { "" })
+}
+
+/// That a node took something from another one, or for the first time.
+pub(crate) fn took(name: &str, own: bool, what: &str, from: Option<&Former>) -> String {
+    let name = marked(name, own);
+    let Some(former) = from else { return format!("{name} took {what}") };
+    let why = match former.reason.as_deref() {
+        Some("silent") => ", which fell silent",
+        Some("left") => ", which left",
+        Some("leaving") => ", which is leaving",
+        _ => "",
+    };
+    format!("{name} took over {what} from {}{why}", marked(&former.name, former.own))
+}
+
+/// The name of a row's place: its layer, and its shard where layers have several.
+pub(crate) fn place(layer: usize, shard: usize, is_sharded: bool) -> String {
+    if is_sharded { format!("{layer}.{shard}") } else { layer.to_string() }
+}
+
+/// Rows, by their places; more than two that follow each other by the first and the last.
+pub(crate) fn layers(rows: &[u16], places: &[String]) -> String {
+    let mut runs: Vec<Vec<(u16, &str)>> = Vec::new();
+    for (&row, place) in rows.iter().zip(places) {
+        match runs.last_mut() {
+            Some(run) if run.last().is_some_and(|(last, _)| last.checked_add(1) == Some(row)) => {
+                run.push((row, place));
+            }
+            _ => runs.push(vec![(row, place)]),
+        }
+    }
+    let parts: Vec<String> = runs
+        .iter()
+        .flat_map(|run| match &run[..] {
+            [(_, first), _, .., (_, last)] => vec![format!("{first} to {last}")],
+            few => few.iter().map(|(_, place)| (*place).to_owned()).collect(),
+        })
+        .collect();
+    let word = if rows.len() == 1 { "layer" } else { "layers" };
+    match parts.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{word} {} and {last}", rest.join(", ")),
+        _ => format!("{word} {}", parts.join("")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_takeover_says_from_whom_and_why() {
+        let from = |own, reason: Option<&str>| Former {
+            peer: "ab".to_owned(),
+            name: "attic".to_owned(),
+            own,
+            reason: reason.map(str::to_owned),
+        };
+        let told = |own, from: Option<Former>| took("kitchen", own, "layer 2", from.as_ref());
+        assert_eq!(told(false, None), "kitchen took layer 2");
+        assert_eq!(told(true, None), "kitchen (this node) took layer 2");
+        for (own, reason, words) in [
+            (false, Some("silent"), "attic, which fell silent"),
+            (false, Some("left"), "attic, which left"),
+            (true, Some("leaving"), "attic (this node), which is leaving"),
+            (true, None, "attic (this node)"),
+        ] {
+            let words = format!("kitchen took over layer 2 from {words}");
+            assert_eq!(told(false, Some(from(own, reason))), words);
+        }
+    }
+
+    #[test]
+    fn rows_are_named_by_their_layers() {
+        let told = |rows: &[u16]| {
+            let plain: Vec<String> =
+                rows.iter().map(|row| place(usize::from(*row), 0, false)).collect();
+            layers(rows, &plain)
+        };
+        assert_eq!(told(&[2]), "layer 2");
+        assert_eq!(told(&[0, 1]), "layers 0 and 1");
+        assert_eq!(told(&[0, 2, 5]), "layers 0, 2 and 5");
+        assert_eq!(told(&[0, 1, 2, 3]), "layers 0 to 3");
+        assert_eq!(told(&[0, 4, 5, 6, 9, 10]), "layers 0, 4 to 6, 9 and 10");
+        assert_eq!(told(&[65_535, 0]), "layers 65535 and 0");
+        let sharded: Vec<String> = (0..4).map(|row| place(row / 2, row % 2, true)).collect();
+        assert_eq!(layers(&[0, 1, 2, 3], &sharded), "layers 0.0 to 1.1");
+    }
+}
