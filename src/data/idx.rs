@@ -248,6 +248,28 @@ mod tests {
     }
 
     #[test]
+    fn no_damage_makes_the_reader_panic() {
+        let mut random = crate::data::random::Stream::new(4, 0, 0);
+        let (images, labels) = (images(2, 2 * 784), labels(&[3, 1, 4, 1, 5]));
+        let two = [gzip(&images[..50]), gzip(&images[50..])].concat();
+        for (whole, layout) in [(&images, &IMAGES), (&two, &IMAGES), (&labels, &LABELS)] {
+            for _ in 0..3000 {
+                let mut bytes = whole.clone();
+                for _ in 0..=random.below(3) {
+                    let most = bytes.len().min([12, 4000][random.below(2)]);
+                    bytes[random.below(most)] = random.below(256) as u8;
+                }
+                bytes.truncate(bytes.len() - random.below(2) * random.below(8));
+                if let Ok(Idx { header, body, .. }) = read(bytes.as_slice(), layout) {
+                    let count = u32::from_be_bytes(header[4..8].try_into().unwrap()) as usize;
+                    let item = layout.item.iter().product::<u32>() as usize;
+                    assert_eq!(body.len(), count * item);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_packed_flood_is_cut_at_the_declared_length() {
         let flood = gzip(&images(1, 50_000_000));
         assert!(flood.len() < 1_000_000);

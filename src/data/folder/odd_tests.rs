@@ -286,6 +286,35 @@ fn what_frames_an_archive_changes_nothing() {
 }
 
 #[test]
+fn what_an_archive_demands_is_bounded() {
+    let dir = small();
+    let (file, whole) = (tempfile::NamedTempFile::new().unwrap(), tar(dir.path(), ""));
+    let message = |bytes: &[u8]| {
+        fs::write(file.path(), bytes).unwrap();
+        answer(file.path()).unwrap_err()
+    };
+    // A name of the next entry, and records of it.
+    for (kind, size) in [(EntryType::GNULongName, 4097), (EntryType::XHeader, 1 << 20 | 1)] {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(size);
+        header.set_cksum();
+        builder.append(&header, io::repeat(b'x').take(size)).unwrap();
+        let bytes = [builder.into_inner().unwrap(), whole.clone()].concat();
+        assert!(message(&bytes).contains("too long"), "{}", message(&bytes));
+    }
+    // Far more than it has bytes.
+    let packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let mut builder = tar::Builder::new(packed);
+    let mut header = tar::Header::new_gnu();
+    header.set_size(100 << 20);
+    builder.append_data(&mut header, "zeros", io::repeat(0).take(100 << 20)).unwrap();
+    let message = message(&builder.into_inner().unwrap().finish().unwrap());
+    assert!(message.contains("it unpacks to more than"), "{message}");
+}
+
+#[test]
 fn no_damage_makes_the_reader_panic_or_wait() {
     let dir = small();
     put(dir.path(), &format!("train/a/{}.png", "x".repeat(150)), &png(3, 2, &[1]));
