@@ -42,7 +42,8 @@ pub enum ImageFlaw {
     Colours(&'static str),
     /// It is empty or too large.
     #[error(
-        "is {columns} x {height} pixels; scale it down: width x height x planes may be {MOST_PIXELS}"
+        "is {columns} x {height} pixels, where width x height x planes may be {MOST_PIXELS}; scale \
+         it down, in a copy of the folder, as with `mogrify -resize '128x128!' FILES`"
     )]
     Large {
         /// Pixels of a row.

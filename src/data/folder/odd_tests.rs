@@ -197,7 +197,7 @@ fn links_are_followed() {
     link("/nothing/there.png", "train/b/9.png");
     let (_, found) = same(dir.path()).unwrap();
     let says = "found 5 images to train on and 4 to test on, 3 x 2 grey, 3 classes: a, b, c; 4 files \
-                left out: 3 links that lead nowhere, 1 links to a folder that they are in; not \
+                left out: 3 behind broken links, 1 behind links to a folder above; not \
                 looked into: all/";
     assert_eq!(found, says);
 }
@@ -248,7 +248,7 @@ fn archives_are_unpacked_as_tar_does() {
     assert_eq!(greys(&[two, ("train/a/3.png/", Regular, "")]), [2, 3], "a slash makes a folder");
     assert_eq!(greys(&[("train/a", Directory, ""), one]), [1, 3]);
     let (_, found) = read(&[one, ("train/a/2.png", Char, "")]).unwrap();
-    assert!(found.ends_with("1 file left out: 1 neither files nor folders"), "{found}");
+    assert!(found.ends_with("1 file left out: 1 neither file nor folder"), "{found}");
     for (entry, says) in [
         (("train/a/2.png", Link, "train/a/9.png"), "is a hard link to what is not in the archive"),
         (("train/../2.png", Regular, "1"), "train/../2.png has .. in it"),
@@ -294,6 +294,12 @@ fn what_an_archive_demands_is_bounded() {
         answer(file.path()).unwrap_err()
     };
     // A name of the next entry, and records of it.
+    // A size that is not the header's.
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append_pax_extensions([("size", &b"9000000000"[..])]).unwrap();
+    // Without the end that the builder writes.
+    let bytes = [&builder.into_inner().unwrap()[..1024], &whole].concat();
+    assert!(message(&bytes).contains("a file is too long (9000000000 bytes)"));
     for (kind, size) in [(EntryType::GNULongName, 4097), (EntryType::XHeader, 1 << 20 | 1)] {
         let mut builder = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();

@@ -257,8 +257,8 @@ impl<L: Shelf> Walk<'_, L> {
                 self.left.count("outside of train/<class>/ and test/<class>/");
             }
             Kind::File | Kind::Folder => self.left.count_by_ending(name),
-            Kind::Dangling => self.left.count("links that lead nowhere"),
-            Kind::Other => self.left.count("neither files nor folders"),
+            Kind::Dangling => self.left.count("behind broken links"),
+            Kind::Other => self.left.count("neither file nor folder"),
         }
     }
 
@@ -316,9 +316,9 @@ impl<L: Shelf> Walk<'_, L> {
                     images.push(Seen { class, name: [prefix, &name].concat(), spot });
                 }
                 Kind::Folder if above.iter().any(|inner| self.shelf.holds(&spot, inner)) => {
-                    self.left.count("links to a folder that they are in");
+                    self.left.count("behind links to a folder above");
                 }
-                Kind::Folder if above.len() == MOST_DEPTH => self.left.count("folders too deep"),
+                Kind::Folder if above.len() == MOST_DEPTH => self.left.count("in folders too deep"),
                 Kind::Folder => {
                     above.push(spot);
                     let prefix = [prefix, &name, b"/"].concat();

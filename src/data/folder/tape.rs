@@ -56,6 +56,7 @@ impl Read for Input {
 struct Told {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
+    size: Option<u64>,
 }
 
 impl<'a> Tape<'a> {
@@ -111,7 +112,12 @@ impl<'a> Tape<'a> {
             if kind.is_gnu_sparse() && sparse {
                 return Err(io::Error::other("a file has many holes: pack it without --sparse"));
             }
-            let Told { path, link } = std::mem::take(&mut told);
+            let Told { path, link, size } = std::mem::take(&mut told);
+            let in_header = header.entry_size()?;
+            // Only files beyond all bounds need another number than the header's.
+            if let Some(size) = size.filter(|size| *size != in_header) {
+                return Err(wrong("a file is too long", size));
+            }
             let path = path.unwrap_or_else(|| entry.path_bytes().into_owned());
             let link = link.or_else(|| entry.link_name_bytes().map(|link| link.into_owned()));
             self.add(kind, &path, link.unwrap_or_default(), number)
@@ -163,8 +169,7 @@ impl Told {
                 }
                 b"path" => self.path = Some(value.to_vec()),
                 b"linkpath" => self.link = Some(value.to_vec()),
-                // Only files beyond all bounds need it.
-                b"size" => return Some(Err(io::Error::other("a file has more than 8 GiB"))),
+                b"size" => self.size = Some(std::str::from_utf8(value).ok()?.parse().ok()?),
                 _ if key.starts_with(b"GNU.sparse.") => {
                     return Some(Err(io::Error::other(
                         "a file has holes: pack it without --sparse",

@@ -181,7 +181,7 @@ fn a_huge_declared_size_is_refused_before_there_is_room_for_it() {
             put(dir.path(), name, image);
         }
         let message = message(dir.path());
-        let says = format!("test/a/1.png is {size} pixels; scale it down");
+        let says = format!("test/a/1.png is {size} pixels, where width x");
         assert!(message.contains(&says) && message.contains("(2 other images"), "{message}");
     }
 }
