@@ -69,6 +69,13 @@ const OTHERS: [(&str, &str); 7] = [
     ("cifar-10-binary.tar.gz", "unpack it first: tar xf cifar-10-binary.tar.gz"),
 ];
 
+/// What to do with a file or a folder of this name, if it is one of CIFAR's.
+pub(super) fn way_with(name: &[u8]) -> Option<&'static str> {
+    let known = OTHERS.iter().find(|(other, _)| other.as_bytes() == name);
+    let way = "this is CIFAR-10: unpack it, and write cifar10:DIR of the folder";
+    known.map(|(_, way)| *way).or((name == FOLDER.as_bytes()).then_some(way))
+}
+
 /// Opens and checks the six files under `dir`, or under the official folder in it.
 ///
 /// # Errors

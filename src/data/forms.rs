@@ -100,7 +100,8 @@ pub(super) fn of_file(path: &Path) -> Form {
 pub(super) fn kind(path: &Path) -> Option<&'static str> {
     let holds = |name: &str| path.join(name).exists();
     if path.is_dir() {
-        if holds("data_batch_1.bin") || holds("cifar-10-batches-bin") {
+        let cifar10 = ["data_batch_1.bin", "data_batch_1", "cifar-10-batches-bin"];
+        if cifar10.into_iter().any(holds) {
             return Some("cifar10");
         }
         let mnist = ["train-images-idx3-ubyte", "train-images.idx3-ubyte"];

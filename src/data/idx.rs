@@ -6,6 +6,7 @@
 
 use std::io::{BufRead, Read};
 
+use super::files;
 use super::gunzip::{Gunzip, MAGIC};
 
 /// The largest content accepted after the header, in bytes: five times the MNIST training images.
@@ -54,27 +55,28 @@ impl Flaw {
     }
 }
 
-/// Reads one IDX file, plain or packed with gzip, which its first bytes tell.
+/// Reads one IDX file of `length` bytes, plain or packed with gzip, which its first bytes tell.
 ///
 /// # Errors
 /// A [`Flaw`] if the input cannot be read or unpacked, departs from `layout`, is longer or shorter
-/// than its header declares, or declares more than [`MOST_BYTES`].
-pub(super) fn read(mut input: impl BufRead, layout: &Layout) -> Result<Idx, Flaw> {
+/// than its header declares, or declares more than [`MOST_BYTES`] or than fits its length.
+pub(super) fn read(mut input: impl BufRead, length: u64, layout: &Layout) -> Result<Idx, Flaw> {
+    let most = MOST_BYTES.min(files::room(length));
     let start = input
         .fill_buf()
         .map_err(|error| Flaw::new(0, "a readable file", format!("\"{error}\"")))?;
     if !start.starts_with(&MAGIC) {
-        return read_plain(&mut input, layout);
+        return read_plain(&mut input, layout, most);
     }
     let mut input = Gunzip::new(input);
-    let idx = read_plain(&mut input, layout)?;
+    let idx = read_plain(&mut input, layout, most)?;
     Ok(Idx { garbage: input.had_garbage(), ..idx })
 }
 
-fn read_plain(input: &mut impl Read, layout: &Layout) -> Result<Idx, Flaw> {
+fn read_plain(input: &mut impl Read, layout: &Layout, most: u64) -> Result<Idx, Flaw> {
     let rank = 1 + layout.item.len();
     let header = pull(input, 0, 4 + 4 * rank as u64, "IDX header")?;
-    let total = check_header(&header, layout)?;
+    let total = check_header(&header, layout, most)?;
     let start = header.len() as u64;
     let body = pull(input, start, total, layout.noun)?;
     match input.read(&mut [0]) {
@@ -88,8 +90,8 @@ fn read_plain(input: &mut impl Read, layout: &Layout) -> Result<Idx, Flaw> {
     Ok(Idx { header, body, garbage: false })
 }
 
-/// Checks magic bytes and lengths; gives the number of content bytes, at most [`MOST_BYTES`].
-fn check_header(header: &[u8], layout: &Layout) -> Result<u64, Flaw> {
+/// Checks magic bytes and lengths; gives the number of content bytes, at most `most`.
+fn check_header(header: &[u8], layout: &Layout, most: u64) -> Result<u64, Flaw> {
     let magic = [0, 0, 8, 1 + layout.item.len() as u8];
     if header[..4] != magic {
         let expected = format!("the magic bytes {} of {}", hex(&magic), layout.noun);
@@ -107,7 +109,7 @@ fn check_header(header: &[u8], layout: &Layout) -> Result<u64, Flaw> {
         }
     }
     let size: u64 = layout.item.iter().map(|&length| u64::from(length)).product();
-    let (count, most) = (u64::from(number(4)), MOST_BYTES / size);
+    let (count, most) = (u64::from(number(4)), most / size);
     if (1..=most).contains(&count) {
         return Ok(count * size);
     }
@@ -160,6 +162,11 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
+    }
+
+    /// Reads a file of whose length nothing is concluded.
+    fn read(bytes: &[u8], layout: &Layout) -> Result<Idx, Flaw> {
+        super::read(bytes, u64::MAX, layout)
     }
 
     fn flaw(bytes: &[u8], layout: &Layout) -> (u64, String, String) {
@@ -225,6 +232,13 @@ mod tests {
         assert_eq!(flaw(&gzip(&huge), &IMAGES).0, 4);
         let largest = images(342_392, 10);
         assert_eq!(flaw(&largest, &IMAGES), says(16, "268435328 bytes of pixels", "10"));
+    }
+
+    #[test]
+    fn a_small_file_may_declare_no_more_than_fits_its_length() {
+        let packed = gzip(&images(90_000, 10));
+        let flaw = super::read(packed.as_slice(), packed.len() as u64, &IMAGES).unwrap_err();
+        assert_eq!((flaw.at, flaw.found.as_str()), (4, "90000"));
     }
 
     #[test]

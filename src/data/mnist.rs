@@ -104,9 +104,10 @@ fn find(dir: &Path, stem: &str, axes: u8) -> Result<PathBuf, DataError> {
 }
 
 fn load(file: &Path, layout: &Layout) -> Result<Idx, DataError> {
-    let input = File::open(file)
-        .map_err(|source| DataError::Unreadable { file: file.to_owned(), source })?;
-    idx::read(BufReader::new(input), layout).map_err(|flaw| DataError::Malformed {
+    let unreadable = |source| DataError::Unreadable { file: file.to_owned(), source };
+    let input = File::open(file).map_err(unreadable)?;
+    let length = input.metadata().map_err(unreadable)?.len();
+    idx::read(BufReader::new(input), length, layout).map_err(|flaw| DataError::Malformed {
         file: file.to_owned(),
         at: flaw.at,
         expected: flaw.expected,

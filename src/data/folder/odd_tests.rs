@@ -154,6 +154,8 @@ fn what_is_there_is_told_where_no_set_is() {
     }
     let message = same(dir.path()).unwrap_err();
     assert!(message.contains("no folder train/; there is Test/, Train/ and 1 file"), "{message}");
+    put(dir.path(), "cifar-10-batches-py/data_batch_1", b"?");
+    assert!(same(dir.path()).unwrap_err().contains("these are Python's pickles"));
     let dir = small();
     fs::rename(dir.path().join("test"), dir.path().join("val")).unwrap();
     let message = same(dir.path()).unwrap_err();

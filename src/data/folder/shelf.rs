@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::super::files::{MOST_CLASSES, MOST_SAMPLES};
 use super::super::found::{self, LeftOut};
-use super::super::{DataError, ImageFlaw};
+use super::super::{DataError, ImageFlaw, cifar10};
 use super::tree::MOST_FOLDERS;
 use crate::text::{shown, shown_bytes};
 
@@ -235,7 +235,10 @@ impl<L: Shelf> Walk<'_, L> {
         let names: Vec<_> = folders.iter().map(|folder| folder.name.as_slice()).collect();
         let shown = |entry: &&Entry<_>| !found::is_passed_over(&entry.name);
         let files = entries.iter().filter(shown).count() - names.len();
-        let there = found::contents(&names, files);
+        let mut there = found::contents(&names, files);
+        if let Some(way) = entries.iter().find_map(|entry| cifar10::way_with(&entry.name)) {
+            there = format!("{there}; {way}");
+        }
         let wanted = if test_only { "train/ or test/" } else { "train/" };
         Err(self.shelf.layout(format!("no folder {wanted}; {there}")))
     }
