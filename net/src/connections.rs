@@ -70,7 +70,7 @@ impl EventLoop {
         }
     }
 
-    /// A connection on which nothing comes any more is closed and dialed anew: the system would
+    /// A connection on which nothing comes any more is closed and dialed again: the system would
     /// wait for it with longer and longer pauses, also when the cable is back.
     fn on_ping(&mut self, ping: &ping::Event) {
         let now = Instant::now();
@@ -95,11 +95,14 @@ impl EventLoop {
             return self.close(id);
         };
         if at.is_listener() && self.peers.get(&id).is_some_and(|peer| peer.is_settled(now)) {
-            tracing::info!(peer = %node, "it dialed anew: the old connection is dead there");
+            tracing::info!(peer = %node, "it dialed again: the old connection is dead there");
             return self.close(id);
         }
         if !self.peers.contains(&id) {
-            self.peers.insert(id, Peer::new(node, is_loopback(at.get_remote_address()), now));
+            let remote = at.get_remote_address();
+            let mut peer = Peer::new(node, is_loopback(remote), now);
+            peer.ip = address::socket(remote).map(|at| at.ip());
+            self.peers.insert(id, peer);
         }
         if at.is_dialer() {
             self.learn(id, [at.get_remote_address().clone()], now);
@@ -108,7 +111,7 @@ impl EventLoop {
 
     fn on_identified(&mut self, id: PeerId, info: &identify::Info) {
         let Some(peer) = self.peers.get(&id) else { return };
-        let local = peer.local;
+        let (local, ip) = (peer.local, peer.ip);
         if peer.greeting.is_none() {
             let greeting = (info.protocol_version == PROTOCOL_VERSION)
                 .then(|| Greeting::parse(&info.agent_version))
@@ -126,6 +129,9 @@ impl EventLoop {
             }
         }
         let addresses = info.listen_addrs.iter().filter(|a| local || !is_loopback(a)).cloned();
+        let mut addresses: Vec<_> = addresses.collect();
+        // It may say more than we keep: the one that is known to lead there first.
+        addresses.sort_by_key(|at| address::socket(at).map(|at| at.ip()) != ip);
         self.learn(id, addresses, Instant::now());
     }
 
@@ -288,8 +294,8 @@ impl EventLoop {
             if let DialError::Transport(tried) = error {
                 let why = tried.iter().map(|(at, error)| (at.clone(), deepest(error)));
                 self.dialer.failed(&id, why.collect());
-            } else if matches!(error, DialError::WrongPeerId { .. }) {
-                self.dialer.replaced(&id);
+            } else if let DialError::WrongPeerId { address, .. } = error {
+                self.dialer.not_there(&id, address.clone());
             }
             if let Some(neighbours) = &self.neighbours {
                 neighbours.unreachable(id);

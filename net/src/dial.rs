@@ -1,7 +1,7 @@
 //! Whom to dial, and when.
 //!
 //! Rule: of two peers that find each other at the same moment, the one with the smaller id dials
-//! and the other waits a second, so that a pair has one connection. Addresses given by a person
+//! and the other waits a second, so that a pair has one connection. Addresses given by the user
 //! are dialed at once and for ever, with growing pauses; peers found by the way are given up
 //! after a while, because a peer that starts again has a new id. No two nodes pause equally long:
 //! what failed because both did it at once must not be repeated at once.
@@ -17,7 +17,7 @@ use crate::address::{self, Target, shown};
 use crate::report::Unreached;
 use crate::wire::MAX_ADDRESSES;
 
-/// Addresses a person may give, the remembered ones included.
+/// Addresses the user may give, the remembered ones included.
 pub(crate) const MAX_FIXED: usize = 128;
 
 /// Peers found and not yet given up.
@@ -38,7 +38,7 @@ const TIE_BREAK: Duration = Duration::from_secs(1);
 /// Between attempts, at first; it doubles up to [`MAX_PAUSE`].
 const FOUND_PAUSE: Duration = Duration::from_secs(1);
 
-/// Between attempts at an address that a person gave.
+/// Between attempts at an address that the user gave.
 const FIXED_PAUSE: Duration = Duration::from_secs(2);
 
 /// The longest pause, less what is added so that nodes differ.
@@ -79,7 +79,7 @@ enum Progress {
     Over,
 }
 
-/// An address that a person gave, or that was remembered.
+/// An address that the user gave, or that was remembered.
 #[derive(Debug)]
 pub(crate) struct Fixed {
     pub(crate) text: String,
@@ -107,6 +107,8 @@ pub(crate) enum Dial {
 #[derive(Debug)]
 pub(crate) struct Dialer {
     own: PeerId,
+    /// Where we listen.
+    here: Vec<Multiaddr>,
     found: BTreeMap<PeerId, Found>,
     pub(crate) fixed: Vec<Fixed>,
     barred: BTreeSet<PeerId>,
@@ -128,7 +130,13 @@ fn pause(first: Duration, attempts: u32, own: PeerId, other: impl std::hash::Has
 
 impl Dialer {
     pub(crate) fn new(own: PeerId) -> Self {
-        Self { own, found: BTreeMap::new(), fixed: Vec::new(), barred: BTreeSet::new() }
+        Self {
+            own,
+            here: Vec::new(),
+            found: BTreeMap::new(),
+            fixed: Vec::new(),
+            barred: BTreeSet::new(),
+        }
     }
 
     /// Adds an address that is dialed whoever is there.
@@ -143,6 +151,12 @@ impl Dialer {
             let (error, progress, due, attempts) = (None, Progress::Idle, now, 0);
             self.fixed.push(Fixed { text, target, remembered, error, progress, due, attempts });
         }
+    }
+
+    /// We listen here now. Hosts may have an address in common, as on their bridges for containers:
+    /// at each of them it leads to itself, and is not dialed.
+    pub(crate) fn listening(&mut self, here: Vec<Multiaddr>) {
+        self.here = here;
     }
 
     /// A peer was found, or found again.
@@ -177,10 +191,12 @@ impl Dialer {
         let mut dials = Vec::new();
         self.found.retain(|_, found| found.attempts < MAX_ATTEMPTS);
         for (peer, found) in &mut self.found {
-            if now >= found.due && !connected(peer) && !found.addresses.is_empty() {
+            let elsewhere = found.addresses.iter().filter(|at| !self.here.contains(at));
+            let elsewhere: Vec<_> = elsewhere.cloned().collect();
+            if now >= found.due && !connected(peer) && !elsewhere.is_empty() {
                 found.attempts += 1;
                 found.due = now + pause(FOUND_PAUSE, found.attempts, self.own, peer);
-                dials.push(Dial::Found(*peer, found.addresses.clone()));
+                dials.push(Dial::Found(*peer, elsewhere));
             }
         }
         for (index, fixed) in self.fixed.iter_mut().enumerate() {
@@ -220,17 +236,16 @@ impl Dialer {
         }
     }
 
-    /// There is another peer where this one was: its process has ended, and its id with it.
-    pub(crate) fn replaced(&mut self, peer: &PeerId) {
-        self.found.remove(peer);
-    }
-
     /// A peer is no longer heard there by multicast DNS.
     pub(crate) fn expired(&mut self, peer: &PeerId, address: Multiaddr) {
-        let Some(found) = self.found.get_mut(peer).filter(|found| found.via == Via::Mdns) else {
-            return;
-        };
-        let address = plain(address);
+        if self.found.get(peer).is_some_and(|found| found.via == Via::Mdns) {
+            self.not_there(peer, address);
+        }
+    }
+
+    /// Somebody else is where a peer was said to be.
+    pub(crate) fn not_there(&mut self, peer: &PeerId, address: Multiaddr) {
+        let (Some(found), address) = (self.found.get_mut(peer), plain(address)) else { return };
         found.addresses.retain(|at| Some(at) != address.as_ref());
         found.errors.retain(|(at, _)| Some(at) != address.as_ref());
         if found.addresses.is_empty() {
@@ -271,7 +286,7 @@ impl Dialer {
         }
     }
 
-    /// A given address led nowhere; true when the person is to be told, once per cause.
+    /// A given address led nowhere; true when the user is to be told, once per cause.
     pub(crate) fn missed(&mut self, index: usize, error: String, now: Instant) -> bool {
         let Some(fixed) = self.fixed.get_mut(index) else { return false };
         let over = fixed.remembered && fixed.attempts >= REMEMBERED_ATTEMPTS;

@@ -1,4 +1,4 @@
-//! One side dials first, nobody is dialed in vain for ever, and a person is told once.
+//! One side dials first, nobody is dialed in vain for ever, and the user is told once.
 
 use libp2p::identity::Keypair;
 
@@ -100,6 +100,19 @@ fn a_barred_peer_is_not_dialed() {
 }
 
 #[test]
+fn an_address_that_is_ours_too_is_not_dialed() {
+    let (small, large) = ids();
+    let now = Instant::now();
+    let mut dialer = Dialer::new(small);
+    let other: Multiaddr = "/ip4/10.0.0.2/tcp/4477".parse().unwrap();
+    dialer.found(large, Via::Peer, [address(), other.clone()], now);
+    dialer.listening(vec![address()]);
+    assert_eq!(dialer.due(now, |_| false), [Dial::Found(large, vec![other.clone()])]);
+    dialer.listening(vec![address(), other]);
+    assert!(dialer.due(now + 2 * MAX_PAUSE, |_| false).is_empty());
+}
+
+#[test]
 fn ourselves_are_not_dialed() {
     let (own, _) = ids();
     let now = Instant::now();
@@ -143,7 +156,8 @@ fn what_went_wrong_is_kept_until_the_peer_is_here_or_gone() {
     dialer.expired(&large, full.clone());
     fail(&mut dialer);
     assert_eq!(dialer.unreached()[0].via, Via::Met);
-    dialer.replaced(&large);
+    dialer.not_there(&large, full.clone());
+    assert!(dialer.unreached().is_empty());
     dialer.found(large, Via::Mdns, [address()], now);
     fail(&mut dialer);
     dialer.expired(&large, full.clone());

@@ -1,6 +1,6 @@
 //! What can go wrong, one type per operation.
 //!
-//! Rule: every text names the thing that failed and what the person can do about it.
+//! Rule: every text names the thing that failed and what the user can do about it.
 
 use std::io;
 use std::net::SocketAddr;

@@ -200,7 +200,7 @@ impl EventLoop {
             self.announce(&id, now);
         }
         for id in self.peers.deaf(now) {
-            tracing::warn!(peer = %id, "its gossip subscription was lost; connecting anew");
+            tracing::warn!(peer = %id, "its gossip subscription was lost; connecting again");
             self.close(id);
         }
         self.dial_due(now);

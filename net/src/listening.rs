@@ -90,8 +90,10 @@ impl EventLoop {
     }
 
     fn tell_listening(&mut self) {
+        let here: Vec<_> = self.swarm.listeners().cloned().collect();
+        self.dialer.listening(here.clone());
         if let Some(neighbours) = &self.neighbours {
-            neighbours.listening(self.swarm.listeners().cloned().collect());
+            neighbours.listening(here);
         }
         let addresses = self.addresses();
         tracing::info!(?addresses, "listening");

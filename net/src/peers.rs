@@ -5,6 +5,7 @@
 //! the limit on connections.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ffp2p_proto::NodeId;
@@ -51,6 +52,8 @@ pub(crate) struct Peer {
     pub(crate) addresses: Vec<Multiaddr>,
     /// Whether it is on this host.
     pub(crate) local: bool,
+    /// Where its connection comes from or leads to.
+    pub(crate) ip: Option<IpAddr>,
     /// Messages sent to it and not yet taken.
     pub(crate) unanswered: usize,
 }
@@ -66,6 +69,7 @@ impl Peer {
             announced: false,
             addresses: Vec::new(),
             local,
+            ip: None,
             unanswered: 0,
         }
     }

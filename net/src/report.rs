@@ -1,6 +1,6 @@
 //! What a lonely node tried: never silent, and always with a next step.
 //!
-//! Rule: the text names every way that was tried and its outcome, then what the person can do.
+//! Rule: the text names every way that was tried and its outcome, then what the user can do.
 
 use std::fmt;
 use std::net::SocketAddr;
