@@ -15,7 +15,7 @@ use crate::{
     text::thousands,
 };
 
-/// A run: its spec, and what is known of its data beside their id.
+/// A run: its spec, and what is known of its data next to their id.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) spec: &'a Spec,

@@ -11,7 +11,7 @@ use crate::greeting::is_node_name;
 /// Characters of one text in a description.
 const MAX_TEXT: usize = 64;
 
-/// A run's spec, and what the peer that gave it says beside.
+/// A run's spec, and what the peer that gave it says of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Described {
     /// The canonical spec, as the peer says; not verified.

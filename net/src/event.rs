@@ -109,3 +109,16 @@ impl fmt::Display for Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_version_is_told_with_both_numbers_and_what_to_do() {
+        let text = Refusal::OtherVersion("0.0.9".to_owned()).to_string();
+        for says in ["ffp2p 0.0.9", env!("CARGO_PKG_VERSION"), PROTOCOL_VERSION, "same build"] {
+            assert!(text.contains(says), "{text}");
+        }
+    }
+}

@@ -137,7 +137,7 @@ impl Handle {
         }
     }
 
-    /// Waits for the spec of `run` from a connected peer, and for what that peer says beside. The
+    /// Waits for the spec of `run` from a connected peer, and for what that peer says of it. The
     /// caller checks what it is.
     ///
     /// # Errors

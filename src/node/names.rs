@@ -51,9 +51,9 @@ impl Names {
         self.here.insert(peer);
     }
 
-    /// It is gone.
-    pub(crate) fn went(&mut self, peer: NodeId) {
-        self.here.remove(&peer);
+    /// It is gone. Returns whether it was here: of some others only tell.
+    pub(crate) fn went(&mut self, peer: NodeId) -> bool {
+        self.here.remove(&peer)
     }
 
     /// Whether that is this node.
@@ -98,7 +98,7 @@ mod tests {
         let all = [1, 2, 3].map(|number| names.of(id(number)));
         assert_eq!(all, ["attic (00010000)", "attic (00020000)", "kitchen"]);
         // Of one that is gone it is still to be seen that it is not the other.
-        names.went(id(2));
+        assert!(names.went(id(2)) && !names.went(id(2)));
         assert_eq!([names.of(id(1)), names.of(id(2))], ["attic", "attic (00020000)"]);
     }
 

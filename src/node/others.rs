@@ -52,7 +52,7 @@ impl Node {
         });
     }
 
-    /// Tells what a run that a peer trains is, beside this one.
+    /// Tells how a run that a peer trains differs from this one.
     pub(super) fn tell_other_run(
         &mut self,
         peer: NodeId,

@@ -80,8 +80,10 @@ impl Node {
                 self.peer_event(peer, "joined")
             }
             Notice::PeerLeft { peer, goodbye, .. } => {
-                self.names.went(peer);
                 self.takeovers.went(peer, goodbye);
+                if !self.names.went(peer) {
+                    return;
+                }
                 self.peer_event(peer, if goodbye { "left" } else { "silent" })
             }
             Notice::Owner(lease) => {
@@ -115,7 +117,11 @@ impl Node {
             Notice::Blame { peer, reason } => {
                 Event::Note { message: format!("{} sent {reason}; ignored", self.names.of(peer)) }
             }
-            Notice::Complete(checkpoints) => return self.on_complete(checkpoints),
+            Notice::Complete(checkpoints) => {
+                // Of a run that is over at once, too, it is told who trained it.
+                self.tell_takeovers(&self.state.snapshot());
+                return self.on_complete(checkpoints);
+            }
         };
         self.view.show(&event);
     }
