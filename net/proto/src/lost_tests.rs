@@ -41,10 +41,12 @@ impl Alone {
         for turn in 0..400 {
             let mut inputs = VecDeque::from([Input::Wakeup]);
             while let Some(input) = inputs.pop_front() {
-                if let Input::Lost { hash } = &input {
-                    self.store.remove(hash);
-                }
-                for output in self.state.handle(input, Time(turn * 100)) {
+                let lost = if let Input::Lost { hash } = input { Some(hash) } else { None };
+                lost.iter().for_each(|hash| _ = self.store.remove(hash));
+                let outputs = self.state.handle(input, Time(turn * 100));
+                let is_held = lost.is_some_and(|hash| self.state.blobs.contains(hash));
+                assert!(!is_held, "a reason to hold it stays");
+                for output in outputs {
                     inputs.extend(self.answer(output));
                 }
             }
