@@ -95,8 +95,8 @@ fn a_training_goes_on_where_it_was_killed_or_stopped() {
     let stored = [&train[..], &["--store", &store]].concat();
     let chapters_until = |signal: &str, code: i32| {
         let mut training = Node::start(ffp2p(&stored));
-        training.wait("progress");
-        training.wait("progress");
+        training.wait("chapter");
+        training.wait("chapter");
         training.signal(signal);
         if signal == "-INT" {
             let stopped = training.wait("stopped");

@@ -116,7 +116,9 @@ impl Training {
             let Some(losses) = losses else { return self.stopped(done) };
             self.chapters += 1;
             tell(&mut self.view, chapter, &losses);
-            self.view.show(&progress(&done, &mut self.pace));
+            if self.run.step() == Some(plan.steps) {
+                self.view.show(&progress(&done, &mut self.pace));
+            }
             plan.epochs_ending(plan.chapter_end(from)).for_each(|epoch| self.score(epoch));
         }
         self.flush()
