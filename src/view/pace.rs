@@ -39,6 +39,9 @@ pub(super) struct Pace {
     steps: f64,
     seconds: f64,
     advances: f64,
+    /// Whether that is the first advance alone, in which all that a start takes counts: better than
+    /// nothing, until there is another.
+    is_start: bool,
 }
 
 impl Pace {
@@ -59,6 +62,10 @@ impl Pace {
         if gained > 0 {
             let taken = (now - self.at).clamp(1e-3, self.pause());
             let kept = (-(taken / WINDOW).min(RENEWED)).exp();
+            let is_first = self.advances == 0.0;
+            if std::mem::replace(&mut self.is_start, is_first) {
+                (self.steps, self.seconds, self.advances) = (0.0, 0.0, 0.0);
+            }
             self.steps = self.steps * kept + gained as f64 / rows.len() as f64;
             self.seconds = self.seconds * kept + taken;
             self.advances = self.advances * kept + 1.0;
@@ -138,6 +145,13 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_start_does_not_count_for_long() {
+        let pace = watched(3, |at| [0, 1, 101, 201][at as usize]);
+        let (per_second, left) = going(&pace, 3.0, 1201);
+        assert!((per_second - 100.0).abs() < 1e-9 && (left - 10.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn slow_steps_are_averaged_over_several() {
         // 12 steps a minute, and a step every 10 minutes.
         for (seconds, end) in [(5, 100), (600, 6000)] {
@@ -192,7 +206,7 @@ mod tests {
         pace.observe(2.0, &[510, 400], false);
         pace.observe(3.0, &[520, 410], false);
         let (per_second, _) = going(&pace, 3.0, 1000);
-        assert!((per_second - 7.5).abs() < 0.1, "{per_second}");
+        assert!((per_second - 10.0).abs() < 1e-9, "{per_second}");
         // Nor is what a folder had.
         let mut pace = Pace::default();
         pace.observe(0.0, &[900], true);
