@@ -88,6 +88,9 @@ fn hosts_with_ipv6_only_meet() {
         meet(&lan, [&[], &["--listen=[::]:0"]]);
         let peer = ["--no-mdns", "--peer=[fe80::1%eth0]:4477"];
         meet(&lan, [&["--no-mdns"], &peer]);
+        if lan.firewall(1, Wall::Incoming) {
+            meet(&lan, [&[], &[]]);
+        }
     }
 }
 

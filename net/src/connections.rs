@@ -15,7 +15,7 @@ use ffp2p_proto::NodeId;
 use crate::address::{self, Target, is_loopback};
 use crate::behaviour::BehaviourEvent;
 use crate::dial::{Dial, Via};
-use crate::error::plain;
+use crate::error::unreached;
 use crate::event_loop::{Done, EventLoop};
 use crate::greeting::{Greeting, PROTOCOL_VERSION, version_in};
 use crate::node_id::{node_id, peer_id};
@@ -292,7 +292,7 @@ impl EventLoop {
         } else if let Some(id) = id.filter(|id| !self.peers.contains(id)) {
             tracing::debug!(peer = %id, "not reached: {}", cause(error));
             if let DialError::Transport(tried) = error {
-                let why = tried.iter().map(|(at, error)| (at.clone(), deepest(error)));
+                let why = tried.iter().map(|(at, error)| (at.clone(), unreached(error)));
                 self.dialer.failed(&id, why.collect());
             } else if let DialError::WrongPeerId { address, .. } = error {
                 self.dialer.not_there(&id, address.clone());
@@ -321,17 +321,9 @@ fn cause(error: &DialError) -> String {
     if let DialError::Transport(tried) = error
         && let Some((_, last)) = tried.last()
     {
-        return deepest(last);
+        return unreached(last);
     }
-    deepest(error)
-}
-
-/// The cause of all others.
-fn deepest(mut error: &dyn std::error::Error) -> String {
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    plain(error)
+    unreached(error)
 }
 
 /// Whether an address that a peer told can be dialed from here at all.

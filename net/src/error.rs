@@ -97,6 +97,25 @@ pub(crate) fn plain(error: &dyn std::error::Error) -> String {
     first.chain(letters).collect()
 }
 
+/// Why a peer was not reached: what lies under all else that went wrong, in few words.
+pub(crate) fn unreached(mut error: &(dyn std::error::Error + 'static)) -> String {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    let answered = [
+        io::ErrorKind::UnexpectedEof,
+        io::ErrorKind::BrokenPipe,
+        io::ErrorKind::InvalidData,
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::ConnectionAborted,
+    ];
+    if kind.is_some_and(|kind| answered.contains(&kind)) {
+        return format!("what is there does not answer as an ffp2p node ({})", plain(error));
+    }
+    plain(error)
+}
+
 /// Why a blob or a spec did not come.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -145,4 +164,18 @@ pub enum SurveyError {
         /// Why.
         reason: FetchError,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_dial_is_told_in_few_words() {
+        assert_eq!(plain(&io::Error::other("Some Text")), "some Text");
+        #[cfg(target_os = "linux")]
+        assert_eq!(unreached(&io::Error::from_raw_os_error(111)), "connection refused");
+        let web: io::Error = io::ErrorKind::UnexpectedEof.into();
+        assert!(unreached(&web).contains("does not answer as an ffp2p node"));
+    }
 }

@@ -34,6 +34,13 @@ pub struct Unreached {
 }
 
 impl Unreached {
+    /// An address of a peer that is there, but not where this host has a way to.
+    fn elsewhere(&self) -> Option<&str> {
+        let no_way = |(_, why): &(String, String)| why.contains("unreachable");
+        let (at, _) = self.tried.first().filter(|_| self.via == Via::Mdns)?;
+        self.tried.iter().all(no_way).then_some(at)
+    }
+
     /// The port to let in at a peer that is there, and seems to have a firewall.
     fn behind_firewall(&self) -> Option<&str> {
         let (at, _) = self.tried.first().filter(|_| self.via == Via::Mdns)?;
@@ -137,6 +144,8 @@ impl Report {
         } else if reachable.is_none() && self.everywhere {
             f.write_str("no network interface but loopback is up: connect the machine, or use ")?;
             f.write_str("--listen 127.0.0.1:0 for nodes of this host")
+        } else if let Some(at) = self.unreached.iter().find_map(Unreached::elsewhere) {
+            write!(f, "a node is there, but no way leads to {at}: put both machines in one network")
         } else if let Some(port) = self.unreached.iter().find_map(Unreached::behind_firewall) {
             f.write_str("a node is there, but a firewall may keep connections out: ")?;
             write!(f, "on that machine let TCP {port} in")?;
@@ -229,6 +238,10 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
+        let tried = vec![("10.9.9.9:4477".to_owned(), "network is unreachable".to_owned())];
+        let away = Unreached { tried, ..peer.clone() };
+        let text = Report { unreached: vec![away], ..report() }.to_string();
+        assert!(text.contains("no way leads to 10.9.9.9:4477"), "{text}");
         let met = Unreached { via: Via::Met, ..peer };
         let text = Report { unreached: vec![met], ..report() }.to_string();
         assert!(text.contains("timed out; was connected") && !text.contains("on that machine"));
