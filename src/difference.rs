@@ -10,7 +10,7 @@ use ffp2p_net::AboutData;
 use crate::{
     about::in_words,
     config::flags::{Flag, data_flag, flags},
-    data::{PRIVATE, kind_of, listed_names},
+    data::{PRIVATE, UNKNOWN, kind_of, listed_names},
     spec::Spec,
     text::thousands,
 };
@@ -148,9 +148,16 @@ fn advice(there: &[Flag], here: &[Flag], theirs: Run<'_>, ours: Run<'_>) -> Stri
                 if classes != ours.spec.network.classes {
                     with.insert(0, format!("--classes {classes}"));
                 }
-                parts.push("with data of that form".to_owned());
+                let form = |run: Run<'_>| run.data.map(|data| data.form.clone());
+                // Of data of its own, only the form is told, and the classes' names may differ.
+                if ours.is_private() || form(theirs) != form(ours) {
+                    parts.push("with data of that form".to_owned());
+                }
             }
-            None => parts.push("with the same files in --data as there".to_owned()),
+            None => parts.push(match kind_of(&theirs.spec.data) {
+                UNKNOWN => "with the same data as there".to_owned(),
+                kind => format!("with --data {kind}:PATH of the same files"),
+            }),
         }
     }
     if !with.is_empty() {

@@ -119,7 +119,7 @@ fn another_kind_of_data_brings_its_own_width_and_classes() {
         told(&(spec.clone(), data.clone()), &narrow),
         "same flags, other data: cifar10, 2,000 + 200 images of 32 x 32 RGB, 7 classes there; \
          digits, 2,000 + 200 images of 28 x 28 grey, 10 classes here. To join that run, start \
-         again with --layers 3072,50 and with the same files in --data as there"
+         again with --layers 3072,50 and with --data cifar10:PATH of the same files"
     );
     // Where the other one tells nothing of its data, their ids tell their kinds.
     let silent =
@@ -129,6 +129,7 @@ fn another_kind_of_data_brings_its_own_width_and_classes() {
     spec.data = "\u{1b}[2J:7".to_owned();
     let shown = told(&(spec, data), &narrow);
     assert!(shown.chars().all(|c| !c.is_control()), "{shown:?}");
+    assert!(shown.ends_with("and with the same data as there"), "{shown}");
 }
 
 #[test]
@@ -156,6 +157,11 @@ fn where_each_has_data_of_its_own_the_form_is_told() {
         told(&usual, &theirs),
         "--placement is single-layer there, federated here. To join that run, start again with \
          --data digits:2000+200 and without --epoch-steps --placement"
+    );
+    assert_eq!(
+        told(&ours, &usual),
+        "--placement is federated there, single-layer here. To join that run, start again with \
+         --placement federated"
     );
 }
 

@@ -47,10 +47,13 @@ pub(crate) const PRIVATE: &str = "private:";
 /// How the ids of sets begin, each as its kind is typed.
 const KINDS: [&str; 6] = ["digits", "mnist", "cifar10", "folder", "npz", "private"];
 
+/// The kind of a set of which this program knows none.
+pub(crate) const UNKNOWN: &str = "unknown";
+
 /// The kind of the set that has this id, which may come from a stranger.
 pub(crate) fn kind_of(id: &str) -> &'static str {
     let kind = id.split(':').next().unwrap_or_default();
-    KINDS.into_iter().find(|known| *known == kind).unwrap_or("unknown")
+    KINDS.into_iter().find(|known| *known == kind).unwrap_or(UNKNOWN)
 }
 
 /// The measures of a data set.
