@@ -1,6 +1,6 @@
 //! The doorway: parse, log, run, exit code.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser;
 use ffp2p::{cli::Cli, commands, view};
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(USUAL_LOG));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(console::colors_enabled_stderr())
         .with_writer(|| view::Log)
         .init();
     match commands::run(cli.command) {

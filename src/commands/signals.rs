@@ -4,9 +4,12 @@
 //! other one is a request that the command meets as soon as it can; before it listens there is nothing to save, and a
 //! signal ends it.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
@@ -19,6 +22,10 @@ pub(super) const STOPS: usize = 4;
 
 /// Requests that a node is told: to leave cleanly, then to go at once. One more ends the process.
 const TOLD: u32 = 2;
+
+/// Signals that come together are one request: `timeout` sends each twice, and so do shells whose
+/// terminal closes.
+const TOGETHER: Duration = Duration::from_millis(200);
 
 /// The signals of this process, from [`Signals::listen`] on.
 #[derive(Debug)]
@@ -43,21 +50,45 @@ enum Listener {
     Loop(Arc<AtomicBool>),
 }
 
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    /// To stop; asked again, to be quick about it.
+    Stop,
+    /// To stop, if nobody said so before: a terminal closes only once.
+    Hangup,
+}
+
 /// Where requests come in.
 #[derive(Debug)]
 struct Desk {
     listener: Listener,
     /// Requests that the listener was told.
     told: u32,
+    /// When the last of them came.
+    last: Option<Instant>,
 }
 
 impl Desk {
-    /// Hands a request on. False when nobody takes it: the process has to end.
-    fn ask(&mut self) -> bool {
+    fn of(listener: Listener) -> Self {
+        Self { listener, told: 0, last: None }
+    }
+
+    /// Hands a request on that comes `now`. False when the process has to end.
+    fn ask(&mut self, request: Request, now: Instant) -> bool {
+        let is_same = |last| request == Request::Hangup || now.duration_since(last) < TOGETHER;
+        if self.last.is_some_and(is_same) {
+            return true;
+        }
+        self.last = Some(now);
         self.told += 1;
         match &self.listener {
             Listener::Nobody => false,
-            Listener::Node(stop) => self.told <= TOLD && stop.try_send(Stop::Asked).is_ok(),
+            Listener::Node(stop) => {
+                // A node that hears no more is on its way out.
+                let _ = stop.try_send(Stop::Asked);
+                self.told <= TOLD
+            }
             Listener::Loop(flag) => !flag.swap(true, Ordering::Relaxed),
         }
     }
@@ -76,12 +107,13 @@ impl Signals {
             let _inside = runtime.enter();
             Sources::new().map_err(refused)?
         };
-        let desk = Arc::new(Mutex::new(Desk { listener: Listener::Nobody, told: 0 }));
+        let desk = Arc::new(Mutex::new(Desk::of(Listener::Nobody)));
         let taken = Self(Arc::clone(&desk));
         std::thread::spawn(move || {
             runtime.block_on(async {
-                while sources.next().await {
-                    if !desk.lock().unwrap_or_else(PoisonError::into_inner).ask() {
+                while let Some(request) = sources.next().await {
+                    let mut desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
+                    if !desk.ask(request, Instant::now()) {
                         end();
                     }
                 }
@@ -103,7 +135,7 @@ impl Signals {
     }
 
     fn hand_to(&self, listener: Listener) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Desk { listener, told: 0 };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Desk::of(listener);
     }
 }
 
@@ -122,6 +154,8 @@ mod unix {
     use std::process::{Command, Stdio};
 
     use tokio::signal::unix::{Signal, SignalKind, signal};
+
+    use super::Request;
 
     /// The signals that ask to stop, where they are not ignored.
     #[derive(Debug)]
@@ -150,18 +184,18 @@ mod unix {
             })
         }
 
-        /// Waits for the next request. False when there will be none.
-        pub(super) async fn next(&mut self) -> bool {
-            async fn one(signal: &mut Option<Signal>) -> bool {
+        /// Waits for the next request, if there will be one.
+        pub(super) async fn next(&mut self) -> Option<Request> {
+            async fn one(signal: &mut Option<Signal>) -> Option<()> {
                 match signal {
-                    Some(signal) => signal.recv().await.is_some(),
+                    Some(signal) => signal.recv().await,
                     None => std::future::pending().await,
                 }
             }
             tokio::select! {
-                more = one(&mut self.interrupt) => more,
-                more = one(&mut self.terminate) => more,
-                more = one(&mut self.hangup) => more,
+                more = one(&mut self.interrupt) => more.map(|()| Request::Stop),
+                more = one(&mut self.terminate) => more.map(|()| Request::Stop),
+                more = one(&mut self.hangup) => more.map(|()| Request::Hangup),
             }
         }
     }
@@ -227,9 +261,9 @@ impl Sources {
         Ok(Self)
     }
 
-    /// Waits for the next Ctrl-C. False when there will be none.
-    async fn next(&mut self) -> bool {
-        tokio::signal::ctrl_c().await.is_ok()
+    /// Waits for the next Ctrl-C, if there will be one.
+    async fn next(&mut self) -> Option<Request> {
+        tokio::signal::ctrl_c().await.ok().map(|()| Request::Stop)
     }
 }
 
@@ -237,20 +271,43 @@ impl Sources {
 mod tests {
     use super::*;
 
+    /// What a desk says to stop requests that come so many milliseconds after the first.
+    fn asked(listener: Listener, at: &[u64]) -> Vec<bool> {
+        let (mut desk, start) = (Desk::of(listener), Instant::now());
+        let ask = |ms: &u64| desk.ask(Request::Stop, start + Duration::from_millis(*ms));
+        at.iter().map(ask).collect()
+    }
+
     #[test]
     fn a_node_is_asked_twice_and_a_loop_once() {
-        let mut desk = Desk { listener: Listener::Nobody, told: 0 };
-        assert!(!desk.ask(), "nothing to save yet");
+        assert_eq!(asked(Listener::Nobody, &[0]), [false], "nothing to save yet");
         let (stop, mut stops) = mpsc::channel(STOPS);
-        desk = Desk { listener: Listener::Node(stop), told: 0 };
-        assert_eq!([desk.ask(), desk.ask(), desk.ask()], [true, true, false]);
+        let node = || Listener::Node(stop.clone());
+        assert_eq!(asked(node(), &[0, 500, 1000]), [true, true, false]);
         assert_eq!((stops.try_recv(), stops.try_recv()), (Ok(Stop::Asked), Ok(Stop::Asked)));
-        desk.told = 0;
         drop(stops);
-        assert!(!desk.ask(), "the node is gone");
+        assert_eq!(asked(node(), &[0, 500, 1000]), [true, true, false], "it ends by itself");
         let flag = Flag(Arc::new(AtomicBool::new(false)));
-        desk = Desk { listener: Listener::Loop(Arc::clone(&flag.0)), told: 0 };
+        let looping = Listener::Loop(Arc::clone(&flag.0));
         assert!(!flag.is_set());
-        assert_eq!((desk.ask(), flag.is_set(), desk.ask()), (true, true, false));
+        assert_eq!(asked(looping, &[0, 500]), [true, false]);
+        assert!(flag.is_set());
+    }
+
+    #[test]
+    fn signals_that_mean_the_same_are_one_request() {
+        let (stop, mut stops) = mpsc::channel(STOPS);
+        assert_eq!(asked(Listener::Node(stop.clone()), &[0, 0, 150]), [true; 3]);
+        assert!(stops.try_recv().is_ok() && stops.try_recv().is_err());
+        // Somebody who presses again and again is heard.
+        let pressed = asked(Listener::Node(stop.clone()), &[0, 100, 200, 300, 400, 500]);
+        assert_eq!(pressed, [true, true, true, true, false, true]);
+        while stops.try_recv().is_ok() {}
+        // A terminal that closes, after somebody asked and before.
+        let (mut desk, start) = (Desk::of(Listener::Node(stop)), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(desk.ask(Request::Hangup, at(0)) && desk.ask(Request::Hangup, at(10)));
+        assert!(desk.ask(Request::Stop, at(20)) && desk.ask(Request::Hangup, at(30)));
+        assert!(!desk.ask(Request::Stop, at(40)));
     }
 }
