@@ -8,6 +8,7 @@ use super::{CommandError, observer::choose};
 use crate::{
     cli::{RunsArgs, RunsCommand},
     node::{KeptRun, StateDir},
+    text::duration,
     view::line,
 };
 
@@ -73,12 +74,7 @@ fn as_text(run: &KeptRun) -> String {
         (false, true) => "complete".to_owned(),
         (false, false) => format!("step {} of {}", steps(run), run.spec.network.steps),
     };
-    let old = match age(run) {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7_200 => format!("{} min", seconds / 60),
-        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
-        seconds => format!("{} days", seconds / 86_400),
-    };
+    let old = duration(age(run) as f64);
     let (id, data, size) = (run.id().short(), summary(run), megabytes(run));
     format!("{id}  {data}  {progress}, {size} MB, {old} old, in {}", run.folder.display())
 }

@@ -21,6 +21,7 @@ use crate::{
     data::kind_of,
     node::eval_event,
     spec::Spec,
+    text::duration,
     view::{in_words, line},
 };
 
@@ -183,7 +184,8 @@ impl Status {
     /// The run, in words.
     fn what_it_is(&self) -> Vec<String> {
         let Self { spec, data, .. } = self;
-        let age = self.age().map_or_else(String::new, |age| format!(", for {}", span(age)));
+        let age =
+            self.age().map_or_else(String::new, |age| format!(", for {}", duration(age as f64)));
         let data = data.as_ref().map_or_else(|| kind_of(&spec.data).to_owned(), about::in_words);
         let layers: Vec<String> = spec.network.layers.iter().map(ToString::to_string).collect();
         let objective = json!(spec.network.objective);
@@ -200,17 +202,6 @@ impl Status {
     }
 }
 
-/// So many seconds, in words.
-fn span(seconds: u64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{minutes} min"),
-        7_200..172_800 => format!("{hours} h {} min", minutes % 60),
-        _ => format!("{days} days {} h", hours % 24),
-    }
-}
-
 /// How much a peer keeps for the others.
 fn keeps(kept: &Kept) -> String {
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
@@ -218,17 +209,4 @@ fn keeps(kept: &Kept) -> String {
     let place = if kept.on_disk { ", also in its store" } else { "" };
     let full = if kept.full { ", no room for more" } else { "" };
     format!("  keeps {batches:.1} MB of batches, {checkpoints:.1} MB of checkpoints{place}{full}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::span;
-
-    #[test]
-    fn an_age_is_told_in_what_people_count_in() {
-        let told = [0, 119, 120, 7_199, 7_200, 90_061, 172_800, u64::MAX].map(span);
-        let words = ["0 s", "119 s", "2 min", "119 min", "2 h 0 min", "25 h 1 min", "2 days 0 h"];
-        assert_eq!(told[..7], words);
-        assert!(told[7].ends_with(" h"));
-    }
 }

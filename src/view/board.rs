@@ -7,7 +7,10 @@ use super::{
     pace::{Pace, Standing},
     words,
 };
-use crate::{report::Event, text::thousands};
+use crate::{
+    report::Event,
+    text::{duration, thousands},
+};
 
 /// A run as it is shown.
 #[derive(Debug, Default)]
@@ -87,10 +90,10 @@ impl Board {
             Standing::Unmeasured | Standing::Complete => (String::new(), String::new()),
             Standing::Going { per_second, left } => (
                 format!(", {}", words::speed(per_second)),
-                format!(", about {} left", words::duration(left)),
+                format!(", about {} left", duration(left)),
             ),
             Standing::Paused(seconds) => {
-                (String::new(), format!(", no step for {}", words::duration(seconds)))
+                (String::new(), format!(", no step for {}", duration(seconds)))
             }
         };
         let peers = match self.peers {

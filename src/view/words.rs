@@ -23,18 +23,6 @@ pub(super) fn speed(per_second: f64) -> String {
     }
 }
 
-/// A length of time.
-pub(super) fn duration(seconds: f64) -> String {
-    let minutes = (seconds / 60.0).round() as u64;
-    match (seconds, minutes) {
-        (..120.0, _) => format!("{} s", (seconds.ceil() as u64).max(1)),
-        (_, ..120) => format!("{minutes} min"),
-        (_, ..2880) if minutes.is_multiple_of(60) => format!("{} h", minutes / 60),
-        (_, ..2880) => format!("{} h {} min", minutes / 60, minutes % 60),
-        _ => format!("{} days", thousands((minutes / 720).div_ceil(2))),
-    }
-}
-
 /// Whether a letter is written as its escape.
 fn is_command(letter: char) -> bool {
     letter != '\n' && acts(letter)
@@ -81,24 +69,6 @@ mod tests {
             (0.0, "0 steps/day"),
         ] {
             assert_eq!(speed(per_second), said);
-        }
-    }
-
-    #[test]
-    fn times_are_told_as_people_do() {
-        for (seconds, said) in [
-            (0.0, "1 s"),
-            (6.2, "7 s"),
-            (119.0, "119 s"),
-            (120.0, "2 min"),
-            (45.4 * 60.0, "45 min"),
-            (7199.0, "2 h"),
-            (7800.0, "2 h 10 min"),
-            (47.0 * 3600.0, "47 h"),
-            (2.9 * 86_400.0, "3 days"),
-            (1e9, "11,574 days"),
-        ] {
-            assert_eq!(duration(seconds), said);
         }
     }
 
