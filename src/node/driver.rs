@@ -282,7 +282,7 @@ impl Node {
     fn on_trainer(&mut self, answer: Done) -> Result<(), NodeError> {
         let input = match answer {
             Done::Loaded { row, load, ok } => Input::Loaded { row, load, ok },
-            Done::Refused { row, load, step } => Input::Refused { row, load, step },
+            Done::Refused { row, load, step, bad } => Input::Refused { row, load, step, bad },
             Done::Speed(speed) => Input::Speed(speed),
             Done::Refreshed { row, load, step, batch: (batch, bytes) } => {
                 self.put_batch(batch.hash, bytes);

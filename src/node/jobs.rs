@@ -22,12 +22,12 @@ impl Node {
                 let command = self.reads(inputs, feedback).map(|(inputs, feedback)| {
                     Command::Train { row, load, step, inputs, feedback, emit, checkpoint }
                 });
-                (command, Input::Refused { row, load, step })
+                (command, Input::Refused { row, load, step, bad: None })
             } else if let Output::Refresh { row, load, step, inputs, feedback } = job {
                 let command = self.reads(inputs, feedback).map(|(inputs, feedback)| {
                     Command::Refresh { row, load, step, inputs, feedback }
                 });
-                (command, Input::Refused { row, load, step })
+                (command, Input::Refused { row, load, step, bad: None })
             } else {
                 return Ok(Vec::new());
             };

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::{
     checkpoint::{self, CheckpointError},
     course::Course,
-    ff::{Activations, FeedbackTable, FirstInput, NetworkSpec, Row, WireError, decode_all},
+    ff::{Activations, FeedbackTable, FirstInput, NetworkSpec, Row, WireError, decode, decode_all},
 };
 
 /// The bytes that a step reads.
@@ -18,6 +18,14 @@ pub(super) struct Reads<'a> {
     pub(super) inputs: &'a [Bytes],
     /// The feedback row's table, for a row of the first layer, and the step that it has to be of.
     pub(super) feedback: Option<(&'a Bytes, u64)>,
+}
+
+impl<'a> Reads<'a> {
+    /// The first of the batches that is none.
+    pub(super) fn unreadable(&self, spec: &NetworkSpec, row: Row) -> Option<&'a Bytes> {
+        let below = Row { layer: row.layer.checked_sub(1)?, shard: 0 };
+        self.inputs.iter().find(|bytes| decode(bytes, spec, below).is_err())
+    }
 }
 
 /// Why a step cannot be done.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ffp2p_proto::{BlobRef, MAX_ROWS, RowId};
+use ffp2p_proto::{BlobRef, Hash, MAX_ROWS, RowId};
 use tokio::sync::mpsc;
 
 use super::{machine::Machine, training::Worker};
@@ -67,11 +67,12 @@ pub(super) enum Done {
         step: u64,
         batch: Made,
     },
-    /// The step is not the row's next, or its inputs were not activation batches of this run.
+    /// The step is not the row's next, or something that it reads is not of this run.
     Refused {
         row: RowId,
         load: u64,
         step: u64,
+        bad: Option<Hash>,
     },
     /// The row cannot be trained on.
     Diverged {

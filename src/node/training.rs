@@ -211,9 +211,9 @@ impl<'a> Worker<'a> {
         emit: bool,
         checkpoint: bool,
     ) -> Done {
-        let refused = Done::Refused { row, load, step };
+        let refused = |bad| Done::Refused { row, load, step, bad };
         let can = |plan: &Plan, done| plan.can_train(row, done, step);
-        let Some(mut loaded) = self.take((row, load), can) else { return refused };
+        let Some(mut loaded) = self.take((row, load), can) else { return refused(None) };
         let place = self.places[usize::from(row.0)];
         let begin = Instant::now();
         let done = match self.step(place, &mut loaded, step, reads, checkpoint) {
@@ -226,7 +226,7 @@ impl<'a> Worker<'a> {
                 });
                 Done::Trained { row, load, step, batch, checkpoint }
             }
-            Err(Undone::Unreadable(error)) => unreadable(&error, refused),
+            Err(Undone::Unreadable(error)) => refused(self.bad(&error, place, reads)),
             Err(Undone::Fault(fault)) => self.diverged(place, step, fault),
         };
         self.rows.insert(row, loaded);
@@ -284,6 +284,17 @@ impl<'a> Worker<'a> {
         Ok(state.train(spec, place, input, &labels, buffers, self.machine.pool()))
     }
 
+    /// Which of what a step reads is not of this run.
+    fn bad(&self, error: &UnreadableError, place: Row, reads: Reads<'_>) -> Option<Hash> {
+        let bad = match reads.feedback {
+            Some((table, _)) => Some(table),
+            None => reads.unreadable(self.course.network(), place),
+        };
+        let bad = bad.map(|bytes| Hash::of(bytes));
+        tracing::warn!(%error, ?bad, "what a step reads was not usable");
+        bad
+    }
+
     /// The row has a fault in `step`; the feedback row has none of its own.
     fn diverged(&self, place: Row, step: u64, fault: Fault) -> Done {
         let spec = self.course.network();
@@ -293,9 +304,9 @@ impl<'a> Worker<'a> {
 
     /// What a row hands on for a step of the chapter that it has just been trained over.
     fn refresh(&mut self, (row, load, step): (RowId, u64, u64), reads: Reads<'_>) -> Done {
-        let refused = Done::Refused { row, load, step };
+        let refused = |bad| Done::Refused { row, load, step, bad };
         let can = |plan: &Plan, done| plan.can_hand_on(row, done, step);
-        let Some(mut loaded) = self.take((row, load), can) else { return refused };
+        let Some(mut loaded) = self.take((row, load), can) else { return refused(None) };
         let place = self.places[usize::from(row.0)];
         let done = match self.hand_on(place, &mut loaded.state, step, reads) {
             Ok(Some(handed_on)) => match handed_on.fault() {
@@ -307,8 +318,8 @@ impl<'a> Worker<'a> {
                 }
             },
             // Nothing reads the feedback row's outputs.
-            Ok(None) => refused,
-            Err(error) => unreadable(&error, refused),
+            Ok(None) => refused(None),
+            Err(error) => refused(self.bad(&error, place, reads)),
         };
         self.rows.insert(row, loaded);
         done
@@ -345,12 +356,6 @@ fn finish_chapter(loaded: &mut Loaded, spec: &NetworkSpec, place: Row) -> (Made,
         State::Feedback(table) => checkpoint::encode_table(table, spec),
     };
     (made(bytes), (mean.max(0.0) * 1e6) as u64)
-}
-
-/// A step cannot be done with what it reads.
-fn unreadable(error: &UnreadableError, refused: Done) -> Done {
-    tracing::warn!(%error, ?refused, "what a step reads was not usable");
-    refused
 }
 
 fn made(bytes: Vec<u8>) -> Made {

@@ -44,7 +44,14 @@ fn refresh(worker: &mut Worker<'_>, row: RowId, step: u64) -> Done {
 
 #[track_caller]
 fn is_refused(done: &Done, at: u64) {
-    assert!(matches!(done, Done::Refused { step, .. } if *step == at), "{done:?}");
+    assert!(matches!(done, Done::Refused { step, bad: None, .. } if *step == at), "{done:?}");
+}
+
+/// The step is refused because of these bytes.
+#[track_caller]
+fn is_bad(done: &Done, at: u64, bytes: &Bytes) {
+    let Done::Refused { step, bad: Some(bad), .. } = done else { panic!("{done:?}") };
+    assert_eq!((*step, *bad), (at, Hash::of(bytes)));
 }
 
 /// The batch and the checkpoint of a step that was done.
@@ -73,7 +80,7 @@ fn steps_behind_a_refused_one_are_refused() {
             let mut last = None;
             for step in 0..8 {
                 if faults && step % 3 == 1 {
-                    is_refused(&train(worker, UPPER, step, &[&Bytes::new()]), step);
+                    is_bad(&train(worker, UPPER, step, &[&Bytes::new()]), step, &Bytes::new());
                     is_refused(&train(worker, UPPER, step + 1, &[&batches[0]]), step + 1);
                 }
                 last = trained(train(worker, UPPER, step, &[&batches[step as usize]])).1;
@@ -83,6 +90,24 @@ fn steps_behind_a_refused_one_are_refused() {
         };
         let straight = ends(worker, false);
         assert_eq!(ends(worker, true), straight, "a refusal leaves no trace");
+    });
+}
+
+#[test]
+fn the_batch_that_is_none_is_named() {
+    with_worker(&SpecArgs { shards: Some(2), ..spec() }, |worker| {
+        let (batches, _) = lowest(worker);
+        let good = &batches[0];
+        let mut nan = good.to_vec();
+        nan[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        let (junk, nan) = (Bytes::from_static(b"junk"), Bytes::from(nan));
+        let top = RowId(2);
+        assert!(load(worker, top, 0, None));
+        for bad in [&junk, &nan] {
+            is_bad(&train(worker, top, 0, &[good, bad]), 0, bad);
+            is_bad(&train(worker, top, 0, &[bad, good]), 0, bad);
+        }
+        trained(train(worker, top, 0, &[good, good]));
     });
 }
 
@@ -148,8 +173,10 @@ fn a_table_of_another_step_is_refused() {
             let train = Command::Train { row, load, step, inputs, feedback, emit, checkpoint };
             worker.answer(train).unwrap()
         };
-        is_refused(&with_table(8), 8);
-        is_refused(&with_table(0), 8);
+        for of in [8, 0] {
+            let done = with_table(of);
+            assert!(matches!(done, Done::Refused { step: 8, bad: Some(_), .. }), "{done:?}");
+        }
         trained(with_table(4));
     });
 }

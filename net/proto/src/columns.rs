@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     BlobRef, Checkpoint, Hash, MAX_TRAIN_IN_FLIGHT, Message, Output, RowId, state::State,
-    steps::Job, work::Phase,
+    work::Phase,
 };
 
 /// A chapter that this peer owns, and where it stands in it.
@@ -224,7 +224,7 @@ impl State {
         }
         let read: Vec<Hash> = inputs.iter().copied().chain(feedback).collect();
         read.iter().for_each(|hash| self.blobs.hold(*hash));
-        self.training.insert((load, step), Job { read, is_spoiled: false });
+        self.training.insert((load, step), read);
         self.push(if trains {
             Output::Train { row, load, step, inputs, feedback, emit, checkpoint }
         } else {
@@ -329,10 +329,11 @@ impl State {
 
     /// The trainer could not do a step of a column: it begins anew. What the column made itself can
     /// be read; a table need not be one.
-    pub(crate) fn on_column_refused(&mut self, load: u64) {
+    pub(crate) fn on_column_refused(&mut self, load: u64, bad: Option<Hash>) {
         let found = self.columns.iter().find(|(_, column)| column.load == load);
         let Some((&chapter, column)) = found else { return };
-        let table = column.table.and(self.plan.feedback_step(chapter));
+        let table = column.table.filter(|table| bad == Some(*table));
+        let table = table.and(self.plan.feedback_step(chapter));
         self.restart(chapter);
         if let Some((row, step)) = self.plan.feedback_row().zip(table) {
             self.distrust(row, step);

@@ -62,9 +62,7 @@ pub enum Input {
         /// The batch.
         batch: BlobRef,
     },
-    /// The other answer to [`Output::Train`] and [`Output::Refresh`]: the step was not done,
-    /// because what it reads was no activation batch or no table of this run, or was lost, or
-    /// because it is not the row's next.
+    /// The other answer to [`Output::Train`] and [`Output::Refresh`]: the step was not done.
     Refused {
         /// The row.
         row: RowId,
@@ -72,6 +70,9 @@ pub enum Input {
         load: u64,
         /// The step that was not done.
         step: u64,
+        /// What it reads and is no activation batch or no table of this run; nothing where the step
+        /// is not the row's next, or something was lost.
+        bad: Option<Hash>,
     },
     /// Answer to [`Output::Fetch`]: the blob is in the store, verified.
     Fetched {

@@ -28,17 +28,10 @@ impl State {
     /// many reasons to hold it ended.
     fn spoil_jobs(&mut self, hash: Hash) -> usize {
         let mut ended = 0;
-        let mut forget = |read: &mut Vec<Hash>| {
+        for read in self.training.values_mut().chain(&mut self.scoring) {
             let before = read.len();
             read.retain(|it| *it != hash);
             ended += before - read.len();
-            read.len() < before
-        };
-        for job in self.training.values_mut() {
-            job.is_spoiled |= forget(&mut job.read);
-        }
-        if let Some(read) = &mut self.scoring {
-            forget(read);
         }
         let loads = self.loading.iter().filter(|(_, it)| **it == hash);
         for load in loads.map(|(&load, _)| load).collect::<Vec<u64>>() {

@@ -93,14 +93,14 @@ impl Alone {
                 let checkpoint = checkpoint.then(|| (self.keep(row, step + 1, 1), 0));
                 Input::Trained { row, load, step, batch, checkpoint }
             });
-            (lost, Input::Refused { row, load, step }, done)
+            (lost, Input::Refused { row, load, step, bad: None }, done)
         } else if let Output::Refresh { row, load, step, inputs, feedback } = output {
             let lost = self.read(&[inputs, feedback.into_iter().collect()].concat());
             let can = lost.is_none()
                 && self.done(row, load).is_some_and(|it| self.plan.can_hand_on(row, it, step));
             let done =
                 can.then(|| Input::Refreshed { row, load, step, batch: self.keep(row, step, 2) });
-            (lost, Input::Refused { row, load, step }, done)
+            (lost, Input::Refused { row, load, step, bad: None }, done)
         } else if let Output::Evaluate { epoch, checkpoints } = output {
             let lost = self.read(&checkpoints);
             let answer = |samples| {

@@ -50,6 +50,57 @@ fn said(me: &mut State, other: &mut State) -> Vec<Message> {
     said
 }
 
+/// A peer whose batches have their hash and cannot be read is asked no oftener than one that does not
+/// answer, and the third time shut out.
+#[test]
+fn whoever_hands_on_what_cannot_be_read_is_shut_out() {
+    let plan = Plan::example(&[1, 1], 80, 4);
+    let mut me = State::new(ME, Role::Worker, plan.clone(), Config::default(), Time(0));
+    let mut other = State::new(OTHER, Role::Worker, plan, Config::default(), Time(0));
+    me.handle(Input::Connected(OTHER), Time(0));
+    let lease = |row, owner| Lease { row: RowId(row), term: Term(9), owner, from: 0 };
+    let leases = Message::Leases(vec![lease(0, OTHER), lease(1, ME)]);
+    let mut inputs = VecDeque::from([Input::Received { from: OTHER, message: leases }]);
+    let (mut refused, mut asked, mut blames) = (0, Vec::new(), Vec::new());
+    for turn in 0..50 {
+        let now = Time(1_500 + turn * 100);
+        inputs.push_back(Input::Wakeup);
+        let beat = Message::Heartbeat(other.heartbeat());
+        inputs.push_back(Input::Received { from: OTHER, message: beat });
+        while let Some(input) = inputs.pop_front() {
+            for output in me.handle(input, now) {
+                if let Output::Send { message: Message::Want { from: step, .. }, .. } = output {
+                    asked.push(now);
+                    let blob = BlobRef { hash: Hash::of(b"junk"), size: 4 };
+                    let offer = crate::Offer { row: RowId(0), step, blob };
+                    let message = Message::Have(vec![offer]);
+                    inputs.push_back(Input::Received { from: OTHER, message });
+                } else if let Output::Fetch { blob, .. } = output {
+                    inputs.push_back(Input::Fetched { hash: blob.hash });
+                } else if let Output::Train {
+                    row: row @ RowId(1), load, step, inputs: read, ..
+                } = &output
+                    && read.contains(&Hash::of(b"junk"))
+                {
+                    let (row, load, step) = (*row, *load, *step);
+                    refused += 1;
+                    let bad = Some(Hash::of(b"junk"));
+                    inputs.push_back(Input::Refused { row, load, step, bad });
+                } else if let Output::Notify(crate::Notice::Blame { peer, reason }) = output {
+                    blames.push((peer, reason));
+                } else {
+                    inputs.extend(answer(&output));
+                }
+            }
+        }
+    }
+    assert!(asked.windows(2).all(|at| at[1].since(at[0]) >= 500), "{asked:?}");
+    let shut_out = blames.last().is_some_and(|(_, reason)| reason.contains("shut out"));
+    assert!(blames.iter().all(|(peer, _)| *peer == OTHER) && shut_out, "{blames:?}");
+    assert_eq!(refused, 3, "it is not heard any more");
+    assert_eq!(me.leases.owner(RowId(0)), Some(ME), "its rows are claimed");
+}
+
 #[test]
 fn a_row_is_given_away_with_what_is_held_of_it() {
     let (mut me, mut other) = (peer(ME, 1), peer(OTHER, 1));

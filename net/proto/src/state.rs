@@ -22,7 +22,6 @@ use crate::{
     members::Members,
     reach::Reach,
     spread::Spread,
-    steps::Job,
     trust::Trust,
     turns::Turns,
     work::{Batches, Owned},
@@ -75,9 +74,9 @@ pub struct State {
     pub(crate) blobs: Blobs,
     pub(crate) in_flight: InFlight,
     pub(crate) spread: Spread,
-    /// Steps handed to the trainer and not answered, by load and step: the trainer may not have
-    /// begun.
-    pub(crate) training: BTreeMap<(u64, u64), Job>,
+    /// Steps handed to the trainer and not answered, by load and step, with the blobs that each
+    /// reads: the trainer may not have begun.
+    pub(crate) training: BTreeMap<(u64, u64), Vec<Hash>>,
     /// Loads handed out and not answered, with the checkpoint that each reads.
     pub(crate) loading: BTreeMap<u64, Hash>,
     pub(crate) speed: u64,
@@ -213,12 +212,12 @@ impl State {
             Input::Refreshed { row, load, step, batch } => {
                 self.on_refreshed(row, load, step, batch);
             }
-            Input::Refused { row, load, step } => self.on_refused(row, load, step),
+            Input::Refused { row, load, step, bad } => self.on_refused((row, load, step), bad),
             Input::Fetched { hash } => self.on_fetched(hash),
             Input::FetchFailed { hash, from, lied } => {
                 self.on_fetch_failed(hash, from);
                 if lied {
-                    self.on_lie(from);
+                    self.on_lie(from, "bytes that do not have the hash they were asked for by");
                 }
             }
             Input::Lost { hash } => self.on_lost(hash),

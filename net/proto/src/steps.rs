@@ -10,14 +10,8 @@ use crate::{
     work::{Owned, Phase, Slot},
 };
 
-/// A step that the trainer has.
-#[derive(Debug)]
-pub(crate) struct Job {
-    /// The blobs that it reads.
-    pub(crate) read: Vec<Hash>,
-    /// Whether one of them was lost, so that it may be refused for that alone.
-    pub(crate) is_spoiled: bool,
-}
+/// What somebody is told to have sent whose batch a trainer cannot read.
+const FALSE_BATCH: &str = "an activation batch of the wrong shape or with numbers out of range";
 
 impl State {
     /// Hands steps to the trainer: the row that is furthest behind first, the lower one of two.
@@ -63,7 +57,7 @@ impl State {
         for hash in &read {
             self.blobs.hold(*hash);
         }
-        self.training.insert((load, step), Job { read, is_spoiled: false });
+        self.training.insert((load, step), read);
         self.push(if trains {
             Output::Train { row, load, step, inputs, feedback, emit, checkpoint }
         } else {
@@ -183,14 +177,13 @@ impl State {
         }
     }
 
-    /// What `step` reads was no good: whoever offered it is to blame, and it is asked for again;
-    /// nobody is where it was lost. Steps in flight behind it are refused because of it, whatever
-    /// they read. A step that was trained and cannot be refreshed has been trained with it: the row
-    /// is taken up anew.
-    pub(crate) fn on_refused(&mut self, row: RowId, load: u64, step: u64) {
-        let is_spoiled = self.end_step(load, step);
+    /// The trainer has not done a step. Those in flight behind it are refused because of it, whatever
+    /// they read. One that was trained and cannot be refreshed has been trained with what is bad: the
+    /// row is taken up anew.
+    pub(crate) fn on_refused(&mut self, (row, load, step): (RowId, u64, u64), bad: Option<Hash>) {
+        self.end_step(load, step);
         if self.plan.is_by_chapter() {
-            return self.on_column_refused(load);
+            return self.on_column_refused(load, bad);
         }
         let Some(owned) = self.owned.get_mut(&row).filter(|owned| owned.load == load) else {
             return;
@@ -199,30 +192,40 @@ impl State {
             return owned.take_up_anew();
         }
         owned.next = owned.next.min(step);
-        if step != owned.done || is_spoiled {
-            return;
+        if let Some(bad) = bad.filter(|_| step == owned.done) {
+            self.refuse_input(row, step, bad);
         }
-        owned.wanted = None;
-        let slots: Vec<Slot> = owned.inputs.remove(&step).into_iter().flatten().flatten().collect();
-        for slot in slots {
-            if slot.here {
-                self.release(slot.blob.hash);
-            }
-            for holder in slot.holders {
-                self.blame(holder, "an activation batch of the wrong shape");
-            }
-        }
-        self.refuse_table(row, step);
     }
 
-    /// The trainer has answered a step; what it read is not needed for that any more. Returns
-    /// whether some of that was lost meanwhile.
-    fn end_step(&mut self, load: u64, step: u64) -> bool {
-        let Some(job) = self.training.remove(&(load, step)) else { return false };
-        for hash in job.read {
+    /// What `row` reads in `step` is no good: whoever offered it is to blame, and it is asked for again,
+    /// after a while: it may be offered again at once. What this peer made itself is made again.
+    fn refuse_input(&mut self, row: RowId, step: u64, bad: Hash) {
+        let Some(owned) = self.owned.get_mut(&row) else { return };
+        if owned.table.is_some_and(|(_, table)| table == bad) {
+            return self.refuse_table(row, step);
+        }
+        owned.wanted = Some((self.now, step));
+        let is_bad = |slot: &&mut Option<Slot>| slot.as_ref().is_some_and(|it| it.blob.hash == bad);
+        let slots = owned.inputs.get_mut(&step).into_iter().flatten();
+        let slots: Vec<Slot> = slots.filter(is_bad).filter_map(Option::take).collect();
+        for slot in slots {
+            if slot.here {
+                self.release(bad);
+            }
+            if slot.holders.is_empty() {
+                self.on_lost(bad);
+            }
+            for holder in slot.holders {
+                self.on_lie(holder, FALSE_BATCH);
+            }
+        }
+    }
+
+    /// The trainer has answered a step; what it read is not needed for that any more.
+    fn end_step(&mut self, load: u64, step: u64) {
+        for hash in self.training.remove(&(load, step)).unwrap_or_default() {
             self.release(hash);
         }
-        job.is_spoiled
     }
 }
 
@@ -276,13 +279,16 @@ mod tests {
         if let Output::Refresh { row, load, step, .. } = *output {
             let batch = blob(row, step, 2);
             return Some(match refuse {
-                true => Input::Refused { row, load, step },
+                true => Input::Refused { row, load, step, bad: Some(Hash::of(b"bad")) },
                 false => Input::Refreshed { row, load, step, batch },
             });
         }
-        let Output::Train { row, load, step, checkpoint, .. } = *output else { return None };
+        let Output::Train { row, load, step, checkpoint, feedback, .. } = *output else {
+            return None;
+        };
         if refuse || done.get(&row) != Some(&step) {
-            return Some(Input::Refused { row, load, step });
+            let bad = feedback.filter(|_| refuse);
+            return Some(Input::Refused { row, load, step, bad });
         }
         done.insert(row, step + 1);
         let checkpoint = checkpoint.then(|| (blob(row, step + 1, 1), 0));

@@ -1,8 +1,9 @@
 //! Whom this peer does not believe any more.
 //!
 //! Rule: what somebody says and cannot be is ignored and told once. Bytes that do not have the
-//! hash they were asked for by are counted, because a bit may flip anywhere once; a peer that
-//! sends them again and again is shut out, here and for as long as this process lives.
+//! hash they were asked for by, and batches that no honest peer makes, are counted, because a bit may
+//! flip anywhere once; a peer that sends them again and again is shut out, here and for as long as
+//! this process lives.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use crate::{Hash, MAX_MEMBERS, NodeId, Notice, state::State};
 /// Reproaches told, at most.
 const MAX_BLAMED: usize = 1_024;
 
-/// Blobs with other bytes than their name says that a peer may send; with the next it is shut out.
+/// False blobs that a peer may send; with the next it is shut out.
 const MAX_FALSE_BLOBS: u32 = 2;
 
 /// What was found out about others.
@@ -38,8 +39,8 @@ impl State {
         }
     }
 
-    /// `peer` sent other bytes than it was asked for.
-    pub(crate) fn on_lie(&mut self, peer: NodeId) {
+    /// `peer` sent false bytes.
+    pub(crate) fn on_lie(&mut self, peer: NodeId, reason: &'static str) {
         let lies = &mut self.trust.lies;
         if lies.len() >= MAX_MEMBERS && !lies.contains_key(&peer) {
             return;
@@ -49,13 +50,13 @@ impl State {
         if *count > MAX_FALSE_BLOBS {
             self.shut_out(peer);
         } else {
-            self.blame(peer, "bytes that do not have the hash they were asked for by");
+            self.blame(peer, reason);
         }
     }
 
     /// As if `peer` had gone for good: its rows are free, and nothing it says is heard.
     fn shut_out(&mut self, peer: NodeId) {
-        self.blame(peer, "bytes without their hash again and again, and is shut out");
+        self.blame(peer, "false bytes again and again, and is shut out");
         if let Some(role) = self.members.depart(peer) {
             self.on_gone(peer, role, false);
         }

@@ -59,7 +59,7 @@ impl Watch {
                 }
             }
             Input::Trained { .. } | Input::Refreshed { .. } => self.training -= 1,
-            Input::Refused { row, load, step } => {
+            Input::Refused { row, load, step, .. } => {
                 self.training -= 1;
                 // It is asked for again, and what was in flight behind it after that.
                 if let Some(found) = self.loads.get_mut(row).filter(|found| found.load == *load) {

@@ -1,7 +1,8 @@
 //! What a machine that lies says beside what its decisions say.
 //!
 //! Rule: nothing here is checked to be harmless, only that it is what a stranger can send: any
-//! message of the protocol with anything in it, and bytes that do not have their hash. Facts that
+//! message of the protocol with anything in it, bytes that do not have their hash, and bytes that
+//! have it and are no batch. Facts that
 //! only auditing could tell from true ones (a score, a checkpoint of a real cell) are left out.
 
 use super::chance::Chance;
@@ -15,6 +16,9 @@ pub(super) const FALSE_BLOBS: u64 = 500;
 
 /// True messages to all that a false one follows, per mille.
 pub(super) const FALSE_WORDS: u64 = 150;
+
+/// True messages to all that an offer of what is no batch follows, per mille.
+pub(super) const FALSE_BATCHES: u64 = 400;
 
 /// Changes some bytes, so that they lose their hash.
 pub(super) fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {

@@ -43,6 +43,12 @@ pub trait Mathematics: fmt::Debug {
     /// Whether `state` is a state of `row` after `step` steps.
     fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool;
 
+    /// Whether a trainer can read `bytes` as a batch; what is none and has the hash that was offered is
+    /// a lie.
+    fn is_batch(&self, bytes: &[u8]) -> bool {
+        !bytes.is_empty()
+    }
+
     /// How many bytes these count as, on the network and in a store.
     fn size(&self, bytes: &[u8]) -> u64 {
         bytes.len() as u64

@@ -59,6 +59,10 @@ impl Mathematics for StandIn {
         pad(&forward(self.data, "refresh", (row, step), state, inputs, feedback))
     }
 
+    fn is_batch(&self, bytes: &[u8]) -> bool {
+        bytes.len() == size_of::<Hash>() + PADDING && bytes.ends_with(&[0; PADDING])
+    }
+
     fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool {
         state
             .get(..HEADER)
@@ -112,6 +116,13 @@ mod tests {
                 && !StandIn::default().is_state(RowId(2), 9, &state)
         );
         assert!(!StandIn::default().is_state(RowId(3), 9, b"short"));
+    }
+
+    #[test]
+    fn a_batch_is_told_from_other_bytes() {
+        let (_, batch) = StandIn::default().train(RowId(0), 0, b"state", &[], None);
+        let is_batch = |bytes: &[u8]| StandIn::default().is_batch(bytes);
+        assert!(is_batch(&batch) && !is_batch(&batch[1..]) && !is_batch(&[1; 40]));
     }
 
     #[test]

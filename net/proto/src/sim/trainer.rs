@@ -238,8 +238,8 @@ impl Trainer {
             self.rows.remove(row);
         }
         let mut made = Made::default();
-        if let (Output::Train { row, step, .. }, Some(_)) = (&job, &done) {
-            (made.speed, made.cell) = (self.report(plan.cost(*row)), Some((*row, *step)));
+        if let Some(Input::Trained { row, step, .. }) = done {
+            (made.speed, made.cell) = (self.report(plan.cost(row)), Some((row, step)));
         }
         made.answer = done.or_else(|| undone(&job));
         Ok(made)
@@ -281,9 +281,14 @@ impl Trainer {
         let (row, load, step) = (*row, *load, *step);
         let can = |done| plan.can_train(row, done, step);
         let Some(loaded) = self.loaded(row, load, can) else { return Ok(None) };
-        let Some(inputs) = self.read(store, inputs)? else { return Ok(None) };
-        let Some(table) = self.read(store, feedback.as_slice())? else { return Ok(None) };
         let mathematics = Rc::clone(&self.mathematics);
+        let Some(read) = self.read(store, inputs)? else { return Ok(None) };
+        let mut named = inputs.iter().zip(&read);
+        if let Some((bad, _)) = named.find(|(_, bytes)| !mathematics.is_batch(bytes)) {
+            return Ok(Some(Input::Refused { row, load, step, bad: Some(*bad) }));
+        }
+        let inputs = read;
+        let Some(table) = self.read(store, feedback.as_slice())? else { return Ok(None) };
         let table = table.first().copied();
         let (state, bytes) = mathematics.train(row, step, &loaded.state, &inputs, table);
         let batch = emit.then(|| keep(&*mathematics, store, bytes));
@@ -347,7 +352,7 @@ pub(super) fn undone(job: &Output) -> Option<Input> {
         return Some(Input::Loaded { row, load, ok: false });
     }
     if let Output::Train { row, load, step, .. } | Output::Refresh { row, load, step, .. } = *job {
-        return Some(Input::Refused { row, load, step });
+        return Some(Input::Refused { row, load, step, bad: None });
     }
     let &Output::Evaluate { epoch, .. } = job else { return None };
     let (samples, softmax_correct, other_correct) = (0, 0, 0);

@@ -10,7 +10,7 @@ use super::faults::Sent;
 use super::lies::{self, damage};
 use super::weight;
 use super::{Event, World};
-use crate::{BlobRef, Hash, Input, Message, NodeId};
+use crate::{BlobRef, Hash, Input, Message, NodeId, Offer};
 
 /// A fetch that got no answer fails after this long, ms.
 const FETCH_TIMEOUT_MS: u64 = 2_000;
@@ -64,6 +64,23 @@ impl World {
             self.trace.line(self.now, None, format_args!("{} lies", self.nodes[node].id));
             self.publish(node, lie);
         }
+        if self.is_liar(node) && !self.healed && self.chance.hit(lies::FALSE_BATCHES) {
+            self.offer_junk(node);
+        }
+    }
+
+    /// A liar offers bytes by their right hash that are no batch, for a step that somebody is about to
+    /// read.
+    fn offer_junk(&mut self, node: usize) {
+        let known = self.nodes[node].state.snapshot();
+        let view = &known.rows[self.chance.below(known.rows.len() as u64) as usize];
+        let (row, step) = (view.row, view.done + self.chance.below(6));
+        let bytes = self.chance.any().to_le_bytes().to_vec();
+        let blob = self.nodes[node].trainer.name(&bytes);
+        self.facts.junk.insert(blob.hash);
+        self.nodes[node].store.insert(blob.hash, bytes);
+        self.trace.line(self.now, None, format_args!("{} offers junk", self.nodes[node].id));
+        self.publish(node, Message::Have(vec![Offer { row, step, blob }]));
     }
 
     fn publish(&mut self, node: usize, message: Message) {
