@@ -16,9 +16,9 @@ use super::picture::{self, ImageFlaw, Picture};
 use super::{Data, Half, Images};
 use crate::text::{shown, shown_bytes, thousands};
 
-/// The most sizes that are told apart, and the most images that cannot be used: then the search
-/// for more ends.
-const MOST_FLAWS: usize = 10_000;
+/// The most images that cannot be used, or differ from the first: then the search for more ends, so
+/// that a folder of photographs is not read whole only to be refused.
+const MOST_FLAWS: usize = 1000;
 
 /// What has been seen of the images so far.
 #[derive(Default)]
@@ -29,6 +29,8 @@ struct Seen {
     sizes: BTreeMap<(usize, usize, usize), (usize, String)>,
     /// The images that cannot be used: how many, and the first of them by its path.
     flawed: usize,
+    /// The images that cannot be used or differ from the first.
+    unfit: usize,
     first: Option<(String, ImageFlaw)>,
     turned: usize,
 }
@@ -143,6 +145,7 @@ impl Seen {
             Err(ImageFlaw::Large { columns, height }) => (*columns, *height, 0),
             Err(flaw) => {
                 self.flawed += 1;
+                self.unfit += 1;
                 if self.first.as_ref().is_none_or(|(first, _)| path < *first) {
                     self.first = Some((path, flaw.clone()));
                 }
@@ -154,13 +157,15 @@ impl Seen {
         if path < *first {
             *first = path;
         }
-        let picture = found.ok()?;
-        (*self.frame.get_or_insert(picture.frame) == picture.frame).then_some(picture)
+        let fits = |picture: &Picture| *self.frame.get_or_insert(picture.frame) == picture.frame;
+        let picture = found.ok().filter(fits);
+        self.unfit += usize::from(picture.is_none());
+        picture
     }
 
     /// Whether enough is known to refuse the set.
     fn is_enough(&self) -> bool {
-        self.flawed + self.sizes.len() > MOST_FLAWS
+        self.unfit >= MOST_FLAWS
     }
 
     /// How all images lie.
@@ -183,8 +188,9 @@ impl Seen {
             (_, sizes, Some((common, (count, _)))) => {
                 let other = self.sizes.iter().find(|(size, _)| *size != common);
                 let other = other.map(|(size, (_, name))| format!("{name} is {}", words(*size)));
+                let seen = if self.is_enough() { "the first " } else { "" };
                 let reason = format!(
-                    "{} have {sizes} sizes or kinds: most often {} ({} of them), but {}",
+                    "{seen}{} have {sizes} sizes or kinds: most often {} ({} of them), but {}",
                     counted(all, "image"),
                     words(*common),
                     thousands(*count as u64),

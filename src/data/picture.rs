@@ -52,7 +52,11 @@ pub enum ImageFlaw {
         height: usize,
     },
     /// It has more bytes than any image of that many pixels needs.
-    #[error("has more than {} bytes; save it smaller", super::folder::MOST_FILE)]
+    #[error(
+        "has more than {} bytes; scale it down, in a copy of the folder, as with \
+         `mogrify -resize '128x128!' FILES`",
+        super::folder::MOST_FILE
+    )]
     Heavy,
     /// The decoder gave up.
     #[error("is cut or damaged ({0}); replace it with a fresh copy")]

@@ -166,6 +166,17 @@ fn what_is_there_is_told_where_no_set_is() {
 }
 
 #[test]
+fn a_folder_of_photographs_is_not_read_whole_to_be_refused() {
+    let dir = small();
+    for i in 0..1500 {
+        put(dir.path(), &format!("train/a/photo-{i:04}.png"), &png(400 + i % 7, 300, &[1]));
+    }
+    let message = answer(dir.path()).unwrap_err();
+    let says = "the first 1,003 images have 8 sizes or kinds: most often 40";
+    assert!(message.contains(says), "{message}");
+}
+
+#[test]
 fn a_test_half_alone_can_be_evaluated() {
     let dir = small();
     let whole = open(dir.path(), true).unwrap();
