@@ -108,18 +108,30 @@ fn decode_png(bytes: &[u8]) -> Result<(Frame, Vec<u8>), ImageFlaw> {
     let (columns, height) = decoder.read_header_info().map_err(damaged)?.size();
     bounded(height as usize, columns as usize, 1)?;
     let mut reader = decoder.read_info().map_err(damaged)?;
-    let channels = match reader.output_color_type().0 {
-        png::ColorType::Grayscale => 1,
-        png::ColorType::Rgb => 3,
-        png::ColorType::Indexed | png::ColorType::GrayscaleAlpha | png::ColorType::Rgba => {
-            return Err(ImageFlaw::Colours("partly transparent"));
-        }
+    let (channels, alpha) = match reader.output_color_type().0 {
+        png::ColorType::Grayscale => (1, 0),
+        png::ColorType::GrayscaleAlpha => (1, 1),
+        png::ColorType::Rgb => (3, 0),
+        png::ColorType::Rgba => (3, 1),
+        // The transformations leave none.
+        png::ColorType::Indexed => return Err(ImageFlaw::Colours("of a palette")),
     };
     let frame = bounded(height as usize, columns as usize, channels)?;
-    let mut pixels = vec![0; frame.width()];
+    let mut pixels = vec![0; frame.width() / channels * (channels + alpha)];
     reader.next_frame(&mut pixels).map_err(damaged)?;
     reader.finish().map_err(damaged)?;
+    let pixels = if alpha == 0 { pixels } else { opaque(&pixels, channels)? };
     Ok((frame, pixels))
+}
+
+/// The pixels without an alpha channel that hides nothing, as that of most screenshots.
+fn opaque(pixels: &[u8], channels: usize) -> Result<Vec<u8>, ImageFlaw> {
+    let hides = |pixel: &[u8]| pixel.last().is_some_and(|alpha| *alpha < u8::MAX);
+    let mut pieces = pixels.chunks_exact(channels + 1);
+    if pieces.clone().any(hides) {
+        return Err(ImageFlaw::Colours("partly transparent"));
+    }
+    Ok(pieces.by_ref().flat_map(|pixel| &pixel[..channels]).copied().collect())
 }
 
 fn decode_jpeg(bytes: &[u8]) -> Result<(Frame, Vec<u8>), ImageFlaw> {

@@ -205,3 +205,27 @@ fn damaged_png(whole: &[u8], random: &mut crate::data::random::Stream) -> Vec<u8
     }
     bytes
 }
+
+#[test]
+fn an_alpha_channel_that_hides_nothing_is_left_out() {
+    let image = |color, pixels: &[u8]| {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 2, 1);
+        encoder.set_color(color);
+        encoder.write_header().unwrap().write_image_data(pixels).unwrap();
+        decode(&bytes)
+    };
+    let Picture { frame, pixels, .. } =
+        image(png::ColorType::Rgba, &[1, 2, 3, 255, 4, 5, 6, 255]).unwrap();
+    assert_eq!((frame.channels, pixels), (3, vec![1, 4, 2, 5, 3, 6]));
+    let Picture { frame, pixels, .. } =
+        image(png::ColorType::GrayscaleAlpha, &[7, 255, 8, 255]).unwrap();
+    assert_eq!((frame.channels, pixels), (1, vec![7, 8]));
+    for (color, pixels) in [
+        (png::ColorType::Rgba, &[1, 2, 3, 255, 4, 5, 6, 254][..]),
+        (png::ColorType::GrayscaleAlpha, &[7, 0, 8, 255]),
+    ] {
+        let refused = image(color, pixels).unwrap_err();
+        assert_eq!(refused, ImageFlaw::Colours("partly transparent"));
+    }
+}
