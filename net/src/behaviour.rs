@@ -55,8 +55,9 @@ const DIAL_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// Between two multicast questions over IPv4, and how long an answer holds.
 const QUERIES_4: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
-/// The same over IPv6, where a host asks and answers once for each of its several addresses.
-const QUERIES_6: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(20));
+/// The same over IPv6, where a host asks and answers once for each of its several addresses, and
+/// nodes announce themselves unasked.
+const QUERIES_6: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(60));
 
 /// All protocols of a node.
 #[derive(NetworkBehaviour)]

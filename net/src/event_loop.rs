@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval};
 
+use crate::announce::Announcer;
 use crate::asking::{Pending, Whole};
 use crate::behaviour::Behaviour;
 use crate::codec::Answer;
@@ -102,6 +103,8 @@ pub(crate) struct EventLoop {
     pub(crate) work: JoinSet<Done>,
     pub(crate) neighbours: Option<Neighbours>,
     pub(crate) search: Search,
+    /// None without multicast DNS.
+    pub(crate) announcer: Option<Announcer>,
     pub(crate) memory: Option<Memory>,
     pub(crate) tick: Interval,
     pub(crate) ticks: u64,
@@ -204,6 +207,9 @@ impl EventLoop {
             self.close(id);
         }
         self.dial_due(now);
+        if let Some(announcer) = &mut self.announcer {
+            announcer.announce(self.swarm.listeners(), now);
+        }
         if self.ticks.is_multiple_of(ASK_PEERS_TICKS) {
             self.ask_someone_for_peers(self.ticks / ASK_PEERS_TICKS);
         }

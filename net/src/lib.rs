@@ -9,13 +9,14 @@
 //! handed on.
 //!
 //! Where things are: `about`, `config`, `event`, `error`, `handle`, `report` are what callers see. Finding
-//! peers is `ports`, `multicast`, `dial`, `address`, `rendezvous`, `neighbours`, `remembered`, `search`; talking is
+//! peers is `ports`, `multicast`, `announce`, `dial`, `address`, `rendezvous`, `neighbours`, `remembered`, `search`; talking is
 //! `wire` (messages as bytes), `codec` (questions as frames), `fetch` (blobs in pieces);
 //! `event_loop` with `listening`, `connections`, `asking` and `hearing` holds it together over `behaviour` and
 //! `transport`.
 
 mod about;
 mod address;
+mod announce;
 mod asking;
 mod behaviour;
 mod codec;

@@ -11,13 +11,13 @@ use socket2::{Domain, Socket, Type};
 use crate::error::plain;
 
 /// The port of multicast DNS.
-const PORT: u16 = 5353;
+pub(crate) const PORT: u16 = 5353;
 
 /// Where it is spoken over IPv4.
 const GROUP_4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 
 /// Where it is spoken over IPv6.
-const GROUP_6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
+pub(crate) const GROUP_6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
 
 /// Asks who is there, as libp2p does.
 const QUESTION: &[u8] = b"\0\0\0\0\0\x01\0\0\0\0\0\0\x04_p2p\x04_udp\x05local\0\0\x0c\0\x01";

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::address::{self, Target};
+use crate::announce::Announcer;
 use crate::behaviour::Behaviour;
 use crate::dial::{Dialer, MAX_FIXED};
 use crate::event_loop::{EventLoop, Memory, TICK};
@@ -56,6 +57,7 @@ pub async fn spawn(
     let mdns = config.mdns.then(|| mdns_error.map_or(Ok(()), Err));
     let parts = Parts {
         dialer: dialer(peer, given, memory.as_ref(), now),
+        announcer: if config.mdns { Announcer::open(peer, now) } else { None },
         search: Search::new(mdns, config.rendezvous.clone(), run.is_some(), now),
         swarm,
         greeting,
@@ -74,6 +76,7 @@ struct Parts {
     greeting: Greeting,
     dialer: Dialer,
     search: Search,
+    announcer: Option<Announcer>,
     memory: Option<Memory>,
     neighbours: Option<Neighbours>,
 }
@@ -106,6 +109,7 @@ fn assemble(
         shared: Arc::clone(&shared),
         outbox: Outbox::new(event_sender),
         search: parts.search,
+        announcer: parts.announcer,
         peers: Peers::new(parts.greeting),
         dialer: parts.dialer,
         dials: HashMap::new(),

@@ -158,6 +158,10 @@ impl Lan {
         unshare.args(["unshare", "--net"]);
         let node = Place::make(unshare)?;
         let (root, pid) = (self.is_root, node.keeper.id());
+        // One for containers, which came first, so that the system prefers it; it leads nowhere.
+        node.ip(root, "link add inner type bridge")?;
+        node.ip(root, "link set inner addrgenmode none")?;
+        node.ip(root, "link set inner up")?;
         let cable = format!("link add port{number} type veth peer name eth0 netns {pid}");
         self.switch.ip(root, &cable)?;
         self.switch.ip(root, &format!("link set port{number} master lan up"))?;
