@@ -28,13 +28,18 @@ impl State {
             self.release(blob.hash);
             return false;
         }
-        let before = self.holds(row, step);
+        // Somebody may have announced another one, of which a copy was taken.
+        let held = self.archive.at(row, step).filter(|fact| fact.holders.contains(&self.me));
+        let before = held.map(|fact| fact.checkpoint.blob.hash);
         let learned = self.archive.learn_own(checkpoint, self.me);
         self.on_learned(learned, checkpoint, self.me);
         let stands = self.holds(row, step);
-        if before || !stands {
+        if let Some(before) = before {
+            self.release(before);
+        }
+        if !stands {
             self.release(blob.hash);
-        } else {
+        } else if before != Some(blob.hash) {
             self.push(Output::Keep(checkpoint));
         }
         stands

@@ -141,3 +141,19 @@ fn a_finished_node_waits_for_who_exports_and_not_for_who_only_looks() {
         assert_eq!(outputs.contains(&Output::Finished), !waits, "{role:?}");
     }
 }
+
+#[test]
+fn what_this_peer_made_takes_the_place_of_what_was_said() {
+    let mut me = peer(ME, &plan(1, 1, Placement::SingleLayer));
+    let (forged, own) = (checkpoint(0, 10), Checkpoint { by: ME, ..checkpoint(7, 10) });
+    let own = Checkpoint { row: RowId(0), ..own };
+    me.handle(Input::Restored(forged), Time(0));
+    me.blobs.hold(own.blob.hash);
+    assert!(me.archive_own(own) && me.holds(RowId(0), 10));
+    assert!(me.blobs.contains(own.blob.hash) && !me.blobs.contains(forged.blob.hash));
+    let outputs = me.handle(Input::Wakeup, Time(1));
+    assert!(outputs.contains(&Output::Drop(forged.blob.hash)), "{outputs:?}");
+    assert!(outputs.contains(&Output::Keep(own)), "{outputs:?}");
+    me.blobs.hold(own.blob.hash);
+    assert!(me.archive_own(own) && me.blobs.release(own.blob.hash), "held once");
+}

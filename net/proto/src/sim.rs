@@ -208,6 +208,8 @@ pub struct World {
     asked: Option<(usize, usize, Moment)>,
     messages: u64,
     blobs: u64,
+    /// Checkpoints that were forged.
+    forged: u64,
     trace: Trace,
 }
 
@@ -242,6 +244,7 @@ impl World {
             asked: None,
             messages: 0,
             blobs: 0,
+            forged: 0,
             trace: Trace::new(trace),
             scenario,
         }

@@ -169,6 +169,19 @@ fn a_liar_changes_nothing() {
     });
 }
 
+/// A liar announces states of other steps, which only reading them tells from the right ones.
+#[test]
+fn a_forged_checkpoint_is_found_out() {
+    each("a_forged_checkpoint_is_found_out", 100, |seed| {
+        let chance = &mut draws(seed);
+        let workers = chance.between(2, 5);
+        let mut scenario = Scenario::drawn(seed, workers as usize);
+        scenario.machines[chance.below(workers) as usize].lies = true;
+        scenario.forgeries = chance.between(1, 4);
+        scenario.then(When::Done(chance.between(200, 1_000)), Fault::Heal)
+    });
+}
+
 /// Stores lose blobs that trainers, scorers and other peers are about to read.
 #[test]
 fn lost_blobs_are_fetched_or_made_again() {
@@ -323,6 +336,7 @@ fn anything_goes() {
         scenario.config.exit_when_done = chance.hit(200);
         if workers > 1 && chance.hit(300) {
             scenario.machines[chance.below(workers as u64) as usize].lies = true;
+            scenario.forgeries = chance.below(3);
         }
         for _ in 0..chance.between(1, 8) {
             scenario = any_fault(scenario, chance);

@@ -112,6 +112,8 @@ pub struct Scenario {
     pub unreadable: u64,
     /// Reads of a blob by which it turns out to be lost, until the network heals, per mille.
     pub lost: u64,
+    /// Checkpoints of other steps than they say that machines that lie announce, at most.
+    pub forgeries: u64,
     /// Who takes part.
     pub machines: Vec<Machine>,
     /// What happens, in this order; when it is through, the network heals.
@@ -136,6 +138,7 @@ impl Scenario {
             rot: 0,
             unreadable: 0,
             lost: 0,
+            forgeries: 0,
             machines: vec![machine; workers],
             schedule: (0..workers).map(start).collect(),
         }

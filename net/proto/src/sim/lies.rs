@@ -20,6 +20,9 @@ pub(super) const FALSE_WORDS: u64 = 150;
 /// True messages to all that an offer of what is no batch follows, per mille.
 pub(super) const FALSE_BATCHES: u64 = 400;
 
+/// True messages to all that a forged checkpoint follows, while there may be more, per mille.
+pub(super) const FALSE_FACTS: u64 = 200;
+
 /// Changes some bytes, so that they lose their hash.
 pub(super) fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {
     let at = chance.below(bytes.len() as u64) as usize;

@@ -137,7 +137,9 @@ impl Node {
         {
             let cell = (checkpoint.row, checkpoint.step);
             self.disk.insert(cell, (*checkpoint, bytes.clone()));
-        } else if let Output::Notify(Notice::Complete(list)) = output {
+        } else if let Output::Notify(Notice::Complete(list)) = output
+            && !list.iter().any(|it| facts.junk.contains(&it.blob.hash))
+        {
             self.complete = Some(list.iter().map(|it| it.blob.hash).collect());
         } else if let Output::Notify(Notice::Score(score)) = output {
             self.scores.insert(score.epoch, *score);

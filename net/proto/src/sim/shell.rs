@@ -158,15 +158,15 @@ impl World {
         let mut looks = input == Input::Wakeup;
         for output in self.nodes[node].handle(input, self.now) {
             looks |= matches!(output, Output::Notify(Notice::Owner(_)));
-            if matches!(output, Output::Notify(Notice::Complete(_))) {
-                self.complete.get_or_insert(self.now);
-            }
             self.trace.line(self.now, Some(name), format_args!("-> {output:?}"));
             if !self.nodes[node].alive {
                 return Err(format!("{} goes on after it has finished", name.1));
             }
             let checked = self.nodes[node].carry_out(&self.facts, &output);
             checked.map_err(|rule| format!("{}: {rule}", name.1))?;
+            if self.nodes[node].complete.is_some() {
+                self.complete.get_or_insert(self.now);
+            }
             self.carry_out(node, output)?;
         }
         let after = self.nodes[node].after(&self.facts, looks);
@@ -203,6 +203,17 @@ impl World {
                     self.begin_job(node);
                 }
             }
+            Output::Evaluate { epoch, checkpoints } if self.are_forged(&checkpoints) => {
+                let step = self.facts.plan.epoch_end(epoch);
+                self.refuse_forged(node, step, &checkpoints);
+                if let Some(input) = undone(&Output::Evaluate { epoch, checkpoints }) {
+                    self.push(self.now, Event::Tell { node, input: Box::new(input) });
+                }
+            }
+            Output::Notify(Notice::Complete(list)) => {
+                let checkpoints: Vec<Hash> = list.iter().map(|it| it.blob.hash).collect();
+                self.refuse_forged(node, self.facts.plan.steps, &checkpoints);
+            }
             epoch @ Output::Evaluate { .. } => {
                 if let Some((hash, undone)) = self.reads_in_vain(&epoch) {
                     self.lose(node, hash);
@@ -224,6 +235,20 @@ impl World {
             Output::Drop(_) | Output::Keep(_) | Output::Notify(_) => {}
         }
         Ok(())
+    }
+
+    fn are_forged(&self, checkpoints: &[Hash]) -> bool {
+        checkpoints.iter().any(|hash| self.facts.junk.contains(hash))
+    }
+
+    /// Whoever puts a model together reads all of it.
+    fn refuse_forged(&mut self, node: usize, step: u64, checkpoints: &[Hash]) {
+        for (row, hash) in self.facts.plan.model_rows().zip(checkpoints) {
+            if self.facts.junk.contains(hash) {
+                let input = Box::new(Input::Unusable { row, step });
+                self.push(self.now, Event::Tell { node, input });
+            }
+        }
     }
 
     /// A node notices that its store does not have a blob any more.

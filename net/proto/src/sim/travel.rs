@@ -10,7 +10,7 @@ use super::faults::Sent;
 use super::lies::{self, damage};
 use super::weight;
 use super::{Event, World};
-use crate::{BlobRef, Hash, Input, Message, NodeId, Offer};
+use crate::{BlobRef, Checkpoint, Hash, Input, Message, NodeId, Offer};
 
 /// A fetch that got no answer fails after this long, ms.
 const FETCH_TIMEOUT_MS: u64 = 2_000;
@@ -67,6 +67,31 @@ impl World {
         if self.is_liar(node) && !self.healed && self.chance.hit(lies::FALSE_BATCHES) {
             self.offer_junk(node);
         }
+        let may_forge = self.is_liar(node) && !self.healed && self.forged < self.scenario.forgeries;
+        if may_forge && self.chance.hit(lies::FALSE_FACTS) {
+            self.forge(node);
+        }
+    }
+
+    /// A liar announces a row's state before its first step as its checkpoint of a chapter that is not
+    /// done yet.
+    fn forge(&mut self, node: usize) {
+        let known = self.nodes[node].state.snapshot();
+        let view = &known.rows[self.chance.below(known.rows.len() as u64) as usize];
+        let (row, plan) = (view.row, &self.facts.plan);
+        let ahead = view.done.saturating_add(self.chance.below(3) * plan.chapter_steps);
+        let step = plan.chapter_end(ahead.min(plan.steps - 1));
+        let bytes = self.scenario.mathematics.initial(row);
+        let blob = self.nodes[node].trainer.name(&bytes);
+        let by = self.nodes[node].id;
+        let checkpoint = Checkpoint { row, step, blob, by, loss_micro: 0 };
+        self.forged += 1;
+        self.facts.junk.insert(blob.hash);
+        self.nodes[node].store.insert(blob.hash, bytes);
+        self.trace.line(self.now, None, format_args!("{by} forges {checkpoint:?}"));
+        self.publish(node, Message::Checkpoints(vec![checkpoint]));
+        // From then on it says so of itself.
+        self.push(self.now, Event::Tell { node, input: Box::new(Input::Restored(checkpoint)) });
     }
 
     /// A liar offers bytes by their right hash that are no batch, for a step that somebody is about to
