@@ -53,7 +53,7 @@ impl Node {
     /// A blob that the decisions hold.
     fn blob(&self, hash: Hash) -> Result<Bytes, Hash> {
         self.store.read(&hash).ok_or_else(|| {
-            tracing::warn!(%hash, "a blob that is needed cannot be read; it is got anew");
+            tracing::warn!(%hash, "a blob that is needed cannot be read; it is fetched or made again");
             hash
         })
     }

@@ -21,7 +21,7 @@ pub(super) struct Reads<'a> {
 }
 
 impl<'a> Reads<'a> {
-    /// The first of the batches that is none.
+    /// The first of the batches that cannot be read.
     pub(super) fn unreadable(&self, spec: &NetworkSpec, row: Row) -> Option<&'a Bytes> {
         let below = Row { layer: row.layer.checked_sub(1)?, shard: 0 };
         self.inputs.iter().find(|bytes| decode(bytes, spec, below).is_err())

@@ -116,6 +116,12 @@ impl Mathematics for Real {
         encode(&handed_on, spec, place)
     }
 
+    fn is_batch(&self, bytes: &[u8]) -> bool {
+        self.places
+            .iter()
+            .any(|place| !self.is_feedback(*place) && decode(bytes, &self.spec, *place).is_ok())
+    }
+
     fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool {
         let place = self.places[usize::from(row.0)];
         if self.is_feedback(place) {

@@ -178,7 +178,7 @@ impl State {
         }
     }
 
-    /// A checkpoint that an epoch is scored with, or that makes up the model, is none.
+    /// A checkpoint of the model, or of an epoch to score, has its hash and cannot be used.
     pub(crate) fn on_unusable(&mut self, row: RowId, step: u64) {
         self.distrust(row, step);
         self.lacks_model(step);

@@ -46,18 +46,18 @@ impl State {
     }
 
     /// Rows of this peer lack it. A row that was trained with it and has not handed that on yet is
-    /// taken up anew. Returns how many reasons to hold it ended.
+    /// taken up again from a checkpoint. Returns how many reasons to hold it ended.
     fn spoil_inputs(&mut self, hash: Hash) -> usize {
         let mut ended = 0;
         for (&row, owned) in &mut self.owned {
             let hands_on = self.plan.is_refreshed(row);
-            let mut anew = false;
+            let mut again = false;
             for (&step, slots) in &mut owned.inputs {
                 for entry in slots {
                     let is_it = |slot: &&mut crate::work::Slot| slot.here && slot.blob.hash == hash;
                     let Some(slot) = entry.as_mut().filter(is_it) else { continue };
                     ended += 1;
-                    anew |= hands_on && step < owned.done;
+                    again |= hands_on && step < owned.done;
                     slot.here = false;
                     owned.wanted = None;
                     if slot.holders.is_empty() {
@@ -67,10 +67,10 @@ impl State {
             }
             if owned.table.take_if(|(_, table)| *table == hash).is_some() {
                 ended += 1;
-                anew |= hands_on && owned.handed < owned.done;
+                again |= hands_on && owned.handed < owned.done;
             }
-            if anew && owned.phase == Phase::Ready {
-                owned.take_up_anew();
+            if again && owned.phase == Phase::Ready {
+                owned.take_up_again();
             }
         }
         ended

@@ -179,7 +179,7 @@ impl State {
 
     /// The trainer has not done a step. Those in flight behind it are refused because of it, whatever
     /// they read. One that was trained and cannot be refreshed has been trained with what is bad: the
-    /// row is taken up anew.
+    /// row is taken up again from a checkpoint.
     pub(crate) fn on_refused(&mut self, (row, load, step): (RowId, u64, u64), bad: Option<Hash>) {
         self.end_step(load, step);
         if self.plan.is_by_chapter() {
@@ -189,7 +189,7 @@ impl State {
             return;
         };
         if step < owned.done {
-            return owned.take_up_anew();
+            return owned.take_up_again();
         }
         owned.next = owned.next.min(step);
         if let Some(bad) = bad.filter(|_| step == owned.done) {

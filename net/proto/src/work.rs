@@ -75,7 +75,7 @@ impl Owned {
     }
 
     /// What the trainer has of it is given up: a checkpoint is looked for.
-    pub(crate) fn take_up_anew(&mut self) {
+    pub(crate) fn take_up_again(&mut self) {
         self.next = self.done;
         self.handing = self.handed;
         self.phase = Phase::Seeking;

@@ -22,7 +22,7 @@ pub(super) struct Facts {
     pub(super) max_blobs: usize,
     /// The nodes that lie.
     pub(super) liars: BTreeSet<NodeId>,
-    /// What they offer as batches or announce as checkpoints, and is none.
+    /// Bytes that they offer or announce by their right hash and that are no batch or checkpoint.
     pub(super) junk: BTreeSet<Hash>,
 }
 
