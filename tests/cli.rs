@@ -233,7 +233,7 @@ fn a_diverging_run_is_told_by_train_and_by_nodes() {
     for command in [&["train"][..], &["train", "--objective=softmax"], &up] {
         let (code, _, err) = run(&[command, &wild[..]].concat());
         assert_eq!(code, 1, "{err}");
-        assert!(err.contains("smaller --lr") && !err.contains("ERROR"), "{err}");
+        assert!(err.contains("lower --lr (1e30)") && !err.contains("ERROR"), "{err}");
     }
 }
 
