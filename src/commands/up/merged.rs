@@ -1,0 +1,203 @@
+//! What several nodes tell of one run, told once.
+//!
+//! Rule: of what two nodes know the further counts, and what all of them say is said once.
+
+use std::{collections::BTreeSet, io::Write, time::Instant};
+
+use super::super::CommandError;
+use crate::{
+    report::{Event, PROGRESS, Pace, Stopped},
+    view::{Log, View},
+};
+
+/// Keeps what stands at the places that are marked.
+fn keep<T>(list: &mut Vec<T>, marked: &[bool]) {
+    let mut marks = marked.iter();
+    list.retain(|_| marks.next().copied().unwrap_or(false));
+}
+
+/// What all nodes said, each thing once.
+pub(super) struct Merged {
+    view: View,
+    shown: BTreeSet<String>,
+    started: Instant,
+    rows: Vec<u64>,
+    pace: Pace,
+    models: BTreeSet<String>,
+    /// Bytes in, bytes out, and of those in what was said to all.
+    traffic: [u64; 3],
+    /// Chapters trained, per row.
+    trained: Vec<u64>,
+    /// A node's folder with the model, and whether some node wrote it to the file.
+    store: Option<String>,
+    is_saved: bool,
+    /// What nodes said that were stopped, together.
+    stopped: Option<Stopped>,
+}
+
+impl Merged {
+    pub(super) fn new(view: View) -> Self {
+        Self {
+            view,
+            shown: BTreeSet::new(),
+            started: Instant::now(),
+            rows: Vec::new(),
+            pace: Pace::start(),
+            models: BTreeSet::new(),
+            traffic: [0; 3],
+            trained: Vec::new(),
+            store: None,
+            is_saved: false,
+            stopped: None,
+        }
+    }
+
+    pub(super) fn show(&mut self, event: Event) {
+        let mut event = event.for_all();
+        if let Event::Takeover { rows, places, terms, .. } = &mut event {
+            self.keep_new(rows, places, terms);
+            if rows.is_empty() {
+                return;
+            }
+        }
+        let key = match &event {
+            Event::Progress { rows, owners, names, peers, .. } => {
+                return self.progress(rows, owners, names, *peers);
+            }
+            Event::Stopped(stopped) => return self.stop(stopped.clone()),
+            Event::Done { model, bytes_in, bytes_out, gossip_in, trained, store, .. } => {
+                self.store = self.store.take().or_else(|| store.clone());
+                self.trained.resize(trained.len(), 0);
+                self.trained.iter_mut().zip(trained).for_each(|(sum, more)| *sum += more);
+                self.models.insert(model.clone());
+                let more = [bytes_in, bytes_out, gossip_in];
+                self.traffic.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+                return;
+            }
+            // Each node does its own first step.
+            Event::Training { .. }
+            | Event::Taken { .. }
+            | Event::Takeover { .. }
+            | Event::Ready { .. } => None,
+            // What each folder had concerns its node alone.
+            Event::Restored { .. } => return,
+            Event::Chapter { row, chapter, .. } => Some(format!("chapter {row} {chapter}")),
+            Event::Eval { epoch, .. } => Some(format!("eval {epoch}")),
+            Event::Saved { .. } => {
+                self.is_saved = true;
+                Some(event.to_json())
+            }
+            // Nodes may call others differently, until all have met.
+            Event::Peer { peer, state, .. } => Some(format!("peer {peer} {state}")),
+            Event::Owner { row, peer, term, .. } => Some(format!("owner {row} {peer} {term}")),
+            Event::Turn { chapter, peer, term, .. } => {
+                Some(format!("turn {chapter} {peer} {term}"))
+            }
+            Event::Note { .. } => Some(event.to_json()),
+        };
+        if key.is_none_or(|key| self.shown.insert(key)) {
+            self.view.show(&event);
+        }
+    }
+
+    /// Keeps those rows of a takeover that no node told of.
+    fn keep_new(&mut self, rows: &mut Vec<u16>, places: &mut Vec<String>, terms: &mut Vec<u64>) {
+        let shown = &mut self.shown;
+        let is_new: Vec<bool> = rows
+            .iter()
+            .zip(&*terms)
+            .map(|(row, term)| shown.insert(format!("takeover {row} {term}")))
+            .collect();
+        keep(rows, &is_new);
+        keep(places, &is_new);
+        keep(terms, &is_new);
+    }
+
+    /// A row is as far as the best informed node says.
+    fn progress(&mut self, rows: &[u64], owners: &[String], names: &[String], peers: usize) {
+        self.rows.resize(rows.len(), 0);
+        for (known, &said) in self.rows.iter_mut().zip(rows) {
+            *known = said.max(*known);
+        }
+        if self.pace.elapsed() < PROGRESS.mul_f64(0.9) {
+            return;
+        }
+        self.view.show(&Event::Progress {
+            rows: self.rows.clone(),
+            peer: String::new(),
+            owners: owners.to_vec(),
+            names: names.to_vec(),
+            peers,
+            steps_per_second: self.pace.report(&self.rows),
+            own_steps: Vec::new(),
+        });
+    }
+
+    /// A line of a node's standard error. Why they end is the same for all: that is said once.
+    pub(super) fn pass_on(&mut self, line: String) {
+        if !line.starts_with("ffp2p: ") || self.shown.insert(line.clone()) {
+            // Nobody may be there to read it.
+            let _ = Log.write_all((line + "\n").as_bytes());
+        }
+    }
+
+    /// A node was stopped. What all of them have is as good as what one has, and nobody goes on.
+    fn stop(&mut self, said: Stopped) {
+        let Some(known) = &mut self.stopped else {
+            self.stopped = Some(Stopped { alone: true, ..said });
+            return;
+        };
+        let further = |known: &mut [u64], said: &[u64]| {
+            known.iter_mut().zip(said).for_each(|(known, said)| *known = *said.max(known));
+        };
+        further(&mut known.rows, &said.rows);
+        further(&mut known.kept, &said.kept);
+        known.store = known.store.take().or(said.store);
+    }
+
+    /// Tells the end. False when no node completed the run.
+    pub(super) fn finish(mut self) -> Result<bool, CommandError> {
+        let Some(model) = self.models.pop_first() else {
+            if let Some(stopped) = self.stopped.take() {
+                self.view.show(&Event::Stopped(stopped));
+            }
+            return Ok(false);
+        };
+        if let Some(other) = self.models.pop_first() {
+            let text = format!("the nodes disagree on the model: {model} and {other}");
+            return Err(CommandError::Failed(text));
+        }
+        let [bytes_in, bytes_out, gossip_in] = self.traffic;
+        let seconds = self.started.elapsed().as_secs_f64();
+        let (trained, store) = (self.trained, self.store);
+        let done = Event::Done { model, seconds, bytes_in, bytes_out, gossip_in, trained, store };
+        self.view.show(&done);
+        if self.is_saved {
+            return Ok(true);
+        }
+        let text = "no node could write the model; `ffp2p export --out FILE` writes what is kept";
+        Err(CommandError::Failed(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_takeover_that_several_nodes_tell_of_is_shown_once() {
+        let mut merged = Merged::new(View::new(true));
+        let mut told = |rows: &[u16], term: u64| {
+            let (mut rows, mut terms) = (rows.to_vec(), vec![term; rows.len()]);
+            let mut places = rows.iter().map(ToString::to_string).collect();
+            merged.keep_new(&mut rows, &mut places, &mut terms);
+            assert_eq!(places, rows.iter().map(ToString::to_string).collect::<Vec<_>>());
+            assert_eq!(terms, vec![term; rows.len()]);
+            rows
+        };
+        assert_eq!(told(&[1, 2], 1), [1, 2]);
+        assert_eq!(told(&[0, 1, 2, 3], 1), [0, 3]);
+        assert!(told(&[1, 2], 1).is_empty());
+        assert_eq!(told(&[1, 2], 2), [1, 2]);
+    }
+}
