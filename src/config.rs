@@ -12,6 +12,7 @@ use crate::{
     data::{Data, DataError, Source},
     ff::{NetworkSpec, SpecError},
     spec::{Classifier, MAX_SPEC_BYTES, Placement, SPEC_FORMAT, SampleForm, Spec},
+    text::shown_path,
 };
 use length::Length;
 
@@ -49,7 +50,7 @@ pub enum SpecArgsError {
         reason: String,
     },
     /// The spec file cannot be used.
-    #[error("{path}: {reason}", path = path.display())]
+    #[error("{}: {reason}", shown_path(path))]
     File {
         /// The file.
         path: PathBuf,

@@ -171,7 +171,7 @@ fn classes_of_other_names_are_told() {
     theirs.0.form.classes = ["cat", "dog\u{1b}[2J"].map(str::to_owned).to_vec();
     let text = told(&theirs, &ours);
     assert!(
-        text.contains("same flags, other data: the classes cat, dog\\u{1b}[2J there"),
+        text.contains("same flags, other data: the classes cat, dog\\u{1b}[2J, 2, 3"),
         "{text}"
     );
 }

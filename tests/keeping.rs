@@ -166,7 +166,8 @@ fn what_cannot_be_written_is_refused_before_the_first_step() {
         (path(folder, "file/m"), "ot a directory"),
         (format!("{}/", path(folder, "new")), "names no file"),
     ];
-    let meet = path(folder, "meet");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let meet = path(elsewhere.path(), "meet");
     let network = ["--no-mdns", "--rendezvous", &meet, "--listen=127.0.0.1:0"];
     for command in ["train", "join", "up"] {
         let network = if command == "train" { &[][..] } else { &network };

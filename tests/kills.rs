@@ -356,12 +356,13 @@ fn wait_for_owner(
 #[test]
 fn a_folder_that_takes_no_more_stops_the_node() {
     let folder = tempfile::tempdir().unwrap();
-    let node = ffp2p(&["join", "--json", "--no-mdns", "--threads=1", "--exit-when-done"]);
+    let store = format!("--store={}", folder.path().join("store").display());
+    let own = ["join", "--json", "--no-mdns", "--threads=1", "--exit-when-done"];
+    let node = ffp2p(&[&own[..], &[&store]].concat());
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "ulimit -f 8192; trap '' XFSZ; exec \"$@\"", "sh"]).arg(node.get_program());
     shell.args(node.get_args()).args(["--data=digits:400+50", "--layers=784,3000,16"]);
     shell.args(["--epochs=2", "--batch-size=20", "--chapter-steps=2"]);
-    shell.arg("--store").arg(folder.path().join("store"));
     shell.arg("--rendezvous").arg(folder.path().join("meet"));
     let output = shell.stdin(std::process::Stdio::null()).output().unwrap();
     let (out, err) =

@@ -41,7 +41,7 @@ fn a_run_takes_its_width_from_the_data() {
     assert!(out.contains(&hash) && out.contains("10 test samples of cifar10:"), "{out}");
     let (code, _, err) = run(&["eval", &model, "--data=digits:10+10"]);
     assert_eq!(code, 2, "{err}");
-    assert!(err.contains("784 pixels") && err.contains("3072"), "{err}");
+    assert!(err.contains("28 x 28 grey") && err.contains("32 x 32 RGB"), "{err}");
 }
 
 #[test]

@@ -31,6 +31,7 @@ use crate::{
     node::{NodeError, StoreError},
     report::Event,
     spec::Spec,
+    text::shown_path,
     view::View,
     whole,
 };
@@ -130,7 +131,7 @@ const MAX_THREADS: usize = 1024;
 fn check_out(out: Option<&Path>, spec: &Spec) -> Result<(), CommandError> {
     let Some(path) = out else { return Ok(()) };
     whole::check(path, model_size(spec)).map_err(|error| {
-        let name = path.display();
+        let name = shown_path(path);
         CommandError::Usage(format!(
             "--out {name}: {error}; name a file in a folder that has room and can be written"
         ))

@@ -129,7 +129,7 @@ impl Training {
         &mut self,
         chapter: u64,
         stop: &Flag,
-        done: &mut Vec<u64>,
+        done: &mut [u64],
     ) -> Result<Option<Vec<f64>>, CommandError> {
         let Self { run, pool, view, pace, .. } = self;
         let mut go_on = |steps: &[u64]| {

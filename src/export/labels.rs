@@ -51,7 +51,8 @@ pub(super) fn labels_in(spec: &Spec, data: &Data) -> Result<Vec<u8>, MismatchErr
         .names()
         .iter()
         .zip(&map)
-        .filter_map(|(name, label)| label.is_none().then(|| name.clone()))
+        .filter(|(_, label)| label.is_none())
+        .map(|(name, _)| name.clone())
         .collect();
     if !missing.is_empty() {
         let (missing, found, wanted) =
