@@ -28,6 +28,8 @@ pub(crate) struct Difference {
     /// Name of each flag, its value there, and here.
     flags: Vec<[String; 3]>,
     data: Option<String>,
+    /// Whether all that was typed is the same.
+    same_flags: bool,
     advice: String,
 }
 
@@ -67,9 +69,11 @@ pub(crate) fn difference(theirs: Run<'_>, ours: Run<'_>) -> Difference {
         // What the other one says of its data can be wrong.
         causes = differs;
     }
+    let same_flags =
+        there.iter().filter(|it| !it.is_default).eq(here.iter().filter(|it| !it.is_default));
     let words = |(it, own): (&Flag, &Flag)| [&it.name, &it.value, &own.value].map(Clone::clone);
     let flags = causes.into_iter().map(words).collect();
-    Difference { flags, data, advice: advice(&there, &here, theirs, ours) }
+    Difference { flags, data, same_flags, advice: advice(&there, &here, theirs, ours) }
 }
 
 /// The flag of this name.
@@ -175,7 +179,7 @@ impl fmt::Display for Difference {
             |[name, there, here]: &[String; 3]| format!("--{name} is {there} there, {here} here");
         let mut parts: Vec<String> = self.flags.iter().map(flag).collect();
         if let Some(data) = &self.data {
-            let same = if self.flags.is_empty() { "same flags, other data" } else { "other data" };
+            let same = if self.same_flags { "same flags, other data" } else { "other data" };
             parts.push(format!("{same}: {data}"));
         }
         f.write_str(&parts.join("; "))?;

@@ -7,7 +7,7 @@ use ffp2p::{cli::Cli, commands, view};
 
 /// Our own warnings. Libraries log as errors what we are told anyway and tell in our own words: that
 /// a peer has just gone, or, every two seconds, that a firewall keeps multicast back.
-const USUAL_LOG: &str = "off,ffp2p=warn,ffp2p_net=warn,ffp2p_proto=warn";
+const DEFAULT_LOG: &str = "off,ffp2p=warn,ffp2p_net=warn,ffp2p_proto=warn";
 
 /// How glibc hands out memory: what is large goes back to the system as soon as it is not used, and few
 /// places keep the rest. As it is by default, a node holds up to twice as much. "Large" is more than the
@@ -24,12 +24,17 @@ fn main() -> ExitCode {
     set_memory();
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("FFP2P_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(USUAL_LOG));
-    tracing_subscriber::fmt()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT_LOG));
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(console::colors_enabled_stderr())
-        .with_writer(|| view::Log)
-        .init();
+        .with_writer(|| view::Log);
+    if std::env::var_os("FFP2P_LOG").is_some() {
+        log.init();
+    } else {
+        // What is said unasked is for the user: neither when nor where in the code matters.
+        log.without_time().with_target(false).init();
+    }
     match commands::run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -20,6 +20,8 @@ pub struct Config {
     pub swarm: String,
     /// The run; `None` for a peer that looks around and does not know one yet.
     pub run: Option<RunInfo>,
+    /// Whether this peer looks or exports and goes: others neither tell of it nor miss it.
+    pub visits: bool,
     /// Where to listen.
     pub listen: Listen,
     /// Peers to dial: `HOST:PORT`, `IP:PORT`, or a multiaddr with or without `/p2p/ID`.
@@ -39,6 +41,7 @@ impl Default for Config {
             name: "node".to_owned(),
             swarm: "default".to_owned(),
             run: None,
+            visits: false,
             listen: Listen::Everywhere(DEFAULT_PORT),
             peers: Vec::new(),
             mdns: true,

@@ -197,7 +197,11 @@ impl EventLoop {
     fn forget(&mut self, id: &PeerId) {
         let now = Instant::now();
         let Some(peer) = self.peers.remove(id) else { return };
-        self.dialer.lost(id, now);
+        if peer.visits() {
+            self.dialer.forget(id);
+        } else {
+            self.dialer.lost(id, now);
+        }
         let ends = self.fetches.peer_gone(peer.node);
         self.on_fetch_ends(ends);
         if peer.announced {
@@ -284,7 +288,8 @@ impl EventLoop {
 
     fn on_dial_failed(&mut self, connection: ConnectionId, id: Option<PeerId>, error: &DialError) {
         if let Some(index) = self.dials.remove(&connection) {
-            if matches!(error, DialError::LocalPeerId { .. }) {
+            // No way is left to an address that is ours.
+            if matches!(error, DialError::LocalPeerId { .. } | DialError::NoAddresses) {
                 self.dialer.is_self(index);
             } else {
                 self.on_missed(index, cause(error));

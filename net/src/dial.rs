@@ -276,6 +276,11 @@ impl Dialer {
         }
     }
 
+    /// `peer` came and went, and is not looked for.
+    pub(crate) fn forget(&mut self, peer: &PeerId) {
+        self.found.remove(peer);
+    }
+
     /// A given address led to `peer`.
     pub(crate) fn reached(&mut self, index: usize, peer: PeerId, now: Instant) {
         if let Some(fixed) = self.fixed.get_mut(index) {

@@ -35,15 +35,21 @@ pub(crate) struct Greeting {
     pub(crate) swarm: String,
     /// The run; `None` for a peer that only looks around.
     pub(crate) run: Option<Hash>,
+    /// Whether it looks or exports and goes: nobody tells of it, or misses it.
+    pub(crate) visits: bool,
 }
+
+/// Stands behind the greeting of a visitor.
+const VISITS: &str = "visits";
 
 impl fmt::Display for Greeting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ffp2p/{} name={} swarm={} run=", self.version, self.name, self.swarm)?;
         match self.run {
-            Some(run) => write!(f, "{run}"),
-            None => f.write_str("none"),
+            Some(run) => write!(f, "{run}")?,
+            None => f.write_str("none")?,
         }
+        if self.visits { write!(f, " {VISITS}") } else { Ok(()) }
     }
 }
 
@@ -55,6 +61,7 @@ impl Greeting {
             name: name.to_owned(),
             swarm: swarm.to_owned(),
             run,
+            visits: false,
         }
     }
 
@@ -65,8 +72,9 @@ impl Greeting {
         let name = words.next()?.strip_prefix("name=").filter(|name| is_node_name(name))?;
         let swarm = words.next()?.strip_prefix("swarm=").filter(|name| is_swarm_name(name))?;
         let run = parse_run(words.next()?.strip_prefix("run=")?)?;
+        let visits = words.next() == Some(VISITS);
         let [version, name, swarm] = [version, name, swarm].map(str::to_owned);
-        Some(Self { version, name, swarm, run })
+        Some(Self { version, name, swarm, run, visits })
     }
 
     /// Whether both are of one swarm and one run.

@@ -134,7 +134,7 @@ impl EventLoop {
     /// Members of our run, for one of them.
     fn whom_we_know(&self, asker: PeerId) -> Answer {
         let local = self.peers.get(&asker).is_some_and(|peer| peer.local);
-        let others = self.peers.members().filter(|(id, _)| **id != asker);
+        let others = self.peers.members().filter(|(id, peer)| **id != asker && !peer.visits());
         let told: Vec<wire::Told> = others
             .map(|(_, peer)| {
                 let known = peer.addresses.iter().filter(|a| local || !is_loopback(a));

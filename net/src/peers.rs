@@ -74,6 +74,11 @@ impl Peer {
         }
     }
 
+    /// Whether it only came to look.
+    pub(crate) fn visits(&self) -> bool {
+        self.greeting.as_ref().is_some_and(|greeting| greeting.visits)
+    }
+
     /// Whether its connection has stood for so long that a new one means something.
     pub(crate) fn is_settled(&self, now: Instant) -> bool {
         now >= self.since + SETTLED

@@ -126,7 +126,8 @@ impl Report {
         }
         if !self.other_runs.is_empty() {
             f.write_str("\n  other runs:  ")?;
-            list(f, &self.other_runs)?;
+            let short: Vec<String> = self.other_runs.iter().map(Hash::short).collect();
+            list(f, &short)?;
         }
         if self.refused > 0 {
             write!(f, "\n  refused:     {} peers of another swarm or version", self.refused)?;
@@ -138,12 +139,12 @@ impl Report {
         f.write_str("\n  next:        ")?;
         let reachable = self.reachable();
         if !self.other_runs.is_empty() {
-            f.write_str("start both with the same settings, or join the run that is there")
+            f.write_str("to be in one run with others, start with the same settings as they")
         } else if self.refused > 0 {
             f.write_str("give every node the same swarm name and version")
         } else if reachable.is_none() && self.everywhere {
-            f.write_str("no network interface but loopback is up: connect the machine, or use ")?;
-            f.write_str("--listen 127.0.0.1:0 for nodes of this host")
+            f.write_str("no network interface but loopback is up: connect the machine; nodes of ")?;
+            f.write_str("this host find each other without")
         } else if let Some(at) = self.unreached.iter().find_map(Unreached::elsewhere) {
             write!(f, "a node is there, but no way leads to {at}: put both machines in one network")
         } else if let Some(port) = self.unreached.iter().find_map(Unreached::behind_firewall) {
@@ -160,7 +161,7 @@ impl Report {
             f.write_str("name a node with --peer HOST:PORT")
         } else if self.run.is_none() {
             f.write_str("see that a node runs, and that firewalls let TCP to its port ")?;
-            f.write_str("and UDP 5353 (mDNS) through")
+            f.write_str(if self.mdns == MdnsReport::Off { "in" } else { "and UDP 5353 (mDNS) in" })
         } else if let Some(at) = reachable {
             write!(f, "start another node with --peer {at}, and let the firewall here pass ")?;
             write!(f, "TCP {} (and UDP 5353 for mDNS)", at.port())

@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::address::{self, Target};
 use crate::announce::Announcer;
 use crate::behaviour::Behaviour;
+use crate::connections::is_dialable;
 use crate::dial::{Dialer, MAX_FIXED};
 use crate::event_loop::{EventLoop, Memory, TICK};
 use crate::fetch::Fetches;
@@ -46,7 +47,8 @@ pub async fn spawn(
     let id = node_id::node_id(&peer)
         .ok_or_else(|| StartError::Setup("the new key has no node id".to_owned()))?;
     let run = config.run.as_ref().map(|run| run.id);
-    let greeting = Greeting::new(&config.name, &config.swarm, run);
+    let visits = config.visits;
+    let greeting = Greeting { visits, ..Greeting::new(&config.name, &config.swarm, run) };
     let (swarm, mdns_error) = behaviour::swarm(key, &greeting, config.mdns)?;
     let memory = recall(config.remembered.clone()).await?;
     let neighbours = match &config.rendezvous {
@@ -138,7 +140,11 @@ fn check(config: &Config) -> Result<Vec<(String, Target)>, StartError> {
     if config.peers.len() > MAX_FIXED - MAX_REMEMBERED {
         return Err(StartError::TooManyPeers(config.peers.len()));
     }
-    let read = |text: &String| match address::parse(text) {
+    let can_be = |target: &Target| match target {
+        Target::Address(address) => is_dialable(address),
+        Target::Name(_) => true,
+    };
+    let read = |text: &String| match address::parse(text).filter(can_be) {
         Some(target) => Ok((text.clone(), target)),
         None => Err(StartError::PeerAddress(text.clone())),
     };

@@ -15,6 +15,7 @@ use crate::{
     about::about_data,
     cli::{JoinArgs, KeepArgs},
     node::{Ending, Keeper, Node, Pool, Settings, Stop},
+    report::Event,
     view::View,
 };
 
@@ -37,6 +38,11 @@ pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let store = args.store.as_deref();
     let Keeping { disk, is_required } =
         keeping::open(store, &checked.spec, Keeper::Node, &mut view)?;
+    if disk.is_none() && args.output.out.is_none() {
+        let message = "nothing will be on disk: the model can be taken with `ffp2p export` only \
+                       while a node runs";
+        view.show(&Event::Note { message: message.to_owned() });
+    }
     network.remembered = disk.as_ref().map(|disk| disk.store().join("peers"));
     network.run = Some(run_info(&checked.spec, Some(about_data(&checked))));
     let config = ffp2p_proto::Config {

@@ -33,7 +33,7 @@ impl NetworkArgs {
 
     /// Those of somebody who looks around and goes: the default port is left to nodes.
     pub(super) fn visitor(&self) -> Result<Config, CommandError> {
-        self.config(0)
+        Ok(Config { visits: true, ..self.config(0)? })
     }
 
     fn config(&self, port: u16) -> Result<Config, CommandError> {
@@ -42,6 +42,7 @@ impl NetworkArgs {
             name: host_name(),
             swarm: self.swarm.clone(),
             run: None,
+            visits: false,
             listen: if at.is_empty() { Listen::Everywhere(port) } else { Listen::At(at) },
             peers: self.peer.clone(),
             mdns: !self.no_mdns,
@@ -53,7 +54,11 @@ impl NetworkArgs {
     /// The folder in which the nodes of one host meet.
     fn rendezvous(&self) -> Result<Option<PathBuf>, CommandError> {
         let Some(folder) = &self.rendezvous else { return Ok(default_folder(candidates())) };
-        let made = create_private_folder(folder).and_then(|()| try_to_write(folder));
+        let made = if folder.exists() && !folder.is_dir() {
+            Err(io::Error::new(io::ErrorKind::NotADirectory, "it is not a folder"))
+        } else {
+            create_private_folder(folder).and_then(|()| try_to_write(folder))
+        };
         made.map_err(|error| {
             let folder = folder.display();
             let text = format!("--rendezvous {folder}: {error}; name a folder you can write to");
@@ -98,8 +103,8 @@ fn default_folder(candidates: Vec<Candidate>) -> Option<PathBuf> {
         }
     }
     tracing::warn!(
-        "nodes of this host meet in no folder, and find each other by multicast DNS or --peer only; \
-         name a folder with --rendezvous DIR"
+        "no folder in which nodes of this host could meet: they find each other by multicast DNS or \
+         --peer only; name a folder with --rendezvous DIR"
     );
     None
 }
@@ -120,7 +125,7 @@ fn user() -> String {
 fn own(folder: &Path) -> io::Result<()> {
     let meta = std::fs::symlink_metadata(folder)?;
     if !meta.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is no folder"));
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is not a folder"));
     }
     #[cfg(unix)]
     {

@@ -169,7 +169,10 @@ impl Status {
             let owner = row.owner.map_or_else(|| "nobody".to_owned(), |(id, _)| self.name(id));
             let checkpoint = row.checkpoint.map_or_else(
                 || "no checkpoint yet".to_owned(),
-                |(step, copies)| format!("checkpoint at {step}, {copies} copies"),
+                |(step, holders)| match holders {
+                    1 => format!("checkpoint at {step}, one holder"),
+                    holders => format!("checkpoint at {step}, {holders} holders"),
+                },
             );
             let (row, done, steps) = (row.row, row.done, spec.network.steps);
             lines
@@ -183,9 +186,14 @@ impl Status {
 
     /// The run, in words.
     fn what_it_is(&self) -> Vec<String> {
-        let Self { spec, data, .. } = self;
+        let Self { spec, data, snapshot, .. } = self;
         let age =
-            self.age().map_or_else(String::new, |age| format!(", for {}", duration(age as f64)));
+            self.age().map_or_else(String::new, |age| format!(", up for {}", duration(age as f64)));
+        let steps = spec.network.steps.max(1);
+        let done = snapshot.rows.iter().map(|row| row.done.min(steps)).sum::<u64>();
+        let percent = done * 100 / (steps * snapshot.rows.len().max(1) as u64);
+        let progress =
+            if percent == 100 { "complete".to_owned() } else { format!("{percent} % done") };
         let data = data.as_ref().map_or_else(|| kind_of(&spec.data).to_owned(), about::in_words);
         let layers: Vec<String> = spec.network.layers.iter().map(ToString::to_string).collect();
         let objective = json!(spec.network.objective);
@@ -194,7 +202,7 @@ impl Status {
         let typed: Vec<String> = typed.map(|it| format!("--{} {}", it.name, it.value)).collect();
         let typed = if typed.is_empty() { "none but defaults".to_owned() } else { typed.join(" ") };
         vec![
-            format!("run {}{age}", spec.run_id().short()),
+            format!("run {}, {progress}{age}", spec.run_id().short()),
             format!("data {data}"),
             format!("layers {}, trained for {objective}", layers.join(",")),
             format!("flags {typed}"),

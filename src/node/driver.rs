@@ -362,10 +362,6 @@ impl Node {
                         self.note(format!("the model could not be written: {error}"));
                         self.unsaved = Some(error);
                     }
-                    (None, Ok(())) if self.folder.is_none() => self.note(
-                        "the model is in memory only, as long as a node has it: take it with \
-                         `ffp2p export --out FILE`",
-                    ),
                     (None, Ok(())) => {}
                 }
                 let traffic = self.net.traffic();

@@ -106,7 +106,7 @@ pub(super) fn open_store(
     let store = match Spill::create(disk.as_ref().map(Disk::folder)) {
         Ok(spill) => Store::with_spill(spill, results.clone()),
         Err(error) => {
-            tracing::warn!(%error, "no file for what memory has no room for: it all stays there");
+            tracing::warn!(%error, "no temporary file could be made: all blobs stay in memory");
             Store::default()
         }
     };

@@ -107,12 +107,24 @@ fn bars(rows: &[RowLine], steps: u64, columns: usize) -> Vec<String> {
     rows.iter().map(|row| format!("{:name$} {:>3} %", row.name, row.percent(steps))).collect()
 }
 
+/// A name that fits, without its middle: what tells names apart is often at their ends.
+fn shortened(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    if measure_text_width(name) <= MAX_OWNER {
+        return name.to_owned();
+    }
+    let (ahead, behind) = (MAX_OWNER / 2, MAX_OWNER - MAX_OWNER / 2 - 1);
+    let tail: String = letters[letters.len().saturating_sub(behind)..].iter().collect();
+    let head: String = letters.iter().take(ahead).collect();
+    truncate_str(&format!("{head}~{tail}"), MAX_OWNER, "").into_owned()
+}
+
 /// What stands behind each bar.
 fn behind(rows: &[RowLine], steps: u64, fields: Fields) -> Vec<String> {
-    let owners: Vec<_> = rows.iter().map(|row| truncate_str(&row.owner, MAX_OWNER, "")).collect();
+    let owners: Vec<_> = rows.iter().map(|row| shortened(&row.owner)).collect();
     let widest = owners.iter().map(|owner| measure_text_width(owner)).max().unwrap_or(0);
     let digits = steps.to_string().len();
-    let text = |(row, owner): (&RowLine, &std::borrow::Cow<'_, str>)| {
+    let text = |(row, owner): (&RowLine, &String)| {
         let mut text = format!(" {:>3} %", row.percent(steps));
         if fields.counts {
             text += &format!(" {:>digits$}/{steps}", row.done);

@@ -88,6 +88,7 @@ impl Merged {
                 Some(event.to_json())
             }
             // Nodes may call others differently, until all have met.
+            Event::Peer { peer, name, .. } if name == peer => return,
             Event::Peer { peer, state, .. } => Some(format!("peer {peer} {state}")),
             Event::Owner { row, peer, term, .. } => Some(format!("owner {row} {peer} {term}")),
             Event::Turn { chapter, peer, term, .. } => {
