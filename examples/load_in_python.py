@@ -5,7 +5,8 @@
     python examples/load_in_python.py model.safetensors path/to/mnist
 
 The second argument is a folder with the IDX test files (t10k-*), packed or not. Prints the
-accuracy of both classifiers, which equals what `ffp2p eval` prints.
+accuracy of both classifiers, which is what `ffp2p eval` prints, to within a sample that rounding
+decides.
 
 The network is: where the spec asks for it, subtract each image's mean and scale the rest to mean
 square 1; write the label over the first pixels, or before them where labels have slots of

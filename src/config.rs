@@ -73,7 +73,7 @@ pub struct SpecArgs {
     #[arg(long, value_name = "SET")]
     pub data: Option<String>,
     /// Widths, the input's first [default: the data set's width, then 500,500,500,500]
-    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', action = clap::ArgAction::Set)]
     pub layers: Option<Vec<usize>>,
     /// Passes over the training set [default: 8]
     #[arg(long, value_name = "N")]

@@ -4,6 +4,8 @@
 
 mod saved;
 
+pub(crate) use saved::NO_NODE;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 

@@ -217,9 +217,8 @@ pub(crate) fn in_words(event: &Event) -> Option<String> {
                     *bytes_out as f64 / 1e6
                 ),
             };
-            let kept = store.as_deref().map_or_else(String::new, |store| {
-                format!("\nkept in {store}\nto take it: ffp2p export --out model.safetensors")
-            });
+            let kept =
+                store.as_deref().map_or_else(String::new, |store| format!("\nkept in {store}"));
             format!("done in {seconds:.1} s{traffic}\nmodel {model}{kept}")
         }
         // Who owns a row is told when it took it, with others.

@@ -101,11 +101,8 @@ fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
 
 /// What the system said, without the name of a file that nobody asked for.
 fn cause(error: &io::Error) -> String {
-    let mut deepest: &dyn std::error::Error = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
+    let text = error.to_string();
+    text.split(" at path ").next().unwrap_or_default().to_owned()
 }
 
 /// A folder's names reach the disk; where folders cannot be opened as files, the system does so.

@@ -244,7 +244,7 @@ fn a_file_that_is_no_model_is_refused() {
     for bytes in [&b""[..], b"hello", &[255; 64]] {
         std::fs::write(&file, bytes).unwrap();
         let (code, _, err) = run(&["eval", file.to_str().unwrap(), "--data=digits:200+50"]);
-        assert_eq!(code, 1, "{err}");
+        assert_eq!(code, 2, "{err}");
         assert!(err.contains("not a model") && !err.contains("panicked"), "{err}");
     }
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use ffp2p_proto::Hash;
 
-use crate::{AboutData, DEFAULT_PORT};
+use crate::{AboutData, DEFAULT_PORT, StartError};
 
 /// How a node is found, and whom it takes for its own.
 #[derive(Clone, Debug)]
@@ -59,6 +59,16 @@ pub enum Listen {
     Everywhere(u16),
     /// Here, each of which must open; port 0 is any free one.
     At(Vec<SocketAddr>),
+}
+
+impl Config {
+    /// Refuses what no node could start with, before anything is made for it.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used; the error says what to do.
+    pub fn check(&self) -> Result<(), StartError> {
+        crate::start::check(self).map(drop)
+    }
 }
 
 /// The run a node trains.

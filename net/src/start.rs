@@ -127,7 +127,7 @@ fn assemble(
 }
 
 /// Refuses what cannot work; reads the given addresses.
-fn check(config: &Config) -> Result<Vec<(String, Target)>, StartError> {
+pub(crate) fn check(config: &Config) -> Result<Vec<(String, Target)>, StartError> {
     if !is_swarm_name(&config.swarm) {
         return Err(StartError::SwarmName(config.swarm.clone()));
     }

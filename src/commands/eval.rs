@@ -14,7 +14,7 @@ use crate::{
 pub(super) fn run(args: EvalArgs) -> Result<(), CommandError> {
     let pool = Pool::new(threads(args.threads, Pool::usual_threads(1))?);
     let source: Source = args.data.parse()?;
-    let model = Model::load(&args.model)?;
+    let model = Model::load(&args.model).map_err(|error| CommandError::Usage(error.to_string()))?;
     let data = source.open_test()?;
     let network = &model.spec.network;
     let found = model

@@ -1,15 +1,15 @@
 //! `ffp2p export`: the trained model as a file, from any peer of the LAN, from what is kept on this
 //! machine, or from a node's store.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use bytes::Bytes;
 use ffp2p_net::BlobSource;
-use ffp2p_proto::{Checkpoint, Role, RowId, Snapshot, Span};
+use ffp2p_proto::{Checkpoint, NodeId, Role, RowId, Snapshot, Span};
 
 use super::{
     CommandError, check_out,
-    observer::{Observer, choose, find},
+    observer::{Observer, check_digits, choose, find},
     runtime,
 };
 use crate::{
@@ -17,7 +17,9 @@ use crate::{
     export::Model,
     node::{Disk, KeptRun, StateDir, StoredRun},
     report::Event,
+    sequential::NO_NODE,
     spec::Spec,
+    text::shown_path,
     view::View,
     whole,
 };
@@ -26,10 +28,10 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Where else a model may be.
-const ELSEWHERE: &str = "or read a node's store with --store DIR; `ffp2p runs` lists what is kept \
-                         on this machine";
+const ELSEWHERE: &str = "`ffp2p runs` lists what is, and --store DIR reads another folder";
 
 pub(super) fn run(args: ExportArgs) -> Result<(), CommandError> {
+    check_places(&args)?;
     let mut view = View::new(args.json);
     let model = match &args.store {
         Some(dir) => from_store(dir, &args)?,
@@ -48,18 +50,23 @@ pub(super) fn run(args: ExportArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Refuses what cannot be written before anything is fetched.
-fn check_files(args: &ExportArgs, spec: &Spec) -> Result<(), CommandError> {
-    check_out(Some(&args.out), spec)?;
-    let Some(path) = args.trained_by.as_deref() else { return Ok(()) };
-    whole::check(path, 0).map_err(|error| {
-        CommandError::Usage(format!("--trained-by {}: {error}; name another file", path.display()))
-    })
+/// Refuses files that cannot be written, whatever their size, before anything is looked for.
+fn check_places(args: &ExportArgs) -> Result<(), CommandError> {
+    let places = [("--out", Some(&args.out)), ("--trained-by", args.trained_by.as_ref())];
+    for (flag, path) in places.into_iter().filter_map(|(flag, path)| Some((flag, path?))) {
+        whole::check(path, 0).map_err(|error| {
+            CommandError::Usage(format!("{flag} {}: {error}; name another file", shown_path(path)))
+        })?;
+    }
+    if let Some(run) = args.run.as_deref() {
+        check_digits("--run ", run)?;
+    }
+    Ok(())
 }
 
 fn from_store(dir: &Path, args: &ExportArgs) -> Result<Model, CommandError> {
     let run = choose(Disk::runs(dir)?, |run| run.spec.run_id().to_string(), args.run.as_deref())?;
-    check_files(args, &run.spec)?;
+    check_out(Some(&args.out), &run.spec)?;
     assemble(vec![run])
 }
 
@@ -77,13 +84,14 @@ fn assemble(parts: Vec<StoredRun>) -> Result<Model, CommandError> {
         };
         checkpoints.iter().find(|(checkpoint, _)| is_last(checkpoint))
     };
-    let ledger = checkpoints
+    // Each store has a copy, and `train` has no name.
+    let trained: BTreeMap<(RowId, u64), NodeId> = checkpoints
         .iter()
-        .map(|(checkpoint, _)| {
-            let chapter = plan.chapter_ending(checkpoint.step);
-            Span { row: checkpoint.row, first: chapter, last: chapter, by: checkpoint.by }
-        })
+        .filter(|(it, _)| it.by != NO_NODE && plan.model_rows().any(|row| row == it.row))
+        .map(|(it, _)| ((it.row, plan.chapter_ending(it.step)), it.by))
         .collect();
+    let span = |((row, chapter), by)| Span { row, first: chapter, last: chapter, by };
+    let ledger = trained.into_iter().map(span).collect();
     Ok(Model::assemble(&spec, ledger, |row| last(row).map(|(_, bytes)| bytes.clone()))?)
 }
 
@@ -98,9 +106,13 @@ fn from_anywhere(args: &ExportArgs, view: &mut View) -> Result<Model, CommandErr
     };
     let kept = StateDir::of_user().map(|state| state.runs()).unwrap_or_default();
     let Some(run) = choose_kept(kept, args.run.as_deref(), view) else {
-        return Err(CommandError::NothingYet(format!("{nobody}\n{ELSEWHERE}")));
+        let kept = match args.run.as_deref() {
+            Some(id) => format!("no complete run that is kept here begins with {id}"),
+            None => "no complete run is kept here".to_owned(),
+        };
+        return Err(CommandError::NothingYet(format!("{nobody}\n{kept}; {ELSEWHERE}")));
     };
-    check_files(args, &run.spec)?;
+    check_out(Some(&args.out), &run.spec)?;
     let parts = run.stores.iter().map(|store| Disk::runs(store));
     assemble(parts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
@@ -112,7 +124,9 @@ fn choose_kept(runs: Vec<KeptRun>, asked: Option<&str>, view: &mut View) -> Opti
     let is_asked = |run: &KeptRun| asked.is_none_or(|id| run.id().to_string().starts_with(id));
     let (usable, others): (Vec<_>, Vec<_>) =
         runs.into_iter().filter(is_asked).partition(|run| run.is_complete() && !run.in_use);
-    for run in &others {
+    // Of one that never came to its first checkpoint nobody expects a model.
+    let begun = |run: &&KeptRun| run.in_use || run.steps.iter().any(|step| *step > 0);
+    for run in others.iter().filter(begun) {
         let done = run.steps.iter().min().unwrap_or(&0);
         let why = match run.in_use {
             true => "a process works on it; it exports with the same --rendezvous or --peer".into(),
@@ -137,7 +151,7 @@ async fn from_lan(
     args: &ExportArgs,
     view: &mut View,
 ) -> Result<Model, CommandError> {
-    check_files(args, spec)?;
+    check_out(Some(&args.out), spec)?;
     view.show(&Event::Note { message: format!("found run {}", spec.run_id().short()) });
     let mut observer = Observer::join(spec, Role::Observer, network).await?;
     let complete = loop {

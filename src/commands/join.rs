@@ -14,7 +14,7 @@ use super::{
 use crate::{
     about::about_data,
     cli::{JoinArgs, KeepArgs},
-    node::{Ending, Keeper, Node, Pool, Settings, Stop},
+    node::{Ending, Keeper, Node, NodeError, Pool, Settings, Stop},
     report::Event,
     view::View,
 };
@@ -30,6 +30,7 @@ pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let threads = threads(args.threads, Pool::usual_threads(1))?;
     let mut network = args.network.node()?;
     network.name = args.node_name.unwrap_or(network.name);
+    network.check().map_err(NodeError::from)?;
     let config = decisions(&args.keep)?;
     let checked = args.spec.check()?;
     check_out(args.output.out.as_deref(), &checked.spec)?;

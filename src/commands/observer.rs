@@ -15,7 +15,11 @@ use super::{CommandError, run_info};
 use crate::{
     node::{Names, NodeError, Store, heard},
     spec::Spec,
+    text::shown,
 };
+
+/// Digits of a run's id that name it, at least: fewer would soon name another one as well.
+const LEAST_DIGITS: usize = 4;
 
 /// How long peers are looked for.
 const SEARCH: Duration = Duration::from_secs(6);
@@ -28,6 +32,7 @@ pub(super) fn choose<T>(
 ) -> Result<T, CommandError> {
     let known: Vec<String> = runs.iter().map(|run| id(run).chars().take(16).collect()).collect();
     if let Some(asked) = asked {
+        check_digits("--run ", asked)?;
         runs.retain(|run| id(run).starts_with(asked));
     }
     match (runs.pop(), runs.is_empty()) {
@@ -41,6 +46,19 @@ pub(super) fn choose<T>(
             None => "no run was found".to_owned(),
         })),
     }
+}
+
+/// Refuses what cannot be the first digits of a run's id, typed behind `flag`.
+pub(super) fn check_digits(flag: &str, asked: &str) -> Result<(), CommandError> {
+    let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    if (LEAST_DIGITS..=64).contains(&asked.len()) && asked.chars().all(is_digit) {
+        return Ok(());
+    }
+    let text = format!(
+        "{flag}{}: write at least the first {LEAST_DIGITS} digits of the run's id, 0 to 9 and a to f",
+        shown(asked)
+    );
+    Err(CommandError::Usage(text))
 }
 
 /// Finds a run on this host or LAN.

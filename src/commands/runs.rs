@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, time::SystemTime};
 
-use super::{CommandError, observer::choose};
+use super::{CommandError, observer::check_digits};
 use crate::{
     cli::{RunsArgs, RunsCommand},
     node::{KeptRun, StateDir},
@@ -23,11 +23,9 @@ pub(super) fn run(args: RunsArgs) -> Result<(), CommandError> {
         return Ok(());
     };
     // All are found before the first one is removed.
-    let find = |id: &String| {
-        choose(runs.iter().collect(), |run| run.id().to_string(), Some(id))
-            .map(|run| (run.id(), run))
-    };
-    let named = ids.iter().map(find).collect::<Result<BTreeMap<_, _>, _>>()?;
+    let named = ids.iter().map(|id| find(&runs, id));
+    let named: BTreeMap<_, _> =
+        named.collect::<Result<Vec<_>, _>>()?.into_iter().map(|run| (run.id(), run)).collect();
     for run in named.into_values() {
         state.remove(run)?;
         if !args.json {
@@ -35,6 +33,21 @@ pub(super) fn run(args: RunsArgs) -> Result<(), CommandError> {
         }
     }
     Ok(())
+}
+
+/// The only run whose id begins so.
+fn find<'a>(runs: &'a [KeptRun], id: &str) -> Result<&'a KeptRun, CommandError> {
+    check_digits("", id)?;
+    let mut found = runs.iter().filter(|run| run.id().to_string().starts_with(id));
+    match (found.next(), found.next()) {
+        (Some(run), None) => Ok(run),
+        (Some(_), Some(_)) => {
+            Err(CommandError::Usage(format!("{id}: several runs begin so; write more digits")))
+        }
+        (None, _) => Err(CommandError::Usage(format!(
+            "{id}: no run that is kept here begins so; `ffp2p runs` lists them"
+        ))),
+    }
 }
 
 fn megabytes(run: &KeptRun) -> String {

@@ -13,7 +13,7 @@ use crate::{
     config::Checked,
     course::Course,
     data::Data,
-    export::{Model, score},
+    export::{Model, how_to_take, score},
     node::{Keeper, NodeError, Pool, Saves, StoreError, eval_event},
     report::{Event, PROGRESS, Pace, Stopped},
     sequential::Sequential,
@@ -46,6 +46,8 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     let seconds = started.elapsed().as_secs_f64();
     let (bytes_in, bytes_out, gossip_in) = (0, 0, 0);
     let is_nowhere = store.is_none() && args.output.out.is_none();
+    let hint =
+        store.as_ref().filter(|_| args.output.out.is_none()).map(|_| how_to_take(&model.spec));
     view.show(&Event::Done {
         model: hash,
         seconds,
@@ -55,6 +57,9 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
         trained,
         store,
     });
+    if let Some(message) = hint {
+        view.show(&Event::Note { message });
+    }
     saved?;
     if is_nowhere && args.store.is_none() {
         let text = "the trained model is kept nowhere; train again with --out FILE";

@@ -10,6 +10,15 @@ use super::found::counted;
 use super::{Form, ImageFlaw, MOST_DIGITS, Source};
 use crate::text::{shown, shown_path};
 
+/// Characters of what a library says of a file, at most: some say the file itself.
+const MOST_SAID: usize = 120;
+
+/// What a library says of a file, in one line.
+fn start_of(text: &str) -> String {
+    let text = text.split("when getting").next().unwrap_or_default();
+    shown(text.trim_end()).chars().take(MOST_SAID).collect()
+}
+
 /// Why a data set cannot be named or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -146,7 +155,11 @@ pub enum DataError {
         reason: String,
     },
     /// An archive is cut, damaged, too large, or none.
-    #[error("{}: {source}; pack train/ and test/ again as a .tar or a .tar.gz", shown_path(file))]
+    #[error(
+        "{}: it is not an archive that can be read ({}); pack train/ and test/ again as a .tar or a \
+         .tar.gz",
+        shown_path(file), start_of(&source.to_string())
+    )]
     Archive {
         /// The archive.
         file: PathBuf,

@@ -103,6 +103,12 @@ pub(crate) fn model_size(spec: &Spec) -> u64 {
     tensors.sum::<u64>() + MAX_SPEC_BYTES as u64
 }
 
+/// What to type for the model of a run that is kept.
+pub(crate) fn how_to_take(spec: &Spec) -> String {
+    let run = spec.run_id().short();
+    format!("to take it: ffp2p export --run {run} --out model.safetensors")
+}
+
 /// A trained network with its spec.
 #[derive(Debug)]
 pub struct Model {
@@ -220,7 +226,11 @@ impl Model {
         let name = path.display().to_string();
         let io = |source| ModelError::Io { path: name.clone(), source };
         let wrong = |reason: String| ModelError::File { path: name.clone(), reason };
-        let length = fs::metadata(path).map_err(io)?.len();
+        let found = fs::metadata(path).map_err(io)?;
+        if !found.is_file() {
+            return Err(wrong("it is not a file".to_owned()));
+        }
+        let length = found.len();
         if length > MAX_MODEL_BYTES {
             return Err(wrong(format!("{length} bytes are more than {MAX_MODEL_BYTES}")));
         }

@@ -20,7 +20,7 @@ use redb::{
 };
 
 use super::store_files::{
-    StoreError, check_format, clear, hold, io, is_blob, make_folder, read_blob, read_small,
+    BLOBS, StoreError, check_format, clear, hold, io, is_blob, make_folder, read_blob, read_small,
     set_aside, write_whole,
 };
 use crate::spec::{MAX_SPEC_BYTES, Spec};
@@ -77,7 +77,7 @@ impl Disk {
     }
 
     fn in_run(folder: &Path, run: &Path, lock: File) -> Result<Self, StoreError> {
-        let (blobs, path) = (run.join("blobs"), run.join("facts.redb"));
+        let (blobs, path) = (run.join(BLOBS), run.join("facts.redb"));
         clear(&blobs, fs::Metadata::is_dir)?;
         make_folder(&blobs)?;
         clear(&path, fs::Metadata::is_file)?;

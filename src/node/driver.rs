@@ -32,7 +32,7 @@ use crate::{
     course::Course,
     data::Data,
     diverged::Diverged,
-    export::ModelError,
+    export::{ModelError, how_to_take},
     report::{Event, PROGRESS, Pace},
     spec::Spec,
     view::View,
@@ -374,6 +374,9 @@ impl Node {
                     trained: self.chapters[..self.spec.network.rows().len()].to_vec(),
                     store: self.folder.clone(),
                 });
+                if self.settings.out.is_none() && self.folder.is_some() {
+                    self.note(how_to_take(&self.spec));
+                }
                 self.handle(Input::Wakeup)
             }
         }

@@ -16,7 +16,10 @@ use etcetera::BaseStrategy as _;
 use ffp2p_net::create_private_folder;
 use ffp2p_proto::{Checkpoint, Hash};
 
-use super::{disk::Disk, store_files::StoreError};
+use super::{
+    disk::Disk,
+    store_files::{BLOBS, StoreError},
+};
 use crate::spec::Spec;
 
 /// Digits of a run id that name its folder.
@@ -53,7 +56,7 @@ pub struct KeptRun {
     pub in_use: bool,
     /// Bytes of all its files.
     pub bytes: u64,
-    /// When something was last written.
+    /// When a checkpoint was last put there; 1970 where there is none.
     pub changed: SystemTime,
 }
 
@@ -173,16 +176,18 @@ fn folders(folder: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// Bytes of all files below a folder, and when one of them last changed.
+/// Bytes of all files below a folder, and when a checkpoint was last put there: whoever looks at a
+/// store changes its other files.
 fn size(folder: &Path) -> (u64, SystemTime) {
     let mut sum = (0, SystemTime::UNIX_EPOCH);
     let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {
         open.extend(folders(&folder));
+        let is_blobs = folder.file_name().is_some_and(|name| name == BLOBS);
         let files = fs::read_dir(&folder).into_iter().flatten().flatten();
         for found in files.filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file) {
-            let changed = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            sum = (sum.0 + found.len(), changed.max(sum.1));
+            let written = found.modified().ok().filter(|_| is_blobs);
+            sum = (sum.0 + found.len(), sum.1.max(written.unwrap_or(SystemTime::UNIX_EPOCH)));
         }
     }
     sum
@@ -218,6 +223,9 @@ mod tests {
         let kept = &state.runs()[0];
         assert_eq!((kept.steps[0], kept.in_use), (8, false));
         assert!(kept.bytes > 9);
+        // Looking changes nothing, and what was done last comes first.
+        let changed = kept.changed;
+        assert_eq!(state.runs()[0].changed, changed);
         // Whoever comes back finds its work.
         let again = state.claim(&spec, Keeper::Node).unwrap();
         assert_eq!(again.store(), first);

@@ -14,8 +14,8 @@ use crate::{
     ff::{FeedbackTable, Network, RowState},
 };
 
-/// Who trained what nobody else took part in.
-const ALONE: NodeId = NodeId([0; 32]);
+/// Stands for who trained what was trained alone.
+pub(crate) const NO_NODE: NodeId = NodeId([0; 32]);
 
 /// The bytes of checkpoints, by row and steps done.
 type Stored<'a> = BTreeMap<(RowId, u64), &'a Bytes>;
@@ -91,7 +91,7 @@ impl Sequential {
 
 fn made(row: RowId, step: u64, bytes: Vec<u8>) -> (Checkpoint, Bytes) {
     let blob = ffp2p_proto::BlobRef { hash: Hash::of(&bytes), size: bytes.len() as u64 };
-    (Checkpoint { row, step, blob, by: ALONE, loss_micro: 0 }, Bytes::from(bytes))
+    (Checkpoint { row, step, blob, by: NO_NODE, loss_micro: 0 }, Bytes::from(bytes))
 }
 
 #[cfg(test)]

@@ -131,9 +131,16 @@ pub(in super::super) fn survey<L: Shelf>(
     test_only: bool,
 ) -> Result<Survey<L::Spot>, DataError> {
     let mut walk = Walk { shelf, left: LeftOut::default(), folders: 0 };
-    let (top, first) = walk.top(test_only)?;
+    let Top { spot: top, first, beside } = walk.top(test_only)?;
     let mut halves = [(); 2].map(|()| (Vec::new(), Vec::new()));
     let mut others: Vec<Vec<u8>> = Vec::new();
+    for (name, kind) in beside {
+        if kind == Kind::Folder && !found::is_passed_over(&name) {
+            others.push(name);
+        } else {
+            walk.outside(&name, kind);
+        }
+    }
     for Entry { name, spot, kind } in shelf.list(&top)? {
         match (HALVES.iter().position(|half| half.as_bytes() == name), kind) {
             (Some(half), Kind::Folder) => halves[half] = walk.half(half, &spot)?,
@@ -199,10 +206,19 @@ fn label<L: Shelf>(
         .collect()
 }
 
+/// Where the halves of a set are.
+struct Top<S> {
+    spot: S,
+    /// The first half that it must have.
+    first: usize,
+    /// What lies next to the folder that holds them.
+    beside: Vec<(Vec<u8>, Kind)>,
+}
+
 impl<L: Shelf> Walk<'_, L> {
     /// The folder that holds the halves: the outermost one, or the only one in it that does; and
     /// the first half that it must have.
-    fn top(&self, test_only: bool) -> Result<(L::Spot, usize), DataError> {
+    fn top(&self, test_only: bool) -> Result<Top<L::Spot>, DataError> {
         let root = self.shelf.root();
         let entries = self.shelf.list(&root)?;
         let holds = |entries: &[Entry<L::Spot>], half: &str| {
@@ -215,17 +231,21 @@ impl<L: Shelf> Walk<'_, L> {
             .collect();
         for (half, name) in HALVES.iter().enumerate().take(1 + usize::from(test_only)) {
             if holds(&entries, name) {
-                return Ok((root, half));
+                return Ok(Top { spot: root, first: half, beside: Vec::new() });
             }
             let mut tops = Vec::new();
             for folder in &folders {
                 // One that cannot be read is none of the set's.
                 if self.shelf.list(&folder.spot).is_ok_and(|inner| holds(&inner, name)) {
-                    tops.push(folder.spot.clone());
+                    tops.push((folder.name.clone(), folder.spot.clone()));
                 }
             }
             match (tops.pop(), tops.len()) {
-                (Some(top), 0) => return Ok((top, half)),
+                (Some((name, spot)), 0) => {
+                    let others = entries.iter().filter(|entry| entry.name != name);
+                    let beside = others.map(|entry| (entry.name.clone(), entry.kind)).collect();
+                    return Ok(Top { spot, first: half, beside });
+                }
                 (Some(_), _) => {
                     return Err(self.shelf.layout(format!("more than one folder with a {name}/")));
                 }
