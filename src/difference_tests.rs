@@ -117,7 +117,7 @@ fn another_kind_of_data_brings_its_own_width_and_classes() {
     data.classes = 7;
     assert_eq!(
         told(&(spec.clone(), data.clone()), &narrow),
-        "same flags, other data: cifar10, 2,000 + 200 images of 32 x 32 RGB, 7 classes there; \
+        "other data: cifar10, 2,000 + 200 images of 32 x 32 RGB, 7 classes there; \
          digits, 2,000 + 200 images of 28 x 28 grey, 10 classes here. To join that run, start \
          again with --layers 3072,50 and with --data cifar10:PATH of the same files"
     );

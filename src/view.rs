@@ -243,8 +243,8 @@ fn how_far(stopped: &Stopped) -> String {
         (Some(store), true) => {
             let rest = match lost.unwrap_or(0) {
                 0 => String::new(),
-                1 => ", the step since then is lost".to_owned(),
-                lost => format!(", up to {lost} steps since then are lost"),
+                1 => ", one step of a layer after that is lost".to_owned(),
+                lost => format!(", up to {lost} steps of a layer after that are lost"),
             };
             let kept = least(kept);
             format!("{at}; kept up to step {kept} in {store}{rest}; the same command goes on there")

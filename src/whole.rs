@@ -24,6 +24,15 @@ pub(crate) fn is_part(name: &str) -> bool {
     name.starts_with(PART.0) && name.ends_with(PART.1)
 }
 
+/// Whether two paths lead to one file.
+pub(crate) fn are_one(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| {
+        let folder = fs::canonicalize(folder_of(path)).ok()?;
+        fs::canonicalize(path).ok().or_else(|| Some(folder.join(path.file_name()?)))
+    };
+    whole(one).is_some_and(|one| whole(other) == Some(one))
+}
+
 /// Replaces the content of `path`; a link keeps pointing where it does.
 ///
 /// # Errors
@@ -123,6 +132,15 @@ mod tests {
         }
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn one_file_has_many_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        assert!(are_one(&at("new"), &at("./new")) && !are_one(&at("new"), &at("old")));
+        fs::write(at("old"), b"old").unwrap();
+        assert!(are_one(&at("old"), &at(".").join("old")) && !are_one(&at("new"), &at("old")));
     }
 
     #[test]

@@ -210,3 +210,29 @@ fn a_home_that_cannot_be_used_is_no_reason_not_to_train() {
     let (code, _, err) = run(&[&["train", "--store", &store], TINY].concat());
     assert!(code == 2 && err.contains(&store), "{code}: {err}");
 }
+
+#[test]
+fn the_run_that_was_trained_last_is_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let (meet, out) = (path(home, "meet"), path(home, "m.st"));
+    let train = |seed: &str| done(home, &[&["train", "--json", "--seed", seed], TINY].concat());
+    let last = ["3", "1", "2"].map(train)[2]["model"].clone();
+    let export = || {
+        let network = ["--no-mdns", "--rendezvous", &meet, "--listen=127.0.0.1:0"];
+        let args = [&["export", "--json", "--out", &out], &network[..]].concat();
+        let (code, said, err) = said(at_home(home, &args));
+        assert_eq!(code, 0, "{said}{err}");
+        events(&said).into_iter().find(|event| event["event"] == "saved").unwrap()
+    };
+    assert_eq!(export()["model"], last);
+    // Looking at what is kept makes nothing younger.
+    let (_, listed, _) = said(at_home(home, &["runs", "--json"]));
+    assert_eq!(export()["model"], last);
+    // No id, or too little of one, names no run.
+    for id in ["", "0", "zzzz", &"0".repeat(65)] {
+        let (code, out, err) = said(at_home(home, &["runs", "rm", id]));
+        assert_eq!((code, out.as_str()), (2, ""), "{id}: {err}");
+    }
+    assert_eq!(said(at_home(home, &["runs", "--json"])).1.lines().count(), listed.lines().count());
+}

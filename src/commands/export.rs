@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use bytes::Bytes;
 use ffp2p_net::BlobSource;
-use ffp2p_proto::{Checkpoint, NodeId, Role, RowId, Snapshot, Span};
+use ffp2p_proto::{Checkpoint, Hash, NodeId, Role, RowId, Snapshot, Span};
 
 use super::{
     CommandError, check_out,
@@ -58,16 +58,27 @@ fn check_places(args: &ExportArgs) -> Result<(), CommandError> {
             CommandError::Usage(format!("{flag} {}: {error}; name another file", shown_path(path)))
         })?;
     }
-    if let Some(run) = args.run.as_deref() {
-        check_digits("--run ", run)?;
+    if args.trained_by.as_deref().is_some_and(|path| whole::are_one(path, &args.out)) {
+        let text = "--trained-by: this is the file of --out; name another";
+        return Err(CommandError::Usage(text.to_owned()));
     }
-    Ok(())
+    args.run.as_deref().map_or(Ok(()), |run| check_digits("--run ", run))
 }
 
+/// From a store, or from the stores in a folder, as `up --store` and the user's runs have them.
 fn from_store(dir: &Path, args: &ExportArgs) -> Result<Model, CommandError> {
-    let run = choose(Disk::runs(dir)?, |run| run.spec.run_id().to_string(), args.run.as_deref())?;
-    check_out(Some(&args.out), &run.spec)?;
-    assemble(vec![run])
+    let mut runs: BTreeMap<Hash, Vec<StoredRun>> = BTreeMap::new();
+    for store in Disk::stores(dir) {
+        for run in Disk::runs(&store)? {
+            runs.entry(run.spec.run_id()).or_default().push(run);
+        }
+    }
+    let runs: Vec<_> = runs.into_iter().collect();
+    let (_, parts) = choose(runs, |(id, _)| id.to_string(), args.run.as_deref())?;
+    if let Some(run) = parts.first() {
+        check_out(Some(&args.out), &run.spec)?;
+    }
+    assemble(parts)
 }
 
 /// The model of one run, of which `parts` were kept.

@@ -15,7 +15,6 @@ use crate::{
     about::about_data,
     cli::{JoinArgs, KeepArgs},
     node::{Ending, Keeper, Node, NodeError, Pool, Settings, Stop},
-    report::Event,
     view::View,
 };
 
@@ -37,13 +36,7 @@ pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let mut view = View::new(args.output.json);
     tell_found(&mut view, &checked.data);
     let store = args.store.as_deref();
-    let Keeping { disk, is_required } =
-        keeping::open(store, &checked.spec, Keeper::Node, &mut view)?;
-    if disk.is_none() && args.output.out.is_none() {
-        let message = "nothing will be on disk: the model can be taken with `ffp2p export` only \
-                       while a node runs";
-        view.show(&Event::Note { message: message.to_owned() });
-    }
+    let Keeping { disk, keep } = keeping::open(store, &checked.spec, Keeper::Node, &mut view)?;
     network.remembered = disk.as_ref().map(|disk| disk.store().join("peers"));
     network.run = Some(run_info(&checked.spec, Some(about_data(&checked))));
     let config = ffp2p_proto::Config {
@@ -51,7 +44,7 @@ pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
         exit_when_done: args.exit_when_done,
         ..config
     };
-    let settings = Settings { threads, config, out: args.output.out, must_keep: is_required };
+    let settings = Settings { threads, config, out: args.output.out, keep };
     let runtime = runtime()?;
     let ending = runtime.block_on(async {
         let node = Node::start(checked, network, settings, disk, view).await?;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::CommandError;
 use crate::{
-    node::{Disk, Keeper, StateDir},
+    node::{Disk, Keep, Keeper, StateDir},
     report::Event,
     spec::Spec,
     view::View,
@@ -22,8 +22,7 @@ pub(super) const NOTHING: &str = "none";
 pub(super) struct Keeping {
     /// The folder, held by this process.
     pub(super) disk: Option<Disk>,
-    /// Whether the user named it, so that training ends where it cannot be written any more.
-    pub(super) is_required: bool,
+    pub(super) keep: Keep,
 }
 
 /// Opens what `--store` says, for a run.
@@ -36,20 +35,17 @@ pub(super) fn open(
     keeper: Keeper,
     view: &mut View,
 ) -> Result<Keeping, CommandError> {
-    let disk = match store {
-        Some(none) if none == Path::new(NOTHING) => None,
-        Some(folder) => Some(Disk::open(folder, spec)?),
+    let (disk, keep) = match store {
+        Some(none) if none == Path::new(NOTHING) => (None, Keep::Nowhere),
+        Some(folder) => (Some(Disk::open(folder, spec)?), Keep::Always),
         None => {
             let opened = StateDir::of_user().and_then(|state| state.claim(spec, keeper));
-            opened.map_or_else(
-                |error| {
-                    let message = format!("nothing is kept on disk: {error}");
-                    view.show(&Event::Note { message });
-                    None
-                },
-                Some,
-            )
+            let told = opened.map_err(|error| {
+                let message = format!("nothing is kept on disk: {error}");
+                view.show(&Event::Note { message });
+            });
+            (told.ok(), Keep::IfPossible)
         }
     };
-    Ok(Keeping { is_required: store.is_some() && disk.is_some(), disk })
+    Ok(Keeping { disk, keep })
 }

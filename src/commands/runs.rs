@@ -19,6 +19,12 @@ pub(super) fn run(args: RunsArgs) -> Result<(), CommandError> {
         if runs.is_empty() && !args.json {
             line(&format!("no run is kept in {}", state.path().display()));
         }
+        for folder in state.unreadable().iter().filter(|_| !args.json) {
+            let folder = folder.display();
+            line(&format!(
+                "no run can be read in {folder}: its spec is damaged; remove the folder"
+            ));
+        }
         runs.iter().for_each(|run| line(&if args.json { as_json(run) } else { as_text(run) }));
         return Ok(());
     };
@@ -27,6 +33,11 @@ pub(super) fn run(args: RunsArgs) -> Result<(), CommandError> {
     let named: BTreeMap<_, _> =
         named.collect::<Result<Vec<_>, _>>()?.into_iter().map(|run| (run.id(), run)).collect();
     for run in named.into_values() {
+        if run.in_use {
+            let id = run.id().short();
+            let text = format!("run {id} is in use: stop the process that trains it first");
+            return Err(CommandError::Usage(text));
+        }
         state.remove(run)?;
         if !args.json {
             line(&format!("removed run {}, {} MB", run.id().short(), megabytes(run)));

@@ -14,7 +14,7 @@ use crate::{
     course::Course,
     data::Data,
     export::{Model, how_to_take, score},
-    node::{Keeper, NodeError, Pool, Saves, StoreError, eval_event},
+    node::{Keep, Keeper, NodeError, Pool, Saves, StoreError, eval_event},
     report::{Event, PROGRESS, Pace, Stopped},
     sequential::Sequential,
     spec::Spec,
@@ -29,11 +29,11 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     let mut view = View::new(args.output.json);
     tell_found(&mut view, &checked.data);
     let started = Instant::now();
-    view.show(&ready(&checked.spec));
     let keeping = keeping::open(args.store.as_deref(), &checked.spec, Keeper::Train, &mut view)?;
+    view.show(&ready(&checked.spec));
     let mut training = Training::start(&checked, keeping, Pool::new(threads), threads, view)?;
     training.run(&signals.flag())?;
-    let Training { run, spec, pool: _, mut view, chapters, kept, .. } = training;
+    let Training { run, spec, pool: _, mut view, chapters, kept, keeps, .. } = training;
     let store = kept.as_ref().map(|saves| saves.folder().to_owned());
     let trained = vec![chapters; spec.network.rows().len()];
     let model = Model { spec, network: run.into_network(), ledger: Vec::new() };
@@ -46,8 +46,9 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     let seconds = started.elapsed().as_secs_f64();
     let (bytes_in, bytes_out, gossip_in) = (0, 0, 0);
     let is_nowhere = store.is_none() && args.output.out.is_none();
-    let hint =
-        store.as_ref().filter(|_| args.output.out.is_none()).map(|_| how_to_take(&model.spec));
+    let named = store.clone().filter(|_| keeps == Keep::Always);
+    let hint = store.as_ref().filter(|_| args.output.out.is_none());
+    let hint = hint.map(|_| how_to_take(&model.spec, named.as_deref()));
     view.show(&Event::Done {
         model: hash,
         seconds,
@@ -61,9 +62,8 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
         view.show(&Event::Note { message });
     }
     saved?;
-    if is_nowhere && args.store.is_none() {
-        let text = "the trained model is kept nowhere; train again with --out FILE";
-        return Err(CommandError::Failed(text.to_owned()));
+    if is_nowhere && keeps == Keep::IfPossible {
+        return Err(NodeError::Nowhere.into());
     }
     Ok(())
 }
@@ -81,7 +81,7 @@ struct Training {
     kept: Option<Saves>,
     /// Steps up to which it is kept.
     kept_step: u64,
-    must_keep: bool,
+    keeps: Keep,
 }
 
 impl Training {
@@ -96,12 +96,12 @@ impl Training {
         let course = Course::new(checked, threads).map_err(NodeError::from)?;
         let (spec, data) = (checked.spec.clone(), checked.data.clone());
         let mut run = Sequential::new(spec.clone(), course);
-        let (chapters, must_keep) = (0, keeping.is_required);
+        let (chapters, keeps) = (0, keeping.keep);
         let (kept, stored) = keeping.disk.map(Saves::open).transpose()?.unzip();
         let kept_step = run.resume(&stored.unwrap_or_default());
         let pace = Pace::start();
         let mut training =
-            Self { pace, spec, data, run, pool, view, chapters, kept, kept_step, must_keep };
+            Self { pace, spec, data, run, pool, view, chapters, kept, kept_step, keeps };
         training.tell_resumed();
         Ok(training)
     }
@@ -173,7 +173,7 @@ impl Training {
 
     /// The folder takes no more.
     fn on_unkept(&mut self, error: StoreError) -> Result<(), CommandError> {
-        if self.must_keep {
+        if self.keeps == Keep::Always {
             return Err(NodeError::from(error).into());
         }
         (self.kept, self.kept_step) = (None, 0);

@@ -118,7 +118,7 @@ mod tests {
         let wider = text(set(&["cat", "dog"], 5));
         assert!(wider.contains("5 x 5 grey") && wider.contains("4 x 4 grey"), "{wider}");
         let other = text(set(&["cat", "owl"], 4));
-        for part in ["does not know its owl", "cat, owl", "cat, dog"] {
+        for part in ["does not know owl", "cat, owl", "cat, dog"] {
             assert!(other.contains(part), "{other}");
         }
     }

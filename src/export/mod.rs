@@ -103,10 +103,24 @@ pub(crate) fn model_size(spec: &Spec) -> u64 {
     tensors.sum::<u64>() + MAX_SPEC_BYTES as u64
 }
 
-/// What to type for the model of a run that is kept.
-pub(crate) fn how_to_take(spec: &Spec) -> String {
-    let run = spec.run_id().short();
-    format!("to take it: ffp2p export --run {run} --out model.safetensors")
+/// What to type for the model of a run that is kept: in the folder that the user named, or where runs
+/// are if nothing is said.
+pub(crate) fn how_to_take(spec: &Spec, named: Option<&str>) -> String {
+    let from = named.map_or_else(
+        || format!("--run {}", spec.run_id().short()),
+        |folder| format!("--store {}", quoted(folder)),
+    );
+    format!("to take it: ffp2p export {from} --out model.safetensors")
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if path.chars().all(is_plain) {
+        path.to_owned()
+    } else {
+        format!("'{}'", path.replace('\'', "'\\''"))
+    }
 }
 
 /// A trained network with its spec.

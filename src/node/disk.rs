@@ -20,8 +20,8 @@ use redb::{
 };
 
 use super::store_files::{
-    BLOBS, StoreError, check_format, clear, hold, io, is_blob, make_folder, read_blob, read_small,
-    set_aside, write_whole,
+    BLOBS, RUNS, StoreError, check_format, clear, hold, io, is_blob, make_folder, read_blob,
+    read_small, set_aside, write_whole,
 };
 use crate::spec::{MAX_SPEC_BYTES, Spec};
 
@@ -66,7 +66,10 @@ impl Disk {
         make_folder(folder)?;
         let lock = hold(folder)?;
         check_format(folder)?;
-        let run = folder.join("runs").join(spec.run_id().to_string());
+        clear(&folder.join("peers"), fs::Metadata::is_file)?;
+        clear(&folder.join(RUNS), fs::Metadata::is_dir)?;
+        let run = folder.join(RUNS).join(spec.run_id().to_string());
+        clear(&run, fs::Metadata::is_dir)?;
         make_folder(&run)?;
         let file = run.join("spec.json");
         clear(&file, fs::Metadata::is_file)?;
@@ -87,6 +90,19 @@ impl Disk {
         begin.open_table(CHECKPOINTS).map_err(|e| disk.failed(&e))?;
         begin.commit().map_err(|e| disk.failed(&e))?;
         Ok(disk)
+    }
+
+    /// The folder itself where it is a store, else the stores in it.
+    pub fn stores(folder: &Path) -> Vec<PathBuf> {
+        let is_store = |folder: &PathBuf| folder.join(RUNS).is_dir();
+        let inner = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut inner: Vec<PathBuf> = inner.map(|entry| entry.path()).filter(is_store).collect();
+        inner.sort();
+        if inner.is_empty() || is_store(&folder.to_owned()) {
+            vec![folder.to_owned()]
+        } else {
+            inner
+        }
     }
 
     /// The runs in a folder, for an export.
@@ -280,7 +296,7 @@ fn failed(path: &Path, error: &dyn std::error::Error) -> StoreError {
 
 /// The folders of the runs in a store, by run id, with their specs.
 fn specs(folder: &Path) -> Result<Vec<(PathBuf, Spec)>, StoreError> {
-    let runs = folder.join("runs");
+    let runs = folder.join(RUNS);
     let entries = fs::read_dir(&runs).map_err(|_| StoreError::Missing(folder.to_owned()))?;
     check_format(folder)?;
     let runs = entries.flatten().map(|entry| entry.path());

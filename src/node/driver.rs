@@ -23,7 +23,7 @@ use super::{
     store::Store,
     store_files::StoreError,
     takeovers::Takeovers,
-    terms::{Ending, Found, NodeError, Settings, Stop, heard, open_store},
+    terms::{Ending, Found, Keep, NodeError, Settings, Stop, heard, open_store},
     trainer::{Command, Done, Trainer},
 };
 use crate::{
@@ -176,6 +176,7 @@ impl Node {
         }
         match (self.failure.take(), self.model) {
             (Some(error), _) => Err(error.into()),
+            (None, Some(_)) if self.is_nowhere() => Err(NodeError::Nowhere),
             (None, Some(_)) => Ok(Ending::Done),
             (None, None) => {
                 self.report_stopped();
@@ -374,8 +375,13 @@ impl Node {
                     trained: self.chapters[..self.spec.network.rows().len()].to_vec(),
                     store: self.folder.clone(),
                 });
-                if self.settings.out.is_none() && self.folder.is_some() {
-                    self.note(how_to_take(&self.spec));
+                if self.settings.out.is_none() {
+                    let named =
+                        self.folder.as_deref().filter(|_| self.settings.keep == Keep::Always);
+                    self.note(match &self.folder {
+                        Some(_) => how_to_take(&self.spec, named),
+                        None => "the model is in memory only, as long as a node has it".to_owned(),
+                    });
                 }
                 self.handle(Input::Wakeup)
             }

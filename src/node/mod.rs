@@ -35,5 +35,5 @@ pub use store::Store;
 pub use store_files::StoreError;
 pub(crate) use telling::eval_event;
 pub(crate) use terms::heard;
-pub use terms::{Ending, NodeError, Settings, Stop};
+pub use terms::{Ending, Keep, NodeError, Settings, Stop};
 pub use workers::Pool;

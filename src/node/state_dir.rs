@@ -125,6 +125,15 @@ impl StateDir {
         runs
     }
 
+    /// Folders of runs that cannot be read.
+    pub fn unreadable(&self) -> Vec<PathBuf> {
+        let is_run = |folder: &PathBuf| {
+            let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.len() == NAME && name.chars().all(|c| c.is_ascii_hexdigit())
+        };
+        folders(&self.0).into_iter().filter(is_run).filter(|run| read(run).is_none()).collect()
+    }
+
     /// Removes all that is kept of a run.
     ///
     /// # Errors

@@ -20,6 +20,9 @@ const FORMAT: &str = "ffp2p store 2";
 /// What names the format is at most this long, bytes.
 const MAX_FORMAT_BYTES: u64 = 1 << 10;
 
+/// The folder of a store's runs.
+pub(super) const RUNS: &str = "runs";
+
 /// The folder of a run's blobs.
 pub(super) const BLOBS: &str = "blobs";
 

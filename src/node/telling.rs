@@ -11,7 +11,7 @@ use super::{
     driver::Node,
     store_files::StoreError,
     takeovers::{Reason, Takeover},
-    terms::{Found, culprit},
+    terms::{Found, Keep, culprit},
 };
 use crate::{
     export::{Model, Stored, score},
@@ -213,23 +213,34 @@ impl Node {
     /// The store folder takes no more: the node goes on in memory, unless it must not.
     pub(super) fn on_unkept(&mut self, error: StoreError) {
         self.folder = None;
-        if self.settings.must_keep {
-            self.note(format!("{error}; until then this node hands over its rows and stops"));
+        if self.settings.keep == Keep::Always {
+            self.note(format!("{error}; this node hands over its rows and stops"));
             self.failure = Some(error);
         } else {
             self.note(format!("{error}; from here on this node keeps its work in memory only"));
         }
     }
 
+    /// Whether no other node is here that trains.
+    pub(super) fn is_alone(&self) -> bool {
+        let is_worker = |peer: &PeerView| peer.role == Role::Worker;
+        !self.state.snapshot().peers.iter().skip(1).any(is_worker)
+    }
+
+    /// Whether the model is in no file, no folder, and no other node.
+    pub(super) fn is_nowhere(&self) -> bool {
+        let nothing_here = self.folder.is_none() && self.settings.out.is_none();
+        nothing_here && self.settings.keep == Keep::IfPossible && self.is_alone()
+    }
+
     /// Tells how far the run was when the node was stopped, and what of that is kept.
     pub(super) fn report_stopped(&mut self) {
-        let snapshot = self.state.snapshot();
-        let is_worker = |peer: &PeerView| peer.role == Role::Worker;
+        let (snapshot, alone) = (self.state.snapshot(), self.is_alone());
         self.view.show(&Event::Stopped(Stopped {
             rows: snapshot.rows.iter().map(|row| row.done).collect(),
             kept: self.kept.clone(),
             steps: self.spec.network.steps,
-            alone: !snapshot.peers.iter().skip(1).any(is_worker),
+            alone,
             store: self.folder.clone(),
         }));
     }

@@ -21,8 +21,19 @@ pub struct Settings {
     pub config: ffp2p_proto::Config,
     /// Where the model goes when the run is complete.
     pub out: Option<PathBuf>,
-    /// Whether the node ends when its store folder takes no more; otherwise it goes on in memory.
-    pub must_keep: bool,
+    /// How much it matters that its work is on disk.
+    pub keep: Keep,
+}
+
+/// How much it matters that what is trained is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Not at all: the user said so.
+    Nowhere,
+    /// Without a disk it goes on in memory, but a model that is kept nowhere is a failure.
+    IfPossible,
+    /// The user named the folder: without it nothing goes on.
+    Always,
 }
 
 /// Why a node shall stop.
@@ -62,6 +73,11 @@ pub enum NodeError {
     /// Training went wrong beyond repair.
     #[error(transparent)]
     Diverged(#[from] Diverged),
+    /// The run is complete, and nothing of it is left.
+    #[error(
+        "the trained model is kept nowhere: no folder could be written; train again with --out FILE"
+    )]
+    Nowhere,
     /// A part of the node stopped working.
     #[error("the {0} stopped; start the node again")]
     Stopped(&'static str),

@@ -26,11 +26,14 @@ const BOUND: Duration = Duration::from_secs(120);
 /// Lines kept for the report of a failure.
 const KEPT: usize = 40;
 
+/// Nothing is kept here.
+const NO_HOME: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/nothing");
+
 /// The binary with these arguments. What would keep its work in the user's home keeps nothing, unless
 /// a test says where.
 pub(crate) fn ffp2p(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ffp2p"));
-    command.args(args).stdin(Stdio::null());
+    command.args(args).stdin(Stdio::null()).env("XDG_STATE_HOME", NO_HOME);
     let keeps = args.first().is_some_and(|first| ["join", "train", "up"].contains(first));
     if keeps && !args.iter().any(|arg| arg.starts_with("--store")) {
         command.arg("--store=none");
