@@ -29,7 +29,7 @@ fn ignoring(signal: &str, args: &[&str]) -> Command {
 fn survives(ignored: &str) {
     let folder = tempfile::tempdir().unwrap();
     let meet = format!("--rendezvous={}", folder.path().display());
-    let network = ["join", "--json", "--no-mdns", "--listen=127.0.0.1:0", &meet];
+    let network = ["join", "--json", "--store=none", "--no-mdns", "--listen=127.0.0.1:0", &meet];
     let mut node = Node::start(ignoring(ignored, &[&network, LONG].concat()));
     node.wait("training");
     node.signal(&format!("-{ignored}"));
@@ -98,7 +98,8 @@ fn a_pipe_gets_lines_about_the_whole_run() {
 /// What the binary writes to a terminal of this kind and size.
 #[cfg(target_os = "linux")]
 fn on_a_terminal(term: &str, size: &str, args: &[&str]) -> String {
-    let command = [&[env!("CARGO_BIN_EXE_ffp2p")], args, TINY].concat().join(" ");
+    let command =
+        [&[env!("CARGO_BIN_EXE_ffp2p")], args, TINY, &["--store=none"]].concat().join(" ");
     let mut script = Command::new("script");
     script.args(["-qec", &format!("stty {size}; {command}"), "/dev/null"]);
     script.env("TERM", term).env_remove("CI").env("FFP2P_LOG", "info").stdin(Stdio::null());

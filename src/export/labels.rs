@@ -22,7 +22,7 @@ pub enum MismatchError {
     },
     /// A class that the model does not know.
     #[error(
-        "the model does not know its {missing}; its classes are {found}, the model's are {wanted}"
+        "the model does not know {missing}; the set's classes are {found}, the model's are {wanted}"
     )]
     Class {
         /// Those that the model does not know.
