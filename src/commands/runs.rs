@@ -70,9 +70,10 @@ fn steps(run: &KeptRun) -> u64 {
     run.steps.iter().copied().min().unwrap_or(0)
 }
 
-/// Seconds since something was last written.
-fn age(run: &KeptRun) -> u64 {
-    SystemTime::now().duration_since(run.changed).map_or(0, |age| age.as_secs())
+/// Seconds since a checkpoint was last put there, if one was.
+fn age(run: &KeptRun) -> Option<u64> {
+    let age = SystemTime::now().duration_since(run.changed).map_or(0, |age| age.as_secs());
+    (run.changed != SystemTime::UNIX_EPOCH).then_some(age)
 }
 
 fn as_json(run: &KeptRun) -> String {
@@ -98,9 +99,12 @@ fn as_text(run: &KeptRun) -> String {
         (false, true) => "complete".to_owned(),
         (false, false) => format!("step {} of {}", steps(run), run.spec.network.steps),
     };
-    let old = duration(age(run) as f64);
+    let old = age(run).map_or_else(
+        || "nothing trained".to_owned(),
+        |age| format!("{} old", duration(age as f64)),
+    );
     let (id, data, size) = (run.id().short(), summary(run), megabytes(run));
-    format!("{id}  {data}  {progress}, {size} MB, {old} old, in {}", run.folder.display())
+    format!("{id}  {data}  {progress}, {size} MB, {old}, in {}", run.folder.display())
 }
 
 /// What is trained, in few words.

@@ -154,7 +154,10 @@ fn read(folder: &Path) -> Option<KeptRun> {
     let mut in_use = false;
     for store in &stores {
         let facts = Disk::facts(store).unwrap_or_else(|error| {
-            tracing::warn!(%error, "a store is left out");
+            // What is no store at all is somebody else's.
+            if !matches!(error, StoreError::Missing(_)) {
+                tracing::warn!(%error, "a store is left out");
+            }
             Vec::new()
         });
         for run in facts {
