@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{
     CommandError, check_out,
-    keeping::{self, Keeping},
+    keeping::{self, OpenStore},
     run_info, runtime,
     signals::{STOPS, Signals},
     tell_found, threads,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     about::about_data,
     cli::{JoinArgs, KeepArgs},
-    node::{Ending, Keeper, Node, NodeError, Pool, Settings, Stop},
+    node::{Ending, Node, NodeError, Pool, Settings, Stop, StoreUser},
     view::View,
 };
 
@@ -36,7 +36,8 @@ pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let mut view = View::new(args.output.json);
     tell_found(&mut view, &checked.data);
     let store = args.store.as_deref();
-    let Keeping { disk, keep } = keeping::open(store, &checked.spec, Keeper::Node, &mut view)?;
+    let OpenStore { disk, durability } =
+        keeping::open(store, &checked.spec, StoreUser::Node, &mut view)?;
     network.remembered = disk.as_ref().map(|disk| disk.store().join("peers"));
     network.run = Some(run_info(&checked.spec, Some(about_data(&checked))));
     let config = ffp2p_proto::Config {
@@ -44,7 +45,7 @@ pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
         exit_when_done: args.exit_when_done,
         ..config
     };
-    let settings = Settings { threads, config, out: args.output.out, keep };
+    let settings = Settings { threads, config, out: args.output.out, durability };
     let runtime = runtime()?;
     let ending = runtime.block_on(async {
         let node = Node::start(checked, network, settings, disk, view).await?;

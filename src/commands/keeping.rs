@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::CommandError;
 use crate::{
-    node::{Disk, Keep, Keeper, StateDir},
+    node::{Disk, Durability, StateDir, StoreUser},
     report::Event,
     spec::Spec,
     view::View,
@@ -19,10 +19,11 @@ pub(super) const NOTHING: &str = "none";
 
 /// What is kept, and how much that matters.
 #[derive(Debug)]
-pub(super) struct Keeping {
+pub(super) struct OpenStore {
     /// The folder, held by this process.
     pub(super) disk: Option<Disk>,
-    pub(super) keep: Keep,
+    /// How much it matters that it takes what is kept.
+    pub(super) durability: Durability,
 }
 
 /// Opens what `--store` says, for a run.
@@ -32,20 +33,20 @@ pub(super) struct Keeping {
 pub(super) fn open(
     store: Option<&Path>,
     spec: &Spec,
-    keeper: Keeper,
+    user: StoreUser,
     view: &mut View,
-) -> Result<Keeping, CommandError> {
-    let (disk, keep) = match store {
-        Some(none) if none == Path::new(NOTHING) => (None, Keep::Nowhere),
-        Some(folder) => (Some(Disk::open(folder, spec)?), Keep::Always),
+) -> Result<OpenStore, CommandError> {
+    let (disk, durability) = match store {
+        Some(none) if none == Path::new(NOTHING) => (None, Durability::None),
+        Some(folder) => (Some(Disk::open(folder, spec)?), Durability::Required),
         None => {
-            let opened = StateDir::of_user().and_then(|state| state.claim(spec, keeper));
+            let opened = StateDir::of_user().and_then(|state| state.claim(spec, user));
             let told = opened.map_err(|error| {
                 let message = format!("nothing is kept on disk: {error}");
                 view.show(&Event::Note { message });
             });
-            (told.ok(), Keep::IfPossible)
+            (told.ok(), Durability::BestEffort)
         }
     };
-    Ok(Keeping { disk, keep })
+    Ok(OpenStore { disk, durability })
 }

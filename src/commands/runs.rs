@@ -19,7 +19,7 @@ pub(super) fn run(args: RunsArgs) -> Result<(), CommandError> {
         if runs.is_empty() && !args.json {
             line(&format!("no run is kept in {}", state.path().display()));
         }
-        for folder in state.unreadable().iter().filter(|_| !args.json) {
+        for folder in state.unreadable(&runs).iter().filter(|_| !args.json) {
             let folder = folder.display();
             line(&format!(
                 "no run can be read in {folder}: its spec is damaged; remove the folder"
@@ -28,16 +28,16 @@ pub(super) fn run(args: RunsArgs) -> Result<(), CommandError> {
         runs.iter().for_each(|run| line(&if args.json { as_json(run) } else { as_text(run) }));
         return Ok(());
     };
-    // All are found before the first one is removed.
+    // All are looked at before the first one is removed.
     let named = ids.iter().map(|id| find(&runs, id));
     let named: BTreeMap<_, _> =
         named.collect::<Result<Vec<_>, _>>()?.into_iter().map(|run| (run.id(), run)).collect();
+    if let Some(run) = named.values().find(|run| run.in_use) {
+        let id = run.id().short();
+        let text = format!("run {id} is in use: stop the process that trains it first");
+        return Err(CommandError::Usage(text));
+    }
     for run in named.into_values() {
-        if run.in_use {
-            let id = run.id().short();
-            let text = format!("run {id} is in use: stop the process that trains it first");
-            return Err(CommandError::Usage(text));
-        }
         state.remove(run)?;
         if !args.json {
             line(&format!("removed run {}, {} MB", run.id().short(), megabytes(run)));

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     CommandError, check_out,
-    keeping::{self, Keeping},
+    keeping::{self, OpenStore},
     signals::{Flag, Signals},
     tell_found, threads,
 };
@@ -14,7 +14,7 @@ use crate::{
     course::Course,
     data::Data,
     export::{Model, how_to_take, score},
-    node::{Keep, Keeper, NodeError, Pool, Saves, StoreError, eval_event},
+    node::{Durability, NodeError, Pool, Saves, StoreError, StoreUser, eval_event},
     report::{Event, PROGRESS, Pace, Stopped},
     sequential::Sequential,
     spec::Spec,
@@ -29,11 +29,11 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     let mut view = View::new(args.output.json);
     tell_found(&mut view, &checked.data);
     let started = Instant::now();
-    let keeping = keeping::open(args.store.as_deref(), &checked.spec, Keeper::Train, &mut view)?;
+    let keeping = keeping::open(args.store.as_deref(), &checked.spec, StoreUser::Train, &mut view)?;
     view.show(&ready(&checked.spec));
     let mut training = Training::start(&checked, keeping, Pool::new(threads), threads, view)?;
     training.run(&signals.flag())?;
-    let Training { run, spec, pool: _, mut view, chapters, kept, keeps, .. } = training;
+    let Training { run, spec, pool: _, mut view, chapters, kept, durability, .. } = training;
     let store = kept.as_ref().map(|saves| saves.folder().to_owned());
     let trained = vec![chapters; spec.network.rows().len()];
     let model = Model { spec, network: run.into_network(), ledger: Vec::new() };
@@ -46,7 +46,7 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     let seconds = started.elapsed().as_secs_f64();
     let (bytes_in, bytes_out, gossip_in) = (0, 0, 0);
     let is_nowhere = store.is_none() && args.output.out.is_none();
-    let named = store.clone().filter(|_| keeps == Keep::Always);
+    let named = store.clone().filter(|_| durability == Durability::Required);
     let hint = store.as_ref().filter(|_| args.output.out.is_none());
     let hint = hint.map(|_| how_to_take(&model.spec, named.as_deref()));
     view.show(&Event::Done {
@@ -62,7 +62,7 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
         view.show(&Event::Note { message });
     }
     saved?;
-    if is_nowhere && keeps == Keep::IfPossible {
+    if is_nowhere && durability == Durability::BestEffort {
         return Err(NodeError::Nowhere.into());
     }
     Ok(())
@@ -81,14 +81,14 @@ struct Training {
     kept: Option<Saves>,
     /// Steps up to which it is kept.
     kept_step: u64,
-    keeps: Keep,
+    durability: Durability,
 }
 
 impl Training {
     /// The run as its folder has it, or before its first step.
     fn start(
         checked: &Checked,
-        keeping: Keeping,
+        keeping: OpenStore,
         pool: Pool,
         threads: usize,
         view: View,
@@ -96,12 +96,12 @@ impl Training {
         let course = Course::new(checked, threads).map_err(NodeError::from)?;
         let (spec, data) = (checked.spec.clone(), checked.data.clone());
         let mut run = Sequential::new(spec.clone(), course);
-        let (chapters, keeps) = (0, keeping.keep);
+        let (chapters, durability) = (0, keeping.durability);
         let (kept, stored) = keeping.disk.map(Saves::open).transpose()?.unzip();
         let kept_step = run.resume(&stored.unwrap_or_default());
         let pace = Pace::start();
         let mut training =
-            Self { pace, spec, data, run, pool, view, chapters, kept, kept_step, keeps };
+            Self { pace, spec, data, run, pool, view, chapters, kept, kept_step, durability };
         training.tell_resumed();
         Ok(training)
     }
@@ -154,9 +154,8 @@ impl Training {
 
     /// Keeps the run as it is now, if it can go on from here.
     fn keep(&mut self) -> Result<(), CommandError> {
-        let checkpoints = self.run.checkpoints();
         let (Some(saves), Some(step)) = (&mut self.kept, self.run.step()) else { return Ok(()) };
-        match saves.keep(checkpoints) {
+        match saves.keep(self.run.checkpoints()) {
             Ok(()) => {
                 self.kept_step = step;
                 Ok(())
@@ -173,7 +172,7 @@ impl Training {
 
     /// The folder takes no more.
     fn on_unkept(&mut self, error: StoreError) -> Result<(), CommandError> {
-        if self.keeps == Keep::Always {
+        if self.durability == Durability::Required {
             return Err(NodeError::from(error).into());
         }
         (self.kept, self.kept_step) = (None, 0);

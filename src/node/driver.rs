@@ -23,7 +23,7 @@ use super::{
     store::Store,
     store_files::StoreError,
     takeovers::Takeovers,
-    terms::{Ending, Found, Keep, NodeError, Settings, Stop, heard, open_store},
+    terms::{Durability, Ending, Found, NodeError, Settings, Stop, heard, open_store},
     trainer::{Command, Done, Trainer},
 };
 use crate::{
@@ -376,8 +376,10 @@ impl Node {
                     store: self.folder.clone(),
                 });
                 if self.settings.out.is_none() {
-                    let named =
-                        self.folder.as_deref().filter(|_| self.settings.keep == Keep::Always);
+                    let named = self
+                        .folder
+                        .as_deref()
+                        .filter(|_| self.settings.durability == Durability::Required);
                     self.note(match &self.folder {
                         Some(_) => how_to_take(&self.spec, named),
                         None => "the model is in memory only, as long as a node has it".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{super::terms::Keep, *};
+use super::{super::terms::Durability, *};
 use crate::{config::SpecArgs, sequential::Sequential};
 
 /// A run is over by then, or its test fails.
@@ -34,7 +34,7 @@ async fn model_of_a_lossy_node(checked: Checked) -> (Option<Hash>, usize) {
         ..ffp2p_net::Config::default()
     };
     let config = ffp2p_proto::Config { exit_when_done: true, ..ffp2p_proto::Config::default() };
-    let settings = Settings { threads: 1, config, out: None, keep: Keep::Nowhere };
+    let settings = Settings { threads: 1, config, out: None, durability: Durability::None };
     let mut node = Node::start(checked, network, settings, None, View::new(true)).await.unwrap();
     let (store, is_over) = (Arc::clone(&node.store), Arc::new(AtomicBool::new(false)));
     let over = Arc::clone(&is_over);

@@ -30,7 +30,7 @@ const MAX_STORES: usize = 64;
 
 /// Who keeps its work: nodes never read what the reference has trained, nor the other way round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeper {
+pub enum StoreUser {
     /// A node of `join` or `up`.
     Node,
     /// The training alone of `train`.
@@ -94,18 +94,18 @@ impl StateDir {
         &self.0
     }
 
-    /// Opens the first store of a run that nobody works in, for `keeper`.
+    /// Opens the first store of a run that nobody works in, for `user`.
     ///
     /// # Errors
     /// If it cannot be made or read, or too many are in use.
-    pub fn claim(&self, spec: &Spec, keeper: Keeper) -> Result<Disk, StoreError> {
+    pub fn claim(&self, spec: &Spec, user: StoreUser) -> Result<Disk, StoreError> {
         let run: String = spec.run_id().to_string().chars().take(NAME).collect();
         let run = self.0.join(run);
         create_private_folder(&run)
             .map_err(|source| StoreError::Io { path: run.clone(), source })?;
-        let name = match keeper {
-            Keeper::Node => "node",
-            Keeper::Train => "train",
+        let name = match user {
+            StoreUser::Node => "node",
+            StoreUser::Train => "train",
         };
         for number in 1..=MAX_STORES {
             match Disk::open(&run.join(format!("{name}-{number}")), spec) {
@@ -125,13 +125,14 @@ impl StateDir {
         runs
     }
 
-    /// Folders of runs that cannot be read.
-    pub fn unreadable(&self) -> Vec<PathBuf> {
+    /// Folders of runs that are none of `runs`, which are all that could be read.
+    pub fn unreadable(&self, runs: &[KeptRun]) -> Vec<PathBuf> {
         let is_run = |folder: &PathBuf| {
             let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             name.len() == NAME && name.chars().all(|c| c.is_ascii_hexdigit())
         };
-        folders(&self.0).into_iter().filter(is_run).filter(|run| read(run).is_none()).collect()
+        let is_read = |folder: &PathBuf| runs.iter().any(|run| run.folder == *folder);
+        folders(&self.0).into_iter().filter(|folder| is_run(folder) && !is_read(folder)).collect()
     }
 
     /// Removes all that is kept of a run.
@@ -218,9 +219,9 @@ mod tests {
         let state = StateDir::at(folder.path().join("runs"));
         assert!(state.runs().is_empty());
         let spec = spec();
-        let one = state.claim(&spec, Keeper::Node).unwrap();
-        let two = state.claim(&spec, Keeper::Node).unwrap();
-        let alone = state.claim(&spec, Keeper::Train).unwrap();
+        let one = state.claim(&spec, StoreUser::Node).unwrap();
+        let two = state.claim(&spec, StoreUser::Node).unwrap();
+        let alone = state.claim(&spec, StoreUser::Train).unwrap();
         assert!(one.store() != two.store() && two.store() != alone.store());
         let (early, late) = (Bytes::from_static(b"early"), Bytes::from_static(b"late"));
         one.keep(&checkpoint(4, &early), &early).unwrap();
@@ -239,7 +240,7 @@ mod tests {
         let changed = kept.changed;
         assert_eq!(state.runs()[0].changed, changed);
         // Whoever comes back finds its work.
-        let again = state.claim(&spec, Keeper::Node).unwrap();
+        let again = state.claim(&spec, StoreUser::Node).unwrap();
         assert_eq!(again.store(), first);
         assert_eq!(again.checkpoints().unwrap().len(), 1);
         drop(again);

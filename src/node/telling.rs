@@ -11,7 +11,7 @@ use super::{
     driver::Node,
     store_files::StoreError,
     takeovers::{Reason, Takeover},
-    terms::{Found, Keep, culprit},
+    terms::{Durability, Found, culprit},
 };
 use crate::{
     export::{Model, Stored, score},
@@ -213,7 +213,7 @@ impl Node {
     /// The store folder takes no more: the node goes on in memory, unless it must not.
     pub(super) fn on_unkept(&mut self, error: StoreError) {
         self.folder = None;
-        if self.settings.keep == Keep::Always {
+        if self.settings.durability == Durability::Required {
             self.note(format!("{error}; this node hands over its rows and stops"));
             self.failure = Some(error);
         } else {
@@ -230,7 +230,7 @@ impl Node {
     /// Whether the model is in no file, no folder, and no other node.
     pub(super) fn is_nowhere(&self) -> bool {
         let nothing_here = self.folder.is_none() && self.settings.out.is_none();
-        nothing_here && self.settings.keep == Keep::IfPossible && self.is_alone()
+        nothing_here && self.settings.durability == Durability::BestEffort && self.is_alone()
     }
 
     /// Tells how far the run was when the node was stopped, and what of that is kept.

@@ -22,18 +22,18 @@ pub struct Settings {
     /// Where the model goes when the run is complete.
     pub out: Option<PathBuf>,
     /// How much it matters that its work is on disk.
-    pub keep: Keep,
+    pub durability: Durability,
 }
 
 /// How much it matters that what is trained is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
+pub enum Durability {
     /// Not at all: the user said so.
-    Nowhere,
+    None,
     /// Without a disk it goes on in memory, but a model that is kept nowhere is a failure.
-    IfPossible,
+    BestEffort,
     /// The user named the folder: without it nothing goes on.
-    Always,
+    Required,
 }
 
 /// Why a node shall stop.
