@@ -10,6 +10,9 @@ use ffp2p_proto::NodeId;
 /// Names that are remembered.
 const MAX_NAMES: usize = 1024;
 
+/// Looks at the newcomers ([`Names::overdue`]) until one is told of without its name.
+const MAX_LOOKS: u32 = 4;
+
 /// The names of this node and of others.
 #[derive(Debug)]
 pub(crate) struct Names {
@@ -19,6 +22,8 @@ pub(crate) struct Names {
     order: VecDeque<NodeId>,
     /// Who takes work and is here.
     here: BTreeSet<NodeId>,
+    /// Who came before its name did, and how often it was looked for.
+    nameless: BTreeMap<NodeId, u32>,
 }
 
 impl Names {
@@ -28,13 +33,14 @@ impl Names {
             known: BTreeMap::from([(me, name)]),
             order: VecDeque::new(),
             here: BTreeSet::new(),
+            nameless: BTreeMap::new(),
         }
     }
 
-    /// A peer said what it is called.
-    pub(crate) fn learn(&mut self, peer: NodeId, name: String) {
+    /// A peer said what it is called. Returns whether it waits to be told of.
+    pub(crate) fn learn(&mut self, peer: NodeId, name: String) -> bool {
         if peer == self.me {
-            return;
+            return false;
         }
         if self.known.insert(peer, name).is_none() {
             self.order.push_back(peer);
@@ -44,16 +50,29 @@ impl Names {
         {
             self.known.remove(&oldest);
         }
+        self.nameless.remove(&peer).is_some()
     }
 
-    /// A node that takes work has come.
-    pub(crate) fn came(&mut self, peer: NodeId) {
+    /// A node that takes work has come. Returns whether it can be told of now: what it says may
+    /// be here, passed on by others, before its name is.
+    pub(crate) fn came(&mut self, peer: NodeId) -> bool {
         self.here.insert(peer);
+        let named = self.known.contains_key(&peer);
+        if !named {
+            self.nameless.insert(peer, 0);
+        }
+        named
     }
 
-    /// It is gone. Returns whether it was here: of some others only tell.
+    /// It is gone. Returns whether it was told of: of some others only tell.
     pub(crate) fn went(&mut self, peer: NodeId) -> bool {
-        self.here.remove(&peer)
+        self.here.remove(&peer) && self.nameless.remove(&peer).is_none()
+    }
+
+    /// Looks at the newcomers without a name. Returns those that are told of without one.
+    pub(crate) fn overdue(&mut self) -> Vec<NodeId> {
+        self.nameless.values_mut().for_each(|looks| *looks += 1);
+        self.nameless.extract_if(.., |_, looks| *looks >= MAX_LOOKS).map(|(peer, _)| peer).collect()
     }
 
     /// Whether that is this node.
@@ -100,6 +119,24 @@ mod tests {
         // Of one that is gone it is still to be seen that it is not the other.
         assert!(names.went(id(2)) && !names.went(id(2)));
         assert_eq!([names.of(id(1)), names.of(id(2))], ["attic", "attic (00020000)"]);
+    }
+
+    #[test]
+    fn a_newcomer_is_told_of_when_its_name_is_known_or_after_a_while() {
+        let mut names = Names::new(id(1), "attic".to_owned());
+        assert!(names.came(id(1)));
+        for number in 2..=4 {
+            assert!(!names.came(id(number)));
+        }
+        assert!(names.overdue().is_empty());
+        assert!(names.learn(id(2), "kitchen".to_owned()));
+        assert!(!names.learn(id(2), "kitchen".to_owned()) && names.went(id(2)));
+        // Nobody was told that it came.
+        assert!(!names.went(id(3)));
+        let looks: Vec<_> = (1..MAX_LOOKS).map(|_| names.overdue()).collect();
+        assert_eq!(looks.concat(), [id(4)]);
+        assert!(names.overdue().is_empty() && names.went(id(4)));
+        assert!(names.came(id(2)));
     }
 
     #[test]

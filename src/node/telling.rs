@@ -49,7 +49,11 @@ impl Node {
     pub(super) fn tell_network(&mut self, event: ffp2p_net::Event) {
         match event {
             ffp2p_net::Event::Listening(addresses) => self.on_listening(&addresses),
-            ffp2p_net::Event::Greeted { peer, name } => self.names.learn(peer, name),
+            ffp2p_net::Event::Greeted { peer, name } => {
+                if self.names.learn(peer, name) {
+                    self.view.show(&self.peer_event(peer, "joined"));
+                }
+            }
             ffp2p_net::Event::OtherRun { peer, run, version } => {
                 self.on_other_run(peer, run, version);
             }
@@ -75,8 +79,10 @@ impl Node {
             Notice::PeerJoined { role: Role::Observer | Role::Onlooker, .. }
             | Notice::PeerLeft { role: Role::Observer | Role::Onlooker, .. } => return,
             Notice::PeerJoined { peer, .. } => {
-                self.names.came(peer);
                 self.takeovers.came(peer);
+                if !self.names.came(peer) {
+                    return;
+                }
                 self.peer_event(peer, "joined")
             }
             Notice::PeerLeft { peer, goodbye, .. } => {
@@ -165,6 +171,9 @@ impl Node {
 
     /// Tells how far the run is.
     pub(super) fn report_progress(&mut self) {
+        for peer in self.names.overdue() {
+            self.view.show(&self.peer_event(peer, "joined"));
+        }
         if self.model.is_some() {
             return;
         }
