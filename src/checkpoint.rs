@@ -1,4 +1,4 @@
-//! A row's state as bytes and back: what a peer stores, sends and hashes.
+//! A shard's state as bytes and back: what a peer stores, sends and hashes.
 //!
 //! The rule: canonical and exact. Equal states give equal bytes, and bytes are taken only if they are
 //! of the step that was announced, every length follows from the spec, every number is finite, and
@@ -6,7 +6,7 @@
 //!
 //! Layout: a header (bincode, fixed-width little-endian integers), then raw little-endian f32:
 //! weights, their first and second moments, the same for bias and head, then the peer means. After
-//! the run's last step there are no moments, because nothing is trained from there. The feedback row
+//! the run's last step there are no moments, because nothing is trained from there. The feedback shard
 //! has a byte a training sample instead.
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 mod reader;
 
 use self::reader::{Good, Reader};
-use crate::ff::{FeedbackTable, NetworkSpec, Optimizer, Row, RowState};
+use crate::ff::{FeedbackTable, NetworkSpec, Optimizer, Shard, ShardState};
 
 /// The first bytes of a checkpoint.
 const MAGIC: [u8; 8] = *b"ffp2p-cp";
@@ -45,15 +45,15 @@ struct Header {
     step: u64,
 }
 
-/// Why bytes are not a checkpoint of a row.
+/// Why bytes are not a checkpoint of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The header is cut off or does not decode.
     #[error("the header of the checkpoint does not decode")]
     Header,
-    /// It belongs to another row, spec or version.
-    #[error("the checkpoint belongs to another row, spec or version")]
+    /// It belongs to another shard, spec or version.
+    #[error("the checkpoint belongs to another shard, spec or version")]
     Other,
     /// It is of another step than was announced.
     #[error("the checkpoint is of step {found}, not of step {expected} as announced")]
@@ -76,7 +76,7 @@ pub enum CheckpointError {
     Number,
 }
 
-/// The header of the feedback row's table of `samples` entries at a step.
+/// The header of the feedback shard's table of `samples` entries at a step.
 fn table_header(spec: &NetworkSpec, samples: usize, step: u64) -> Header {
     Header {
         magic: MAGIC,
@@ -91,15 +91,15 @@ fn table_header(spec: &NetworkSpec, samples: usize, step: u64) -> Header {
     }
 }
 
-/// The header of a row of a spec at a step.
-fn header(spec: &NetworkSpec, row: Row, step: u64) -> Header {
+/// The header of a shard of a spec at a step.
+fn header(spec: &NetworkSpec, shard: Shard, step: u64) -> Header {
     Header {
         magic: MAGIC,
         version: VERSION,
-        layer: row.layer as u32,
-        shard: row.shard as u32,
-        inputs: spec.input_width(row) as u32,
-        width: spec.width(row) as u32,
+        layer: shard.layer as u32,
+        shard: shard.index as u32,
+        inputs: spec.input_width(shard) as u32,
+        width: spec.width(shard) as u32,
         classes: spec.classes as u32,
         optimizer: spec.optimizer,
         step,
@@ -118,32 +118,32 @@ fn moments(spec: &NetworkSpec, step: u64, (rows, columns): (usize, usize)) -> [(
     [(size, f32::is_finite), (spec.optimizer.second_len(size), |x| x.is_finite() && x >= 0.0)]
 }
 
-/// Shapes of a row's parameters, in the order of the file.
-fn shapes(spec: &NetworkSpec, row: Row) -> [(usize, usize); 3] {
-    let width = spec.width(row);
-    [(spec.input_width(row), width), (1, width), (width, spec.classes)]
+/// Shapes of a shard's parameters, in the order of the file.
+fn shapes(spec: &NetworkSpec, shard: Shard) -> [(usize, usize); 3] {
+    let width = spec.width(shard);
+    [(spec.input_width(shard), width), (1, width), (width, spec.classes)]
 }
 
 /// The length in bytes of what follows the header after so many steps.
-fn body_len(spec: &NetworkSpec, row: Row, step: u64) -> usize {
+fn body_len(spec: &NetworkSpec, shard: Shard, step: u64) -> usize {
     let parameter = |shape: (usize, usize)| {
         let [(first, _), (second, _)] = moments(spec, step, shape);
         shape.0 * shape.1 + first + second
     };
-    let values: usize = shapes(spec, row).into_iter().map(parameter).sum();
-    4 * (values + spec.width(row))
+    let values: usize = shapes(spec, shard).into_iter().map(parameter).sum();
+    4 * (values + spec.width(shard))
 }
 
-/// The length in bytes of a row's state after so many steps, to within a few of its header.
-pub(crate) fn encoded_len(spec: &NetworkSpec, row: Row, step: u64) -> usize {
-    HEADER_LIMIT + body_len(spec, row, step)
+/// The length in bytes of a shard's state after so many steps, to within a few of its header.
+pub(crate) fn encoded_len(spec: &NetworkSpec, shard: Shard, step: u64) -> usize {
+    HEADER_LIMIT + body_len(spec, shard, step)
 }
 
-/// The bytes of a row's state. The state has to be one of this row of this spec.
+/// The bytes of a shard's state. The state has to be one of this shard of this spec.
 #[must_use]
-pub fn encode(state: &RowState, spec: &NetworkSpec, row: Row) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(encoded_len(spec, row, state.step));
-    put_header(&mut bytes, &header(spec, row, state.step));
+pub fn encode(state: &ShardState, spec: &NetworkSpec, shard: Shard) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(encoded_len(spec, shard, state.step));
+    put_header(&mut bytes, &header(spec, shard, state.step));
     let mut put = |value: f32| bytes.extend(value.to_le_bytes());
     for parameter in [&state.weights, &state.bias, &state.head] {
         parameter.value.iter().copied().for_each(&mut put);
@@ -155,7 +155,7 @@ pub fn encode(state: &RowState, spec: &NetworkSpec, row: Row) -> Vec<u8> {
     bytes
 }
 
-/// The bytes of the feedback row's table.
+/// The bytes of the feedback shard's table.
 #[must_use]
 pub fn encode_table(table: &FeedbackTable, spec: &NetworkSpec) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER_LIMIT + table.labels().len());
@@ -184,7 +184,7 @@ fn read_header(bytes: &[u8], expected: &Header) -> Result<usize, CheckpointError
     Err(CheckpointError::Other)
 }
 
-/// The feedback row's table of `samples` entries after `step` steps, in bytes that may come from
+/// The feedback shard's table of `samples` entries after `step` steps, in bytes that may come from
 /// anyone.
 ///
 /// # Errors
@@ -203,7 +203,7 @@ pub fn decode_table(
     FeedbackTable::from_parts(spec, bytes[read..].to_vec(), step).ok_or(CheckpointError::Number)
 }
 
-/// The row's state after `step` steps, in bytes that may come from anyone. The spec has to be one
+/// The shard's state after `step` steps, in bytes that may come from anyone. The spec has to be one
 /// that passes its check.
 ///
 /// # Errors
@@ -211,29 +211,29 @@ pub fn decode_table(
 pub fn decode(
     bytes: &[u8],
     spec: &NetworkSpec,
-    row: Row,
+    shard: Shard,
     step: u64,
-) -> Result<RowState, CheckpointError> {
-    let mut reader = open(bytes, spec, row, step)?;
+) -> Result<ShardState, CheckpointError> {
+    let mut reader = open(bytes, spec, shard, step)?;
     let [weights, bias, head] =
-        shapes(spec, row).map(|shape| reader.parameter(shape, moments(spec, step, shape)));
+        shapes(spec, shard).map(|shape| reader.parameter(shape, moments(spec, step, shape)));
     let (weights, bias, head) = (weights?, bias?, head?);
-    let peers = reader.take(spec.width(row), f32::is_finite)?;
-    Ok(RowState::from_parts(weights, bias, head, peers, step))
+    let peers = reader.take(spec.width(shard), f32::is_finite)?;
+    Ok(ShardState::from_parts(weights, bias, head, peers, step))
 }
 
-/// As [`decode`], but without what only the row's training remembers, which is most of it.
+/// As [`decode`], but without what only the shard's training remembers, which is most of it.
 ///
 /// # Errors
 /// As [`decode`].
 pub fn decode_weights(
     bytes: &[u8],
     spec: &NetworkSpec,
-    row: Row,
+    shard: Shard,
     step: u64,
-) -> Result<RowState, CheckpointError> {
-    let mut reader = open(bytes, spec, row, step)?;
-    let [weights, bias, head] = shapes(spec, row).map(|shape| {
+) -> Result<ShardState, CheckpointError> {
+    let mut reader = open(bytes, spec, shard, step)?;
+    let [weights, bias, head] = shapes(spec, shard).map(|shape| {
         let value = reader.value(shape)?;
         let [first, second] = moments(spec, step, shape);
         reader.skip(first.0, first.1)?;
@@ -241,22 +241,22 @@ pub fn decode_weights(
         Ok(value)
     });
     let (weights, bias, head) = (weights?, bias?, head?);
-    reader.skip(spec.width(row), f32::is_finite)?;
-    Ok(RowState::new(weights, bias, head))
+    reader.skip(spec.width(shard), f32::is_finite)?;
+    Ok(ShardState::new(weights, bias, head))
 }
 
-/// The head alone of a row's state; the rest is looked at by whoever needs it.
+/// The head alone of a shard's state; the rest is looked at by whoever needs it.
 ///
 /// # Errors
 /// If the header, the length or the head are not those of this cell of this spec.
 pub fn decode_head(
     bytes: &[u8],
     spec: &NetworkSpec,
-    row: Row,
+    shard: Shard,
     step: u64,
 ) -> Result<Array2<f32>, CheckpointError> {
-    let mut reader = open(bytes, spec, row, step)?;
-    let [weights, bias, head] = shapes(spec, row);
+    let mut reader = open(bytes, spec, shard, step)?;
+    let [weights, bias, head] = shapes(spec, shard);
     for shape in [weights, bias] {
         let [(first, _), (second, _)] = moments(spec, step, shape);
         reader.pass(shape.0 * shape.1 + first + second)?;
@@ -264,15 +264,15 @@ pub fn decode_head(
     reader.value(head)
 }
 
-/// The numbers of a row whose bytes have the right header and length.
+/// The numbers of a shard whose bytes have the right header and length.
 fn open<'a>(
     bytes: &'a [u8],
     spec: &NetworkSpec,
-    row: Row,
+    shard: Shard,
     step: u64,
 ) -> Result<Reader<'a>, CheckpointError> {
-    let read = read_header(bytes, &header(spec, row, step))?;
-    let expected = body_len(spec, row, step).saturating_add(read);
+    let read = read_header(bytes, &header(spec, shard, step))?;
+    let expected = body_len(spec, shard, step).saturating_add(read);
     if bytes.len() != expected {
         return Err(CheckpointError::Length { expected, found: bytes.len() });
     }

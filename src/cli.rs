@@ -21,7 +21,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 
 /// What a person can ask for.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start a node: find peers, take rows, train until the run is complete
+    /// Start a node: find peers, take shards, train until the run is complete
     Join(JoinArgs),
     /// Start several nodes on this host and watch them in one terminal
     Up(UpArgs),
@@ -80,7 +80,7 @@ pub struct KeepArgs {
     /// Other nodes that shall hold each checkpoint besides the one that made it
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub replicas: usize,
-    /// Seconds of silence after which a node's rows are taken over
+    /// Seconds of silence after which a node's shards are taken over
     #[arg(long, value_name = "SECONDS", default_value_t = 2.5)]
     pub silence: f64,
     /// Activation batches kept for whoever takes over, at most

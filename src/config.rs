@@ -153,7 +153,7 @@ pub struct SpecArgs {
     /// [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", verbatim_doc_comment)]
     pub contrast_normalization: Option<bool>,
-    /// Rows per layer, each with its own goodness [default: 1]
+    /// Shards per layer, each with its own goodness [default: 1]
     #[arg(long, value_name = "N")]
     pub shards: Option<usize>,
     /// The seed of every random number [default: 1]

@@ -66,7 +66,7 @@ impl Course {
         labels_of(&self.data, &samples)
     }
 
-    /// One step of the feedback row, from the logits that the last layer hands on for it.
+    /// One step of the feedback shard, from the logits that the last layer hands on for it.
     ///
     /// # Errors
     /// As [`FeedbackTable::learn`].
@@ -80,7 +80,7 @@ impl Course {
         table.learn(&self.spec.network, &samples, &labels, logits)
     }
 
-    /// The feedback row's table before its first step.
+    /// The feedback shard's table before its first step.
     pub fn first_table(&self) -> FeedbackTable {
         FeedbackTable::init(self.samples())
     }
@@ -90,7 +90,7 @@ impl Course {
         self.data.shape().train as usize
     }
 
-    /// What the first layer reads in a step; `table` is the feedback row's that its chapter reads.
+    /// What the first layer reads in a step; `table` is the feedback shard's that its chapter reads.
     /// `old` is where the images can lie, if it has their shape.
     pub fn first_input(
         &mut self,

@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use crate::ff::{Fault, NetworkSpec, Objective, Row};
+use crate::ff::{Fault, NetworkSpec, Objective, Shard};
 
-/// A row cannot be trained on: every node would find the same.
+/// A shard cannot be trained on: every node would find the same.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{place} diverged at step {step}: its {fault} {} not finite any more; {advice}", verb(*.fault))]
 pub struct Diverged {
@@ -19,17 +19,17 @@ pub struct Diverged {
     advice: String,
 }
 
-/// Where a row is, in words.
+/// Where a shard is, in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
-    row: Row,
+    shard: Shard,
     is_sharded: bool,
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "layer {}", self.row.layer)?;
-        if self.is_sharded { write!(f, ", shard {}", self.row.shard) } else { Ok(()) }
+        write!(f, "layer {}", self.shard.layer)?;
+        if self.is_sharded { write!(f, ", shard {}", self.shard.index) } else { Ok(()) }
     }
 }
 
@@ -41,9 +41,9 @@ fn verb(fault: Fault) -> &'static str {
 }
 
 impl Diverged {
-    /// `row` has this fault after `step` steps.
-    pub(crate) fn new(spec: &NetworkSpec, row: Row, step: u64, fault: Fault) -> Self {
-        let place = Place { row, is_sharded: spec.shards > 1 };
+    /// `shard` has this fault after `step` steps.
+    pub(crate) fn new(spec: &NetworkSpec, shard: Shard, step: u64, fault: Fault) -> Self {
+        let place = Place { shard, is_sharded: spec.shards_per_layer > 1 };
         Self { place, step, fault, advice: advice(spec, fault) }
     }
 }
@@ -93,7 +93,7 @@ mod tests {
     fn one_line_names_the_place_and_the_flags() {
         let usual = NetworkSpec::hinton(vec![20, 8, 6], 4);
         let told = |spec: &NetworkSpec, fault| {
-            Diverged::new(spec, Row { layer: 1, shard: 0 }, 7, fault).to_string()
+            Diverged::new(spec, Shard { layer: 1, index: 0 }, 7, fault).to_string()
         };
         assert_eq!(
             told(&NetworkSpec { head_weight_decay: 30.0, ..usual.clone() }, Fault::Head),
@@ -101,7 +101,10 @@ mod tests {
              --head-weight-decay (30) or --head-lr (0.1)"
         );
         assert_eq!(
-            told(&NetworkSpec { lr: 1e6, weight_decay: 0.0, shards: 2, ..usual }, Fault::Weights),
+            told(
+                &NetworkSpec { lr: 1e6, weight_decay: 0.0, shards_per_layer: 2, ..usual },
+                Fault::Weights
+            ),
             "layer 1, shard 0 diverged at step 7: its weights are not finite any more; lower \
              --lr (1e6) or --peer-normalization (0.03)"
         );

@@ -6,10 +6,10 @@
 //! and whether or not some of them left meanwhile. Peers only decide where cells are computed.
 //!
 //! - [`ff`] is the mathematics, [`data`] the samples, [`course`] which sample is when.
-//! - [`config`] turns flags into a checked [`spec`], [`checkpoint`] a row into bytes.
+//! - [`config`] turns flags into a checked [`spec`], [`checkpoint`] a shard into bytes.
 //! - [`node`] carries out what `ffp2p_proto` decides, over `ffp2p_net`.
 //! - [`mod@bench`] times a step of it, [`sim`] rehearses it in virtual time.
-//! - [`export`] makes one model of the rows; [`report`] and [`view`] tell of it all, [`diverged`] of a
+//! - [`export`] makes one model of the shards; [`report`] and [`view`] tell of it all, [`diverged`] of a
 //!   run that has none.
 
 mod about;

@@ -27,8 +27,8 @@ pub enum Event {
         /// Where other machines can reach it, as `IP:PORT`, the likeliest first; by loopback only if
         /// there is nothing else.
         listen: Vec<String>,
-        /// Layers and shards of the rows, bottom first.
-        rows: Vec<(usize, usize)>,
+        /// Layers and shards of the shards, bottom first.
+        shards: Vec<(usize, usize)>,
         /// Steps of the run.
         steps: u64,
         /// Steps of a chapter.
@@ -36,8 +36,8 @@ pub enum Event {
     },
     /// What the node's folder still had of the run.
     Restored {
-        /// Steps done at the furthest checkpoint, per row; 0 where there is none.
-        rows: Vec<u64>,
+        /// Steps done at the furthest checkpoint, per shard; 0 where there is none.
+        shards: Vec<u64>,
         /// Checkpoints in all.
         checkpoints: usize,
     },
@@ -52,10 +52,10 @@ pub enum Event {
         /// `joined`, `left` or `silent`.
         state: String,
     },
-    /// A row has a new owner.
+    /// A shard has a new owner.
     Owner {
-        /// The row.
-        row: u16,
+        /// The shard.
+        shard: u16,
         /// Its owner.
         peer: String,
         /// What people call it.
@@ -67,11 +67,11 @@ pub enum Event {
         /// The lease's term.
         term: u64,
     },
-    /// A node took rows: those that it took from one other node, or for the first time. Comes within
+    /// A node took shards: those that it took from one other node, or for the first time. Comes within
     /// two seconds of their `owner` events.
     Takeover {
-        /// The rows.
-        rows: Vec<u16>,
+        /// The shards.
+        shards: Vec<u16>,
         /// Their layers, with a dot and the shard where layers have several.
         places: Vec<String>,
         /// The terms of their leases.
@@ -107,25 +107,25 @@ pub enum Event {
     },
     /// The node did its first training step.
     Training {
-        /// The row.
-        row: u16,
+        /// The shard.
+        shard: u16,
         /// The step.
         step: u64,
         /// Since the node started.
         seconds: f64,
     },
-    /// The node did its first step of a row since it took the row up, or brought it to another
+    /// The node did its first step of a shard since it took the shard up, or brought it to another
     /// step.
     Taken {
-        /// The row.
-        row: u16,
+        /// The shard.
+        shard: u16,
         /// The step.
         step: u64,
     },
-    /// A chapter of a row is done.
+    /// A chapter of a shard is done.
     Chapter {
-        /// The row.
-        row: u16,
+        /// The shard.
+        shard: u16,
         /// From 0.
         chapter: u64,
         /// Mean loss per case.
@@ -135,21 +135,21 @@ pub enum Event {
     },
     /// How far the run is; about once a second.
     Progress {
-        /// Steps done, per row.
-        rows: Vec<u64>,
+        /// Steps done, per shard.
+        shards: Vec<u64>,
         /// The node that tells; empty where no single one does.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         peer: String,
-        /// Owners, per row; empty where there is none.
+        /// Owners, per shard; empty where there is none.
         owners: Vec<String>,
         /// What people call them.
         #[serde(default)]
         names: Vec<String>,
         /// Peers that take work and are here, this one included.
         peers: usize,
-        /// Steps of the slowest row per second.
+        /// Steps of the slowest shard per second.
         steps_per_second: f64,
-        /// Steps that this node did itself, per row; empty where no single node tells.
+        /// Steps that this node did itself, per shard; empty where no single node tells.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         own_steps: Vec<u64>,
     },
@@ -194,7 +194,7 @@ pub enum Event {
         bytes_out: u64,
         /// Of what was received, what others said to all.
         gossip_in: u64,
-        /// Chapters that this process trained, per row.
+        /// Chapters that this process trained, per shard.
         #[serde(default)]
         trained: Vec<u64>,
         /// The folder in which the model is kept, if it is.
@@ -206,9 +206,9 @@ pub enum Event {
 /// How far a run was that was stopped, and what of that is not lost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stopped {
-    /// Steps done, per row.
-    pub rows: Vec<u64>,
-    /// Of these, steps up to the furthest checkpoint that is kept on disk here, per row.
+    /// Steps done, per shard.
+    pub shards: Vec<u64>,
+    /// Of these, steps up to the furthest checkpoint that is kept on disk here, per shard.
     pub kept: Vec<u64>,
     /// Steps of the run.
     pub steps: u64,
@@ -219,7 +219,7 @@ pub struct Stopped {
     pub store: Option<String>,
 }
 
-/// Who had a row or a chapter before.
+/// Who had a shard or a chapter before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Former {
     /// The node.
@@ -262,7 +262,7 @@ impl Event {
     }
 }
 
-/// How fast the slowest row was between two reports of progress.
+/// How fast the slowest shard was between two reports of progress.
 #[derive(Debug)]
 pub(crate) struct Pace {
     slowest: u64,
@@ -281,8 +281,8 @@ impl Pace {
     }
 
     /// Steps a second since the last report; this is one.
-    pub(crate) fn report(&mut self, rows: &[u64]) -> f64 {
-        let slowest = rows.iter().copied().min().unwrap_or(0);
+    pub(crate) fn report(&mut self, shards: &[u64]) -> f64 {
+        let slowest = shards.iter().copied().min().unwrap_or(0);
         let before = std::mem::replace(self, Self { slowest, at: Instant::now() });
         let seconds = self.at.duration_since(before.at).as_secs_f64().max(1e-3);
         slowest.saturating_sub(before.slowest) as f64 / seconds
@@ -296,10 +296,10 @@ mod tests {
     #[test]
     fn the_words_that_scripts_rely_on() {
         let owner =
-            Event::Owner { row: 1, peer: "ab".into(), name: "attic".into(), own: true, term: 2 };
-        let text = r#"{"event":"owner","row":1,"peer":"ab","name":"attic","own":true,"term":2}"#;
+            Event::Owner { shard: 1, peer: "ab".into(), name: "attic".into(), own: true, term: 2 };
+        let text = r#"{"event":"owner","shard":1,"peer":"ab","name":"attic","own":true,"term":2}"#;
         assert_eq!(owner.to_json(), text);
-        let text = r#"{"event":"owner","row":1,"peer":"ab","name":"attic","term":2}"#;
+        let text = r#"{"event":"owner","shard":1,"peer":"ab","name":"attic","term":2}"#;
         assert_eq!(owner.for_all().to_json(), text);
         let from = Former {
             peer: "cd".into(),
@@ -308,7 +308,7 @@ mod tests {
             reason: Some("silent".into()),
         };
         let takeover = Event::Takeover {
-            rows: vec![1],
+            shards: vec![1],
             places: vec!["1".into()],
             terms: vec![2],
             peer: "ab".into(),
@@ -316,7 +316,7 @@ mod tests {
             own: false,
             from: Some(from),
         };
-        let text = r#"{"event":"takeover","rows":[1],"places":["1"],"terms":[2],"peer":"ab","name":"attic","from":{"peer":"cd","name":"kitchen","own":true,"reason":"silent"}}"#;
+        let text = r#"{"event":"takeover","shards":[1],"places":["1"],"terms":[2],"peer":"ab","name":"attic","from":{"peer":"cd","name":"kitchen","own":true,"reason":"silent"}}"#;
         assert_eq!(takeover.to_json(), text);
         assert!(!takeover.for_all().to_json().contains("own"));
         let eval = Event::Eval {

@@ -16,8 +16,8 @@ use crate::{
     course::Course,
     diverged::Diverged,
     ff::{
-        Activations, Below, Fault, FeedbackTable, FirstInput, Network, Row, RowState, StepReport,
-        Workers, concat, decode, encode,
+        Activations, Below, Fault, FeedbackTable, FirstInput, Network, Shard, ShardState,
+        StepReport, Workers, concat, decode, encode,
     },
     spec::{HandedOn, Spec},
 };
@@ -32,7 +32,7 @@ pub struct Sequential {
     plan: Plan,
     course: Course,
     network: Network,
-    /// The feedback row, where there is one.
+    /// The feedback shard, where there is one.
     table: Option<FeedbackTable>,
     /// Its table at the ends of as many chapters as there are layers, the oldest first.
     tables: VecDeque<FeedbackTable>,
@@ -40,7 +40,7 @@ pub struct Sequential {
     pixels: Array2<f32>,
 }
 
-/// How a chapter goes, by row.
+/// How a chapter goes, by shard.
 struct Tally<'a> {
     /// Summed losses.
     losses: Vec<f64>,
@@ -50,11 +50,11 @@ struct Tally<'a> {
 }
 
 impl Tally<'_> {
-    /// Takes note of a step of the rows from `first` on. False when the chapter is to end there.
+    /// Takes note of a step of the shards from `first` on. False when the chapter is to end there.
     fn add(&mut self, first: usize, step: u64, reports: &[StepReport]) -> bool {
-        for (row, report) in (first..).zip(reports) {
-            self.losses[row] += f64::from(report.loss);
-            self.done[row] = step + 1;
+        for (shard, report) in (first..).zip(reports) {
+            self.losses[shard] += f64::from(report.loss);
+            self.done[shard] = step + 1;
         }
         (self.go_on)(&self.done)
     }
@@ -64,7 +64,7 @@ impl Sequential {
     /// The run before its first step.
     pub fn new(spec: Spec, course: Course) -> Self {
         let network = Network::init(spec.network.clone());
-        let table = spec.network.feedback_row().map(|_| course.first_table());
+        let table = spec.network.feedback_shard().map(|_| course.first_table());
         let (tables, pixels) = (VecDeque::new(), Array2::default((0, 0)));
         Self { plan: spec.plan(), spec, course, network, table, tables, pixels }
     }
@@ -72,7 +72,7 @@ impl Sequential {
     /// Steps done; `None` where it was stopped while a layer is ahead of another, as in the middle
     /// of a refreshed chapter.
     pub fn step(&self) -> Option<u64> {
-        let mut steps = self.network.rows().iter().map(|row| row.step);
+        let mut steps = self.network.shards().iter().map(|shard| shard.step);
         let first = steps.next()?;
         let is_one = steps.all(|step| step == first);
         (is_one && self.may_begin_at(first)).then_some(first)
@@ -99,17 +99,17 @@ impl Sequential {
         std::mem::replace(&mut self.course, course)
     }
 
-    /// Trains a chapter, the one after the last. Returns the mean loss of each row.
+    /// Trains a chapter, the one after the last. Returns the mean loss of each shard.
     ///
     /// # Errors
-    /// If a row has a fault: at the step that shows it, or at the chapter's end.
+    /// If a shard has a fault: at the step that shows it, or at the chapter's end.
     pub fn chapter(&mut self, chapter: u64, workers: &dyn Workers) -> Result<Vec<f64>, Diverged> {
         let losses = self.chapter_while(chapter, workers, &mut |_| true)?;
         Ok(losses.unwrap_or_default())
     }
 
     /// The same, or what is left of the chapter that was stopped, while `go_on` says so: it is asked
-    /// after each step of a layer and told how many steps of the run each row has done. Returns
+    /// after each step of a layer and told how many steps of the run each shard has done. Returns
     /// nothing when it stopped the chapter before its end; losses are over the steps done now.
     ///
     /// # Errors
@@ -123,13 +123,13 @@ impl Sequential {
         let steps = self.plan.chapter_start(chapter)..self.plan.chapter_start(chapter + 1);
         let begun = self.step().filter(|step| steps.contains(step)).unwrap_or(steps.start);
         let (steps, end, count) = (begun..steps.end, steps.end, steps.end - begun);
-        let rows = self.network.rows().len();
-        let mut tally = Tally { losses: vec![0.0; rows], done: vec![begun; rows], go_on };
+        let shards = self.network.shards().len();
+        let mut tally = Tally { losses: vec![0.0; shards], done: vec![begun; shards], go_on };
         let is_through = match self.spec.activations {
             HandedOn::Online => self.online(steps, &mut tally, workers)?,
             HandedOn::Refreshed => self.refreshed(steps, &mut tally, workers)?,
         };
-        self.check(0, self.network.rows().iter().map(RowState::fault), end)?;
+        self.check(0, self.network.shards().iter().map(ShardState::fault), end)?;
         if !is_through {
             return Ok(None);
         }
@@ -142,7 +142,7 @@ impl Sequential {
         Ok(Some(tally.losses.iter().map(|sum| sum / count.max(1) as f64).collect()))
     }
 
-    /// Whether the rows from layer `first` on have none of these faults after `step` steps.
+    /// Whether the shards from layer `first` on have none of these faults after `step` steps.
     fn check(
         &self,
         first: usize,
@@ -150,9 +150,9 @@ impl Sequential {
         step: u64,
     ) -> Result<(), Diverged> {
         let spec = &self.spec.network;
-        let rows = spec.rows().into_iter().skip(first * spec.shards);
-        match rows.zip(faults).find_map(|(row, fault)| Some((row, fault?))) {
-            Some((row, fault)) => Err(Diverged::new(spec, row, step, fault)),
+        let shards = spec.shards().into_iter().skip(first * spec.shards_per_layer);
+        match shards.zip(faults).find_map(|(shard, fault)| Some((shard, fault?))) {
+            Some((shard, fault)) => Err(Diverged::new(spec, shard, step, fault)),
             None => Ok(()),
         }
     }
@@ -167,10 +167,10 @@ impl Sequential {
     fn learn(&mut self, logits: &Array2<f32>, step: u64) -> Result<(), Diverged> {
         let (spec, Some(table)) = (&self.spec.network, &mut self.table) else { return Ok(()) };
         let drawn = self.course.draw_wrong_labels(table, logits);
-        drawn.map_err(|fault| Diverged::new(spec, spec.top_row(), step + 1, fault))
+        drawn.map_err(|fault| Diverged::new(spec, spec.top_shard(), step + 1, fault))
     }
 
-    /// A step of every row, then the next step. False when it was stopped.
+    /// A step of every shard, then the next step. False when it was stopped.
     fn online(
         &mut self,
         steps: Range<u64>,
@@ -200,7 +200,7 @@ impl Sequential {
     ) -> Result<bool, Diverged> {
         let mut below: Encoded = Vec::new();
         for layer in 0..self.spec.network.depth() {
-            let first = layer * self.spec.network.shards;
+            let first = layer * self.spec.network.shards_per_layer;
             for (at, step) in steps.clone().enumerate() {
                 let train = |network: &mut Network, below: &Below<'_>| {
                     let (shards, reports) = network.train_layer(layer, below, workers);
@@ -255,7 +255,7 @@ impl Sequential {
 
     fn encoded(&self, layer: usize, shards: &[Activations]) -> Vec<Vec<u8>> {
         let spec = &self.spec.network;
-        let encode = |(shard, it)| encode(it, spec, Row { layer, shard });
+        let encode = |(shard, it)| encode(it, spec, Shard { layer, index: shard });
         shards.iter().enumerate().map(encode).collect()
     }
 
@@ -267,11 +267,11 @@ impl Sequential {
         below: Option<&Vec<Vec<u8>>>,
     ) -> Result<Activations, Diverged> {
         let below = below.into_iter().flatten();
-        let row = |shard| Row { layer: layer - 1, shard };
+        let shard = |index| Shard { layer: layer - 1, index };
         let decode =
-            |(shard, bytes): (usize, &Vec<u8>)| decode(bytes, &self.spec.network, row(shard));
+            |(index, bytes): (usize, &Vec<u8>)| decode(bytes, &self.spec.network, shard(index));
         let shards: Result<Vec<Activations>, _> = below.enumerate().map(decode).collect();
-        let (spec, below) = (&self.spec.network, Row { layer: layer - 1, shard: 0 });
+        let (spec, below) = (&self.spec.network, Shard { layer: layer - 1, index: 0 });
         let overflown = |_| Diverged::new(spec, below, step + 1, Fault::Weights);
         shards.map(|shards| concat(&shards)).map_err(overflown)
     }

@@ -6,11 +6,11 @@
 use std::fmt;
 
 pub use ffp2p_proto::Placement;
-use ffp2p_proto::{Hash, LayerPlan, MAX_ROWS, Plan};
+use ffp2p_proto::{Hash, LayerPlan, MAX_SHARDS, Plan};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Data, PRIVATE};
-use crate::ff::{NetworkSpec, Objective, Row, SpecError};
+use crate::ff::{NetworkSpec, Objective, Shard, SpecError};
 use crate::text::shown;
 
 /// Grows when the same spec would give other bytes.
@@ -28,7 +28,7 @@ pub(crate) const MAX_WEIGHTS: usize = 1 << 30;
 /// The most epochs of one run.
 pub(crate) const MAX_EPOCHS: u64 = 100_000;
 
-/// Which activations a row hands on.
+/// Which activations a shard hands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HandedOn {
@@ -139,7 +139,7 @@ struct Format {
 /// Weights of the layers, heads and biases aside.
 pub(crate) fn weights(network: &NetworkSpec) -> usize {
     let layer = |layer| {
-        let inputs = network.input_width(Row { layer, shard: 0 });
+        let inputs = network.input_width(Shard { layer, index: 0 });
         inputs.saturating_mul(network.layers[layer + 1])
     };
     (0..network.depth()).map(layer).sum()
@@ -167,7 +167,7 @@ pub enum ForeignSpecError {
     )]
     Private,
     /// Numbers that do not fit together.
-    #[error("the spec's epochs, chapters, rows, weights, images or classes are out of range")]
+    #[error("the spec's epochs, chapters, shards, weights, images or classes are out of range")]
     Range,
 }
 
@@ -202,14 +202,15 @@ impl Spec {
         }
         let network = &spec.network;
         let is_private = spec.data.starts_with(PRIVATE);
-        let keeps = spec.activations == HandedOn::Refreshed && network.feedback_row().is_none();
+        let keeps = spec.activations == HandedOn::Refreshed && network.feedback_shard().is_none();
         if is_private != (spec.placement == Placement::Federated) || (is_private && !keeps) {
             return Err(ForeignSpecError::Private);
         }
         let in_range = (1..=MAX_EPOCHS).contains(&spec.epochs)
             && (1..=network.steps_per_epoch).contains(&spec.chapter_steps)
             && network.steps == spec.epochs.saturating_mul(network.steps_per_epoch)
-            && network.rows().len() + usize::from(network.feedback_row().is_some()) <= MAX_ROWS
+            && network.shards().len() + usize::from(network.feedback_shard().is_some())
+                <= MAX_SHARDS
             && weights(network) <= MAX_WEIGHTS
             && spec.form.fits(network);
         if in_range { Ok(spec) } else { Err(ForeignSpecError::Range) }
@@ -223,12 +224,12 @@ impl Spec {
     /// The run as the decisions see it.
     pub fn plan(&self) -> Plan {
         let network = &self.network;
-        let first = network.rows().into_iter().filter(|row| row.shard == 0);
-        let layers = first.map(|row| LayerPlan {
-            shards: network.shards as u16,
-            step_cost: (network.step_macs(row) / 1000).max(1),
+        let first = network.shards().into_iter().filter(|shard| shard.index == 0);
+        let layers = first.map(|shard| LayerPlan {
+            shards: network.shards_per_layer as u16,
+            step_cost: (network.step_macs(shard) / 1000).max(1),
         });
-        let feedback = network.feedback_row().map(|_| LayerPlan { shards: 1, step_cost: 1 });
+        let feedback = network.feedback_shard().map(|_| LayerPlan { shards: 1, step_cost: 1 });
         Plan {
             run: self.run_id(),
             layers: layers.chain(feedback).collect(),
@@ -236,7 +237,7 @@ impl Spec {
             epoch_steps: network.steps_per_epoch,
             chapter_steps: self.chapter_steps,
             placement: self.placement,
-            feedback: self.network.feedback_row().is_some(),
+            feedback: self.network.feedback_shard().is_some(),
             refreshed: self.activations == HandedOn::Refreshed,
         }
     }

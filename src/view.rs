@@ -151,7 +151,7 @@ pub fn complain(text: &str) {
 
 /// Whether bars show it, so that it is not said above them as well.
 fn is_in_bars(event: &Event) -> bool {
-    // Who has a chapter is shown at the row that it is in.
+    // Who has a chapter is shown at the shard that it is in.
     matches!(event, Event::Owner { .. } | Event::Turn { from: None, .. })
 }
 
@@ -177,8 +177,8 @@ pub(crate) fn in_words(event: &Event) -> Option<String> {
             "silent" => format!("{name} fell silent"),
             state => format!("{name} {state}"),
         },
-        Event::Takeover { rows, places, name, own, from, .. } => {
-            takeover::took(name, *own, &takeover::layers(rows, places), from.as_ref())
+        Event::Takeover { shards, places, name, own, from, .. } => {
+            takeover::took(name, *own, &takeover::layers(shards, places), from.as_ref())
         }
         Event::Turn { chapter, name, own, from, .. } => {
             takeover::took(name, *own, &format!("chapter {chapter}"), from.as_ref())
@@ -203,9 +203,9 @@ pub(crate) fn in_words(event: &Event) -> Option<String> {
         }
         Event::Note { message } => message.clone(),
         Event::Saved { file, .. } => format!("model written to {file}"),
-        Event::Restored { rows, checkpoints } => format!(
+        Event::Restored { shards, checkpoints } => format!(
             "the store has {checkpoints} checkpoints of this run, up to step {}",
-            rows.iter().max().unwrap_or(&0)
+            shards.iter().max().unwrap_or(&0)
         ),
         Event::Stopped(stopped) => how_far(stopped),
         Event::Done { model, seconds, bytes_in, bytes_out, store, .. } => {
@@ -221,7 +221,7 @@ pub(crate) fn in_words(event: &Event) -> Option<String> {
                 store.as_deref().map_or_else(String::new, |store| format!("\nkept in {store}"));
             format!("done in {seconds:.1} s{traffic}\nmodel {model}{kept}")
         }
-        // Who owns a row is told when it took it, with others.
+        // Who owns a shard is told when it took it, with others.
         Event::Owner { .. }
         | Event::Training { .. }
         | Event::Taken { .. }
@@ -232,10 +232,10 @@ pub(crate) fn in_words(event: &Event) -> Option<String> {
 
 /// How far a run was that was stopped, and what is lost of it.
 fn how_far(stopped: &Stopped) -> String {
-    let least = |rows: &[u64]| rows.iter().copied().min().unwrap_or(0);
-    let Stopped { rows, kept, steps, alone, store } = stopped;
-    let lost = rows.iter().zip(kept).map(|(done, kept)| done.saturating_sub(*kept)).max();
-    let at = format!("stopped at step {} of {steps}", least(rows));
+    let least = |shards: &[u64]| shards.iter().copied().min().unwrap_or(0);
+    let Stopped { shards, kept, steps, alone, store } = stopped;
+    let lost = shards.iter().zip(kept).map(|(done, kept)| done.saturating_sub(*kept)).max();
+    let at = format!("stopped at step {} of {steps}", least(shards));
     match (store, alone) {
         (None, true) => format!("{at}; nothing is kept on disk, so all of it is lost"),
         (None, false) => format!("{at}; this node keeps nothing on disk, the others go on"),
@@ -258,9 +258,9 @@ mod tests {
 
     #[test]
     fn who_stops_a_run_hears_what_is_lost() {
-        let said = |rows: &[u64], kept: &[u64], alone, store: Option<&str>| {
-            let (rows, kept, store) = (rows.to_vec(), kept.to_vec(), store.map(str::to_owned));
-            how_far(&Stopped { rows, kept, steps: 400, alone, store })
+        let said = |shards: &[u64], kept: &[u64], alone, store: Option<&str>| {
+            let (shards, kept, store) = (shards.to_vec(), kept.to_vec(), store.map(str::to_owned));
+            how_far(&Stopped { shards, kept, steps: 400, alone, store })
         };
         let text = said(&[210, 205], &[200, 150], true, Some("DIR"));
         for part in ["step 205 of 400", "up to step 150 in DIR", "55 steps", "same command"] {

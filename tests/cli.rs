@@ -134,15 +134,15 @@ fn an_unfinished_run_is_not_exported() {
     let (code, status, err) = run(&[&["status", "--json"], &network[..]].concat());
     assert_eq!(code, 0, "{err}");
     let status: Value = serde_json::from_str(&status).unwrap();
-    assert_eq!(status["rows"].as_array().unwrap().len(), 2);
+    assert_eq!(status["shards"].as_array().unwrap().len(), 2);
     let peer = &status["peers"][0];
-    assert_eq!(status["rows"][0]["peer"], peer["peer"]);
+    assert_eq!(status["shards"][0]["peer"], peer["peer"]);
     assert!(peer["checkpoint_bytes"].as_u64().unwrap() > 0, "{status}");
     assert!(peer["batch_bytes"].as_u64().unwrap() < 2 << 20, "{status}");
     assert_eq!((&peer["on_disk"], &peer["full"]), (&true.into(), &true.into()));
     let (code, _, err) = run(&[&["export", "--out", &out], &network[..]].concat());
     assert_eq!(code, 3, "{err}");
-    assert!(err.contains("row 0 is at step") && err.contains("--wait"), "{err}");
+    assert!(err.contains("shard 0 is at step") && err.contains("--wait"), "{err}");
     assert!(!std::path::Path::new(&out).exists());
 }
 

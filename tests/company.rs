@@ -83,7 +83,7 @@ fn looking_at_a_finished_run_takes_no_model_and_says_what_it_is() {
     let peer = &status["peers"][0];
     assert!(peer["checkpoint_bytes"].as_u64().unwrap() > 7_000_000, "{status}");
     assert!(status["bytes_in"].as_u64().unwrap() < 20_000, "{status}");
-    assert_eq!([&peer["name"], &status["rows"][1]["name"]], ["attic"; 2]);
+    assert_eq!([&peer["name"], &status["shards"][1]["name"]], ["attic"; 2]);
     let data = &status["data"];
     assert_eq!([&data["train"], &data["test"], &data["classes"]], [200, 50, 10]);
     assert_eq!([&data["kind"], &data["form"]], ["digits", "28 x 28 grey"]);
@@ -132,8 +132,8 @@ fn a_takeover_is_told_in_words_and_names() {
     assert_eq!(owner["names"], serde_json::json!(["attic", "attic"]));
     assert_eq!(owner["peer"], ready["peer"]);
     let mut kitchen = join(&network, "kitchen", LONG);
-    // The kitchen is given a row, at a chapter's end.
-    let given = kitchen.wait_for("a row of its own", |event| {
+    // The kitchen is given a shard, at a chapter's end.
+    let given = kitchen.wait_for("a shard of its own", |event| {
         event["event"] == "takeover" && event["name"] == "kitchen"
     });
     assert_eq!((&given["own"], &given["from"]["name"]), (&true.into(), &"attic".into()));

@@ -23,7 +23,7 @@ use ffp2p::{
     sequential::Sequential,
 };
 use ffp2p_proto::{
-    Hash, Message, RowId,
+    Hash, Message, ShardId,
     sim::{Fault, Mathematics, Report, Scenario, Sent, When, World, model_hash},
 };
 use real::Real;
@@ -31,7 +31,7 @@ use real::Real;
 /// Machines of a run.
 const MACHINES: usize = 3;
 
-/// So many bytes in a row that are found again are no coincidence.
+/// So many bytes in a shard that are found again are no coincidence.
 const WINDOW: usize = 12;
 
 /// If they are not all alike.
@@ -67,38 +67,38 @@ impl Noted {
 }
 
 impl Mathematics for Noted {
-    fn initial(&self, row: RowId) -> Vec<u8> {
-        self.real.initial(row)
+    fn initial(&self, shard: ShardId) -> Vec<u8> {
+        self.real.initial(shard)
     }
 
     fn train(
         &self,
-        row: RowId,
+        shard: ShardId,
         step: u64,
         state: &[u8],
         inputs: &[&[u8]],
         feedback: Option<&[u8]>,
     ) -> (Vec<u8>, Vec<u8>) {
-        let (state, batch) = self.real.train(row, step, state, inputs, feedback);
+        let (state, batch) = self.real.train(shard, step, state, inputs, feedback);
         self.note(&batch);
         (state, batch)
     }
 
     fn refresh(
         &self,
-        row: RowId,
+        shard: ShardId,
         step: u64,
         state: &[u8],
         inputs: &[&[u8]],
         feedback: Option<&[u8]>,
     ) -> Vec<u8> {
-        let batch = self.real.refresh(row, step, state, inputs, feedback);
+        let batch = self.real.refresh(shard, step, state, inputs, feedback);
         self.note(&batch);
         batch
     }
 
-    fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool {
-        self.real.is_state(row, step, state)
+    fn is_state(&self, shard: ShardId, step: u64, state: &[u8]) -> bool {
+        self.real.is_state(shard, step, state)
     }
 }
 
@@ -175,9 +175,9 @@ fn replayed(checked: &[Checked], owners: &[usize]) -> Hash {
         run.chapter(chapter as u64, &Inline).unwrap();
     }
     let spec = &checked[0].spec.network;
-    let rows = spec.rows().into_iter().zip(run.network().rows());
-    let rows = rows.map(|(row, state)| Hash::of(&checkpoint::encode(state, spec, row)));
-    model_hash(&rows.collect::<Vec<_>>())
+    let shards = spec.shards().into_iter().zip(run.network().shards());
+    let shards = shards.map(|(shard, state)| Hash::of(&checkpoint::encode(state, spec, shard)));
+    model_hash(&shards.collect::<Vec<_>>())
 }
 
 /// A message of a kind that cannot tell of a sample.

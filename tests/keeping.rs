@@ -101,7 +101,7 @@ fn a_training_goes_on_where_it_was_killed_or_stopped() {
         if signal == "-INT" {
             let stopped = training.wait("stopped");
             // A chapter that is not whole is kept as well.
-            assert_eq!(stopped["rows"], stopped["kept"]);
+            assert_eq!(stopped["shards"], stopped["kept"]);
             assert_eq!(
                 (&stopped["alone"], stopped["store"].as_str()),
                 (&true.into(), Some(&*store))
@@ -131,9 +131,9 @@ fn a_lone_node_that_is_stopped_says_what_is_lost() {
         node.wait("chapter");
         node.signal("-INT");
         let stopped = node.wait("stopped");
-        let kept = |row: usize| stopped["kept"][row].as_u64().unwrap();
+        let kept = |shard: usize| stopped["kept"][shard].as_u64().unwrap();
         assert_eq!((kept(0) > 0, stopped["store"].is_string()), (says, says), "{stopped}");
-        assert!(kept(0) <= stopped["rows"][0].as_u64().unwrap());
+        assert!(kept(0) <= stopped["shards"][0].as_u64().unwrap());
         assert_eq!((&stopped["alone"], node.end()), (&true.into(), 130));
     }
 }

@@ -25,10 +25,10 @@ const CELLS_APART: usize = 8;
 /// Kills in one run.
 const KILLS: u32 = 10;
 
-/// Rows of the run.
-const ROWS: usize = 4;
+/// Shards of the run.
+const SHARDS: usize = 4;
 
-/// A run of four rows of `width` units, with epochs of 1,200 steps.
+/// A run of four shards of `width` units, with epochs of 1,200 steps.
 fn spec(width: u32, epochs: u32, chapter_steps: u32) -> Vec<String> {
     let data = std::env::var("FFP2P_MNIST")
         .map_or_else(|_| "digits:60000+2000".to_owned(), |folder| format!("mnist:{folder}"));
@@ -81,7 +81,7 @@ impl Cells {
     fn see(&mut self, said: &Said) -> usize {
         if said.event["event"] == "chapter" {
             let number = |name: &str| said.event[name].as_u64().unwrap();
-            self.0.insert((number("row"), number("chapter")));
+            self.0.insert((number("shard"), number("chapter")));
         }
         self.0.len()
     }
@@ -136,12 +136,12 @@ fn act(herd: &mut Herd, chance: &mut Chance) -> u32 {
 
 /// Kills and starts nodes until `kills` were killed.
 fn kill_some(herd: &mut Herd, cells: &mut Cells, chance: &mut Chance, kills: u32) {
-    let (mut killed, mut due) = (0, cells.0.len() + ROWS);
+    let (mut killed, mut due) = (0, cells.0.len() + SHARDS);
     while killed < kills {
         let said = hear_on(herd);
         if cells.see(&said) >= due {
             killed += act(herd, chance);
-            due = cells.see(&said) + 1 + chance.below(2 * ROWS);
+            due = cells.see(&said) + 1 + chance.below(2 * SHARDS);
         }
     }
 }
@@ -191,7 +191,7 @@ fn tells_of_peer(said: &Said, state: &str) -> bool {
     said.event["event"] == "peer" && said.event["state"] == state
 }
 
-/// Whether somebody says that each row has an owner, and which is not `name`.
+/// Whether somebody says that each shard has an owner, and which is not `name`.
 fn tells_of_other_owners(said: &Said, name: &str) -> bool {
     let owners = said.event["owners"].as_array();
     let is_other = |owner: &Value| *owner != "" && *owner != name;
@@ -258,7 +258,7 @@ fn all_are_killed_and_two_go_on() {
     let mut chance = Chance::from_env();
     let mut herd = Herd::start(4, &spec);
     let mut cells = Cells::default();
-    while cells.see(&herd.hear()) < ROWS * CHAPTERS as usize / 2 {}
+    while cells.see(&herd.hear()) < SHARDS * CHAPTERS as usize / 2 {}
     (0..4).for_each(|slot| herd.kill(slot));
     let mut ended = 0;
     while ended < 4 {
@@ -267,17 +267,17 @@ fn all_are_killed_and_two_go_on() {
         ended += u32::from(said.event["event"] == "ended");
     }
     let (code, _, err) = export(&herd, 0);
-    assert!(code == 3 && err.contains("row"), "{code}: {err}");
+    assert!(code == 3 && err.contains("shard"), "{code}: {err}");
     // Each checkpoint has two holders besides its maker, so any two have all but the newest.
     let one = chance.below(4);
     let other = (one + 1 + chance.below(3)) % 4;
     [one, other].into_iter().for_each(|slot| herd.revive(slot));
     let done = finish_alike(&mut herd, &spec);
-    for row in 0..ROWS {
-        let trained: u64 = done.iter().map(|done| done["trained"][row].as_u64().unwrap()).sum();
-        let before = cells.0.iter().filter(|(of, _)| *of == row as u64).count() as u64;
-        eprintln!("row {row}: {before} chapters before, {trained} after, of {CHAPTERS}");
-        assert!(trained <= CHAPTERS - before + 1, "row {row}; {}", herd.report());
+    for shard in 0..SHARDS {
+        let trained: u64 = done.iter().map(|done| done["trained"][shard].as_u64().unwrap()).sum();
+        let before = cells.0.iter().filter(|(of, _)| *of == shard as u64).count() as u64;
+        eprintln!("shard {shard}: {before} chapters before, {trained} after, of {CHAPTERS}");
+        assert!(trained <= CHAPTERS - before + 1, "shard {shard}; {}", herd.report());
     }
 }
 
@@ -304,45 +304,48 @@ fn a_stopped_owner_comes_back_and_yields() {
     let spec = spec(64, 1, 20);
     let mut herd = Herd::start(4, &spec);
     loop {
-        let (row, slot) = stop_an_owner(&mut herd);
+        let (shard, slot) = stop_an_owner(&mut herd);
         let name = herd.name(slot).unwrap().to_owned();
-        // One that had just given the row away has told so already.
-        let gave = wait_for_owner(&mut herd, row, |said| said.slot != slot, &name).contains(&slot);
+        // One that had just given the shard away has told so already.
+        let gave =
+            wait_for_owner(&mut herd, shard, |said| said.slot != slot, &name).contains(&slot);
         herd.signal(slot, "-CONT");
         if !gave {
-            // It hears from the others that the row is theirs.
-            wait_for_owner(&mut herd, row, |said| said.slot == slot, &name);
+            // It hears from the others that the shard is theirs.
+            wait_for_owner(&mut herd, shard, |said| said.slot == slot, &name);
             break;
         }
     }
     finish_alike(&mut herd, &spec);
 }
 
-/// Stops somebody who owns a row, as soon as anybody says so of itself: what others say may be over.
+/// Stops somebody who owns a shard, as soon as anybody says so of itself: what others say may be over.
 fn stop_an_owner(herd: &mut Herd) -> (usize, usize) {
     let owned = loop {
         let said = hear_on(herd);
         let mut owners = said.event["owners"].as_array().into_iter().flatten();
         let name = herd.name(said.slot);
-        if let Some(row) = owners.position(|owner| name.is_some_and(|name| owner == name)) {
-            break (row, said.slot);
+        if let Some(shard) = owners.position(|owner| name.is_some_and(|name| owner == name)) {
+            break (shard, said.slot);
         }
     };
     herd.signal(owned.1, "-STOP");
     owned
 }
 
-/// Waits until such a node tells of another owner of `row` than `name`; and who else told so before.
+/// Waits until such a node tells of another owner of `shard` than `name`; and who else told so before.
 fn wait_for_owner(
     herd: &mut Herd,
-    row: usize,
+    shard: usize,
     is_it: impl Fn(&Said) -> bool,
     name: &str,
 ) -> Vec<usize> {
     let mut told = Vec::new();
     loop {
         let said = herd.hear();
-        if said.event["event"] == "owner" && said.event["row"] == row && said.event["peer"] != name
+        if said.event["event"] == "owner"
+            && said.event["shard"] == shard
+            && said.event["peer"] != name
         {
             if is_it(&said) {
                 return told;

@@ -44,7 +44,7 @@ fn tiny(negatives: &str, activations: &str) -> Checked {
     args.check().unwrap()
 }
 
-/// The rows' last checkpoints when the network is trained in one piece.
+/// The shards' last checkpoints when the network is trained in one piece.
 fn alone(checked: &Checked) -> Vec<Hash> {
     let course = Course::new(checked, 1).unwrap();
     let mut run = Sequential::new(checked.spec.clone(), course);
@@ -52,8 +52,8 @@ fn alone(checked: &Checked) -> Vec<Hash> {
         run.chapter(chapter, &Inline).unwrap();
     }
     let spec = &checked.spec.network;
-    let rows = spec.rows().into_iter().zip(run.network().rows());
-    rows.map(|(row, state)| Hash::of(&checkpoint::encode(state, spec, row))).collect()
+    let shards = spec.shards().into_iter().zip(run.network().shards());
+    shards.map(|(shard, state)| Hash::of(&checkpoint::encode(state, spec, shard))).collect()
 }
 
 /// A run with a late node, a liar, a cut, and crashes with and without a disk.

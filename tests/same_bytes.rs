@@ -147,7 +147,7 @@ fn placements_with_shards_and_dropout() {
     check_placements(&[&flags[..], &["--dropout=0.1"]].concat());
 }
 
-/// Long enough that a node can join and others leave in the middle. The two lowest rows cost next to
+/// Long enough that a node can join and others leave in the middle. The two lowest shards cost next to
 /// nothing and the other four the same, so that each of four nodes has a use.
 const LONG: &[&str] = &[
     "--data=digits:4000+100",
@@ -157,7 +157,7 @@ const LONG: &[&str] = &[
     "--chapter-steps=20",
 ];
 
-/// With one other node left, whose speed counts for the newcomer's, the newcomer has to have rows.
+/// With one other node left, whose speed counts for the newcomer's, the newcomer has to have shards.
 #[cfg(unix)]
 #[test]
 fn a_fifth_joins_and_three_of_four_leave() {

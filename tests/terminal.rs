@@ -60,7 +60,7 @@ fn training_alone_stops_between_two_steps() {
         let mut command = ffp2p(&["train", "--json"]);
         command.args(LONG);
         let mut node = Node::start(command);
-        node.wait_for("step", |it| it["rows"][0].as_u64() > Some(0));
+        node.wait_for("step", |it| it["shards"][0].as_u64() > Some(0));
         node.signal(signal);
         assert_eq!(node.end(), 130, "{signal}");
     }

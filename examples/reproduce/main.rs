@@ -62,7 +62,7 @@ struct Runs {
     run: Vec<Run>,
 }
 
-/// One row of the table.
+/// One shard of the table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Run {

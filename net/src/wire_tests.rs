@@ -1,8 +1,8 @@
 //! The bytes of messages: pinned, bounded, and read back as they were.
 
 use ffp2p_proto::{
-    BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Offer, Retained, Role, RowId,
-    Score, Span, Term, Turn,
+    BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Offer, Retained, Role, Score,
+    ShardId, Span, Term, Turn,
 };
 
 use super::*;
@@ -29,16 +29,16 @@ fn heartbeat() -> Message {
         leaving: false,
         complete: true,
         speed: 1_000,
-        leases: vec![Lease { row: RowId(1), term: Term(3), owner, from: 64 }],
-        progress: vec![(RowId(1), 96)],
+        leases: vec![Lease { shard: ShardId(1), term: Term(3), owner, from: 64 }],
+        progress: vec![(ShardId(1), 96)],
         held: vec![Checkpoint {
-            row: RowId(1),
+            shard: ShardId(1),
             step: 64,
             blob: blob(7),
             by: owner,
             loss_micro: 693_147,
         }],
-        retained: vec![Retained { row: RowId(1), from: 90, until: 96 }],
+        retained: vec![Retained { shard: ShardId(1), from: 90, until: 96 }],
         scores: vec![score()],
         evaluating: 2,
         kept: Kept { batches: 9, checkpoints: 70_000, on_disk: true, full: false },
@@ -56,20 +56,20 @@ fn score() -> Score {
 }
 
 fn offer(step: u64) -> Offer {
-    Offer { row: RowId(1), step, blob: blob(9) }
+    Offer { shard: ShardId(1), step, blob: blob(9) }
 }
 
 fn every_kind() -> Vec<Message> {
-    let lease = Lease { row: RowId(0), term: Term(1), owner: NodeId([1; 32]), from: 0 };
+    let lease = Lease { shard: ShardId(0), term: Term(1), owner: NodeId([1; 32]), from: 0 };
     vec![
         heartbeat(),
         Message::Leases(vec![lease]),
         Message::Checkpoints(Vec::new()),
         Message::Score(score()),
         Message::Goodbye,
-        Message::Want { seq: 1, reader: RowId(2), rows: vec![RowId(1)], from: 0, until: 32 },
+        Message::Want { seq: 1, reader: ShardId(2), shards: vec![ShardId(1)], from: 0, until: 32 },
         Message::Have(vec![offer(5)]),
-        Message::Ledger(vec![Span { row: RowId(0), first: 0, last: 4, by: NodeId([1; 32]) }]),
+        Message::Ledger(vec![Span { shard: ShardId(0), first: 0, last: 4, by: NodeId([1; 32]) }]),
         Message::Turns(vec![turn()]),
     ]
 }
@@ -118,8 +118,8 @@ fn a_list_beyond_its_bound_is_refused() {
     let long = Message::Have(vec![offer(0); MAX_LIST + 1]);
     let bytes = encode(&long, MAX_MESSAGE).unwrap();
     assert_eq!(decode(&bytes), Err(WireError::Unbounded));
-    let rows = vec![RowId(0); MAX_LIST + 1];
-    let long = Message::Want { seq: 1, reader: RowId(1), rows, from: 0, until: 1 };
+    let shards = vec![ShardId(0); MAX_LIST + 1];
+    let long = Message::Want { seq: 1, reader: ShardId(1), shards, from: 0, until: 1 };
     let bytes = encode(&long, MAX_MESSAGE).unwrap();
     assert_eq!(decode(&bytes), Err(WireError::Unbounded));
 }

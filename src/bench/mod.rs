@@ -13,7 +13,7 @@ use crate::{
     config::Checked,
     course::Course,
     ff::{
-        Activations, BareProducts, FirstInput, Network, NetworkSpec, Phase, Row, Workers, decode,
+        Activations, BareProducts, FirstInput, Network, NetworkSpec, Phase, Shard, Workers, decode,
         encode,
     },
     node::NodeError,
@@ -42,10 +42,10 @@ pub struct StepCost {
     pub handing_on: Vec<HandingOn>,
 }
 
-/// What it costs to hand on what a row of a layer makes in a step.
+/// What it costs to hand on what a shard of a layer makes in a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HandingOn {
-    /// Bytes of one row's step.
+    /// Bytes of one shard's step.
     pub bytes: usize,
     /// Seconds to encode them.
     pub encode: f64,
@@ -129,24 +129,24 @@ impl Bench<'_> {
 
 /// Times the bytes of a step, layer by layer; how long they take does not depend on the values.
 fn handing_on(spec: &NetworkSpec) -> Vec<HandingOn> {
-    let rows = (0..spec.depth()).map(|layer| Row { layer, shard: 0 });
-    let time = |row| {
-        let shape = (spec.objective.passes() * spec.batch_size, spec.width(row));
+    let shards = (0..spec.depth()).map(|layer| Shard { layer, index: 0 });
+    let time = |shard| {
+        let shape = (spec.objective.passes() * spec.batch_size, spec.width(shard));
         let states = Array2::from_shape_fn(shape, |(i, j)| ((i + 7 * j) % 256) as f32);
         let logits = Array2::zeros((spec.batch_size, spec.logits_handed_on()));
         let activations = Activations { states, logits };
-        let bytes = encode(&activations, spec, row);
+        let bytes = encode(&activations, spec, shard);
         HandingOn {
             bytes: bytes.len(),
             encode: timed(ENCODINGS, || {
-                (0..ENCODINGS).for_each(|_| drop(encode(&activations, spec, row)));
+                (0..ENCODINGS).for_each(|_| drop(encode(&activations, spec, shard)));
             }),
             decode: timed(ENCODINGS, || {
-                (0..ENCODINGS).for_each(|_| drop(decode(&bytes, spec, row)));
+                (0..ENCODINGS).for_each(|_| drop(decode(&bytes, spec, shard)));
             }),
         }
     };
-    rows.map(time).collect()
+    shards.map(time).collect()
 }
 
 /// How often activations are encoded to time it.

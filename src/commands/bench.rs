@@ -105,7 +105,7 @@ fn table(spec: &Spec, threads: usize, cost: &StepCost) {
     }
     for (layer, it) in cost.handing_on.iter().enumerate() {
         line(&format!(
-            "a row of layer {layer} hands on {:.2} MB a step: {:.3} ms to encode, {:.3} ms to decode",
+            "a shard of layer {layer} hands on {:.2} MB a step: {:.3} ms to encode, {:.3} ms to decode",
             it.bytes as f64 / 1e6,
             it.encode * ms,
             it.decode * ms

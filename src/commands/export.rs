@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use bytes::Bytes;
 use ffp2p_net::BlobSource;
-use ffp2p_proto::{Checkpoint, Hash, NodeId, Role, RowId, Snapshot, Span};
+use ffp2p_proto::{Checkpoint, Hash, NodeId, Role, ShardId, Snapshot, Span};
 
 use super::{
     CommandError, check_out,
@@ -89,21 +89,21 @@ fn assemble(parts: Vec<StoredRun>) -> Result<Model, CommandError> {
     let plan = spec.plan();
     let checkpoints: Vec<(Checkpoint, Bytes)> =
         parts.into_iter().flat_map(|run| run.checkpoints).collect();
-    let last = |row: RowId| {
+    let last = |shard: ShardId| {
         let is_last = |checkpoint: &Checkpoint| {
-            checkpoint.row == row && checkpoint.step == spec.network.steps
+            checkpoint.shard == shard && checkpoint.step == spec.network.steps
         };
         checkpoints.iter().find(|(checkpoint, _)| is_last(checkpoint))
     };
     // Each store has a copy, and `train` has no name.
-    let trained: BTreeMap<(RowId, u64), NodeId> = checkpoints
+    let trained: BTreeMap<(ShardId, u64), NodeId> = checkpoints
         .iter()
-        .filter(|(it, _)| it.by != NO_NODE && plan.model_rows().any(|row| row == it.row))
-        .map(|(it, _)| ((it.row, plan.chapter_ending(it.step)), it.by))
+        .filter(|(it, _)| it.by != NO_NODE && plan.model_shards().any(|shard| shard == it.shard))
+        .map(|(it, _)| ((it.shard, plan.chapter_ending(it.step)), it.by))
         .collect();
-    let span = |((row, chapter), by)| Span { row, first: chapter, last: chapter, by };
+    let span = |((shard, chapter), by)| Span { shard, first: chapter, last: chapter, by };
     let ledger = trained.into_iter().map(span).collect();
-    Ok(Model::assemble(&spec, ledger, |row| last(row).map(|(_, bytes)| bytes.clone()))?)
+    Ok(Model::assemble(&spec, ledger, |shard| last(shard).map(|(_, bytes)| bytes.clone()))?)
 }
 
 /// From the LAN, or from what is kept on this machine where nobody is there.
@@ -155,7 +155,7 @@ fn choose_kept(runs: Vec<KeptRun>, asked: Option<&str>, view: &mut View) -> Opti
     Some(run)
 }
 
-/// Joins as an observer until every row's last checkpoint is here.
+/// Joins as an observer until every shard's last checkpoint is here.
 async fn from_lan(
     spec: &Spec,
     network: ffp2p_net::Config,
@@ -176,21 +176,21 @@ async fn from_lan(
         }
     };
     let ledger = observer.snapshot().ledger;
-    let get = |row: RowId| observer.store().get(&complete.get(usize::from(row.0))?.blob.hash);
+    let get = |shard: ShardId| observer.store().get(&complete.get(usize::from(shard.0))?.blob.hash);
     let model = Model::assemble(spec, ledger, get)?;
     observer.leave().await;
     Ok(model)
 }
 
-/// Which rows are not trained to the end yet, in words.
+/// Which shards are not trained to the end yet, in words.
 fn missing(spec: &Spec, snapshot: &Snapshot) -> Option<String> {
     let steps = spec.network.steps;
-    let rows: Vec<String> = snapshot
-        .rows
+    let shards: Vec<String> = snapshot
+        .shards
         .iter()
-        .filter(|row| row.checkpoint.is_none_or(|(step, _)| step < steps))
-        .map(|row| format!("row {} is at step {} of {steps}", row.row, row.done))
+        .filter(|shard| shard.checkpoint.is_none_or(|(step, _)| step < steps))
+        .map(|shard| format!("shard {} is at step {} of {steps}", shard.shard, shard.done))
         .collect();
     let hint = "export again when the run is complete, or with --wait";
-    (!rows.is_empty()).then(|| format!("{}; {hint}", rows.join(", ")))
+    (!shards.is_empty()).then(|| format!("{}; {hint}", shards.join(", ")))
 }

@@ -65,7 +65,7 @@ fn megabytes(run: &KeptRun) -> String {
     format!("{:.1}", run.bytes as f64 / 1e6)
 }
 
-/// Steps that every row has done, as far as it is kept.
+/// Steps that every shard has done, as far as it is kept.
 fn steps(run: &KeptRun) -> u64 {
     run.steps.iter().copied().min().unwrap_or(0)
 }

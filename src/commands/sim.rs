@@ -70,7 +70,7 @@ fn rehearse(
     for &nodes in nodes {
         match rehearsal.predict(nodes) {
             Ok(next) => {
-                line(&if as_json { json(&next).to_string() } else { row(&next) });
+                line(&if as_json { json(&next).to_string() } else { shard(&next) });
                 if let Some(newcomer) = next.newcomer.filter(|_| !as_json) {
                     line(&told(newcomer));
                 }
@@ -130,7 +130,7 @@ fn head(rehearsal: &Rehearsal, args: &SimArgs) {
     let list = |numbers: &mut dyn Iterator<Item = String>| numbers.collect::<Vec<_>>().join(",");
     let layers = list(&mut spec.network.layers.iter().map(ToString::to_string));
     let gflops = list(&mut rehearsal.gflops.iter().map(|it| format!("{:.0}", it)));
-    let shards = spec.network.shards;
+    let shards = spec.network.shards_per_layer;
     let placement = serde_json::json!(spec.placement);
     let placement = placement.as_str().unwrap_or_default();
     line(&format!("layers {layers}, {shards} shards, {placement}, {} epochs", spec.epochs));
@@ -143,7 +143,7 @@ fn head(rehearsal: &Rehearsal, args: &SimArgs) {
     );
 }
 
-fn row(found: &Prediction) -> String {
+fn shard(found: &Prediction) -> String {
     let (alone, together) = found.seconds;
     format!(
         "{:>5} {:>5} {:>10.1} {:>11.1} {:>9.2} {:>8.2} {:>6.3} {:>9.2} {:>10.1} {:>8.1}  {} of {}",

@@ -93,18 +93,18 @@ impl Status {
     fn as_json(&self) -> String {
         let Self { spec, snapshot, .. } = self;
         let peers: Vec<_> = snapshot.peers.iter().skip(1).map(|peer| self.peer(peer)).collect();
-        let rows: Vec<_> = snapshot
-            .rows
+        let shards: Vec<_> = snapshot
+            .shards
             .iter()
-            .map(|row| {
+            .map(|shard| {
                 json!({
-                    "row": row.row.0,
-                    "peer": row.owner.map(|(peer, _)| peer.to_string()),
-                    "name": row.owner.map(|(peer, _)| self.name(peer)),
-                    "term": row.owner.map(|(_, term)| term.0),
-                    "step": row.done,
-                    "checkpoint": row.checkpoint.map(|(step, _)| step),
-                    "copies": row.checkpoint.map(|(_, copies)| copies),
+                    "shard": shard.shard.0,
+                    "peer": shard.owner.map(|(peer, _)| peer.to_string()),
+                    "name": shard.owner.map(|(peer, _)| self.name(peer)),
+                    "term": shard.owner.map(|(_, term)| term.0),
+                    "step": shard.done,
+                    "checkpoint": shard.checkpoint.map(|(step, _)| step),
+                    "copies": shard.checkpoint.map(|(_, copies)| copies),
                 })
             })
             .collect();
@@ -128,7 +128,7 @@ impl Status {
             "flags": typed.collect::<serde_json::Map<_, _>>(),
             "age_seconds": self.age(),
             "peers": peers,
-            "rows": rows,
+            "shards": shards,
             "bytes_in": self.traffic.bytes_in,
             "bytes_out": self.traffic.bytes_out,
         })
@@ -165,18 +165,19 @@ impl Status {
                 keeps(&peer.kept)
             ));
         }
-        for row in &snapshot.rows {
-            let owner = row.owner.map_or_else(|| "nobody".to_owned(), |(id, _)| self.name(id));
-            let checkpoint = row.checkpoint.map_or_else(
+        for shard in &snapshot.shards {
+            let owner = shard.owner.map_or_else(|| "nobody".to_owned(), |(id, _)| self.name(id));
+            let checkpoint = shard.checkpoint.map_or_else(
                 || "no checkpoint yet".to_owned(),
                 |(step, holders)| match holders {
                     1 => format!("checkpoint at {step}, one holder"),
                     holders => format!("checkpoint at {step}, {holders} holders"),
                 },
             );
-            let (row, done, steps) = (row.row, row.done, spec.network.steps);
-            lines
-                .push(format!("row {row:3}  {owner:width$}  step {done:>6}/{steps}  {checkpoint}"));
+            let (shard, done, steps) = (shard.shard, shard.done, spec.network.steps);
+            lines.push(format!(
+                "shard {shard:3}  {owner:width$}  step {done:>6}/{steps}  {checkpoint}"
+            ));
         }
         if let Some(score) = snapshot.scores.last() {
             lines.extend(in_words(&eval_event(spec, score)));
@@ -190,8 +191,8 @@ impl Status {
         let age =
             self.age().map_or_else(String::new, |age| format!(", up for {}", duration(age as f64)));
         let steps = spec.network.steps.max(1);
-        let done = snapshot.rows.iter().map(|row| row.done.min(steps)).sum::<u64>();
-        let percent = done * 100 / (steps * snapshot.rows.len().max(1) as u64);
+        let done = snapshot.shards.iter().map(|shard| shard.done.min(steps)).sum::<u64>();
+        let percent = done * 100 / (steps * snapshot.shards.len().max(1) as u64);
         let progress =
             if percent == 100 { "complete".to_owned() } else { format!("{percent} % done") };
         let data = data.as_ref().map_or_else(|| kind_of(&spec.data).to_owned(), about::in_words);

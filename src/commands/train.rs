@@ -35,7 +35,7 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     training.run(&signals.flag())?;
     let Training { run, spec, pool: _, mut view, chapters, kept, durability, .. } = training;
     let store = kept.as_ref().map(|saves| saves.folder().to_owned());
-    let trained = vec![chapters; spec.network.rows().len()];
+    let trained = vec![chapters; spec.network.shards().len()];
     let model = Model { spec, network: run.into_network(), ledger: Vec::new() };
     let hash = model.hash().to_string();
     let saved = args.output.out.as_deref().map_or(Ok(()), |path| {
@@ -109,7 +109,7 @@ impl Training {
     /// Trains what is left, unless it is stopped.
     fn run(&mut self, stop: &Flag) -> Result<(), CommandError> {
         let plan = self.spec.plan();
-        let mut done = vec![self.kept_step; self.spec.network.rows().len()];
+        let mut done = vec![self.kept_step; self.spec.network.shards().len()];
         self.view.show(&progress(&done, &mut self.pace));
         while let Some(from) = self.run.step().filter(|step| *step < plan.steps) {
             let chapter = plan.chapter_of(from);
@@ -129,7 +129,7 @@ impl Training {
         self.flush()
     }
 
-    /// Trains a chapter, or what is left of it, as far as it may; `done` follows the rows' steps.
+    /// Trains a chapter, or what is left of it, as far as it may; `done` follows the shards' steps.
     fn chapter(
         &mut self,
         chapter: u64,
@@ -185,13 +185,13 @@ impl Training {
     fn tell_resumed(&mut self) {
         let (step, steps) = (self.kept_step, self.spec.network.steps);
         let Some(saves) = self.kept.as_ref().filter(|_| step > 0) else { return };
-        let rows = vec![step; self.spec.network.rows().len()];
-        let checkpoints = rows.len();
+        let shards = vec![step; self.spec.network.shards().len()];
+        let checkpoints = shards.len();
         let note = format!(
             "nothing is left to train: this run is complete in {}; --store none trains it again",
             saves.folder()
         );
-        self.view.show(&Event::Restored { rows, checkpoints });
+        self.view.show(&Event::Restored { shards, checkpoints });
         if step == steps {
             self.view.show(&Event::Note { message: note });
             self.score(self.spec.epochs);
@@ -199,11 +199,11 @@ impl Training {
     }
 
     /// Tells how far it came.
-    fn stopped(&mut self, rows: Vec<u64>) -> Result<(), CommandError> {
+    fn stopped(&mut self, shards: Vec<u64>) -> Result<(), CommandError> {
         self.flush()?;
         self.view.show(&Event::Stopped(Stopped {
-            kept: vec![self.kept_step; rows.len()],
-            rows,
+            kept: vec![self.kept_step; shards.len()],
+            shards,
             steps: self.spec.network.steps,
             alone: true,
             store: self.kept.as_ref().map(|saves| saves.folder().to_owned()),
@@ -213,13 +213,13 @@ impl Training {
 }
 
 fn ready(spec: &Spec) -> Event {
-    let rows = spec.network.rows();
+    let shards = spec.network.shards();
     Event::Ready {
         peer: String::new(),
         name: String::new(),
         run: spec.run_id().to_string(),
         listen: Vec::new(),
-        rows: rows.iter().map(|row| (row.layer, row.shard)).collect(),
+        shards: shards.iter().map(|shard| (shard.layer, shard.index)).collect(),
         steps: spec.network.steps,
         chapter_steps: spec.chapter_steps,
     }
@@ -227,19 +227,19 @@ fn ready(spec: &Spec) -> Event {
 
 /// Tells that a chapter is done.
 fn tell(view: &mut View, chapter: u64, losses: &[f64]) {
-    for (row, &loss) in losses.iter().enumerate() {
-        view.show(&Event::Chapter { row: row as u16, chapter, loss, peer: String::new() });
+    for (shard, &loss) in losses.iter().enumerate() {
+        view.show(&Event::Chapter { shard: shard as u16, chapter, loss, peer: String::new() });
     }
 }
 
 /// How far the run is.
-fn progress(rows: &[u64], pace: &mut Pace) -> Event {
+fn progress(shards: &[u64], pace: &mut Pace) -> Event {
     Event::Progress {
-        steps_per_second: pace.report(rows),
+        steps_per_second: pace.report(shards),
         peer: String::new(),
-        owners: vec![String::new(); rows.len()],
-        names: vec![String::new(); rows.len()],
-        rows: rows.to_vec(),
+        owners: vec![String::new(); shards.len()],
+        names: vec![String::new(); shards.len()],
+        shards: shards.to_vec(),
         peers: 1,
         own_steps: Vec::new(),
     }

@@ -59,7 +59,7 @@ fn given(spec: &Spec) -> SpecArgs {
     let NetworkSpec {
         layers,
         classes,
-        shards,
+        shards_per_layer,
         objective,
         negatives,
         negative_temperature,
@@ -109,7 +109,7 @@ fn given(spec: &Spec) -> SpecArgs {
         shift: Some(*shift),
         flip: Some(*flip),
         contrast_normalization: Some(*contrast_normalization),
-        shards: Some(*shards),
+        shards: Some(*shards_per_layer),
         seed: Some(*seed),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Rule: an error names the flag that it comes from, and what would be right.
 
-use ffp2p_proto::MAX_ROWS;
+use ffp2p_proto::MAX_SHARDS;
 
 use super::{SpecArgs, SpecArgsError, given, named, value};
 use crate::{
@@ -30,7 +30,7 @@ impl SpecArgs {
         let negatives: Option<Negatives> = given("negatives", &self.negatives)?;
         let embedding: Option<LabelEmbedding> = given("label-embedding", &self.label_embedding)?;
         Ok(NetworkSpec {
-            shards: self.shards.unwrap_or(1),
+            shards_per_layer: self.shards.unwrap_or(1),
             negatives: negatives.unwrap_or(usual.negatives),
             negative_temperature: self.negative_temperature.unwrap_or(usual.negative_temperature),
             label_embedding: embedding.unwrap_or(usual.label_embedding),
@@ -70,9 +70,9 @@ impl SpecArgs {
             let reason = format!("choose less than {side}, the smaller side of an image");
             return Err(value("shift", network.shift, reason));
         }
-        let rows = network.rows().len();
-        if rows > MAX_ROWS {
-            let reason = format!("{rows} rows (layers times shards) are more than {MAX_ROWS}");
+        let rows = network.shards().len();
+        if rows > MAX_SHARDS {
+            let reason = format!("{rows} rows (layers times shards) are more than {MAX_SHARDS}");
             return Err(value("layers", text, reason));
         }
         if weights(network) > MAX_WEIGHTS {

@@ -1,13 +1,13 @@
-//! The trained network as one thing: assembled from rows, scored, written, read.
+//! The trained network as one thing: assembled from shards, scored, written, read.
 //!
-//! Rule: a model is complete or it is an error that names the row that is missing; its hash is
+//! Rule: a model is complete or it is an error that names the shard that is missing; its hash is
 //! that of its tensors, wherever it is computed.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use ::safetensors::SafeTensors;
 use bytes::Bytes;
-use ffp2p_proto::{Hash, RowId, Score, Span};
+use ffp2p_proto::{Hash, Score, ShardId, Span};
 use serde::Serialize;
 
 use crate::{
@@ -40,28 +40,28 @@ const MAX_MODEL_BYTES: u64 = 8 << 30;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// A row's last checkpoint is not there.
+    /// A shard's last checkpoint is not there.
     #[error(
-        "row {row} (layer {layer}, shard {shard}) is missing: its last chapter is not trained yet \
+        "shard {shard} (layer {layer}, part {index}) is missing: its last chapter is not trained yet \
          or nobody here holds it; let the run finish"
     )]
     Missing {
-        /// The row.
-        row: u16,
+        /// The shard.
+        shard: u16,
         /// Its layer.
         layer: usize,
-        /// Its shard.
-        shard: usize,
+        /// Its place in the layer.
+        index: usize,
     },
-    /// A row's bytes are not what the spec asks for.
-    #[error("row {row}: {reason}")]
-    Row {
-        /// The row.
-        row: u16,
+    /// A shard's bytes are not what the spec asks for.
+    #[error("shard {shard}: {reason}")]
+    Shard {
+        /// The shard.
+        shard: u16,
         /// What is wrong.
         reason: String,
     },
-    /// The rows do not make a network.
+    /// The shards do not make a network.
     #[error(transparent)]
     Network(#[from] NetworkError),
     /// The file cannot be read or written.
@@ -98,8 +98,8 @@ pub enum ModelError {
 /// How long the file of a run's model gets, in bytes; a little less is possible.
 pub(crate) fn model_size(spec: &Spec) -> u64 {
     let network = &spec.network;
-    let rows = network.rows();
-    let tensors = rows.iter().map(|row| encoded_len(network, *row, network.steps) as u64);
+    let shards = network.shards();
+    let tensors = shards.iter().map(|shard| encoded_len(network, *shard, network.steps) as u64);
     tensors.sum::<u64>() + MAX_SPEC_BYTES as u64
 }
 
@@ -137,28 +137,28 @@ pub struct Model {
 /// One line of the record of who trained what.
 #[derive(Serialize)]
 struct Trained {
-    row: u16,
+    shard: u16,
     first_chapter: u64,
     last_chapter: u64,
     peer: String,
 }
 
 impl Model {
-    /// Assembles the rows' last checkpoints; `get` gives each row's bytes.
+    /// Assembles the shards' last checkpoints; `get` gives each shard's bytes.
     ///
     /// # Errors
-    /// If a row is missing or is not what the spec asks for.
+    /// If a shard is missing or is not what the spec asks for.
     pub fn assemble(
         spec: &Spec,
         ledger: Vec<Span>,
-        get: impl FnMut(RowId) -> Option<Bytes>,
+        get: impl FnMut(ShardId) -> Option<Bytes>,
     ) -> Result<Self, ModelError> {
         let mut stored = Stored::new(spec, get);
-        let mut rows = Vec::new();
+        let mut shards = Vec::new();
         for layer in 0..spec.network.depth() {
-            rows.extend(stored.layer(layer)?.into_owned());
+            shards.extend(stored.layer(layer)?.into_owned());
         }
-        let network = Network::from_rows(spec.network.clone(), rows)?;
+        let network = Network::from_shards(spec.network.clone(), shards)?;
         Ok(Self { spec: spec.clone(), network, ledger })
     }
 
@@ -221,7 +221,7 @@ impl Model {
             .ledger
             .iter()
             .map(|span| Trained {
-                row: span.row.0,
+                shard: span.shard.0,
                 first_chapter: span.first,
                 last_chapter: span.last,
                 peer: span.by.to_hex(),

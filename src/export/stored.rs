@@ -1,71 +1,72 @@
-//! A trained network in its rows' checkpoints, a layer at a time.
+//! A trained network in its shards' checkpoints, a layer at a time.
 //!
-//! Rule: at most one layer is in memory, whatever the network's depth; what a row's training
+//! Rule: at most one layer is in memory, whatever the network's depth; what a shard's training
 //! remembers is not.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use ffp2p_proto::{Hash, RowId};
+use ffp2p_proto::{Hash, ShardId};
 use ndarray::Array2;
 
 use super::ModelError;
 use crate::{
     checkpoint::{self, CheckpointError},
-    ff::{Layers, NetworkSpec, Row, RowState, hash_layers},
+    ff::{Layers, NetworkSpec, Shard, ShardState, hash_layers},
     spec::Spec,
 };
 
-/// Checkpoints of a network's rows after so many steps.
+/// Checkpoints of a network's shards after so many steps.
 pub(crate) struct Stored<'a, F> {
     spec: &'a NetworkSpec,
     step: u64,
     get: F,
 }
 
-impl<'a, F: FnMut(RowId) -> Option<Bytes>> Stored<'a, F> {
-    /// The rows of `spec` after its last step, of which `get` gives the bytes.
+impl<'a, F: FnMut(ShardId) -> Option<Bytes>> Stored<'a, F> {
+    /// The shards of `spec` after its last step, of which `get` gives the bytes.
     pub(crate) fn new(spec: &'a Spec, get: F) -> Self {
         Self::at(spec, spec.network.steps, get)
     }
 
-    /// The rows of `spec` after `step` steps, of which `get` gives the bytes.
+    /// The shards of `spec` after `step` steps, of which `get` gives the bytes.
     pub(crate) fn at(spec: &'a Spec, step: u64, get: F) -> Self {
         Self { spec: &spec.network, step, get }
     }
 
-    /// What `decode` makes of each row of a layer.
+    /// What `decode` makes of each shard of a layer.
     fn read<T>(
         &mut self,
         layer: usize,
-        decode: impl Fn(&[u8], &NetworkSpec, Row, u64) -> Result<T, CheckpointError>,
+        decode: impl Fn(&[u8], &NetworkSpec, Shard, u64) -> Result<T, CheckpointError>,
     ) -> Result<Vec<T>, ModelError> {
-        let row = |shard| {
-            let row = (layer * self.spec.shards + shard) as u16;
-            let bytes = (self.get)(RowId(row)).ok_or(ModelError::Missing { row, layer, shard })?;
-            decode(&bytes, self.spec, Row { layer, shard }, self.step)
-                .map_err(|error| ModelError::Row { row, reason: error.to_string() })
+        let shard = |index| {
+            let shard = (layer * self.spec.shards_per_layer + index) as u16;
+            let bytes =
+                (self.get)(ShardId(shard)).ok_or(ModelError::Missing { shard, layer, index })?;
+            decode(&bytes, self.spec, Shard { layer, index }, self.step)
+                .map_err(|error| ModelError::Shard { shard, reason: error.to_string() })
         };
-        (0..self.spec.shards).map(row).collect()
+        (0..self.spec.shards_per_layer).map(shard).collect()
     }
 
     /// BLAKE3 of the model's tensors.
     ///
     /// # Errors
-    /// If a row is missing or is not what the spec asks for.
+    /// If a shard is missing or is not what the spec asks for.
     pub(crate) fn hash(&mut self) -> Result<Hash, ModelError> {
         Ok(Hash(*hash_layers(self)?.as_bytes()))
     }
 }
 
-impl<F: FnMut(RowId) -> Option<Bytes>> Layers for Stored<'_, F> {
+impl<F: FnMut(ShardId) -> Option<Bytes>> Layers for Stored<'_, F> {
     type Error = ModelError;
 
     fn spec(&self) -> &NetworkSpec {
         self.spec
     }
 
-    fn layer(&mut self, layer: usize) -> Result<Cow<'_, [RowState]>, ModelError> {
+    fn layer(&mut self, layer: usize) -> Result<Cow<'_, [ShardState]>, ModelError> {
         Ok(Cow::Owned(self.read(layer, checkpoint::decode_weights)?))
     }
 
@@ -92,22 +93,22 @@ mod tests {
         let checked = args.check().unwrap();
         let spec = &checked.spec;
         let network = Network::init(spec.network.clone());
-        let encode = |(row, state): (&Row, &RowState)| {
-            Bytes::from(checkpoint::encode(state, &spec.network, *row))
+        let encode = |(shard, state): (&Shard, &ShardState)| {
+            Bytes::from(checkpoint::encode(state, &spec.network, *shard))
         };
-        let rows = spec.network.rows();
-        let bytes: Vec<Bytes> = rows.iter().zip(network.rows()).map(encode).collect();
-        let mut stored = Stored::at(spec, 0, |row| bytes.get(usize::from(row.0)).cloned());
+        let shards = spec.network.shards();
+        let bytes: Vec<Bytes> = shards.iter().zip(network.shards()).map(encode).collect();
+        let mut stored = Stored::at(spec, 0, |shard| bytes.get(usize::from(shard.0)).cloned());
         assert_eq!(stored.hash().unwrap().0, *network.model_hash().as_bytes());
         let (images, labels) = checked.data.test(1);
         let pixels = gather(images, &(0..300).collect::<Vec<_>>());
         let found = evaluate(&mut stored, &pixels, labels, &Inline).unwrap();
         assert_eq!(found, network.evaluate(&pixels, labels, &Inline));
         let mut without_last =
-            Stored::at(spec, 0, |row| bytes[..3].get(usize::from(row.0)).cloned());
+            Stored::at(spec, 0, |shard| bytes[..3].get(usize::from(shard.0)).cloned());
         let missing = without_last.hash();
-        assert!(matches!(missing, Err(ModelError::Missing { row: 3, layer: 1, shard: 1 })));
-        let unfinished = Stored::new(spec, |row| bytes.get(usize::from(row.0)).cloned()).hash();
-        assert!(matches!(unfinished, Err(ModelError::Row { row: 0, .. })), "{unfinished:?}");
+        assert!(matches!(missing, Err(ModelError::Missing { shard: 3, layer: 1, index: 1 })));
+        let unfinished = Stored::new(spec, |shard| bytes.get(usize::from(shard.0)).cloned()).hash();
+        assert!(matches!(unfinished, Err(ModelError::Shard { shard: 0, .. })), "{unfinished:?}");
     }
 }

@@ -15,7 +15,7 @@ use super::spec::NetworkSpec;
 pub struct Frame {
     /// Planes: 1 for grey, 3 for colour.
     pub channels: usize,
-    /// Rows of a plane.
+    /// Shards of a plane.
     pub height: usize,
     /// Pixels of a row.
     pub width: usize,

@@ -10,16 +10,16 @@ use ndarray::Array2;
 use super::matrix::rows;
 use super::product::product;
 use super::rng::{Key, Purpose};
-use super::spec::{NetworkSpec, Objective, Row};
+use super::spec::{NetworkSpec, Objective, Shard};
 use super::workers::Workers;
 
 /// The products of every row of a network, on made-up numbers.
 #[derive(Debug)]
-pub struct BareProducts(Vec<RowProducts>);
+pub struct BareProducts(Vec<ShardProducts>);
 
 /// What one row multiplies.
 #[derive(Debug)]
-struct RowProducts {
+struct ShardProducts {
     /// Passes read x in: states of the layer below, or images.
     inputs: Array2<f32>,
     /// In x passes that teach: the same turned, as a gradient reads it.
@@ -40,8 +40,8 @@ struct RowProducts {
     through_head: bool,
 }
 
-impl RowProducts {
-    fn new(spec: &NetworkSpec, row: Row) -> Self {
+impl ShardProducts {
+    fn new(spec: &NetworkSpec, row: Shard) -> Self {
         let (inputs, width, batch) = (spec.input_width(row), spec.width(row), spec.batch_size);
         let contrasts = spec.objective == Objective::Goodness;
         // The first layer multiplies an image once for all passes.
@@ -91,7 +91,7 @@ impl BareProducts {
     /// Everything that a step of this network multiplies.
     #[must_use]
     pub fn new(spec: &NetworkSpec) -> Self {
-        Self(spec.rows().into_iter().map(|row| RowProducts::new(spec, row)).collect())
+        Self(spec.shards().into_iter().map(|row| ShardProducts::new(spec, row)).collect())
     }
 
     /// Multiplies everything once.
@@ -102,7 +102,7 @@ impl BareProducts {
     /// Multiply-accumulates of a run, by layer.
     #[must_use]
     pub fn macs(&self) -> u64 {
-        self.0.iter().map(RowProducts::macs).sum()
+        self.0.iter().map(ShardProducts::macs).sum()
     }
 }
 
@@ -115,9 +115,9 @@ mod tests {
     fn the_same_work_as_the_step() {
         for objective in [Objective::Goodness, Objective::Softmax] {
             let usual = NetworkSpec::usual(objective, Optimizer::Sgd, vec![20, 8, 6], 4);
-            for spec in [NetworkSpec { shards: 2, ..usual.clone() }, usual] {
+            for spec in [NetworkSpec { shards_per_layer: 2, ..usual.clone() }, usual] {
                 let mut bare = BareProducts::new(&spec);
-                let macs: u64 = spec.rows().into_iter().map(|row| spec.step_macs(row)).sum();
+                let macs: u64 = spec.shards().into_iter().map(|row| spec.step_macs(row)).sum();
                 assert_eq!(bare.macs(), macs);
                 bare.run(&Inline);
             }

@@ -103,9 +103,10 @@ impl NetworkSpec {
         if self.label_embedding == LabelEmbedding::Overlay && self.layers[0] < self.classes {
             return Err(SpecError::LabelSlots { input: self.layers[0], classes: self.classes });
         }
-        let splits = |width: usize| self.shards > 0 && width.is_multiple_of(self.shards);
+        let splits =
+            |width: usize| self.shards_per_layer > 0 && width.is_multiple_of(self.shards_per_layer);
         if let Some(&width) = self.layers[1..].iter().find(|width| !splits(**width)) {
-            return Err(SpecError::Shards { width, shards: self.shards });
+            return Err(SpecError::Shards { width, shards: self.shards_per_layer });
         }
         if !(1..=MAX_BATCH).contains(&self.batch_size) {
             return Err(SpecError::BatchSize(self.batch_size));
@@ -136,7 +137,7 @@ impl NetworkSpec {
                 ("peer_normalization", self.peer_normalization != 0.0),
             ],
         };
-        let (adaptive, temperature) = (self.feedback_row().is_some(), self.negative_temperature);
+        let (adaptive, temperature) = (self.feedback_shard().is_some(), self.negative_temperature);
         let is_one = temperature.is_finite() && temperature >= MIN_TEMPERATURE;
         if !is_one || !(adaptive || temperature == 1.0) {
             return Err(SpecError::Temperature);
@@ -205,8 +206,8 @@ mod tests {
             NetworkSpec { layers: vec![20, usize::MAX], ..good.clone() },
             NetworkSpec { classes: 1, ..good.clone() },
             NetworkSpec { classes: 257, ..good.clone() },
-            NetworkSpec { shards: 0, ..good.clone() },
-            NetworkSpec { shards: 4, ..good.clone() },
+            NetworkSpec { shards_per_layer: 0, ..good.clone() },
+            NetworkSpec { shards_per_layer: 4, ..good.clone() },
             NetworkSpec { batch_size: 0, ..good.clone() },
             NetworkSpec { steps: 0, ..good.clone() },
             NetworkSpec { steps_per_epoch: 0, ..good.clone() },

@@ -8,7 +8,7 @@
 //! objective reads normalised outputs only, where any scale cancels.
 
 use super::rng::{Key, Purpose, Stream};
-use super::spec::{NetworkSpec, Row};
+use super::spec::{NetworkSpec, Shard};
 
 /// Draws of a unit are 16 bits, so probabilities are multiples of 2^-16.
 const DRAWS: f32 = 65_536.0;
@@ -24,8 +24,8 @@ pub(crate) struct Dropout {
 
 impl Dropout {
     /// Of a row in a step.
-    pub(crate) fn new(spec: &NetworkSpec, row: Row, step: u64) -> Self {
-        let (layer, shard) = (row.layer as u32, row.shard as u32);
+    pub(crate) fn new(spec: &NetworkSpec, row: Shard, step: u64) -> Self {
+        let (layer, shard) = (row.layer as u32, row.index as u32);
         let key = Key { layer, shard, epoch: step, ..Key::new(spec.seed, Purpose::Dropout) };
         let below = (spec.dropout * DRAWS + 0.5) as u16;
         let scale = 1.0 / (1.0 - f32::from(below) / DRAWS).sqrt();
@@ -75,7 +75,7 @@ impl Mask {
 mod tests {
     use super::*;
 
-    fn masked(dropout: f32, row: Row, step: u64, index: usize) -> Vec<f32> {
+    fn masked(dropout: f32, row: Shard, step: u64, index: usize) -> Vec<f32> {
         let spec = NetworkSpec { dropout, ..NetworkSpec::hinton(vec![20, 1000], 4) };
         let mut ones = vec![1.0; 1000];
         Dropout::new(&spec, row, step).mask(1000).apply(index, &mut ones);
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_expected_goodness_stays() {
-        let row = Row { layer: 0, shard: 0 };
+        let row = Shard { layer: 0, index: 0 };
         for p in [0.1, 0.5] {
             let rows: Vec<f32> = (0..300).flat_map(|index| masked(p, row, 3, index)).collect();
             let dropped = rows.iter().filter(|&&x| x == 0.0).count() as f32 / rows.len() as f32;
@@ -98,12 +98,12 @@ mod tests {
 
     #[test]
     fn masks_are_independent_and_repeat() {
-        let row = Row { layer: 1, shard: 0 };
+        let row = Shard { layer: 1, index: 0 };
         let one = masked(0.5, row, 5, 7);
         assert_eq!(masked(0.5, row, 5, 7), one);
         let others = [
-            masked(0.5, Row { layer: 2, shard: 0 }, 5, 7),
-            masked(0.5, Row { layer: 1, shard: 1 }, 5, 7),
+            masked(0.5, Shard { layer: 2, index: 0 }, 5, 7),
+            masked(0.5, Shard { layer: 1, index: 1 }, 5, 7),
             masked(0.5, row, 6, 7),
             masked(0.5, row, 5, 8),
         ];

@@ -16,7 +16,7 @@ use super::layers::Layers;
 use super::matrix::{argmax_rows, flat, flat_mut, rows};
 use super::network::Network;
 use super::product::product;
-use super::row::RowState;
+use super::shard::ShardState;
 use super::spec::{NetworkSpec, Objective};
 use super::workers::Workers;
 
@@ -55,7 +55,7 @@ impl Evaluation {
     }
 }
 
-/// A block of N images on its way up. Rows of every layer: the neutral pass, then hypothesis by
+/// A block of N images on its way up. Shards of every layer: the neutral pass, then hypothesis by
 /// hypothesis.
 struct Block {
     images: usize,
@@ -201,7 +201,7 @@ impl Block {
         &mut self,
         spec: &NetworkSpec,
         layer: usize,
-        shards_of: &[RowState],
+        shards_of: &[ShardState],
         workers: &dyn Workers,
     ) {
         let nothing = Array2::zeros((self.images, spec.classes));
@@ -239,7 +239,7 @@ impl Block {
     fn pre_activations(
         &self,
         spec: &NetworkSpec,
-        state: &RowState,
+        state: &ShardState,
         workers: &dyn Workers,
     ) -> Array2<f32> {
         let weights = &state.weights.value;

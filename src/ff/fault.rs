@@ -10,7 +10,7 @@ use super::activations::Activations;
 use super::lanes;
 use super::matrix::flat;
 use super::optim::Parameter;
-use super::row::{RowState, StepReport};
+use super::shard::{ShardState, StepReport};
 use super::spec::{NetworkSpec, Objective};
 
 /// Which numbers of a row are infinite or NaN, or a second moment below zero.
@@ -60,7 +60,7 @@ impl StepReport {
     }
 }
 
-impl RowState {
+impl ShardState {
     /// What keeps it from being a checkpoint.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
@@ -95,10 +95,10 @@ mod tests {
         for step in 0..spec.steps {
             let (reports, _) = network.train_step(&batch(&spec, step), &Inline);
             let reported = reports.iter().map(|report| report.fault);
-            let kept = network.rows().iter().map(RowState::fault);
+            let kept = network.shards().iter().map(ShardState::fault);
             let faults = reported.chain(kept).enumerate();
             if let Some((at, fault)) = faults.filter_map(|(at, it)| Some((at, it?))).next() {
-                return Some((at % spec.rows().len(), step + 1, fault));
+                return Some((at % spec.shards().len(), step + 1, fault));
             }
         }
         None
@@ -120,14 +120,14 @@ mod tests {
         let spec = tiny(Optimizer::Adam, Wire::F32, 1);
         let mut network = Network::init(spec.clone());
         network.train_step(&batch(&spec, 0), &Inline);
-        let good = &network.rows()[0];
+        let good = &network.shards()[0];
         assert_eq!(good.fault(), None);
-        let with = |change: &dyn Fn(&mut RowState)| {
+        let with = |change: &dyn Fn(&mut ShardState)| {
             let mut state = good.clone();
             change(&mut state);
             state.fault()
         };
-        type Of = fn(&mut RowState) -> &mut Parameter;
+        type Of = fn(&mut ShardState) -> &mut Parameter;
         let parameters: [(Of, Fault); 3] = [
             (|state| &mut state.weights, Fault::Weights),
             (|state| &mut state.bias, Fault::Weights),

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use ndarray::Array2;
 
 use super::network::Network;
-use super::row::RowState;
+use super::shard::ShardState;
 use super::spec::NetworkSpec;
 
 /// Where the layers of a network come from.
@@ -23,7 +23,7 @@ pub trait Layers {
     ///
     /// # Errors
     /// If it cannot be had; no other layer is asked for then.
-    fn layer(&mut self, layer: usize) -> Result<Cow<'_, [RowState]>, Self::Error>;
+    fn layer(&mut self, layer: usize) -> Result<Cow<'_, [ShardState]>, Self::Error>;
 
     /// The heads of one layer's rows, H x classes each, in the order of their shards.
     ///
@@ -41,8 +41,8 @@ impl Layers for &Network {
         Network::spec(self)
     }
 
-    fn layer(&mut self, layer: usize) -> Result<Cow<'_, [RowState]>, Infallible> {
-        let shards = Network::spec(self).shards;
-        Ok(Cow::Borrowed(&self.rows()[layer * shards..][..shards]))
+    fn layer(&mut self, layer: usize) -> Result<Cow<'_, [ShardState]>, Infallible> {
+        let shards = Network::spec(self).shards_per_layer;
+        Ok(Cow::Borrowed(&self.shards()[layer * shards..][..shards]))
     }
 }

@@ -8,8 +8,8 @@ use ndarray::Array2;
 use super::activations::{Activations, FirstInput, concat_in};
 use super::buffers::Buffers;
 use super::check::SpecError;
-use super::row::{RowState, StepReport};
-use super::spec::{NetworkSpec, Row};
+use super::shard::{ShardState, StepReport};
+use super::spec::{NetworkSpec, Shard};
 use super::wire::round;
 use super::workers::{Mark, Phase, Workers};
 
@@ -17,7 +17,7 @@ use super::workers::{Mark, Phase, Workers};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
     spec: NetworkSpec,
-    rows: Vec<RowState>,
+    rows: Vec<ShardState>,
     buffers: Buffers,
 }
 
@@ -30,15 +30,15 @@ pub enum NetworkError {
     Spec(#[from] SpecError),
     /// Too few or too many rows.
     #[error("the network has {expected} rows, not {found}")]
-    Rows {
-        /// Rows of the spec.
+    Shards {
+        /// Shards of the spec.
         expected: usize,
-        /// Rows there are.
+        /// Shards there are.
         found: usize,
     },
     /// A row of another shape.
-    #[error("the row of layer {layer}, shard {shard} does not have the shape of the spec", layer = .0.layer, shard = .0.shard)]
-    Shape(Row),
+    #[error("the row of layer {layer}, shard {shard} does not have the shape of the spec", layer = .0.layer, shard = .0.index)]
+    Shape(Shard),
     /// A tensor is missing, or has another shape, or holds a number that is not finite.
     #[error("there is no tensor {name} of shape {shape:?} with finite values")]
     Tensor {
@@ -53,7 +53,7 @@ impl Network {
     /// A network before its first step. The spec has to be one that passes its check.
     #[must_use]
     pub fn init(spec: NetworkSpec) -> Self {
-        let rows = spec.rows().into_iter().map(|row| RowState::init(&spec, row)).collect();
+        let rows = spec.shards().into_iter().map(|row| ShardState::init(&spec, row)).collect();
         Self { spec, rows, buffers: Buffers::default() }
     }
 
@@ -61,11 +61,11 @@ impl Network {
     ///
     /// # Errors
     /// If the spec is wrong, or the rows are not those of the spec.
-    pub fn from_rows(spec: NetworkSpec, rows: Vec<RowState>) -> Result<Self, NetworkError> {
+    pub fn from_shards(spec: NetworkSpec, rows: Vec<ShardState>) -> Result<Self, NetworkError> {
         spec.check()?;
-        let expected = spec.rows();
+        let expected = spec.shards();
         if rows.len() != expected.len() {
-            return Err(NetworkError::Rows { expected: expected.len(), found: rows.len() });
+            return Err(NetworkError::Shards { expected: expected.len(), found: rows.len() });
         }
         match expected.iter().zip(&rows).find(|(row, state)| !state.fits(&spec, **row)) {
             Some((row, _)) => Err(NetworkError::Shape(*row)),
@@ -81,13 +81,13 @@ impl Network {
 
     /// Its rows, in the order of [`NetworkSpec::rows`].
     #[must_use]
-    pub fn rows(&self) -> &[RowState] {
+    pub fn shards(&self) -> &[ShardState] {
         &self.rows
     }
 
     /// Its rows, in the order of [`NetworkSpec::rows`].
     #[must_use]
-    pub fn into_rows(self) -> Vec<RowState> {
+    pub fn into_rows(self) -> Vec<ShardState> {
         self.rows
     }
 
@@ -139,8 +139,8 @@ impl Network {
     ) -> (Vec<Activations>, Vec<StepReport>) {
         workers.mark(Mark::Layer(layer));
         let Self { spec, rows, buffers } = self;
-        let train = |(shard, state): (usize, &mut RowState)| {
-            let row = Row { layer, shard };
+        let train = |(shard, state): (usize, &mut ShardState)| {
+            let row = Shard { layer, index: shard };
             match below {
                 Below::Images(input) => state.train_first(spec, row, input, buffers, workers),
                 Below::Layer(below, labels) => {
@@ -148,7 +148,7 @@ impl Network {
                 }
             }
         };
-        let rows = rows.iter_mut().skip(layer * spec.shards).take(spec.shards);
+        let rows = rows.iter_mut().skip(layer * spec.shards_per_layer).take(spec.shards_per_layer);
         rows.enumerate().map(train).unzip()
     }
 
@@ -164,8 +164,8 @@ impl Network {
         workers: &dyn Workers,
     ) -> Vec<Activations> {
         let Self { spec, rows, buffers } = self;
-        let hand_on = |(shard, state): (usize, &mut RowState)| {
-            let row = Row { layer, shard };
+        let hand_on = |(shard, state): (usize, &mut ShardState)| {
+            let row = Shard { layer, index: shard };
             match below {
                 Below::Images(input) => {
                     state.hand_on_first(spec, row, step, input, buffers, workers)
@@ -173,7 +173,7 @@ impl Network {
                 Below::Layer(below, _) => state.hand_on(spec, row, step, below, buffers, workers),
             }
         };
-        let rows = rows.iter_mut().skip(layer * spec.shards).take(spec.shards);
+        let rows = rows.iter_mut().skip(layer * spec.shards_per_layer).take(spec.shards_per_layer);
         rows.enumerate().map(hand_on).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! What a row does with a mini-batch between its product and its weight gradient.
 //!
 //! The rule: pre-activations come in, activations and directions go out. Each objective has one
-//! method here; what they share stands in [`RowState::passes`], once.
+//! method here; what they share stands in [`ShardState::passes`], once.
 
 use ndarray::{Array2, ArrayView2};
 
@@ -11,18 +11,18 @@ use super::dropout::Dropout;
 use super::matrix::{flat, flat_mut, rows};
 use super::optim::Rule;
 use super::product::{Gradient, product, update};
-use super::row::{Heard, RowState, StepReport};
-use super::spec::{NetworkSpec, Objective, Row};
+use super::shard::{Heard, ShardState, StepReport};
+use super::spec::{NetworkSpec, Objective, Shard};
 use super::workers::{Mark, Phase, Workers};
 use super::{goodness, head};
 
-impl RowState {
+impl ShardState {
     /// From pre-activations (without bias) in `buffers.h` to what is handed on, and to directions
     /// of the cases in `buffers.h`. Bias and head learn on the way.
     pub(super) fn passes(
         &mut self,
         spec: &NetworkSpec,
-        row: Row,
+        row: Shard,
         heard: Heard<'_>,
         buffers: &mut Buffers,
         workers: &dyn Workers,
@@ -47,7 +47,7 @@ impl RowState {
     pub(super) fn pass_on(
         &self,
         spec: &NetworkSpec,
-        row: Row,
+        row: Shard,
         step: u64,
         below: &Array2<f32>,
         buffers: &mut Buffers,

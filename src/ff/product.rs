@@ -14,7 +14,7 @@ use super::workers::{Mark, Phase, Workers, each, share};
 /// Columns are shared out in multiples of the widest kernel, so that no worker has a ragged edge.
 const COLUMNS: usize = 16;
 
-/// Rows of a weight gradient that are made and used up at a time, so that it stays in the cache.
+/// Shards of a weight gradient that are made and used up at a time, so that it stays in the cache.
 const BLOCK: usize = 256;
 
 /// `c = a b`, shared out by columns of `c`.

@@ -67,11 +67,11 @@ pub enum Wire {
 
 /// The unit that has its own weights: a layer, or one shard of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Row {
+pub struct Shard {
     /// Layer, from 0.
     pub layer: usize,
     /// Shard of the layer, from 0.
-    pub shard: usize,
+    pub index: usize,
 }
 
 /// Everything that determines the mathematics of a run.
@@ -82,7 +82,7 @@ pub struct NetworkSpec {
     /// Number of classes.
     pub classes: usize,
     /// Equal groups of neurons a layer is split into, each a row of its own.
-    pub shards: usize,
+    pub shards_per_layer: usize,
     /// What a layer is trained for.
     pub objective: Objective,
     /// Where wrong labels come from.
@@ -181,7 +181,7 @@ impl NetworkSpec {
         Self {
             layers,
             classes,
-            shards: 1,
+            shards_per_layer: 1,
             objective,
             negatives: if contrasts { Negatives::Random } else { Negatives::None },
             negative_temperature: one(),
@@ -213,41 +213,41 @@ impl NetworkSpec {
 
     /// Every row, layer by layer and shard by shard.
     #[must_use]
-    pub fn rows(&self) -> Vec<Row> {
-        let layer = |layer| (0..self.shards).map(move |shard| Row { layer, shard });
+    pub fn shards(&self) -> Vec<Shard> {
+        let layer = |layer| (0..self.shards_per_layer).map(move |index| Shard { layer, index });
         (0..self.depth()).flat_map(layer).collect()
     }
 
     /// The row above the last layer that draws wrong labels from its logits; it has no weights and
     /// is no part of the model.
     #[must_use]
-    pub fn feedback_row(&self) -> Option<Row> {
-        let row = Row { layer: self.depth(), shard: 0 };
+    pub fn feedback_shard(&self) -> Option<Shard> {
+        let row = Shard { layer: self.depth(), index: 0 };
         (self.negatives == Negatives::Adaptive).then_some(row)
     }
 
     /// A row of the last layer.
-    pub(crate) fn top_row(&self) -> Row {
-        Row { layer: self.depth().saturating_sub(1), shard: 0 }
+    pub(crate) fn top_shard(&self) -> Shard {
+        Shard { layer: self.depth().saturating_sub(1), index: 0 }
     }
 
     /// Whether what a row hands on has states: above the last layer only logits are read.
     #[must_use]
-    pub fn hands_on_states(&self, row: Row) -> bool {
-        row.layer + 1 < self.depth() || self.feedback_row().is_none()
+    pub fn hands_on_states(&self, row: Shard) -> bool {
+        row.layer + 1 < self.depth() || self.feedback_shard().is_none()
     }
 
     /// How many values a row reads per sample and pass.
     #[must_use]
-    pub fn input_width(&self, row: Row) -> usize {
+    pub fn input_width(&self, row: Shard) -> usize {
         let appended = row.layer == 0 && self.label_embedding == LabelEmbedding::Append;
         self.layers[row.layer] + if appended { self.classes } else { 0 }
     }
 
     /// How many units a row has; also its goodness threshold.
     #[must_use]
-    pub fn width(&self, row: Row) -> usize {
-        self.layers[row.layer + 1] / self.shards
+    pub fn width(&self, row: Shard) -> usize {
+        self.layers[row.layer + 1] / self.shards_per_layer
     }
 
     /// How many logits a row hands on per sample: heads that correct the layers below read what
@@ -271,7 +271,7 @@ impl NetworkSpec {
     /// makes two products (its three passes share one), an upper one five passes' worth, the head
     /// two. Softmax: two products, and the head three.
     #[must_use]
-    pub fn step_macs(&self, row: Row) -> u64 {
+    pub fn step_macs(&self, row: Shard) -> u64 {
         let (products, head) = match (self.objective, row.layer) {
             (Objective::Goodness, 0) => (2, 2),
             (Objective::Goodness, _) => (5, 2),
@@ -308,9 +308,9 @@ mod tests {
 
     #[test]
     fn rows_and_their_shapes() {
-        let spec = NetworkSpec { shards: 2, ..NetworkSpec::hinton(vec![20, 8, 6], 4) };
+        let spec = NetworkSpec { shards_per_layer: 2, ..NetworkSpec::hinton(vec![20, 8, 6], 4) };
         assert_eq!(spec.check(), Ok(()));
-        let rows = spec.rows();
+        let rows = spec.shards();
         assert!(rows.is_sorted());
         let shapes: Vec<_> = rows.iter().map(|r| (spec.input_width(*r), spec.width(*r))).collect();
         assert_eq!(shapes, [(20, 4), (20, 4), (8, 3), (8, 3)]);

@@ -7,8 +7,8 @@ use ndarray::Array2;
 
 use super::layers::Layers;
 use super::network::{Network, NetworkError};
-use super::row::RowState;
-use super::spec::{NetworkSpec, Row};
+use super::shard::ShardState;
+use super::spec::{NetworkSpec, Shard};
 
 /// A named tensor in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +37,8 @@ impl Kind {
 
     /// The name and the shape.
     fn of(self, spec: &NetworkSpec, layer: usize) -> (String, Vec<usize>) {
-        let (inputs, outputs) = (spec.input_width(Row { layer, shard: 0 }), spec.layers[layer + 1]);
+        let (inputs, outputs) =
+            (spec.input_width(Shard { layer, index: 0 }), spec.layers[layer + 1]);
         match self {
             Self::Weight => (format!("layers.{layer}.weight"), vec![outputs, inputs]),
             Self::Bias => (format!("layers.{layer}.bias"), vec![outputs]),
@@ -121,12 +122,12 @@ pub fn hash_layers<L: Layers>(layers: &mut L) -> Result<blake3::Hash, L::Error> 
 }
 
 /// The values of a layer's weights, from its shards.
-fn weight(rows: &[RowState]) -> impl Iterator<Item = f32> {
+fn weight(rows: &[ShardState]) -> impl Iterator<Item = f32> {
     rows.iter().flat_map(|row| row.weights.value.t()).copied()
 }
 
 /// The values of a layer's bias, from its shards.
-fn bias(rows: &[RowState]) -> impl Iterator<Item = f32> {
+fn bias(rows: &[ShardState]) -> impl Iterator<Item = f32> {
     rows.iter().flat_map(|row| &row.bias.value).copied()
 }
 
@@ -135,12 +136,12 @@ fn head<'a>(
     spec: &NetworkSpec,
     heads: impl Iterator<Item = &'a Array2<f32>> + Clone,
 ) -> impl Iterator<Item = f32> {
-    let shards = spec.shards as f32;
+    let shards = spec.shards_per_layer as f32;
     let of_class = move |class| heads.clone().flat_map(move |head| head.column(class));
     (0..spec.classes).flat_map(of_class).map(move |x| x / shards)
 }
 
-fn tensor(spec: &NetworkSpec, layer: usize, rows: &[RowState], kind: Kind) -> Tensor {
+fn tensor(spec: &NetworkSpec, layer: usize, rows: &[ShardState], kind: Kind) -> Tensor {
     let (name, shape) = kind.of(spec, layer);
     let data = match kind {
         Kind::Weight => weight(rows).collect(),
@@ -156,10 +157,10 @@ impl Network {
     /// number of shards, so that one product with the whole layer's outputs gives the mean.
     #[must_use]
     pub fn tensors(&self) -> Vec<Tensor> {
-        let of_layer = |(layer, rows): (usize, &[RowState])| {
+        let of_layer = |(layer, rows): (usize, &[ShardState])| {
             Kind::ALL.map(|kind| tensor(self.spec(), layer, rows, kind))
         };
-        self.rows().chunks(self.spec().shards).enumerate().flat_map(of_layer).collect()
+        self.shards().chunks(self.spec().shards_per_layer).enumerate().flat_map(of_layer).collect()
     }
 
     /// The hash of the model: [`hash_layers`] of it.
@@ -175,28 +176,28 @@ impl Network {
     /// If the spec is wrong, or a tensor is missing, mis-shaped or not finite.
     pub fn from_tensors(spec: NetworkSpec, tensors: &[Tensor]) -> Result<Self, NetworkError> {
         spec.check()?;
-        let mut rows = Vec::with_capacity(spec.rows().len());
+        let mut rows = Vec::with_capacity(spec.shards().len());
         for layer in 0..spec.depth() {
             let [weight, bias, head] = Kind::ALL.map(|kind| {
                 let (name, shape) = kind.of(&spec, layer);
                 find(tensors, &name, &shape)
             });
             let (weight, bias, head) = (weight?, bias?, head?);
-            let inputs = spec.input_width(Row { layer, shard: 0 });
+            let inputs = spec.input_width(Shard { layer, index: 0 });
             let outputs = spec.layers[layer + 1];
-            for shard in 0..spec.shards {
-                let width = spec.width(Row { layer, shard });
+            for shard in 0..spec.shards_per_layer {
+                let width = spec.width(Shard { layer, index: shard });
                 let unit = |k: usize| shard * width + k;
-                rows.push(RowState::new(
+                rows.push(ShardState::new(
                     Array2::from_shape_fn((inputs, width), |(i, k)| weight[unit(k) * inputs + i]),
                     Array2::from_shape_fn((1, width), |(_, k)| bias[unit(k)]),
                     Array2::from_shape_fn((width, spec.classes), |(k, class)| {
-                        head[class * outputs + unit(k)] * spec.shards as f32
+                        head[class * outputs + unit(k)] * spec.shards_per_layer as f32
                     }),
                 ));
             }
         }
-        Self::from_rows(spec, rows)
+        Self::from_shards(spec, rows)
     }
 }
 

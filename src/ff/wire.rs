@@ -14,7 +14,7 @@ use ndarray::Array2;
 use super::activations::Activations;
 use super::levels::Levels;
 use super::matrix::flat_mut;
-use super::spec::{NetworkSpec, Row, Wire};
+use super::spec::{NetworkSpec, Shard, Wire};
 use super::workers::{Workers, each, share};
 
 /// Why bytes are not activations.
@@ -41,7 +41,7 @@ pub enum WireError {
 }
 
 /// How many rows of states a row hands on, and how many logits, for a mini-batch.
-fn counts(spec: &NetworkSpec, row: Row) -> (usize, usize) {
+fn counts(spec: &NetworkSpec, row: Shard) -> (usize, usize) {
     let passes = if spec.hands_on_states(row) { spec.objective.passes() } else { 0 };
     (passes * spec.batch_size, spec.batch_size * spec.logits_handed_on())
 }
@@ -49,7 +49,7 @@ fn counts(spec: &NetworkSpec, row: Row) -> (usize, usize) {
 /// The length in bytes of what a row hands on for a mini-batch. The spec has to be one that passes
 /// its check.
 #[must_use]
-pub fn encoded_len(spec: &NetworkSpec, row: Row) -> usize {
+pub fn encoded_len(spec: &NetworkSpec, row: Shard) -> usize {
     let (rows, logits) = counts(spec, row);
     let width = spec.width(row);
     let of_row = Levels::of(spec.wire).map_or(4 * width, |levels| 4 + levels.bytes(width));
@@ -72,7 +72,7 @@ fn put(bytes: &mut Vec<u8>, values: &[f32]) {
 
 /// The bytes of what a row hands on for a mini-batch: layout in the head of this file.
 #[must_use]
-pub fn encode(activations: &Activations, spec: &NetworkSpec, row: Row) -> Vec<u8> {
+pub fn encode(activations: &Activations, spec: &NetworkSpec, row: Shard) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(encoded_len(spec, row));
     let states = activations.states.as_standard_layout();
     let handed_on = if spec.hands_on_states(row) { states.as_slice() } else { None };
@@ -137,7 +137,7 @@ fn read_states<'a>(
 ///
 /// # Errors
 /// If the length is not exactly that of a mini-batch of the row, or a number is not finite.
-pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<Activations, WireError> {
+pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Shard) -> Result<Activations, WireError> {
     decode_all(&[bytes], spec, row, None)
 }
 
@@ -155,7 +155,7 @@ pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Row) -> Result<Activations,
 pub fn decode_all(
     shards: &[impl AsRef<[u8]>],
     spec: &NetworkSpec,
-    row: Row,
+    row: Shard,
     old: Option<Activations>,
 ) -> Result<Activations, WireError> {
     let (rows, logits) = counts(spec, row);
@@ -200,7 +200,7 @@ mod tests {
     use crate::ff::{Inline, Negatives, Objective, Optimizer};
     use crate::ff::{concat, lanes};
 
-    const ROW: Row = Row { layer: 0, shard: 0 };
+    const ROW: Shard = Shard { layer: 0, index: 0 };
 
     /// Both objectives over all wires: 5 samples, 37 units, 4 classes.
     fn specs() -> Vec<NetworkSpec> {

@@ -25,7 +25,7 @@ use super::store_files::{
 };
 use crate::spec::{MAX_SPEC_BYTES, Spec};
 
-/// (row, steps done) to a checkpoint as JSON.
+/// (shard, steps done) to a checkpoint as JSON.
 const CHECKPOINTS: TableDefinition<'_, (u16, u64), &[u8]> = TableDefinition::new("checkpoints");
 
 /// A run found in a store folder.
@@ -166,7 +166,7 @@ impl Disk {
         }
         let fact = serde_json::to_vec(checkpoint).map_err(|e| self.failed(&e))?;
         self.change(|table| {
-            table.insert((checkpoint.row.0, checkpoint.step), fact.as_slice())?;
+            table.insert((checkpoint.shard.0, checkpoint.step), fact.as_slice())?;
             Ok(())
         })
     }

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use bytes::Bytes;
-use ffp2p_proto::{BlobRef, Checkpoint, Hash, NodeId, RowId};
+use ffp2p_proto::{BlobRef, Checkpoint, Hash, NodeId, ShardId};
 
 use super::{disk::Disk, store_files::StoreError};
 use crate::{config::SpecArgs, spec::Spec};
@@ -15,7 +15,7 @@ pub(super) fn spec() -> Spec {
 
 pub(super) fn checkpoint(step: u64, bytes: &Bytes) -> Checkpoint {
     let blob = BlobRef { hash: Hash::of(bytes), size: bytes.len() as u64 };
-    Checkpoint { row: RowId(0), step, blob, by: NodeId([1; 32]), loss_micro: 5 }
+    Checkpoint { shard: ShardId(0), step, blob, by: NodeId([1; 32]), loss_micro: 5 }
 }
 
 /// A folder with two checkpoints in it.

@@ -12,7 +12,9 @@ use std::{
 
 use bytes::Bytes;
 use ffp2p_net::{AboutData, BlobSource, Handle};
-use ffp2p_proto::{Checkpoint, Hash, Input, Message, Output, Placement, Role, RowId, State, Time};
+use ffp2p_proto::{
+    Checkpoint, Hash, Input, Message, Output, Placement, Role, ShardId, State, Time,
+};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
@@ -70,15 +72,15 @@ pub struct Node {
     pub(super) pace: Pace,
     /// Whether it did a step at all.
     pub(super) begun: bool,
-    /// The load under which each row's last step was done here.
-    pub(super) taken: BTreeMap<RowId, u64>,
-    /// Chapters trained here, per row.
+    /// The load under which each shard's last step was done here.
+    pub(super) taken: BTreeMap<ShardId, u64>,
+    /// Chapters trained here, per shard.
     chapters: Vec<u64>,
-    /// Steps done here, per row.
+    /// Steps done here, per shard.
     pub(super) own_steps: Vec<u64>,
     /// The store folder, for the user, as long as it takes what is to be kept.
     pub(super) folder: Option<String>,
-    /// Steps of the furthest checkpoint in it, per row.
+    /// Steps of the furthest checkpoint in it, per shard.
     pub(super) kept: Vec<u64>,
     pub(super) model: Option<Hash>,
     /// Whether the model is being put together.
@@ -105,7 +107,7 @@ impl Node {
         view: View,
     ) -> Result<Self, NodeError> {
         let plan = checked.spec.plan();
-        let chapters = vec![0; plan.row_count()];
+        let chapters = vec![0; plan.shard_count()];
         let results = mpsc::channel(RESULTS);
         let folder = disk.as_ref().map(|disk| disk.store().display().to_string());
         let (store, restored) = open_store(disk, results.0.clone())?;
@@ -197,7 +199,7 @@ impl Node {
                     if asked > 1 {
                         break;
                     }
-                    self.note("leaving: handing over rows; press Ctrl-C again to go at once");
+                    self.note("leaving: handing over shards; press Ctrl-C again to go at once");
                     self.handle(Input::Leave)?;
                 }
                 answer = self.answers.recv() => {
@@ -222,8 +224,8 @@ impl Node {
             return Ok(());
         }
         restored.iter().for_each(|checkpoint| self.note_kept(checkpoint));
-        let rows = self.kept.clone();
-        self.view.show(&Event::Restored { rows, checkpoints: restored.len() });
+        let shards = self.kept.clone();
+        self.view.show(&Event::Restored { shards, checkpoints: restored.len() });
         restored.into_iter().try_for_each(|checkpoint| self.handle(Input::Restored(checkpoint)))
     }
 
@@ -252,7 +254,7 @@ impl Node {
             Output::Load { .. } | Output::Train { .. } | Output::Refresh { .. } => {
                 return self.hand_over(output);
             }
-            Output::Unload { row } => self.command(Command::Unload { row })?,
+            Output::Unload { shard } => self.command(Command::Unload { shard })?,
             Output::Fetch { blob, from } => self.net.fetch(blob, from),
             Output::Drop(hash) => self.store.remove(hash),
             Output::Keep(checkpoint) => {
@@ -282,20 +284,20 @@ impl Node {
 
     fn on_trainer(&mut self, answer: Done) -> Result<(), NodeError> {
         let input = match answer {
-            Done::Loaded { row, load, ok } => Input::Loaded { row, load, ok },
-            Done::Refused { row, load, step, bad } => Input::Refused { row, load, step, bad },
+            Done::Loaded { shard, load, ok } => Input::Loaded { shard, load, ok },
+            Done::Refused { shard, load, step, bad } => Input::Refused { shard, load, step, bad },
             Done::Speed(speed) => Input::Speed(speed),
-            Done::Refreshed { row, load, step, batch: (batch, bytes) } => {
+            Done::Refreshed { shard, load, step, batch: (batch, bytes) } => {
                 self.put_batch(batch.hash, bytes);
-                Input::Refreshed { row, load, step, batch }
+                Input::Refreshed { shard, load, step, batch }
             }
             Done::Diverged { place, step, fault } => {
                 // Others need not wait until it is silent: they take over and find the same.
                 self.net.broadcast(Message::Goodbye);
                 return Err(Diverged::new(&self.spec.network, place, step, fault).into());
             }
-            Done::Trained { row, load, step, batch, checkpoint } => {
-                self.tell_step(row, load, step);
+            Done::Trained { shard, load, step, batch, checkpoint } => {
+                self.tell_step(shard, load, step);
                 let batch = batch.map(|(blob, bytes)| {
                     self.put_batch(blob.hash, bytes);
                     blob
@@ -305,11 +307,11 @@ impl Node {
                     (blob, loss)
                 });
                 if let (Some(_), Some(count)) =
-                    (checkpoint, self.chapters.get_mut(usize::from(row.0)))
+                    (checkpoint, self.chapters.get_mut(usize::from(shard.0)))
                 {
                     *count += 1;
                 }
-                Input::Trained { row, load, step, batch, checkpoint }
+                Input::Trained { shard, load, step, batch, checkpoint }
             }
         };
         self.handle(input)
@@ -339,10 +341,10 @@ impl Node {
             // What was fetched again meanwhile is not lost any more.
             Found::Lost(hash) if self.store.has(&hash) => Ok(()),
             Found::Lost(hash) => self.handle(Input::Lost { hash }),
-            Found::Unusable(row, step) => self.handle(Input::Unusable { row, step }),
+            Found::Unusable(shard, step) => self.handle(Input::Unusable { shard, step }),
             Found::Model(Err(error)) => {
                 self.assembling = false;
-                let (ModelError::Row { .. } | ModelError::Missing { .. }) = &error else {
+                let (ModelError::Shard { .. } | ModelError::Missing { .. }) = &error else {
                     return Err(error.into());
                 };
                 self.note(format!("{error}; waiting for another"));
@@ -372,7 +374,7 @@ impl Node {
                     bytes_in: traffic.bytes_in,
                     bytes_out: traffic.bytes_out,
                     gossip_in: traffic.gossip_in,
-                    trained: self.chapters[..self.spec.network.rows().len()].to_vec(),
+                    trained: self.chapters[..self.spec.network.shards().len()].to_vec(),
                     store: self.folder.clone(),
                 });
                 if self.settings.out.is_none() {

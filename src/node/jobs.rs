@@ -12,22 +12,23 @@ impl Node {
     /// Hands a job to the trainer. Returns what the decisions hear at once where it cannot be done.
     pub(super) fn hand_over(&self, job: Output) -> Result<Vec<Input>, NodeError> {
         let (command, undone) =
-            if let Output::Load { row, load, step, checkpoint } = job {
+            if let Output::Load { shard, load, step, checkpoint } = job {
                 let read = checkpoint.map(|hash| self.blob(hash)).transpose();
-                let command = read.map(|checkpoint| Command::Load { row, load, step, checkpoint });
-                (command, Input::Loaded { row, load, ok: false })
-            } else if let Output::Train { row, load, step, inputs, feedback, emit, checkpoint } =
+                let command =
+                    read.map(|checkpoint| Command::Load { shard, load, step, checkpoint });
+                (command, Input::Loaded { shard, load, ok: false })
+            } else if let Output::Train { shard, load, step, inputs, feedback, emit, checkpoint } =
                 job
             {
                 let command = self.reads(inputs, feedback).map(|(inputs, feedback)| {
-                    Command::Train { row, load, step, inputs, feedback, emit, checkpoint }
+                    Command::Train { shard, load, step, inputs, feedback, emit, checkpoint }
                 });
-                (command, Input::Refused { row, load, step, bad: None })
-            } else if let Output::Refresh { row, load, step, inputs, feedback } = job {
+                (command, Input::Refused { shard, load, step, bad: None })
+            } else if let Output::Refresh { shard, load, step, inputs, feedback } = job {
                 let command = self.reads(inputs, feedback).map(|(inputs, feedback)| {
-                    Command::Refresh { row, load, step, inputs, feedback }
+                    Command::Refresh { shard, load, step, inputs, feedback }
                 });
-                (command, Input::Refused { row, load, step, bad: None })
+                (command, Input::Refused { shard, load, step, bad: None })
             } else {
                 return Ok(Vec::new());
             };

@@ -72,7 +72,10 @@ impl Names {
     /// Looks at the newcomers without a name. Returns those that are told of without one.
     pub(crate) fn overdue(&mut self) -> Vec<NodeId> {
         self.nameless.values_mut().for_each(|looks| *looks += 1);
-        self.nameless.extract_if(.., |_, looks| *looks >= MAX_LOOKS).map(|(peer, _)| peer).collect()
+        let due = self.nameless.iter().filter(|(_, looks)| **looks >= MAX_LOOKS);
+        let due: Vec<NodeId> = due.map(|(&peer, _)| peer).collect();
+        due.iter().for_each(|peer| _ = self.nameless.remove(peer));
+        due
     }
 
     /// Whether that is this node.

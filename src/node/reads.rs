@@ -1,6 +1,6 @@
-//! What steps read, decoded once for all rows that read the same.
+//! What steps read, decoded once for all shards that read the same.
 //!
-//! Rule: the last of each kind is kept, with the bytes it came from: rows of one layer that a peer
+//! Rule: the last of each kind is kept, with the bytes it came from: shards of one layer that a peer
 //! owns do a step one after the other. What is kept is given again only for the very same bytes.
 
 use bytes::Bytes;
@@ -8,22 +8,24 @@ use bytes::Bytes;
 use crate::{
     checkpoint::{self, CheckpointError},
     course::Course,
-    ff::{Activations, FeedbackTable, FirstInput, NetworkSpec, Row, WireError, decode, decode_all},
+    ff::{
+        Activations, FeedbackTable, FirstInput, NetworkSpec, Shard, WireError, decode, decode_all,
+    },
 };
 
 /// The bytes that a step reads.
 #[derive(Clone, Copy)]
 pub(super) struct Reads<'a> {
-    /// The batches of the rows below.
+    /// The batches of the shards below.
     pub(super) inputs: &'a [Bytes],
-    /// The feedback row's table, for a row of the first layer, and the step that it has to be of.
+    /// The feedback shard's table, for a shard of the first layer, and the step that it has to be of.
     pub(super) feedback: Option<(&'a Bytes, u64)>,
 }
 
 impl<'a> Reads<'a> {
     /// The first of the batches that cannot be read.
-    pub(super) fn unreadable(&self, spec: &NetworkSpec, row: Row) -> Option<&'a Bytes> {
-        let below = Row { layer: row.layer.checked_sub(1)?, shard: 0 };
+    pub(super) fn unreadable(&self, spec: &NetworkSpec, shard: Shard) -> Option<&'a Bytes> {
+        let below = Shard { layer: shard.layer.checked_sub(1)?, index: 0 };
         self.inputs.iter().find(|bytes| decode(bytes, spec, below).is_err())
     }
 }
@@ -43,12 +45,12 @@ pub(super) struct Reader {
     table: Option<(Bytes, FeedbackTable)>,
     /// The step, the table's bytes, and what the first layer reads.
     images: Option<(u64, Option<Bytes>, FirstInput)>,
-    /// The batches of the rows below, and what they are side by side.
+    /// The batches of the shards below, and what they are side by side.
     batch: Option<(Vec<Bytes>, Activations)>,
 }
 
 impl Reader {
-    /// What a row of the first layer reads.
+    /// What a shard of the first layer reads.
     pub(super) fn images(
         &mut self,
         course: &mut Course,
@@ -93,11 +95,11 @@ impl Reader {
         Ok(&self.table.insert(table).1)
     }
 
-    /// What a row above the first layer reads.
+    /// What a shard above the first layer reads.
     pub(super) fn batches(
         &mut self,
         spec: &NetworkSpec,
-        row: Row,
+        shard: Shard,
         reads: Reads<'_>,
     ) -> Result<&Activations, UnreadableError> {
         let is_kept = |(bytes, _): &(Vec<Bytes>, Activations)| {
@@ -106,7 +108,7 @@ impl Reader {
         let batch = match self.batch.take() {
             Some(kept) if is_kept(&kept) => kept,
             old => {
-                let below = Row { layer: row.layer - 1, shard: 0 };
+                let below = Shard { layer: shard.layer - 1, index: 0 };
                 let old = old.map(|(_, activations)| activations);
                 (reads.inputs.to_vec(), decode_all(reads.inputs, spec, below, old)?)
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ndarray::Array2;
 
-use crate::ff::{Activations, Buffers, FirstInput, NetworkSpec, Row, RowState, Workers};
+use crate::ff::{Activations, Buffers, FirstInput, NetworkSpec, Shard, ShardState, Workers};
 
 /// Steps between two reports.
 const STEPS: u32 = 32;
@@ -68,7 +68,7 @@ impl Speed {
         Some(self.renew(self.smoothed + share * (measured - self.smoothed), count))
     }
 
-    /// The same of a machine that trains nothing: from steps of a row of the last layer on made-up
+    /// The same of a machine that trains nothing: from steps of a shard of the last layer on made-up
     /// numbers. Bare products would be up to twice as fast.
     pub(super) fn glance(
         &mut self,
@@ -76,10 +76,10 @@ impl Speed {
         buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> u64 {
-        let row = Row { layer: spec.depth() - 1, shard: 0 };
-        let spec = &glanced(spec, row);
-        let mut state = RowState::init(spec, row);
-        let step = made_up_step(spec, row);
+        let shard = Shard { layer: spec.depth() - 1, index: 0 };
+        let spec = &glanced(spec, shard);
+        let mut state = ShardState::init(spec, shard);
+        let step = made_up_step(spec, shard);
         let mut train = || step(&mut state, buffers, workers);
         // Memory that is used for the first time is slow.
         train();
@@ -87,7 +87,7 @@ impl Speed {
             let (begin, mut work) = (Instant::now(), 0);
             while begin.elapsed() < GLANCES.1 {
                 train();
-                work += spec.step_macs(row);
+                work += spec.step_macs(shard);
             }
             work as f64 / begin.elapsed().as_secs_f64()
         };
@@ -107,37 +107,37 @@ impl Speed {
     }
 }
 
-/// What is trained, with mini-batches so small that a step of `row` is no larger than [`GLANCED`].
-fn glanced(spec: &NetworkSpec, row: Row) -> NetworkSpec {
-    let sample = spec.step_macs(row) / spec.batch_size.max(1) as u64;
+/// What is trained, with mini-batches so small that a step of `shard` is no larger than [`GLANCED`].
+fn glanced(spec: &NetworkSpec, shard: Shard) -> NetworkSpec {
+    let sample = spec.step_macs(shard) / spec.batch_size.max(1) as u64;
     let most = (GLANCED / sample.max(1)).max(1);
     let batch_size = spec.batch_size.min(usize::try_from(most).unwrap_or(usize::MAX));
     NetworkSpec { batch_size, ..spec.clone() }
 }
 
-/// Trains a row by a step, each time it is called.
-type Step = Box<dyn Fn(&mut RowState, &mut Buffers, &dyn Workers)>;
+/// Trains a shard by a step, each time it is called.
+type Step = Box<dyn Fn(&mut ShardState, &mut Buffers, &dyn Workers)>;
 
-/// A step of a row on made-up numbers.
-fn made_up_step(spec: &NetworkSpec, row: Row) -> Step {
-    let numbers = |rows, width| {
-        Array2::from_shape_fn((rows, width), |(i, j): (usize, usize)| ((i + 7 * j) % 3) as f32)
+/// A step of a shard on made-up numbers.
+fn made_up_step(spec: &NetworkSpec, shard: Shard) -> Step {
+    let numbers = |shards, width| {
+        Array2::from_shape_fn((shards, width), |(i, j): (usize, usize)| ((i + 7 * j) % 3) as f32)
     };
     let (spec, batch) = (spec.clone(), spec.batch_size);
     let labels = vec![0; batch];
-    if row.layer == 0 {
+    if shard.layer == 0 {
         let images = numbers(batch, spec.layers[0]);
         let input = FirstInput::new(&spec, images, labels, vec![1; batch]);
         return Box::new(move |state, buffers, workers| {
-            let (made, _) = state.train_first(&spec, row, &input, buffers, workers);
+            let (made, _) = state.train_first(&spec, shard, &input, buffers, workers);
             buffers.give(made.states);
         });
     }
-    let states = numbers(spec.objective.passes() * batch, spec.input_width(row));
+    let states = numbers(spec.objective.passes() * batch, spec.input_width(shard));
     let logits = Array2::zeros((batch, spec.logits_handed_on()));
     let input = Activations { states, logits };
     Box::new(move |state, buffers, workers| {
-        let (made, _) = state.train(&spec, row, &input, &labels, buffers, workers);
+        let (made, _) = state.train(&spec, shard, &input, &labels, buffers, workers);
         buffers.give(made.states);
     })
 }
@@ -175,15 +175,15 @@ mod tests {
     }
 
     #[test]
-    fn a_glance_at_large_rows_is_short() {
+    fn a_glance_at_large_shards_is_short() {
         let wide = |batch_size, width| {
             let layers = vec![784, width, width];
             let usual = NetworkSpec::usual(Objective::Goodness, Optimizer::Sgd, layers, 10);
             NetworkSpec { batch_size, ..usual }
         };
-        let row = Row { layer: 1, shard: 0 };
+        let shard = Shard { layer: 1, index: 0 };
         for (batch, width, seen) in [(500, 2000, 24), (64, 200, 64), (2, 60_000, 1)] {
-            assert_eq!(glanced(&wide(batch, width), row).batch_size, seen);
+            assert_eq!(glanced(&wide(batch, width), shard).batch_size, seen);
         }
     }
 

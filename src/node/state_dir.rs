@@ -50,7 +50,7 @@ pub struct KeptRun {
     pub folder: PathBuf,
     /// The stores in it.
     pub stores: Vec<PathBuf>,
-    /// Steps of the furthest checkpoint of each row, as far as the stores can be read.
+    /// Steps of the furthest checkpoint of each shard, as far as the stores can be read.
     pub steps: Vec<u64>,
     /// Whether a process is at work in one of the stores.
     pub in_use: bool,
@@ -61,7 +61,7 @@ pub struct KeptRun {
 }
 
 impl KeptRun {
-    /// Whether the last checkpoint of every row is here.
+    /// Whether the last checkpoint of every shard is here.
     pub fn is_complete(&self) -> bool {
         self.steps.iter().all(|step| *step >= self.spec.network.steps)
     }
@@ -169,9 +169,9 @@ fn read(folder: &Path) -> Option<KeptRun> {
     }
     let (spec, checkpoints) = found?;
     let mut furthest: BTreeMap<u16, u64> =
-        (0..spec.network.rows().len() as u16).map(|row| (row, 0)).collect();
+        (0..spec.network.shards().len() as u16).map(|shard| (shard, 0)).collect();
     for checkpoint in checkpoints {
-        if let Some(step) = furthest.get_mut(&checkpoint.row.0) {
+        if let Some(step) = furthest.get_mut(&checkpoint.shard.0) {
             *step = checkpoint.step.max(*step);
         }
     }

@@ -30,7 +30,7 @@ use super::{
 /// within seconds.
 const IN_MEMORY: u64 = 40 << 20;
 
-/// A blob of so many bytes is a checkpoint of a large row: these go before any activation batch,
+/// A blob of so many bytes is a checkpoint of a large shard: these go before any activation batch,
 /// which somebody is about to read.
 const LARGE: usize = 2 << 20;
 

@@ -1,11 +1,11 @@
-//! Who took which rows from whom, so that it is told in one line and with the reason.
+//! Who took which shards from whom, so that it is told in one line and with the reason.
 //!
 //! Rule: only what is told is kept, within bounds. A takeover waits for a moment, because others of the
-//! same node follow, and because whoever takes a row over may know before us that its owner is gone.
+//! same node follow, and because whoever takes a shard over may know before us that its owner is gone.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ffp2p_proto::{Lease, NodeId, RowId, Term, Turn};
+use ffp2p_proto::{Lease, NodeId, ShardId, Term, Turn};
 
 /// Peers that are gone, remembered.
 const MAX_GONE: usize = 64;
@@ -19,28 +19,28 @@ const LOOKS: u32 = 2;
 /// What is to be told.
 #[derive(Debug, Default)]
 pub(super) struct Takeovers {
-    owners: BTreeMap<RowId, NodeId>,
+    owners: BTreeMap<ShardId, NodeId>,
     turns: BTreeMap<u64, NodeId>,
     gone: VecDeque<(NodeId, &'static str)>,
-    /// Of each row one, the latest.
-    waiting: BTreeMap<RowId, Waiting>,
+    /// Of each shard one, the latest.
+    waiting: BTreeMap<ShardId, Waiting>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     lease: Lease,
-    /// Who had the row when it was last told of.
+    /// Who had the shard when it was last told of.
     from: Option<NodeId>,
     looks: u32,
 }
 
-/// Why a node does not have a row any more; none when it stays.
+/// Why a node does not have a shard any more; none when it stays.
 pub(super) type Reason = Option<&'static str>;
 
-/// Rows that one node took from one other, or for the first time.
+/// Shards that one node took from one other, or for the first time.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Takeover {
-    pub(super) rows: Vec<(RowId, Term)>,
+    pub(super) shards: Vec<(ShardId, Term)>,
     pub(super) by: NodeId,
     pub(super) from: Option<(NodeId, Reason)>,
 }
@@ -65,11 +65,11 @@ impl Takeovers {
         self.gone.iter().find(|(gone, _)| *gone == peer).map(|(_, reason)| *reason)
     }
 
-    /// A row has a new owner.
+    /// A shard has a new owner.
     pub(super) fn took(&mut self, lease: Lease) {
-        let from = self.owners.insert(lease.row, lease.owner);
+        let from = self.owners.insert(lease.shard, lease.owner);
         let waiting = Waiting { lease, from, looks: 0 };
-        self.waiting.entry(lease.row).or_insert(waiting).lease = lease;
+        self.waiting.entry(lease.shard).or_insert(waiting).lease = lease;
     }
 
     /// A chapter has a new owner: who had it before, and why not any more.
@@ -84,7 +84,7 @@ impl Takeovers {
     /// What is to be told now; asked about once a second.
     pub(super) fn due(&mut self, is_leaving: impl Fn(NodeId) -> bool) -> Vec<Takeover> {
         let mut due: Vec<Takeover> = Vec::new();
-        for (row, mut waiting) in std::mem::take(&mut self.waiting) {
+        for (shard, mut waiting) in std::mem::take(&mut self.waiting) {
             let Waiting { lease, from, .. } = waiting;
             if from == Some(lease.owner) {
                 continue;
@@ -93,12 +93,14 @@ impl Takeovers {
             let from = from.map(|from| (from, why(from)));
             waiting.looks += 1;
             if matches!(from, Some((_, None))) && waiting.looks < LOOKS {
-                self.waiting.insert(row, waiting);
+                self.waiting.insert(shard, waiting);
                 continue;
             }
             match due.iter_mut().find(|it| (it.by, it.from) == (lease.owner, from)) {
-                Some(same) => same.rows.push((row, lease.term)),
-                None => due.push(Takeover { rows: vec![(row, lease.term)], by: lease.owner, from }),
+                Some(same) => same.shards.push((shard, lease.term)),
+                None => {
+                    due.push(Takeover { shards: vec![(shard, lease.term)], by: lease.owner, from })
+                }
             }
         }
         due
@@ -112,24 +114,24 @@ mod tests {
     const A: NodeId = NodeId([1; 32]);
     const B: NodeId = NodeId([2; 32]);
 
-    fn lease(row: u16, term: u64, owner: NodeId) -> Lease {
-        Lease { row: RowId(row), term: Term(term), owner, from: 0 }
+    fn lease(shard: u16, term: u64, owner: NodeId) -> Lease {
+        Lease { shard: ShardId(shard), term: Term(term), owner, from: 0 }
     }
 
-    fn takeover(rows: &[(u16, u64)], by: NodeId, from: Option<(NodeId, Reason)>) -> Takeover {
-        let rows = rows.iter().map(|&(row, term)| (RowId(row), Term(term))).collect();
-        Takeover { rows, by, from }
+    fn takeover(shards: &[(u16, u64)], by: NodeId, from: Option<(NodeId, Reason)>) -> Takeover {
+        let shards = shards.iter().map(|&(shard, term)| (ShardId(shard), Term(term))).collect();
+        Takeover { shards, by, from }
     }
 
     #[test]
-    fn rows_of_one_reason_are_told_together() {
+    fn shards_of_one_reason_are_told_together() {
         let mut all = Takeovers::default();
-        (0..3).for_each(|row| all.took(lease(row, 1, A)));
+        (0..3).for_each(|shard| all.took(lease(shard, 1, A)));
         all.took(lease(3, 1, B));
         let first = [takeover(&[(0, 1), (1, 1), (2, 1)], A, None), takeover(&[(3, 1)], B, None)];
         assert_eq!(all.due(|_| false), first);
         all.went(A, false);
-        (0..2).for_each(|row| all.took(lease(row, 2, B)));
+        (0..2).for_each(|shard| all.took(lease(shard, 2, B)));
         let gone = Some((A, Some("silent")));
         assert_eq!(all.due(|_| false), [takeover(&[(0, 2), (1, 2)], B, gone)]);
         // The same owner again is nothing new.
@@ -146,9 +148,9 @@ mod tests {
     #[test]
     fn a_reason_that_comes_late_is_waited_for_and_not_for_ever() {
         let mut all = Takeovers::default();
-        (0..2).for_each(|row| all.took(lease(row, 1, A)));
+        (0..2).for_each(|shard| all.took(lease(shard, 1, A)));
         all.due(|_| false);
-        (0..2).for_each(|row| all.took(lease(row, 2, B)));
+        (0..2).for_each(|shard| all.took(lease(shard, 2, B)));
         assert_eq!(all.due(|_| false), []);
         all.went(A, false);
         let gone = Some((A, Some("silent")));
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_goes_on_at_once_is_told_by_its_ends() {
+    fn a_shard_that_goes_on_at_once_is_told_by_its_ends() {
         let mut all = Takeovers::default();
         all.took(lease(0, 1, A));
         all.due(|_| false);

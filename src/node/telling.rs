@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use ffp2p_net::BlobSource;
-use ffp2p_proto::{Checkpoint, Hash, NodeId, Notice, PeerView, Role, RowId, Score, Snapshot};
+use ffp2p_proto::{Checkpoint, Hash, NodeId, Notice, PeerView, Role, Score, ShardId, Snapshot};
 
 use super::{
     driver::Node,
@@ -33,13 +33,13 @@ impl Node {
             let now = if listen.is_empty() { "nowhere".to_owned() } else { listen.join(", ") };
             return self.note(format!("the network has changed: this node listens on {now}"));
         }
-        let rows = self.spec.network.rows();
+        let shards = self.spec.network.shards();
         self.view.show(&Event::Ready {
             peer: self.net.id().to_string(),
             name: self.names.of(self.net.id()),
             run: self.spec.run_id().to_string(),
             listen,
-            rows: rows.iter().map(|row| (row.layer, row.shard)).collect(),
+            shards: shards.iter().map(|shard| (shard.layer, shard.index)).collect(),
             steps: self.spec.network.steps,
             chapter_steps: self.spec.chapter_steps,
         });
@@ -95,7 +95,7 @@ impl Node {
             Notice::Owner(lease) => {
                 self.takeovers.took(lease);
                 Event::Owner {
-                    row: lease.row.0,
+                    shard: lease.shard.0,
                     peer: lease.owner.to_string(),
                     name: self.names.of(lease.owner),
                     own: self.names.is_own(lease.owner),
@@ -114,7 +114,7 @@ impl Node {
                 }
             }
             Notice::Chapter(checkpoint) => Event::Chapter {
-                row: checkpoint.row.0,
+                shard: checkpoint.shard.0,
                 chapter: self.spec.plan().chapter_ending(checkpoint.step),
                 loss: checkpoint.loss_micro as f64 / 1e6,
                 peer: checkpoint.by.to_string(),
@@ -147,20 +147,20 @@ impl Node {
         }
     }
 
-    /// Tells who took which rows from whom.
+    /// Tells who took which shards from whom.
     fn tell_takeovers(&mut self, snapshot: &Snapshot) {
         let is_leaving = |id| snapshot.peers.iter().any(|peer| peer.id == id && peer.leaving);
-        let is_sharded = self.spec.network.shards > 1;
-        let all = self.spec.network.rows();
-        let place = |row: RowId| {
-            let row = all.get(usize::from(row.0));
-            row.map_or_else(String::new, |it| takeover::place(it.layer, it.shard, is_sharded))
+        let is_sharded = self.spec.network.shards_per_layer > 1;
+        let all = self.spec.network.shards();
+        let place = |shard: ShardId| {
+            let shard = all.get(usize::from(shard.0));
+            shard.map_or_else(String::new, |it| takeover::place(it.layer, it.index, is_sharded))
         };
-        for Takeover { rows, by, from } in self.takeovers.due(is_leaving) {
+        for Takeover { shards, by, from } in self.takeovers.due(is_leaving) {
             self.view.show(&Event::Takeover {
-                rows: rows.iter().map(|(row, _)| row.0).collect(),
-                places: rows.iter().map(|(row, _)| place(*row)).collect(),
-                terms: rows.iter().map(|(_, term)| term.0).collect(),
+                shards: shards.iter().map(|(shard, _)| shard.0).collect(),
+                places: shards.iter().map(|(shard, _)| place(*shard)).collect(),
+                terms: shards.iter().map(|(_, term)| term.0).collect(),
                 peer: by.to_string(),
                 name: self.names.of(by),
                 own: self.names.is_own(by),
@@ -179,14 +179,14 @@ impl Node {
         }
         let snapshot = self.state.snapshot();
         self.tell_takeovers(&snapshot);
-        let rows: Vec<u64> = snapshot.rows.iter().map(|row| row.done).collect();
-        let owners = || snapshot.rows.iter().map(|row| row.owner.map(|(owner, _)| owner));
+        let shards: Vec<u64> = snapshot.shards.iter().map(|shard| shard.done).collect();
+        let owners = || snapshot.shards.iter().map(|shard| shard.owner.map(|(owner, _)| owner));
         let id = |owner: Option<NodeId>| owner.map_or_else(String::new, |id| id.to_string());
         let name = |owner: Option<NodeId>| owner.map_or_else(String::new, |id| self.names.of(id));
         let names = owners().map(name).collect();
         self.view.show(&Event::Progress {
-            steps_per_second: self.pace.report(&rows),
-            rows,
+            steps_per_second: self.pace.report(&shards),
+            shards,
             peer: self.net.id().to_string(),
             owners: owners().map(id).collect(),
             names,
@@ -195,25 +195,25 @@ impl Node {
         });
     }
 
-    /// A step is done; the first one ever, and the first since a row was loaded, are told.
-    pub(super) fn tell_step(&mut self, row: RowId, load: u64, step: u64) {
-        if let Some(count) = self.own_steps.get_mut(usize::from(row.0)) {
+    /// A step is done; the first one ever, and the first since a shard was loaded, are told.
+    pub(super) fn tell_step(&mut self, shard: ShardId, load: u64, step: u64) {
+        if let Some(count) = self.own_steps.get_mut(usize::from(shard.0)) {
             *count += 1;
         }
         if !std::mem::replace(&mut self.begun, true) {
             let seconds = self.started.elapsed().as_secs_f64();
-            self.view.show(&Event::Training { row: row.0, step, seconds });
+            self.view.show(&Event::Training { shard: shard.0, step, seconds });
         }
-        let is_model = usize::from(row.0) < self.spec.network.rows().len();
-        if is_model && self.taken.insert(row, load) != Some(load) {
-            self.view.show(&Event::Taken { row: row.0, step });
+        let is_model = usize::from(shard.0) < self.spec.network.shards().len();
+        if is_model && self.taken.insert(shard, load) != Some(load) {
+            self.view.show(&Event::Taken { shard: shard.0, step });
         }
     }
 
     /// A checkpoint is, or will soon be, in the store folder.
     pub(super) fn note_kept(&mut self, checkpoint: &Checkpoint) {
         if self.folder.is_some()
-            && let Some(step) = self.kept.get_mut(usize::from(checkpoint.row.0))
+            && let Some(step) = self.kept.get_mut(usize::from(checkpoint.shard.0))
         {
             *step = checkpoint.step.max(*step);
         }
@@ -223,7 +223,7 @@ impl Node {
     pub(super) fn on_unkept(&mut self, error: StoreError) {
         self.folder = None;
         if self.settings.durability == Durability::Required {
-            self.note(format!("{error}; this node hands over its rows and stops"));
+            self.note(format!("{error}; this node hands over its shards and stops"));
             self.failure = Some(error);
         } else {
             self.note(format!("{error}; from here on this node keeps its work in memory only"));
@@ -246,7 +246,7 @@ impl Node {
     pub(super) fn report_stopped(&mut self) {
         let (snapshot, alone) = (self.state.snapshot(), self.is_alone());
         self.view.show(&Event::Stopped(Stopped {
-            rows: snapshot.rows.iter().map(|row| row.done).collect(),
+            shards: snapshot.shards.iter().map(|shard| shard.done).collect(),
             kept: self.kept.clone(),
             steps: self.spec.network.steps,
             alone,
@@ -261,7 +261,7 @@ impl Node {
         self.machine.hurry(false);
         let (results, machine) = (self.results.0.clone(), Arc::clone(&self.machine));
         tokio::task::spawn_blocking(move || {
-            let get = |row: RowId| store.get(checkpoints.get(usize::from(row.0))?);
+            let get = |shard: ShardId| store.get(checkpoints.get(usize::from(shard.0))?);
             let scorer = machine.scorer();
             let step = spec.plan().epoch_end(epoch);
             let mut stored = Stored::at(&spec, step, get);
@@ -298,7 +298,7 @@ impl Node {
         let results = self.results.0.clone();
         let checkpoints: Vec<Hash> = checkpoints.iter().map(|it| it.blob.hash).collect();
         tokio::task::spawn_blocking(move || {
-            let get = |row: RowId| store.get(checkpoints.get(usize::from(row.0))?);
+            let get = |shard: ShardId| store.get(checkpoints.get(usize::from(shard.0))?);
             let model = match out {
                 // Nobody asked for all of it.
                 None => Stored::new(&spec, get).hash().map(|hash| (hash, Ok(()))),

@@ -6,7 +6,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use ffp2p_net::{Described, FetchError};
-use ffp2p_proto::{Checkpoint, Hash, Input, NodeId, RowId, Score};
+use ffp2p_proto::{Checkpoint, Hash, Input, NodeId, Score, ShardId};
 use tokio::sync::mpsc;
 
 use super::{disk::Disk, spill::Spill, store::Store, store_files::StoreError};
@@ -100,18 +100,18 @@ pub(super) enum Found {
     },
     /// The store cannot read a blob that it held.
     Lost(Hash),
-    /// The checkpoint of a row after so many steps is none of this run.
-    Unusable(RowId, u64),
+    /// The checkpoint of a shard after so many steps is none of this run.
+    Unusable(ShardId, u64),
 }
 
 /// Which of these checkpoints after `step` steps keeps them from being put together or scored, if it is
 /// one of them.
 pub(super) fn culprit(error: &ModelError, checkpoints: &[Hash], step: u64) -> Option<Found> {
-    if let ModelError::Missing { row, .. } = *error {
-        return checkpoints.get(usize::from(row)).map(|hash| Found::Lost(*hash));
+    if let ModelError::Missing { shard, .. } = *error {
+        return checkpoints.get(usize::from(shard)).map(|hash| Found::Lost(*hash));
     }
-    let ModelError::Row { row, .. } = *error else { return None };
-    Some(Found::Unusable(RowId(row), step))
+    let ModelError::Shard { shard, .. } = *error else { return None };
+    Some(Found::Unusable(ShardId(shard), step))
 }
 
 /// The store, and the checkpoints that its folder had.

@@ -9,38 +9,38 @@ use std::{
 };
 
 use bytes::Bytes;
-use ffp2p_proto::{BlobRef, Hash, MAX_ROWS, RowId};
+use ffp2p_proto::{BlobRef, Hash, MAX_SHARDS, ShardId};
 use tokio::sync::mpsc;
 
 use super::{machine::Machine, training::Worker};
 use crate::{
     course::Course,
-    ff::{Fault, Row},
+    ff::{Fault, Shard},
 };
 
 /// Commands that can wait; more than the decisions ever have outstanding.
-const QUEUE: usize = 8 * MAX_ROWS;
+const QUEUE: usize = 8 * MAX_SHARDS;
 
 /// What the trainer is to do.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Bring a row in at a step, from a checkpoint's bytes or as it is initialised.
-    Load { row: RowId, load: u64, step: u64, checkpoint: Option<Bytes> },
+    /// Bring a shard in at a step, from a checkpoint's bytes or as it is initialised.
+    Load { shard: ShardId, load: u64, step: u64, checkpoint: Option<Bytes> },
     /// Do one step.
     Train {
-        row: RowId,
+        shard: ShardId,
         load: u64,
         step: u64,
         inputs: Vec<Bytes>,
-        /// The feedback row's table, for a row of the first layer.
+        /// The feedback shard's table, for a shard of the first layer.
         feedback: Option<Bytes>,
         emit: bool,
         checkpoint: bool,
     },
     /// Hand on a step of the chapter just trained, with the weights at its end.
-    Refresh { row: RowId, load: u64, step: u64, inputs: Vec<Bytes>, feedback: Option<Bytes> },
-    /// Forget a row.
-    Unload { row: RowId },
+    Refresh { shard: ShardId, load: u64, step: u64, inputs: Vec<Bytes>, feedback: Option<Bytes> },
+    /// Forget a shard.
+    Unload { shard: ShardId },
 }
 
 /// A blob just made.
@@ -50,33 +50,33 @@ pub(super) type Made = (BlobRef, Bytes);
 #[derive(Debug)]
 pub(super) enum Done {
     Loaded {
-        row: RowId,
+        shard: ShardId,
         load: u64,
         ok: bool,
     },
     Trained {
-        row: RowId,
+        shard: ShardId,
         load: u64,
         step: u64,
         batch: Option<Made>,
         checkpoint: Option<(Made, u64)>,
     },
     Refreshed {
-        row: RowId,
+        shard: ShardId,
         load: u64,
         step: u64,
         batch: Made,
     },
-    /// The step is not the row's next, or something that it reads is not of this run.
+    /// The step is not the shard's next, or something that it reads is not of this run.
     Refused {
-        row: RowId,
+        shard: ShardId,
         load: u64,
         step: u64,
         bad: Option<Hash>,
     },
-    /// The row cannot be trained on.
+    /// The shard cannot be trained on.
     Diverged {
-        place: Row,
+        place: Shard,
         /// Steps done.
         step: u64,
         fault: Fault,
@@ -93,7 +93,7 @@ pub(super) struct Trainer {
 
 impl Trainer {
     /// Starts the thread; its answers go to `answers`. It looks how fast it is before it is asked for
-    /// anything, because rows are given out by that; with `by_chapter` it also makes the images ready:
+    /// anything, because shards are given out by that; with `by_chapter` it also makes the images ready:
     /// where chapters are owned whole, each owner waits for the one before.
     pub(super) fn start(
         course: Course,

@@ -1,8 +1,8 @@
-//! The rows in training: what the trainer thread does at each command.
+//! The shards in training: what the trainer thread does at each command.
 //!
-//! Rule: what is computed for a (row, step) depends on the spec, the data and the inputs only. A row
+//! Rule: what is computed for a (shard, step) depends on the spec, the data and the inputs only. A shard
 //! is trained step by step from the step that it was loaded at: any other step is refused, whoever
-//! asks for it, so that no row ends with other bytes than the run's.
+//! asks for it, so that no shard ends with other bytes than the run's.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ffp2p_proto::{BlobRef, Hash, Plan, RowId};
+use ffp2p_proto::{BlobRef, Hash, Plan, ShardId};
 use tokio::sync::mpsc;
 
 use super::{
@@ -24,13 +24,14 @@ use crate::{
     checkpoint,
     course::Course,
     ff::{
-        Activations, Buffers, Fault, FeedbackTable, NetworkSpec, Row, RowState, StepReport, encode,
+        Activations, Buffers, Fault, FeedbackTable, NetworkSpec, Shard, ShardState, StepReport,
+        encode,
     },
 };
 
-/// The state of a row.
+/// The state of a shard.
 enum State {
-    Row(Box<RowState>),
+    Shard(Box<ShardState>),
     Feedback(FeedbackTable),
 }
 
@@ -38,13 +39,13 @@ impl State {
     /// Steps done.
     fn step(&self) -> u64 {
         match self {
-            Self::Row(state) => state.step,
+            Self::Shard(state) => state.step,
             Self::Feedback(table) => table.step(),
         }
     }
 }
 
-/// What a row hands on, if anything reads that, and its checkpoint at a chapter's end, with the loss.
+/// What a shard hands on, if anything reads that, and its checkpoint at a chapter's end, with the loss.
 type Stepped = (Option<Activations>, Option<(Made, u64)>);
 
 /// Why a step is not done.
@@ -59,7 +60,7 @@ impl<E: Into<UnreadableError>> From<E> for Undone {
     }
 }
 
-/// A row in training.
+/// A shard in training.
 struct Loaded {
     load: u64,
     state: State,
@@ -71,11 +72,11 @@ pub(super) struct Worker<'a> {
     course: Course,
     plan: Plan,
     machine: &'a Machine,
-    /// The rows by number, as layers and shards.
-    places: Vec<Row>,
-    rows: BTreeMap<RowId, Loaded>,
+    /// The shards by number, as layers and shards.
+    places: Vec<Shard>,
+    shards: BTreeMap<ShardId, Loaded>,
     reader: Reader,
-    /// For the steps of all rows.
+    /// For the steps of all shards.
     buffers: Buffers,
     speed: Speed,
 }
@@ -89,10 +90,10 @@ impl Drop for Worker<'_> {
 impl<'a> Worker<'a> {
     pub(super) fn new(course: Course, machine: &'a Machine) -> Self {
         let (network, plan) = (course.network(), course.plan());
-        let places = network.rows().into_iter().chain(network.feedback_row()).collect();
-        let (rows, reader) = (BTreeMap::new(), Reader::default());
+        let places = network.shards().into_iter().chain(network.feedback_shard()).collect();
+        let (shards, reader) = (BTreeMap::new(), Reader::default());
         let (buffers, speed) = (Buffers::default(), Speed::default());
-        Self { course, plan, machine, places, rows, reader, buffers, speed }
+        Self { course, plan, machine, places, shards, reader, buffers, speed }
     }
 
     /// Works until the other side is gone.
@@ -131,19 +132,19 @@ impl<'a> Worker<'a> {
 
     fn answer(&mut self, command: Command) -> Option<Done> {
         match command {
-            Command::Load { row, load, step, checkpoint } => {
-                Some(self.load((row, load, step), checkpoint))
+            Command::Load { shard, load, step, checkpoint } => {
+                Some(self.load((shard, load, step), checkpoint))
             }
-            Command::Train { row, load, step, inputs, feedback, emit, checkpoint } => {
-                let reads = self.reads((row, step), &inputs, feedback.as_ref());
-                Some(self.train((row, load, step), reads, emit, checkpoint))
+            Command::Train { shard, load, step, inputs, feedback, emit, checkpoint } => {
+                let reads = self.reads((shard, step), &inputs, feedback.as_ref());
+                Some(self.train((shard, load, step), reads, emit, checkpoint))
             }
-            Command::Refresh { row, load, step, inputs, feedback } => {
-                let reads = self.reads((row, step), &inputs, feedback.as_ref());
-                Some(self.refresh((row, load, step), reads))
+            Command::Refresh { shard, load, step, inputs, feedback } => {
+                let reads = self.reads((shard, step), &inputs, feedback.as_ref());
+                Some(self.refresh((shard, load, step), reads))
             }
-            Command::Unload { row } => {
-                self.rows.remove(&row);
+            Command::Unload { shard } => {
+                self.shards.remove(&shard);
                 None
             }
         }
@@ -152,69 +153,69 @@ impl<'a> Worker<'a> {
     /// What a step reads, with the step that its table has to be of.
     fn reads<'b>(
         &self,
-        (row, step): (RowId, u64),
+        (shard, step): (ShardId, u64),
         inputs: &'b [Bytes],
         feedback: Option<&'b Bytes>,
     ) -> Reads<'b> {
-        Reads { inputs, feedback: feedback.zip(self.plan.table_of(row, step)) }
+        Reads { inputs, feedback: feedback.zip(self.plan.table_of(shard, step)) }
     }
 
-    fn load(&mut self, (row, load, step): (RowId, u64, u64), bytes: Option<Bytes>) -> Done {
-        let place = self.places[usize::from(row.0)];
+    fn load(&mut self, (shard, load, step): (ShardId, u64, u64), bytes: Option<Bytes>) -> Done {
+        let place = self.places[usize::from(shard.0)];
         let spec = self.course.network();
         if place.layer == 0 {
             self.course.draw(self.pool_threads());
         }
-        let state = match (bytes, spec.feedback_row() == Some(place)) {
-            (None, false) => Ok(State::Row(Box::new(RowState::init(spec, place)))),
+        let state = match (bytes, spec.feedback_shard() == Some(place)) {
+            (None, false) => Ok(State::Shard(Box::new(ShardState::init(spec, place)))),
             (None, true) => Ok(State::Feedback(self.course.first_table())),
             (Some(bytes), false) => checkpoint::decode(&bytes, spec, place, step)
-                .map(|state| State::Row(Box::new(state))),
+                .map(|state| State::Shard(Box::new(state))),
             (Some(bytes), true) => {
                 let samples = self.course.samples();
                 checkpoint::decode_table(&bytes, spec, samples, step).map(State::Feedback)
             }
         };
-        self.rows.remove(&row);
+        self.shards.remove(&shard);
         let ok = match state {
             Ok(state) => {
-                self.rows.insert(row, Loaded { load, state, loss: (0.0, 0) });
+                self.shards.insert(shard, Loaded { load, state, loss: (0.0, 0) });
                 true
             }
             Err(error) => {
-                tracing::warn!(%error, %row, "a checkpoint was not usable");
+                tracing::warn!(%error, %shard, "a checkpoint was not usable");
                 false
             }
         };
-        Done::Loaded { row, load, ok }
+        Done::Loaded { shard, load, ok }
     }
 
     fn pool_threads(&self) -> usize {
         crate::ff::Workers::count(self.machine.pool())
     }
 
-    /// The row that this load brought in, if it can do `step` now; it is put back afterwards.
+    /// The shard that this load brought in, if it can do `step` now; it is put back afterwards.
     fn take(
         &mut self,
-        (row, load): (RowId, u64),
+        (shard, load): (ShardId, u64),
         can: impl FnOnce(&Plan, u64) -> bool,
     ) -> Option<Loaded> {
-        let loaded = self.rows.get(&row)?;
+        let loaded = self.shards.get(&shard)?;
         let is_due = loaded.load == load && can(&self.plan, loaded.state.step());
-        if is_due { self.rows.remove(&row) } else { None }
+        if is_due { self.shards.remove(&shard) } else { None }
     }
 
     fn train(
         &mut self,
-        (row, load, step): (RowId, u64, u64),
+        (shard, load, step): (ShardId, u64, u64),
         reads: Reads<'_>,
         emit: bool,
         checkpoint: bool,
     ) -> Done {
-        let refused = |bad| Done::Refused { row, load, step, bad };
-        let can = |plan: &Plan, done| plan.can_train(row, done, step);
-        let Some(mut loaded) = self.take((row, load), can) else { return refused(None) };
-        let place = self.places[usize::from(row.0)];
+        let refused = |bad| Done::Refused { shard, load, step, bad };
+        let can = |plan: &Plan, done| plan.can_train(shard, done, step);
+        let Some(mut loaded) = self.take((shard, load), can) else { return refused(None) };
+        let place = self.places[usize::from(shard.0)];
         let begin = Instant::now();
         let done = match self.step(place, &mut loaded, step, reads, checkpoint) {
             Ok((handed_on, checkpoint)) => {
@@ -224,30 +225,30 @@ impl<'a> Worker<'a> {
                     self.buffers.give(it.states);
                     batch
                 });
-                Done::Trained { row, load, step, batch, checkpoint }
+                Done::Trained { shard, load, step, batch, checkpoint }
             }
             Err(Undone::Unreadable(error)) => refused(self.bad(&error, place, reads)),
             Err(Undone::Fault(fault)) => self.diverged(place, step, fault),
         };
-        self.rows.insert(row, loaded);
-        if self.course.network().feedback_row() != Some(place) {
+        self.shards.insert(shard, loaded);
+        if self.course.network().feedback_shard() != Some(place) {
             self.speed.trained(self.course.network().step_macs(place), begin);
         }
         done
     }
 
-    /// One step of a row.
+    /// One step of a shard.
     fn step(
         &mut self,
-        place: Row,
+        place: Shard,
         loaded: &mut Loaded,
         step: u64,
         reads: Reads<'_>,
         checkpoint: bool,
     ) -> Result<Stepped, Undone> {
         let handed_on = match &mut loaded.state {
-            State::Row(state) => {
-                let (handed_on, report) = self.train_row(place, state, step, reads)?;
+            State::Shard(state) => {
+                let (handed_on, report) = self.train_shard(place, state, step, reads)?;
                 let fault = if checkpoint { state.fault() } else { None };
                 if let Some(fault) = report.fault.or(fault) {
                     return Err(Undone::Fault(fault));
@@ -265,10 +266,10 @@ impl<'a> Worker<'a> {
         Ok((handed_on, checkpoint.then(|| finish_chapter(loaded, spec, place))))
     }
 
-    fn train_row(
+    fn train_shard(
         &mut self,
-        place: Row,
-        state: &mut RowState,
+        place: Shard,
+        state: &mut ShardState,
         step: u64,
         reads: Reads<'_>,
     ) -> Result<(Activations, StepReport), UnreadableError> {
@@ -285,7 +286,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Which of what a step reads is not of this run.
-    fn bad(&self, error: &UnreadableError, place: Row, reads: Reads<'_>) -> Option<Hash> {
+    fn bad(&self, error: &UnreadableError, place: Shard, reads: Reads<'_>) -> Option<Hash> {
         let bad = match reads.feedback {
             Some((table, _)) => Some(table),
             None => reads.unreadable(self.course.network(), place),
@@ -295,44 +296,44 @@ impl<'a> Worker<'a> {
         bad
     }
 
-    /// The row has a fault in `step`; the feedback row has none of its own.
-    fn diverged(&self, place: Row, step: u64, fault: Fault) -> Done {
+    /// The shard has a fault in `step`; the feedback shard has none of its own.
+    fn diverged(&self, place: Shard, step: u64, fault: Fault) -> Done {
         let spec = self.course.network();
-        let place = if spec.feedback_row() == Some(place) { spec.top_row() } else { place };
+        let place = if spec.feedback_shard() == Some(place) { spec.top_shard() } else { place };
         Done::Diverged { place, step: step + 1, fault }
     }
 
-    /// What a row hands on for a step of the chapter that it has just been trained over.
-    fn refresh(&mut self, (row, load, step): (RowId, u64, u64), reads: Reads<'_>) -> Done {
-        let refused = |bad| Done::Refused { row, load, step, bad };
-        let can = |plan: &Plan, done| plan.can_hand_on(row, done, step);
-        let Some(mut loaded) = self.take((row, load), can) else { return refused(None) };
-        let place = self.places[usize::from(row.0)];
+    /// What a shard hands on for a step of the chapter that it has just been trained over.
+    fn refresh(&mut self, (shard, load, step): (ShardId, u64, u64), reads: Reads<'_>) -> Done {
+        let refused = |bad| Done::Refused { shard, load, step, bad };
+        let can = |plan: &Plan, done| plan.can_hand_on(shard, done, step);
+        let Some(mut loaded) = self.take((shard, load), can) else { return refused(None) };
+        let place = self.places[usize::from(shard.0)];
         let done = match self.hand_on(place, &mut loaded.state, step, reads) {
             Ok(Some(handed_on)) => match handed_on.fault() {
                 Some(fault) => self.diverged(place, step, fault),
                 None => {
                     let batch = made(encode(&handed_on, self.course.network(), place));
                     self.buffers.give(handed_on.states);
-                    Done::Refreshed { row, load, step, batch }
+                    Done::Refreshed { shard, load, step, batch }
                 }
             },
-            // Nothing reads the feedback row's outputs.
+            // Nothing reads the feedback shard's outputs.
             Ok(None) => refused(None),
             Err(error) => refused(self.bad(&error, place, reads)),
         };
-        self.rows.insert(row, loaded);
+        self.shards.insert(shard, loaded);
         done
     }
 
     fn hand_on(
         &mut self,
-        place: Row,
+        place: Shard,
         state: &mut State,
         step: u64,
         reads: Reads<'_>,
     ) -> Result<Option<Activations>, UnreadableError> {
-        let State::Row(state) = state else { return Ok(None) };
+        let State::Shard(state) = state else { return Ok(None) };
         let buffers = &mut self.buffers;
         let handed_on = if place.layer == 0 {
             let input = self.reader.images(&mut self.course, step, reads)?;
@@ -347,12 +348,12 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// The row's canonical bytes and the chapter's mean loss, in millionths.
-fn finish_chapter(loaded: &mut Loaded, spec: &NetworkSpec, place: Row) -> (Made, u64) {
+/// The shard's canonical bytes and the chapter's mean loss, in millionths.
+fn finish_chapter(loaded: &mut Loaded, spec: &NetworkSpec, place: Shard) -> (Made, u64) {
     let (sum, steps) = std::mem::replace(&mut loaded.loss, (0.0, 0));
     let mean = sum / f64::from(steps.max(1));
     let bytes = match &loaded.state {
-        State::Row(state) => checkpoint::encode(state, spec, place),
+        State::Shard(state) => checkpoint::encode(state, spec, place),
         State::Feedback(table) => checkpoint::encode_table(table, spec),
     };
     (made(bytes), (mean.max(0.0) * 1e6) as u64)

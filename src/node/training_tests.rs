@@ -3,9 +3,9 @@
 use super::*;
 use crate::config::SpecArgs;
 
-/// Rows of the plan: one of each layer.
-const LOWEST: RowId = RowId(0);
-const UPPER: RowId = RowId(1);
+/// Shards of the plan: one of each layer.
+const LOWEST: ShardId = ShardId(0);
+const UPPER: ShardId = ShardId(1);
 
 /// Two layers, 8 steps in chapters of 4.
 fn spec() -> SpecArgs {
@@ -24,22 +24,22 @@ fn with_worker(args: &SpecArgs, work: impl FnOnce(&mut Worker<'_>)) {
     work(&mut Worker::new(course, &Machine::new(1)));
 }
 
-fn load(worker: &mut Worker<'_>, row: RowId, step: u64, checkpoint: Option<Bytes>) -> bool {
-    let answer = worker.answer(Command::Load { row, load: 1, step, checkpoint });
+fn load(worker: &mut Worker<'_>, shard: ShardId, step: u64, checkpoint: Option<Bytes>) -> bool {
+    let answer = worker.answer(Command::Load { shard, load: 1, step, checkpoint });
     matches!(answer, Some(Done::Loaded { ok: true, load: 1, .. }))
 }
 
-fn train(worker: &mut Worker<'_>, row: RowId, step: u64, inputs: &[&Bytes]) -> Done {
+fn train(worker: &mut Worker<'_>, shard: ShardId, step: u64, inputs: &[&Bytes]) -> Done {
     let inputs = inputs.iter().copied().cloned().collect();
     let checkpoint = worker.plan.is_boundary(step + 1);
     let (load, feedback, emit) = (1, None, true);
-    let train = Command::Train { row, load, step, inputs, feedback, emit, checkpoint };
+    let train = Command::Train { shard, load, step, inputs, feedback, emit, checkpoint };
     worker.answer(train).unwrap()
 }
 
-fn refresh(worker: &mut Worker<'_>, row: RowId, step: u64) -> Done {
+fn refresh(worker: &mut Worker<'_>, shard: ShardId, step: u64) -> Done {
     let (load, inputs, feedback) = (1, Vec::new(), None);
-    worker.answer(Command::Refresh { row, load, step, inputs, feedback }).unwrap()
+    worker.answer(Command::Refresh { shard, load, step, inputs, feedback }).unwrap()
 }
 
 #[track_caller]
@@ -63,7 +63,7 @@ fn trained(done: Done) -> (Bytes, Option<Bytes>) {
     (batch, checkpoint.map(|((_, bytes), _)| bytes))
 }
 
-/// The batches of the lowest row, and its checkpoints at 4 and 8 steps.
+/// The batches of the lowest shard, and its checkpoints at 4 and 8 steps.
 fn lowest(worker: &mut Worker<'_>) -> (Vec<Bytes>, Vec<Bytes>) {
     assert!(load(worker, LOWEST, 0, None));
     let (batches, checkpoints): (Vec<_>, Vec<_>) =
@@ -101,7 +101,7 @@ fn the_batch_that_is_none_is_named() {
         let mut nan = good.to_vec();
         nan[..4].copy_from_slice(&f32::NAN.to_le_bytes());
         let (junk, nan) = (Bytes::from_static(b"junk"), Bytes::from(nan));
-        let top = RowId(2);
+        let top = ShardId(2);
         assert!(load(worker, top, 0, None));
         for bad in [&junk, &nan] {
             is_bad(&train(worker, top, 0, &[good, bad]), 0, bad);
@@ -121,8 +121,8 @@ fn only_the_next_step_of_the_load_is_done() {
             is_refused(&train(worker, LOWEST, step, &[]), step);
         }
         let (inputs, feedback, emit, checkpoint) = (Vec::new(), None, true, false);
-        let (row, load) = (LOWEST, 9);
-        let other = Command::Train { row, load, step: 1, inputs, feedback, emit, checkpoint };
+        let (shard, load) = (LOWEST, 9);
+        let other = Command::Train { shard, load, step: 1, inputs, feedback, emit, checkpoint };
         is_refused(&worker.answer(other).unwrap(), 1);
         trained(train(worker, LOWEST, 1, &[]));
     });
@@ -168,9 +168,9 @@ fn a_table_of_another_step_is_refused() {
         let mut with_table = |of: u64| {
             let table = FeedbackTable::from_parts(&spec, vec![1; samples], of).unwrap();
             let feedback = Some(Bytes::from(checkpoint::encode_table(&table, &spec)));
-            let (row, load, step, inputs) = (LOWEST, 1, 8, Vec::new());
+            let (shard, load, step, inputs) = (LOWEST, 1, 8, Vec::new());
             let (emit, checkpoint) = (true, false);
-            let train = Command::Train { row, load, step, inputs, feedback, emit, checkpoint };
+            let train = Command::Train { shard, load, step, inputs, feedback, emit, checkpoint };
             worker.answer(train).unwrap()
         };
         for of in [8, 0] {
@@ -181,7 +181,7 @@ fn a_table_of_another_step_is_refused() {
     });
 }
 
-/// The first answer of the lowest row that is none of a step that was done.
+/// The first answer of the lowest shard that is none of a step that was done.
 fn first_fault(args: &SpecArgs) -> Done {
     let mut found = None;
     with_worker(args, |worker| {
@@ -193,8 +193,8 @@ fn first_fault(args: &SpecArgs) -> Done {
 }
 
 #[test]
-fn a_row_that_cannot_be_trained_on_says_so() {
-    let place = Row { layer: 0, shard: 0 };
+fn a_shard_that_cannot_be_trained_on_says_so() {
+    let place = Shard { layer: 0, index: 0 };
     let head = first_fault(&SpecArgs { head_weight_decay: Some(f32::MAX), ..spec() });
     let Done::Diverged { place: at, fault: Fault::Head, step: 2..=4 } = head else {
         panic!("{head:?}")

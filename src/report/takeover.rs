@@ -25,20 +25,20 @@ pub(crate) fn took(name: &str, own: bool, what: &str, from: Option<&Former>) -> 
     format!("{name} took over {what} from {}{why}", marked(&former.name, former.own))
 }
 
-/// The name of a row's place: its layer, and its shard where layers have several.
+/// The name of a shard's place: its layer, and its shard where layers have several.
 pub(crate) fn place(layer: usize, shard: usize, is_sharded: bool) -> String {
     if is_sharded { format!("{layer}.{shard}") } else { layer.to_string() }
 }
 
-/// Rows, by their places; more than two that follow each other by the first and the last.
-pub(crate) fn layers(rows: &[u16], places: &[String]) -> String {
+/// Shards, by their places; more than two that follow each other by the first and the last.
+pub(crate) fn layers(shards: &[u16], places: &[String]) -> String {
     let mut runs: Vec<Vec<(u16, &str)>> = Vec::new();
-    for (&row, place) in rows.iter().zip(places) {
+    for (&shard, place) in shards.iter().zip(places) {
         match runs.last_mut() {
-            Some(run) if run.last().is_some_and(|(last, _)| last.checked_add(1) == Some(row)) => {
-                run.push((row, place));
+            Some(run) if run.last().is_some_and(|(last, _)| last.checked_add(1) == Some(shard)) => {
+                run.push((shard, place));
             }
-            _ => runs.push(vec![(row, place)]),
+            _ => runs.push(vec![(shard, place)]),
         }
     }
     let parts: Vec<String> = runs
@@ -48,7 +48,7 @@ pub(crate) fn layers(rows: &[u16], places: &[String]) -> String {
             few => few.iter().map(|(_, place)| (*place).to_owned()).collect(),
         })
         .collect();
-    let word = if rows.len() == 1 { "layer" } else { "layers" };
+    let word = if shards.len() == 1 { "layer" } else { "layers" };
     match parts.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{word} {} and {last}", rest.join(", ")),
         _ => format!("{word} {}", parts.join("")),
@@ -82,11 +82,11 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_named_by_their_layers() {
-        let told = |rows: &[u16]| {
+    fn shards_are_named_by_their_layers() {
+        let told = |shards: &[u16]| {
             let plain: Vec<String> =
-                rows.iter().map(|row| place(usize::from(*row), 0, false)).collect();
-            layers(rows, &plain)
+                shards.iter().map(|shard| place(usize::from(*shard), 0, false)).collect();
+            layers(shards, &plain)
         };
         assert_eq!(told(&[2]), "layer 2");
         assert_eq!(told(&[0, 1]), "layers 0 and 1");
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(told(&[0, 1, 2, 3]), "layers 0 to 3");
         assert_eq!(told(&[0, 4, 5, 6, 9, 10]), "layers 0, 4 to 6, 9 and 10");
         assert_eq!(told(&[65_535, 0]), "layers 65535 and 0");
-        let sharded: Vec<String> = (0..4).map(|row| place(row / 2, row % 2, true)).collect();
+        let sharded: Vec<String> = (0..4).map(|shard| place(shard / 2, shard % 2, true)).collect();
         assert_eq!(layers(&[0, 1, 2, 3], &sharded), "layers 0.0 to 1.1");
     }
 }

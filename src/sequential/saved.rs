@@ -6,19 +6,19 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use ffp2p_proto::{Checkpoint, Hash, NodeId, RowId};
+use ffp2p_proto::{Checkpoint, Hash, NodeId, ShardId};
 
 use super::Sequential;
 use crate::{
     checkpoint,
-    ff::{FeedbackTable, Network, RowState},
+    ff::{FeedbackTable, Network, ShardState},
 };
 
 /// Stands for who trained what was trained alone.
 pub(crate) const NO_NODE: NodeId = NodeId([0; 32]);
 
-/// The bytes of checkpoints, by row and steps done.
-type Stored<'a> = BTreeMap<(RowId, u64), &'a Bytes>;
+/// The bytes of checkpoints, by shard and steps done.
+type Stored<'a> = BTreeMap<(ShardId, u64), &'a Bytes>;
 
 impl Sequential {
     /// Everything from which the run can go on where it is now; empty where it cannot go on from
@@ -26,24 +26,24 @@ impl Sequential {
     pub fn checkpoints(&self) -> Vec<(Checkpoint, Bytes)> {
         let Some(step) = self.step() else { return Vec::new() };
         let network = &self.spec.network;
-        let rows = network.rows().into_iter().zip(self.network.rows());
-        let rows = rows.map(|(row, state)| checkpoint::encode(state, network, row));
-        let rows = self.plan.model_rows().zip(rows);
-        let rows = rows.map(|(row, bytes)| made(row, step, bytes));
-        let tables = self.plan.feedback_row().into_iter().flat_map(|row| {
+        let shards = network.shards().into_iter().zip(self.network.shards());
+        let shards = shards.map(|(shard, state)| checkpoint::encode(state, network, shard));
+        let shards = self.plan.model_shards().zip(shards);
+        let shards = shards.map(|(shard, bytes)| made(shard, step, bytes));
+        let tables = self.plan.feedback_shard().into_iter().flat_map(|shard| {
             let tables = self.table.iter().chain(&self.tables);
             let tables: BTreeMap<u64, _> = tables.map(|table| (table.step(), table)).collect();
             let encode = |table| checkpoint::encode_table(table, network);
-            tables.into_iter().map(move |(step, table)| made(row, step, encode(table)))
+            tables.into_iter().map(move |(step, table)| made(shard, step, encode(table)))
         });
-        rows.chain(tables).collect()
+        shards.chain(tables).collect()
     }
 
     /// Goes on at the furthest step for which `stored` has everything. Returns that step; 0 where
     /// there is none.
     pub fn resume(&mut self, stored: &[(Checkpoint, Bytes)]) -> u64 {
         let stored: Stored<'_> =
-            stored.iter().map(|(it, bytes)| ((it.row, it.step), bytes)).collect();
+            stored.iter().map(|(it, bytes)| ((it.shard, it.step), bytes)).collect();
         let steps: BTreeSet<u64> = stored.keys().map(|(_, step)| *step).collect();
         let mut steps = steps.into_iter().rev().filter(|step| *step > 0);
         steps.find(|step| self.take_up_at(*step, &stored).is_some()).unwrap_or(0)
@@ -55,30 +55,30 @@ impl Sequential {
             return None;
         }
         let network = &self.spec.network;
-        let state = |(number, row): (RowId, _)| -> Option<RowState> {
-            checkpoint::decode(stored.get(&(number, step))?, network, row, step).ok()
+        let state = |(number, shard): (ShardId, _)| -> Option<ShardState> {
+            checkpoint::decode(stored.get(&(number, step))?, network, shard, step).ok()
         };
-        let rows: Option<Vec<RowState>> =
-            self.plan.model_rows().zip(network.rows()).map(state).collect();
-        let rows = Network::from_rows(network.clone(), rows?).ok()?;
-        let (table, tables) = match self.plan.feedback_row() {
-            Some(row) => self.tables_at(row, step, stored)?,
+        let shards: Option<Vec<ShardState>> =
+            self.plan.model_shards().zip(network.shards()).map(state).collect();
+        let shards = Network::from_shards(network.clone(), shards?).ok()?;
+        let (table, tables) = match self.plan.feedback_shard() {
+            Some(shard) => self.tables_at(shard, step, stored)?,
             None => (None, VecDeque::new()),
         };
-        (self.network, self.table, self.tables) = (rows, table, tables);
+        (self.network, self.table, self.tables) = (shards, table, tables);
         Some(())
     }
 
     /// The table at `step`, and those of the ends of as many chapters before as are read again.
     fn tables_at(
         &self,
-        row: RowId,
+        shard: ShardId,
         step: u64,
         stored: &Stored<'_>,
     ) -> Option<(Option<FeedbackTable>, VecDeque<FeedbackTable>)> {
         let network = &self.spec.network;
         let table = |step: u64| {
-            let (bytes, samples) = (stored.get(&(row, step))?, self.course.samples());
+            let (bytes, samples) = (stored.get(&(shard, step))?, self.course.samples());
             checkpoint::decode_table(bytes, network, samples, step).ok()
         };
         let ended = (0..self.plan.chapters()).map(|chapter| self.plan.chapter_start(chapter + 1));
@@ -89,9 +89,9 @@ impl Sequential {
     }
 }
 
-fn made(row: RowId, step: u64, bytes: Vec<u8>) -> (Checkpoint, Bytes) {
+fn made(shard: ShardId, step: u64, bytes: Vec<u8>) -> (Checkpoint, Bytes) {
     let blob = ffp2p_proto::BlobRef { hash: Hash::of(&bytes), size: bytes.len() as u64 };
-    (Checkpoint { row, step, blob, by: NO_NODE, loss_micro: 0 }, Bytes::from(bytes))
+    (Checkpoint { shard, step, blob, by: NO_NODE, loss_micro: 0 }, Bytes::from(bytes))
 }
 
 #[cfg(test)]
@@ -172,10 +172,10 @@ mod tests {
             stopped.chapter(chapter, &Inline).unwrap();
             kept.extend(stopped.checkpoints());
         }
-        for (row, step, left) in [(0, 20, 15), (2, 20, 15), (2, 15, 10)] {
+        for (shard, step, left) in [(0, 20, 15), (2, 20, 15), (2, 15, 10)] {
             let mut some = kept.clone();
-            some.retain(|(it, _)| (it.row, it.step) != (RowId(row), step));
-            assert_eq!(run(adaptive()).resume(&some), left, "without row {row} at step {step}");
+            some.retain(|(it, _)| (it.shard, it.step) != (ShardId(shard), step));
+            assert_eq!(run(adaptive()).resume(&some), left, "without shard {shard} at step {step}");
         }
         for (_, bytes) in &mut kept {
             *bytes = Bytes::copy_from_slice(&bytes[..bytes.len() - 1]);

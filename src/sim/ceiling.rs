@@ -1,22 +1,22 @@
 //! How much faster a schedule allows a run to be, whatever the network.
 //!
-//! Rule: only what the mathematics forces. A row's chapters follow each other, whoever trains them,
-//! and a row above waits for the row below.
+//! Rule: only what the mathematics forces. A shard's chapters follow each other, whoever trains them,
+//! and a shard above waits for the shard below.
 
 use ffp2p_proto::{Placement, Plan};
 
 /// The most that machines of these speeds can gain on the first of them alone.
 #[must_use]
 pub fn ceiling(plan: &Plan, speeds: &[f64]) -> f64 {
-    let rows: Vec<f64> = plan.rows().map(|row| plan.cost(row) as f64).collect();
-    let (Some(&first), all) = (speeds.first(), rows.iter().sum::<f64>()) else { return 1.0 };
-    let largest = rows.iter().copied().fold(0.0, f64::max);
+    let shards: Vec<f64> = plan.shards().map(|shard| plan.cost(shard) as f64).collect();
+    let (Some(&first), all) = (speeds.first(), shards.iter().sum::<f64>()) else { return 1.0 };
+    let largest = shards.iter().copied().fold(0.0, f64::max);
     let fastest = speeds.iter().copied().fold(0.0, f64::max);
     let chapters = plan.chapters().max(1) as f64;
     let together = match plan.placement {
         Placement::Sequential => all / fastest,
         Placement::AllLayers | Placement::Federated => {
-            // Chapters start when the first row of the one before is done.
+            // Chapters start when the first shard of the one before is done.
             let useful = (all / largest).ceil().min(speeds.len() as f64);
             let late = largest / fastest * (useful - 1.0) / chapters;
             (all / speeds.iter().sum::<f64>()).max(largest / fastest) + late
@@ -25,21 +25,21 @@ pub fn ceiling(plan: &Plan, speeds: &[f64]) -> f64 {
             // What is handed on at once is read at once, what is refreshed a chapter later.
             let above = plan.layers.len().min(speeds.len()).saturating_sub(1);
             let late = if plan.refreshed { above as f64 / chapters } else { 0.0 };
-            slowest(rows, speeds) * (1.0 + late)
+            slowest(shards, speeds) * (1.0 + late)
         }
     };
     all / first / together
 }
 
-/// Time a step of the machine with the most work, when rows go one by one, the largest first, to
+/// Time a step of the machine with the most work, when shards go one by one, the largest first, to
 /// whoever is done with it first.
-fn slowest(mut rows: Vec<f64>, speeds: &[f64]) -> f64 {
-    rows.sort_by(|a, b| b.total_cmp(a));
+fn slowest(mut shards: Vec<f64>, speeds: &[f64]) -> f64 {
+    shards.sort_by(|a, b| b.total_cmp(a));
     let mut loads = vec![0.0; speeds.len()];
-    for row in rows {
-        let after = |at: usize| (loads[at] + row) / speeds[at];
+    for shard in shards {
+        let after = |at: usize| (loads[at] + shard) / speeds[at];
         let best = (0..speeds.len()).min_by(|&a, &b| after(a).total_cmp(&after(b)));
-        best.into_iter().for_each(|at| loads[at] += row);
+        best.into_iter().for_each(|at| loads[at] += shard);
     }
     loads.iter().zip(speeds).map(|(load, speed)| load / speed).fold(0.0, f64::max)
 }
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn machines_beyond_the_rows_gain_nothing() {
+    fn machines_beyond_the_shards_gain_nothing() {
         for (placement, shards, most) in
             [(Placement::AllLayers, 1, 4.0), (Placement::SingleLayer, 2, 8.0)]
         {
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn slow_machines_count_for_what_they_are() {
         let found = ceiling(&plan(Placement::SingleLayer, 2), &[2.0, 2.0, 1.0]);
-        // Of eight rows the slow one takes two, for as long as the others could take four.
+        // Of eight shards the slow one takes two, for as long as the others could take four.
         assert!((found / 2.0 - 1.0).abs() < 0.01, "{found}");
     }
 }

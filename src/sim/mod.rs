@@ -21,7 +21,7 @@ use crate::{
     checkpoint,
     config::Checked,
     export::scored_samples,
-    ff::{NetworkSpec, Row, encoded_len},
+    ff::{NetworkSpec, Shard, encoded_len},
     spec::Spec,
 };
 pub use ceiling::ceiling;
@@ -33,15 +33,15 @@ pub use pace::Pace;
 /// Nodes that can be rehearsed: as many as a node remembers.
 pub const MAX_NODES: usize = ffp2p_proto::MAX_MEMBERS;
 
-/// Nodes that are simulated, at most. Further ones have no rows to train (there are at most
-/// [`MAX_ROWS`](ffp2p_proto::MAX_ROWS)); what their heartbeats cost the others is taken into account.
+/// Nodes that are simulated, at most. Further ones have no shards to train (there are at most
+/// [`MAX_SHARDS`](ffp2p_proto::MAX_SHARDS)); what their heartbeats cost the others is taken into account.
 const MAX_SIMULATED: usize = 64;
 
 /// Chapters that are simulated at least, for each layer, where peers own chapters: the first ones
 /// fill the pipeline, the last ones drain it, and the pace is that of those between.
 const CHAPTERS_A_LAYER: u64 = 4;
 
-/// The same where peers own rows: these find their owners in the first ones.
+/// The same where peers own shards: these find their owners in the first ones.
 const CHAPTERS: u64 = 6;
 
 /// Events that are simulated, about, where nobody says how many chapters: some seconds' worth.
@@ -129,9 +129,9 @@ impl Prediction {
     }
 }
 
-/// The first row of each layer, the feedback row's aside.
-fn layers(network: &NetworkSpec) -> impl Iterator<Item = Row> {
-    (0..network.depth()).map(|layer| Row { layer, shard: 0 })
+/// The first shard of each layer, the feedback shard's aside.
+fn layers(network: &NetworkSpec) -> impl Iterator<Item = Shard> {
+    (0..network.depth()).map(|layer| Shard { layer, index: 0 })
 }
 
 impl Rehearsal {
@@ -188,13 +188,13 @@ impl Rehearsal {
             true => CHAPTERS_A_LAYER * plan.layers.len() as u64,
             false => CHAPTERS,
         };
-        let (nodes, shards) = (speeds.len() as f64, self.spec.network.shards as f64);
+        let (nodes, shards) = (speeds.len() as f64, self.spec.network.shards_per_layer as f64);
         let seconds = self.alone(plan.chapter_steps, speeds[0]) / ceiling(plan, speeds);
         let interval = self.config.beat_ms(speeds.len() - 1) as f64;
         let beats = seconds * 1e3 / interval * nodes * nodes;
-        // A row's batches go to each reader that is elsewhere: told of, asked for, given, read.
+        // A shard's batches go to each reader that is elsewhere: told of, asked for, given, read.
         let readers = if plan.is_by_chapter() { 0.0 } else { (nodes - 1.0).min(shards) };
-        let steps = plan.row_count() as f64 * plan.chapter_steps as f64 * (1.0 + 5.0 * readers);
+        let steps = plan.shard_count() as f64 * plan.chapter_steps as f64 * (1.0 + 5.0 * readers);
         let usual = (USUAL_EVENTS / (beats + steps)) as u64;
         let all = self.joins.map(|_| plan.chapters());
         self.chapters.or(all).unwrap_or(usual.max(least)).clamp(1, plan.chapters())
@@ -209,9 +209,9 @@ impl Rehearsal {
         let step: f64 = self
             .spec
             .network
-            .rows()
+            .shards()
             .into_iter()
-            .map(|row| self.pace.step(&self.spec.network, row))
+            .map(|shard| self.pace.step(&self.spec.network, shard))
             .sum();
         (steps as f64 * step + scores + self.pace.drawing * f64::from(self.samples.0)) / gflops
     }
@@ -224,11 +224,12 @@ impl Rehearsal {
     fn scenario(&self, plan: &Plan, speeds: &[f64], weather: Weather, limit: f64) -> Scenario {
         let network = &self.spec.network;
         let batches: Vec<u64> =
-            layers(network).map(|row| encoded_len(network, row) as u64).collect();
+            layers(network).map(|shard| encoded_len(network, shard) as u64).collect();
         let table = u64::from(self.samples.0);
         let states = |step| -> Vec<u64> {
-            let rows = layers(network);
-            rows.map(|row| checkpoint::encoded_len(network, row, step) as u64)
+            let shards = layers(network);
+            shards
+                .map(|shard| checkpoint::encoded_len(network, shard, step) as u64)
                 .chain([table])
                 .collect()
         };
@@ -267,7 +268,7 @@ impl Idle {
     fn of(rehearsal: &Rehearsal, plan: &Plan, nodes: usize) -> Self {
         let interval = rehearsal.config.beat_ms(MAX_SIMULATED - 1 + nodes) as f64;
         let beats = nodes as f64 * 1e3 / interval;
-        let leases = if plan.is_by_chapter() { plan.layers.len() } else { plan.row_count() };
+        let leases = if plan.is_by_chapter() { plan.layers.len() } else { plan.shard_count() };
         let bytes = COPIES * beats * idle_beat_bytes(leases);
         let pace = &rehearsal.pace;
         let messages = pace.message + (COPIES - 1.0) * pace.copy;
@@ -280,7 +281,7 @@ fn idle_beat_bytes(leases: usize) -> f64 {
     285.0 + 37.0 * leases as f64
 }
 
-/// How a run goes on once the pipeline is full, a step of all rows.
+/// How a run goes on once the pipeline is full, a step of all shards.
 struct Steady {
     seconds: f64,
     /// In and out, of the machine that has the most.

@@ -4,12 +4,12 @@
 //! `ffp2p bench step` counts them, so that one number describes a machine: one that trains twice as
 //! fast also encodes and encrypts twice as fast.
 
-use ffp2p_proto::{Plan, RowId, sim::Costs};
+use ffp2p_proto::{Plan, ShardId, sim::Costs};
 
 use crate::{
     bench::StepCost,
     checkpoint,
-    ff::{NetworkSpec, Objective, Row, encoded_len},
+    ff::{NetworkSpec, Objective, Shard, encoded_len},
 };
 
 /// Operations, in thousands of millions.
@@ -38,7 +38,7 @@ pub struct Pace {
     pub encoding: Gflop,
     /// Decoding a megabyte that is read.
     pub decoding: Gflop,
-    /// What the decisions and the store do for a step of a row.
+    /// What the decisions and the store do for a step of a shard.
     pub handling: Gflop,
     /// Sending or receiving a megabyte.
     pub megabyte: Gflop,
@@ -49,7 +49,7 @@ pub struct Pace {
 }
 
 /// Measured on one core of 50 to 100 GFLOP/s (docs/PERFORMANCE.md). What the network and the decisions cost is
-/// that beside rows of endless width.
+/// that beside shards of endless width.
 const USUAL: Pace = Pace {
     layers: Vec::new(),
     drawing: 0.0008,
@@ -61,19 +61,19 @@ const USUAL: Pace = Pace {
     copy: 0.007,
 };
 
-/// With rows of so many units a machine trains half as fast, in operations, as with endless ones.
+/// With shards of so many units a machine trains half as fast, in operations, as with endless ones.
 const HALF_SPEED_UNITS: f64 = 112.0;
 
 /// Beside its products the first layer gathers and rounds, and it has the fewest products to hide
 /// that behind.
 const FIRST_LAYER: f64 = 1.0;
 
-/// The part of its full speed at which a machine trains such rows: in narrow ones their products hide less of the
+/// The part of its full speed at which a machine trains such shards: in narrow ones their products hide less of the
 /// rest. Its network work does not get slower with them.
 fn reach(network: &NetworkSpec) -> f64 {
-    let rows = network.rows();
-    let units: usize = rows.iter().map(|&row| network.width(row)).sum();
-    let mean = units as f64 / rows.len().max(1) as f64;
+    let shards = network.shards();
+    let units: usize = shards.iter().map(|&shard| network.width(shard)).sum();
+    let mean = units as f64 / shards.len().max(1) as f64;
     mean / (mean + HALF_SPEED_UNITS)
 }
 
@@ -90,9 +90,10 @@ impl Pace {
     /// share out what the steps take.
     #[must_use]
     pub fn usual(network: &NetworkSpec, is_drawn: bool) -> Self {
-        let first = Row { layer: 0, shard: 0 };
-        let all: f64 = network.rows().into_iter().map(|row| network.step_macs(row) as f64).sum();
-        let share = (network.step_macs(first) * network.shards as u64) as f64 / all;
+        let first = Shard { layer: 0, index: 0 };
+        let all: f64 =
+            network.shards().into_iter().map(|shard| network.step_macs(shard) as f64).sum();
+        let share = (network.step_macs(first) * network.shards_per_layer as u64) as f64 / all;
         let others = (1.0 - FIRST_LAYER * share) / (1.0 - share).max(1e-9);
         let layer = |layer| if layer == 0 { FIRST_LAYER } else { others };
         let is_alone = network.depth() == 1;
@@ -112,17 +113,18 @@ impl Pace {
         let layers = 0..network.depth();
         let all: f64 = layers.clone().map(spent).sum();
         let factor = |layer: usize| {
-            let macs = network.step_macs(Row { layer, shard: 0 }) * network.shards as u64;
+            let macs =
+                network.step_macs(Shard { layer, index: 0 }) * network.shards_per_layer as u64;
             spent(layer) / all * cost.operations as f64 / (2.0 * macs as f64)
         };
         let layers = layers.map(factor).collect();
         (Self::beside(network, layers, drawing_seconds * gflops), gflops)
     }
 
-    /// A step of a row, as `ffp2p train` does it.
-    pub(super) fn step(&self, network: &NetworkSpec, row: Row) -> Gflop {
-        let factor = self.layers.get(row.layer).copied().unwrap_or(1.0);
-        2.0 * network.step_macs(row) as f64 / 1e9 * factor
+    /// A step of a shard, as `ffp2p train` does it.
+    pub(super) fn step(&self, network: &NetworkSpec, shard: Shard) -> Gflop {
+        let factor = self.layers.get(shard.layer).copied().unwrap_or(1.0);
+        2.0 * network.step_macs(shard) as f64 / 1e9 * factor
     }
 
     /// Scoring so many test samples: the neutral pass, and one for each label where labels enter
@@ -132,11 +134,11 @@ impl Pace {
             Objective::Goodness => 1 + network.classes,
             Objective::Softmax => 1,
         };
-        let macs = |row: Row| {
-            let passes = if row.layer == 0 { 1 } else { passes };
-            (network.input_width(row) * network.width(row) * passes) as f64
+        let macs = |shard: Shard| {
+            let passes = if shard.layer == 0 { 1 } else { passes };
+            (network.input_width(shard) * network.width(shard) * passes) as f64
         };
-        let all: f64 = network.rows().into_iter().map(macs).sum();
+        let all: f64 = network.shards().into_iter().map(macs).sum();
         2.0 * all * f64::from(samples) / 1e9
     }
 
@@ -148,35 +150,37 @@ impl Pace {
         samples: (u32, u32),
         scored: u32,
     ) -> Costs {
-        let layers = || (0..network.depth()).map(|layer| Row { layer, shard: 0 });
-        let megabytes = |row| encoded_len(network, row) as f64 / 1e6;
-        // A layer's rows that do a step one after the other decode what they read once. Where a row
+        let layers = || (0..network.depth()).map(|layer| Shard { layer, index: 0 });
+        let megabytes = |shard| encoded_len(network, shard) as f64 / 1e6;
+        // A layer's shards that do a step one after the other decode what they read once. Where a shard
         // does a whole chapter before the next one does, each decodes all of it.
-        let batches = if plan.is_by_chapter() { network.shards as f64 } else { 1.0 };
-        let read = |row: Row| {
-            let below = row.layer.checked_sub(1).map(|layer| Row { layer, shard: 0 });
+        let batches = if plan.is_by_chapter() { network.shards_per_layer as f64 } else { 1.0 };
+        let read = |shard: Shard| {
+            let below = shard.layer.checked_sub(1).map(|layer| Shard { layer, index: 0 });
             below.map_or(0.0, |below| batches * megabytes(below))
         };
-        let made = |row: Row| {
-            let is_read = !plan.readers(RowId((row.layer * network.shards) as u16)).is_empty();
-            if is_read { megabytes(row) } else { 0.0 }
+        let made = |shard: Shard| {
+            let is_read =
+                !plan.readers(ShardId((shard.layer * network.shards_per_layer) as u16)).is_empty();
+            if is_read { megabytes(shard) } else { 0.0 }
         };
-        let handing = |row| self.handling + self.encoding * made(row) + self.decoding * read(row);
-        let refreshing = |row: Row| {
-            let forward = 2.0 * (network.input_width(row) * network.width(row)) as f64 / 1e9;
-            let passes = if row.layer == 0 { 1 } else { network.objective.passes() };
-            forward * (passes * network.batch_size) as f64 + handing(row)
+        let handing =
+            |shard| self.handling + self.encoding * made(shard) + self.decoding * read(shard);
+        let refreshing = |shard: Shard| {
+            let forward = 2.0 * (network.input_width(shard) * network.width(shard)) as f64 / 1e9;
+            let passes = if shard.layer == 0 { 1 } else { network.objective.passes() };
+            forward * (passes * network.batch_size) as f64 + handing(shard)
         };
         let table = self.encoding * f64::from(samples.0) / 1e6;
-        let state = |row| self.encoding * checkpoint::encoded_len(network, row, 0) as f64 / 1e6;
-        let top = network
-            .feedback_row()
-            .map_or(0.0, |row| self.decoding * megabytes(Row { layer: row.layer - 1, shard: 0 }));
-        let list = |work: &dyn Fn(Row) -> Gflop, feedback: Gflop| {
-            layers().map(|row| kilomacs(work(row))).chain([kilomacs(feedback)]).collect()
+        let state = |shard| self.encoding * checkpoint::encoded_len(network, shard, 0) as f64 / 1e6;
+        let top = network.feedback_shard().map_or(0.0, |shard| {
+            self.decoding * megabytes(Shard { layer: shard.layer - 1, index: 0 })
+        });
+        let list = |work: &dyn Fn(Shard) -> Gflop, feedback: Gflop| {
+            layers().map(|shard| kilomacs(work(shard))).chain([kilomacs(feedback)]).collect()
         };
         Costs {
-            train: list(&|row| self.step(network, row) + handing(row), top),
+            train: list(&|shard| self.step(network, shard) + handing(shard), top),
             refresh: list(&refreshing, 0.0),
             checkpoint: list(&state, table),
             evaluate: kilomacs(self.scoring(network, scored)),

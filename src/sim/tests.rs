@@ -5,7 +5,7 @@
 use super::*;
 use crate::config::SpecArgs;
 
-/// Four layers of two rows, and machines of 100 GFLOP/s.
+/// Four layers of two shards, and machines of 100 GFLOP/s.
 fn rehearsal(placement: &str, link: &str) -> Rehearsal {
     let args = SpecArgs {
         data: Some("digits:20000+100".to_owned()),
@@ -51,7 +51,7 @@ fn a_narrow_link_and_crashes_cost_speed() {
 fn one_more_machine_speeds_a_run_up_and_hardly_stops_it() {
     let mut rehearsal = rehearsal("single-layer", "lan");
     let network = &mut rehearsal.spec.network;
-    (network.layers, network.shards) = (vec![784, 1600, 1600, 1600, 1600], 8);
+    (network.layers, network.shards_per_layer) = (vec![784, 1600, 1600, 1600, 1600], 8);
     (network.batch_size, network.steps_per_epoch) = (250, 80);
     network.steps = 6 * network.steps_per_epoch;
     (rehearsal.spec.chapter_steps, rehearsal.joins, rehearsal.gflops) = (80, Some(33), vec![15.0]);
@@ -71,7 +71,7 @@ fn scoring_hardly_slows_a_run_down() {
     let speed_up = |scored: u32| {
         let mut rehearsal = rehearsal("single-layer", "lan");
         let network = &mut rehearsal.spec.network;
-        (network.layers, network.shards) = (vec![784, 800, 800, 800, 800], 8);
+        (network.layers, network.shards_per_layer) = (vec![784, 800, 800, 800, 800], 8);
         (network.batch_size, network.steps_per_epoch) = (250, 240);
         network.steps = 6 * network.steps_per_epoch;
         (rehearsal.spec.chapter_steps, rehearsal.gflops) = (80, vec![15.0]);

@@ -1,9 +1,9 @@
-//! What is known of a run, as far as it is shown: each row's steps, owner and loss, and how fast all goes.
+//! What is known of a run, as far as it is shown: each shard's steps, owner and loss, and how fast all goes.
 //!
 //! Rule: pure; events and the time go in, lines that fit come out.
 
 use super::{
-    layout::{self, RowLine},
+    layout::{self, ShardLine},
     pace::{Pace, Standing},
     words,
 };
@@ -18,7 +18,7 @@ pub(super) struct Board {
     /// Whether no network is part of it.
     alone: bool,
     steps: u64,
-    rows: Vec<RowLine>,
+    shards: Vec<ShardLine>,
     peers: usize,
     pace: Pace,
 }
@@ -27,35 +27,35 @@ impl Board {
     /// Takes in an event at `now` seconds.
     pub(super) fn take(&mut self, event: &Event, now: f64) {
         match event {
-            Event::Ready { peer, rows, steps, .. } if self.rows.is_empty() => {
+            Event::Ready { peer, shards, steps, .. } if self.shards.is_empty() => {
                 self.alone = peer.is_empty();
                 self.steps = *steps;
-                self.rows = opened(rows);
+                self.shards = opened(shards);
             }
-            Event::Progress { peer, rows, owners, names, peers, .. }
-                if rows.len() == self.rows.len() =>
+            Event::Progress { peer, shards, owners, names, peers, .. }
+                if shards.len() == self.shards.len() =>
             {
-                self.pace.observe(now, rows, self.alone);
+                self.pace.observe(now, shards, self.alone);
                 self.peers = *peers;
-                for (row, done) in self.rows.iter_mut().zip(rows) {
-                    row.done = *done;
+                for (shard, done) in self.shards.iter_mut().zip(shards) {
+                    shard.done = *done;
                 }
-                for ((row, owner), name) in self.rows.iter_mut().zip(owners).zip(names) {
-                    row.owner = owner_column(name, !owner.is_empty() && owner == peer);
-                }
-            }
-            Event::Owner { row, name, own, .. } => {
-                if let Some(row) = self.rows.get_mut(usize::from(*row)) {
-                    row.owner = owner_column(name, *own);
+                for ((shard, owner), name) in self.shards.iter_mut().zip(owners).zip(names) {
+                    shard.owner = owner_column(name, !owner.is_empty() && owner == peer);
                 }
             }
-            Event::Chapter { row, loss, .. } => {
-                if let Some(row) = self.rows.get_mut(usize::from(*row)) {
-                    row.loss = Some(*loss);
+            Event::Owner { shard, name, own, .. } => {
+                if let Some(shard) = self.shards.get_mut(usize::from(*shard)) {
+                    shard.owner = owner_column(name, *own);
+                }
+            }
+            Event::Chapter { shard, loss, .. } => {
+                if let Some(shard) = self.shards.get_mut(usize::from(*shard)) {
+                    shard.loss = Some(*loss);
                 }
             }
             Event::Done { .. } => {
-                let all = vec![self.steps; self.rows.len()];
+                let all = vec![self.steps; self.shards.len()];
                 self.pace.observe(now, &all, self.alone);
             }
             Event::Ready { .. }
@@ -80,7 +80,7 @@ impl Board {
 
     /// The same, then shorter and shorter.
     fn summaries(&self, now: f64) -> Vec<String> {
-        if self.rows.is_empty() {
+        if self.shards.is_empty() {
             return Vec::new();
         }
         let percent = format!("{} %", self.pace.percent(self.steps));
@@ -112,24 +112,24 @@ impl Board {
 
     /// The run as bars, for a terminal of so many columns and lines.
     pub(super) fn lines(&self, now: f64, (columns, lines): (usize, usize)) -> Vec<String> {
-        layout::fit(&self.rows, self.steps, &self.summaries(now), (columns, lines))
+        layout::fit(&self.shards, self.steps, &self.summaries(now), (columns, lines))
     }
 }
 
-/// The rows before anything is known of them.
-fn opened(rows: &[(usize, usize)]) -> Vec<RowLine> {
-    let sharded = rows.iter().any(|(_, shard)| *shard > 0);
+/// The shards before anything is known of them.
+fn opened(shards: &[(usize, usize)]) -> Vec<ShardLine> {
+    let sharded = shards.iter().any(|(_, shard)| *shard > 0);
     let name = |layer: usize, shard: usize| {
         if sharded { format!("layer {layer}.{shard}") } else { format!("layer {layer}") }
     };
-    let row = |&(layer, shard): &(usize, usize)| RowLine {
+    let shard = |&(layer, shard): &(usize, usize)| ShardLine {
         name: name(layer, shard),
-        ..RowLine::default()
+        ..ShardLine::default()
     };
-    rows.iter().map(row).collect()
+    shards.iter().map(shard).collect()
 }
 
-/// The owner of a row, where there is little room.
+/// The owner of a shard, where there is little room.
 fn owner_column(name: &str, own: bool) -> String {
     if own { "this node".to_owned() } else { words::escaped(name).into_owned() }
 }
@@ -138,25 +138,25 @@ fn owner_column(name: &str, own: bool) -> String {
 pub(super) mod tests {
     use super::*;
 
-    /// A run of so many rows and steps, of a node or alone.
-    pub(in crate::view) fn ready(peer: &str, rows: usize, steps: u64) -> Event {
+    /// A run of so many shards and steps, of a node or alone.
+    pub(in crate::view) fn ready(peer: &str, shards: usize, steps: u64) -> Event {
         Event::Ready {
             peer: peer.into(),
             name: peer.into(),
             run: "00".into(),
             listen: Vec::new(),
-            rows: (0..rows).map(|layer| (layer, 0)).collect(),
+            shards: (0..shards).map(|layer| (layer, 0)).collect(),
             steps,
             chapter_steps: steps,
         }
     }
 
-    pub(in crate::view) fn progress(rows: &[u64], peers: usize) -> Event {
+    pub(in crate::view) fn progress(shards: &[u64], peers: usize) -> Event {
         Event::Progress {
-            rows: rows.to_vec(),
+            shards: shards.to_vec(),
             peer: String::new(),
-            owners: vec!["15d27e6d".into(); rows.len()],
-            names: vec!["15d27e6d".into(); rows.len()],
+            owners: vec!["15d27e6d".into(); shards.len()],
+            names: vec!["15d27e6d".into(); shards.len()],
             peers,
             steps_per_second: 0.0,
             own_steps: Vec::new(),
@@ -198,8 +198,8 @@ pub(super) mod tests {
         assert_eq!(board.summary(0.0), None);
         board.take(&ready("ab", 1, 10), 0.0);
         board.take(&progress(&[1, 2], 1), 0.0);
-        let owner = |row, name: &str| Event::Owner {
-            row,
+        let owner = |shard, name: &str| Event::Owner {
+            shard,
             peer: "ab".into(),
             name: name.into(),
             own: false,

@@ -1,4 +1,4 @@
-//! Rows as bars in as many columns and lines as a terminal has.
+//! Shards as bars in as many columns and lines as a terminal has.
 //!
 //! Rule: pure. The summary is always there, no line is as wide as the terminal, and what does not fit is left out where
 //! it is missed least.
@@ -15,9 +15,9 @@ const MIN_BAR: usize = 10;
 /// Columns of an owner, at most.
 const MAX_OWNER: usize = 16;
 
-/// A row as it is shown.
+/// A shard as it is shown.
 #[derive(Clone, Debug, Default)]
-pub(super) struct RowLine {
+pub(super) struct ShardLine {
     pub(super) name: String,
     pub(super) done: u64,
     /// Empty where nobody has it.
@@ -26,7 +26,7 @@ pub(super) struct RowLine {
     pub(super) loss: Option<f64>,
 }
 
-impl RowLine {
+impl ShardLine {
     fn percent(&self, steps: u64) -> u64 {
         let part = (u128::from(self.done.min(steps)) * 100).checked_div(u128::from(steps));
         part.unwrap_or(100) as u64
@@ -49,10 +49,10 @@ const FIELDS: [Fields; 4] = [
     Fields { counts: false, owners: false, losses: false },
 ];
 
-/// The rows, each of `steps` steps, with the first of the summaries that fits below them, in
+/// The shards, each of `steps` steps, with the first of the summaries that fits below them, in
 /// so many columns and lines.
 pub(super) fn fit(
-    rows: &[RowLine],
+    shards: &[ShardLine],
     steps: u64,
     summaries: &[String],
     (columns, lines): (usize, usize),
@@ -60,8 +60,8 @@ pub(super) fn fit(
     let columns = columns.saturating_sub(1).min(MAX_COLUMNS);
     // One line stays for what is said above, one for the summary.
     let room = lines.saturating_sub(2);
-    let shown = if rows.len() <= room { rows.len() } else { room.saturating_sub(1) };
-    let (shown, folded) = rows.split_at(shown);
+    let shown = if shards.len() <= room { shards.len() } else { room.saturating_sub(1) };
+    let (shown, folded) = shards.split_at(shown);
     let mut fitted = bars(shown, steps, columns);
     if room > 0 && !folded.is_empty() {
         fitted.push(fold(folded, steps));
@@ -71,17 +71,17 @@ pub(super) fn fit(
     fitted.iter().map(|line| truncate_str(line, columns, "").into_owned()).collect()
 }
 
-/// Rows that have no line of their own.
-fn fold(rows: &[RowLine], steps: u64) -> String {
-    let percents = || rows.iter().map(|row| row.percent(steps));
+/// Shards that have no line of their own.
+fn fold(shards: &[ShardLine], steps: u64) -> String {
+    let percents = || shards.iter().map(|shard| shard.percent(steps));
     let (least, most) = (percents().min().unwrap_or(0), percents().max().unwrap_or(0));
-    let word = match (rows.len(), rows.iter().any(|row| row.name.contains('.'))) {
+    let word = match (shards.len(), shards.iter().any(|shard| shard.name.contains('.'))) {
         (1, true) => "shard",
         (_, true) => "shards",
         (1, false) => "layer",
         (_, false) => "layers",
     };
-    let count = rows.len();
+    let count = shards.len();
     if least == most {
         format!("{count} more {word}: {most} %")
     } else {
@@ -89,22 +89,25 @@ fn fold(rows: &[RowLine], steps: u64) -> String {
     }
 }
 
-/// The rows, one under the other, with as many fields as leave room for the bars.
-fn bars(rows: &[RowLine], steps: u64, columns: usize) -> Vec<String> {
-    let name = rows.iter().map(|row| measure_text_width(&row.name)).max().unwrap_or(0);
+/// The shards, one under the other, with as many fields as leave room for the bars.
+fn bars(shards: &[ShardLine], steps: u64, columns: usize) -> Vec<String> {
+    let name = shards.iter().map(|shard| measure_text_width(&shard.name)).max().unwrap_or(0);
     for fields in FIELDS {
-        let behind: Vec<String> = behind(rows, steps, fields);
+        let behind: Vec<String> = behind(shards, steps, fields);
         let widest = behind.iter().map(|text| measure_text_width(text)).max().unwrap_or(0);
         // Behind the name a space; the bar stands in brackets.
         if let Some(width) = columns.checked_sub(name + widest + 3).filter(|it| *it >= MIN_BAR) {
-            let line = |(row, behind): (&RowLine, &String)| {
-                let bar = bar(row.done, steps, width);
-                format!("{:name$} [{bar}]{behind}", row.name)
+            let line = |(shard, behind): (&ShardLine, &String)| {
+                let bar = bar(shard.done, steps, width);
+                format!("{:name$} [{bar}]{behind}", shard.name)
             };
-            return rows.iter().zip(&behind).map(line).collect();
+            return shards.iter().zip(&behind).map(line).collect();
         }
     }
-    rows.iter().map(|row| format!("{:name$} {:>3} %", row.name, row.percent(steps))).collect()
+    shards
+        .iter()
+        .map(|shard| format!("{:name$} {:>3} %", shard.name, shard.percent(steps)))
+        .collect()
 }
 
 /// A name that fits, without its middle: what tells names apart is often at their ends.
@@ -120,26 +123,26 @@ fn shortened(name: &str) -> String {
 }
 
 /// What stands behind each bar.
-fn behind(rows: &[RowLine], steps: u64, fields: Fields) -> Vec<String> {
-    let owners: Vec<_> = rows.iter().map(|row| shortened(&row.owner)).collect();
+fn behind(shards: &[ShardLine], steps: u64, fields: Fields) -> Vec<String> {
+    let owners: Vec<_> = shards.iter().map(|shard| shortened(&shard.owner)).collect();
     let widest = owners.iter().map(|owner| measure_text_width(owner)).max().unwrap_or(0);
     let digits = steps.to_string().len();
-    let text = |(row, owner): (&RowLine, &String)| {
-        let mut text = format!(" {:>3} %", row.percent(steps));
+    let text = |(shard, owner): (&ShardLine, &String)| {
+        let mut text = format!(" {:>3} %", shard.percent(steps));
         if fields.counts {
-            text += &format!(" {:>digits$}/{steps}", row.done);
+            text += &format!(" {:>digits$}/{steps}", shard.done);
         }
         if fields.owners && widest > 0 {
             text += "  ";
             text += &pad_str(owner, widest, console::Alignment::Left, None);
         }
-        if let Some(loss) = row.loss.filter(|_| fields.losses) {
+        if let Some(loss) = shard.loss.filter(|_| fields.losses) {
             text += &format!("  loss {loss:.3}");
         }
         text.truncate(text.trim_end().len());
         text
     };
-    rows.iter().zip(&owners).map(text).collect()
+    shards.iter().zip(&owners).map(text).collect()
 }
 
 /// A bar of so many columns.
@@ -154,21 +157,21 @@ fn bar(done: u64, steps: u64, width: usize) -> String {
 mod tests {
     use super::*;
 
-    fn rows(count: usize) -> Vec<RowLine> {
-        let row = |at: usize| RowLine {
+    fn shards(count: usize) -> Vec<ShardLine> {
+        let shard = |at: usize| ShardLine {
             name: format!("layer {at}"),
             done: 100 + at as u64,
             owner: "15d27e6d".into(),
             loss: (at != 1).then_some(0.5),
         };
-        (0..count).map(row).collect()
+        (0..count).map(shard).collect()
     }
 
     #[test]
     fn all_that_is_known_where_there_is_room() {
-        let mut rows = rows(2);
-        rows[1].owner = "küche".into();
-        let lines = fit(&rows, 200, &["50 % of 200 steps".into()], (67, 24));
+        let mut shards = shards(2);
+        shards[1].owner = "küche".into();
+        let lines = fit(&shards, 200, &["50 % of 200 steps".into()], (67, 24));
         assert_eq!(
             lines,
             [
@@ -182,7 +185,7 @@ mod tests {
     #[test]
     fn a_narrow_terminal_has_less_and_no_line_fills_it() {
         let summaries = ["a summary of some length", "a summary", "sum"].map(str::to_owned);
-        let wide = |columns| fit(&rows(3), 200, &summaries, (columns, 24));
+        let wide = |columns| fit(&shards(3), 200, &summaries, (columns, 24));
         let chosen = [26, 24, 9, 3].map(|columns| wide(columns)[3].clone());
         assert_eq!(chosen, [&summaries[0], &summaries[1], "sum", "su"]);
         assert_eq!(wide(300)[0].len(), MAX_COLUMNS);
@@ -197,28 +200,29 @@ mod tests {
 
     #[test]
     fn wide_letters_and_long_names_keep_to_their_column() {
-        let mut rows = rows(2);
-        rows[0].owner = "台所の計算機のなまえはながい".into();
-        rows[1].loss = Some(1.0);
-        let lines = fit(&rows, 200, &[], (90, 24));
+        let mut shards = shards(2);
+        shards[0].owner = "台所の計算機のなまえはながい".into();
+        shards[1].loss = Some(1.0);
+        let lines = fit(&shards, 200, &[], (90, 24));
         let ends = |line: &str| line.find("  loss").map(|at| measure_text_width(&line[..at]));
         assert_eq!([ends(&lines[0]), ends(&lines[1])], [Some(68), Some(68)]);
         assert!(lines.iter().all(|line| measure_text_width(line) < 90));
     }
 
     #[test]
-    fn a_low_terminal_folds_rows_and_keeps_the_summary() {
-        let fit = |rows: &[RowLine], height| fit(rows, 200, &["summary".into()], (80, height));
+    fn a_low_terminal_folds_shards_and_keeps_the_summary() {
+        let fit =
+            |shards: &[ShardLine], height| fit(shards, 200, &["summary".into()], (80, height));
         for height in 0..40 {
-            let lines = fit(&rows(30), height);
+            let lines = fit(&shards(30), height);
             assert_eq!(lines.last().map(String::as_str), Some("summary"));
             assert!(lines.len() < height.max(2), "{height}: {}", lines.len());
         }
-        let lines = fit(&rows(30), 15);
+        let lines = fit(&shards(30), 15);
         assert_eq!((lines.len(), &lines[12][..]), (14, "18 more layers: 56 to 64 %"));
-        assert_eq!(fit(&rows(30), 3), ["30 more layers: 50 to 64 %", "summary"]);
-        assert_eq!(fit(&rows(30), 2), ["summary"]);
-        assert_eq!(fit(&rows(22), 24).len(), 23);
+        assert_eq!(fit(&shards(30), 3), ["30 more layers: 50 to 64 %", "summary"]);
+        assert_eq!(fit(&shards(30), 2), ["summary"]);
+        assert_eq!(fit(&shards(22), 24).len(), 23);
     }
 
     #[test]

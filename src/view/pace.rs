@@ -1,7 +1,7 @@
 //! How fast a run goes and when it ends, from steps counted over time.
 //!
-//! Rule: pure. What is said rests on many steps and not on the last second, so that neither a pause nor a row that is
-//! set back nor a row that is first heard of makes it jump.
+//! Rule: pure. What is said rests on many steps and not on the last second, so that neither a pause nor a shard that is
+//! set back nor a shard that is first heard of makes it jump.
 
 /// Seconds that count most: what was longer ago counts less and less.
 const WINDOW: f64 = 60.0;
@@ -31,9 +31,9 @@ pub(super) enum Standing {
 /// Counts steps over time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
-    /// Steps done, per row.
-    rows: Vec<u64>,
-    /// When a row was last seen to advance, or the first look at it all.
+    /// Steps done, per shard.
+    shards: Vec<u64>,
+    /// When a shard was last seen to advance, or the first look at it all.
     at: f64,
     /// Steps of the run, the seconds that they took, and in how many advances they came; older ones count less.
     steps: f64,
@@ -45,20 +45,20 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Takes in how many steps of each row are done at `now` seconds. A row that is heard of for the first time was not
+    /// Takes in how many steps of each shard are done at `now` seconds. A shard that is heard of for the first time was not
     /// trained at once: its steps do not count, unless `alone` says that there is nobody to hear of.
-    pub(super) fn observe(&mut self, now: f64, rows: &[u64], alone: bool) {
-        if self.rows.len() != rows.len() {
-            *self = Self { rows: rows.to_vec(), at: now, ..Self::default() };
+    pub(super) fn observe(&mut self, now: f64, shards: &[u64], alone: bool) {
+        if self.shards.len() != shards.len() {
+            *self = Self { shards: shards.to_vec(), at: now, ..Self::default() };
             return;
         }
         let is_counted = |before: u64| alone || before > 0;
         let gain = |(&before, &done): (&u64, &u64)| {
             if is_counted(before) { done.saturating_sub(before) } else { 0 }
         };
-        let gained: u64 = self.rows.iter().zip(rows).map(gain).sum();
-        let is_new = self.rows.iter().zip(rows).any(|(&before, &done)| before == 0 && done > 0);
-        self.rows.copy_from_slice(rows);
+        let gained: u64 = self.shards.iter().zip(shards).map(gain).sum();
+        let is_new = self.shards.iter().zip(shards).any(|(&before, &done)| before == 0 && done > 0);
+        self.shards.copy_from_slice(shards);
         if gained > 0 {
             let taken = (now - self.at).clamp(1e-3, self.pause());
             let kept = (-(taken / WINDOW).min(RENEWED)).exp();
@@ -66,7 +66,7 @@ impl Pace {
             if std::mem::replace(&mut self.is_start, is_first) {
                 (self.steps, self.seconds, self.advances) = (0.0, 0.0, 0.0);
             }
-            self.steps = self.steps * kept + gained as f64 / rows.len() as f64;
+            self.steps = self.steps * kept + gained as f64 / shards.len() as f64;
             self.seconds = self.seconds * kept + taken;
             self.advances = self.advances * kept + 1.0;
         }
@@ -84,7 +84,7 @@ impl Pace {
     }
 
     fn is_complete(&self, steps: u64) -> bool {
-        !self.rows.is_empty() && self.rows.iter().all(|done| *done >= steps)
+        !self.shards.is_empty() && self.shards.iter().all(|done| *done >= steps)
     }
 
     /// How a run of `steps` steps stands at `now` seconds.
@@ -92,7 +92,7 @@ impl Pace {
         if self.is_complete(steps) {
             return Standing::Complete;
         }
-        if self.rows.iter().all(|done| *done == 0) {
+        if self.shards.iter().all(|done| *done == 0) {
             return Standing::Unbegun;
         }
         if self.advances == 0.0 {
@@ -102,15 +102,15 @@ impl Pace {
             return Standing::Paused(now - self.at);
         }
         let per_second = self.steps / self.seconds;
-        let open: u64 = self.rows.iter().map(|done| steps.saturating_sub(*done)).sum();
-        Standing::Going { per_second, left: open as f64 / self.rows.len() as f64 / per_second }
+        let open: u64 = self.shards.iter().map(|done| steps.saturating_sub(*done)).sum();
+        Standing::Going { per_second, left: open as f64 / self.shards.len() as f64 / per_second }
     }
 
-    /// The whole percents of all rows' steps that are done.
+    /// The whole percents of all shards' steps that are done.
     pub(super) fn percent(&self, steps: u64) -> u64 {
-        let all = u128::from(steps) * self.rows.len() as u128;
-        let done: u128 = self.rows.iter().map(|done| u128::from(*done.min(&steps))).sum();
-        // Of no steps at all, or of rows that nothing was heard of.
+        let all = u128::from(steps) * self.shards.len() as u128;
+        let done: u128 = self.shards.iter().map(|done| u128::from(*done.min(&steps))).sum();
+        // Of no steps at all, or of shards that nothing was heard of.
         let else_is = if self.is_complete(steps) { 100 } else { 0 };
         (100 * done).checked_div(all).unwrap_or(else_is) as u64
     }
@@ -120,7 +120,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// The speed and the rest of what a run's rows do, looked at every second.
+    /// The speed and the rest of what a run's shards do, looked at every second.
     fn going(pace: &Pace, now: f64, steps: u64) -> (f64, f64) {
         let Standing::Going { per_second, left } = pace.standing(now, steps) else {
             panic!("{:?}", pace.standing(now, steps));
@@ -128,7 +128,7 @@ mod tests {
         (per_second, left)
     }
 
-    /// A run whose one row has done `done(second)` steps, looked at every second until `end`.
+    /// A run whose one shard has done `done(second)` steps, looked at every second until `end`.
     fn watched(end: u64, done: impl Fn(u64) -> u64) -> Pace {
         let mut pace = Pace::default();
         (0..=end).for_each(|second| pace.observe(second as f64, &[done(second)], true));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_set_back_costs_its_steps_and_no_speed() {
+    fn a_shard_that_is_set_back_costs_its_steps_and_no_speed() {
         let mut pace = Pace::default();
         (0..=100).for_each(|at| pace.observe(at as f64, &[1 + at * 10, 1 + at * 10], false));
         let (before, left) = going(&pace, 100.0, 2000);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_run_is_all_rows() {
+    fn the_whole_run_is_all_shards() {
         let mut pace = Pace::default();
         pace.observe(0.0, &[600, 0, 0], false);
         assert_eq!(pace.percent(600), 33);

@@ -10,11 +10,11 @@ use ffp2p::{
     config::Checked,
     course::Course,
     ff::{
-        Activations, Buffers, FirstInput, Inline, NetworkSpec, Row, RowState, concat, decode,
+        Activations, Buffers, FirstInput, Inline, NetworkSpec, Shard, ShardState, concat, decode,
         encode,
     },
 };
-use ffp2p_proto::{Plan, RowId, sim::Mathematics};
+use ffp2p_proto::{Plan, ShardId, sim::Mathematics};
 
 /// The real training, a step at a time, from canonical bytes to canonical bytes.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Real {
     course: RefCell<Course>,
     spec: NetworkSpec,
     plan: Plan,
-    places: Vec<Row>,
+    places: Vec<Shard>,
     /// What the first layer reads in each step with each table, once drawn.
     inputs: RefCell<BTreeMap<(u64, Vec<u8>), FirstInput>>,
 }
@@ -31,7 +31,7 @@ impl Real {
     pub(crate) fn new(checked: &Checked) -> Self {
         let course = Course::new(checked, 1).unwrap();
         let (spec, plan) = (course.network().clone(), course.plan());
-        let places = spec.rows().into_iter().chain(spec.feedback_row()).collect();
+        let places = spec.shards().into_iter().chain(spec.feedback_shard()).collect();
         Self { course: RefCell::new(course), spec, plan, places, inputs: RefCell::default() }
     }
 
@@ -39,7 +39,7 @@ impl Real {
         let mut course = self.course.borrow_mut();
         let samples = course.samples();
         let draw = || {
-            let of = self.plan.table_of(RowId(0), step).unwrap_or_default();
+            let of = self.plan.table_of(ShardId(0), step).unwrap_or_default();
             let read = |bytes| checkpoint::decode_table(bytes, &self.spec, samples, of).unwrap();
             course.first_input(step, feedback.map(read).as_ref(), ndarray::Array2::default((0, 0)))
         };
@@ -47,39 +47,39 @@ impl Real {
         self.inputs.borrow_mut().entry(key).or_insert_with(draw).clone()
     }
 
-    fn below(&self, place: Row, inputs: &[&[u8]]) -> Activations {
-        let below = Row { layer: place.layer - 1, shard: 0 };
+    fn below(&self, place: Shard, inputs: &[&[u8]]) -> Activations {
+        let below = Shard { layer: place.layer - 1, index: 0 };
         let read = |bytes: &&[u8]| decode(bytes, &self.spec, below).unwrap();
         concat(&inputs.iter().map(read).collect::<Vec<Activations>>())
     }
 
-    fn state(&self, place: Row, step: u64, bytes: &[u8]) -> RowState {
+    fn state(&self, place: Shard, step: u64, bytes: &[u8]) -> ShardState {
         checkpoint::decode(bytes, &self.spec, place, step).unwrap()
     }
 
-    fn is_feedback(&self, place: Row) -> bool {
-        self.spec.feedback_row() == Some(place)
+    fn is_feedback(&self, place: Shard) -> bool {
+        self.spec.feedback_shard() == Some(place)
     }
 }
 
 impl Mathematics for Real {
-    fn initial(&self, row: RowId) -> Vec<u8> {
-        let place = self.places[usize::from(row.0)];
+    fn initial(&self, shard: ShardId) -> Vec<u8> {
+        let place = self.places[usize::from(shard.0)];
         if self.is_feedback(place) {
             return checkpoint::encode_table(&self.course.borrow().first_table(), &self.spec);
         }
-        checkpoint::encode(&RowState::init(&self.spec, place), &self.spec, place)
+        checkpoint::encode(&ShardState::init(&self.spec, place), &self.spec, place)
     }
 
     fn train(
         &self,
-        row: RowId,
+        shard: ShardId,
         step: u64,
         state: &[u8],
         inputs: &[&[u8]],
         feedback: Option<&[u8]>,
     ) -> (Vec<u8>, Vec<u8>) {
-        let (spec, place) = (&self.spec, self.places[usize::from(row.0)]);
+        let (spec, place) = (&self.spec, self.places[usize::from(shard.0)]);
         if self.is_feedback(place) {
             let mut course = self.course.borrow_mut();
             let mut table = checkpoint::decode_table(state, spec, course.samples(), step).unwrap();
@@ -99,13 +99,13 @@ impl Mathematics for Real {
 
     fn refresh(
         &self,
-        row: RowId,
+        shard: ShardId,
         step: u64,
         state: &[u8],
         inputs: &[&[u8]],
         feedback: Option<&[u8]>,
     ) -> Vec<u8> {
-        let (spec, place) = (&self.spec, self.places[usize::from(row.0)]);
+        let (spec, place) = (&self.spec, self.places[usize::from(shard.0)]);
         let mut state = self.state(place, self.plan.chapter_end(step), state);
         let buffers = &mut Buffers::default();
         let handed_on = if place.layer == 0 {
@@ -122,8 +122,8 @@ impl Mathematics for Real {
             .any(|place| !self.is_feedback(*place) && decode(bytes, &self.spec, *place).is_ok())
     }
 
-    fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool {
-        let place = self.places[usize::from(row.0)];
+    fn is_state(&self, shard: ShardId, step: u64, state: &[u8]) -> bool {
+        let place = self.places[usize::from(shard.0)];
         if self.is_feedback(place) {
             let samples = self.course.borrow().samples();
             return checkpoint::decode_table(state, &self.spec, samples, step).is_ok();

@@ -222,14 +222,14 @@ impl Herd {
         self.slots[slot].as_ref()?.name.as_deref()
     }
 
-    /// The rows that living nodes other than the speaker own, each with its owner.
+    /// The shards that living nodes other than the speaker own, each with its owner.
     pub(crate) fn owners(&self, said: &Said) -> Vec<(usize, usize)> {
         let owners = said.event["owners"].as_array().into_iter().flatten().enumerate();
         let slot = |owner: &Value| {
             let known = |slot: &usize| self.name(*slot).is_some_and(|name| *owner == name);
             self.living().into_iter().find(known).filter(|slot| *slot != said.slot)
         };
-        owners.filter_map(|(row, owner)| Some((row, slot(owner)?))).collect()
+        owners.filter_map(|(shard, owner)| Some((shard, slot(owner)?))).collect()
     }
 
     /// Waits until a node has ended by itself; its exit code.

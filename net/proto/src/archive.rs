@@ -1,12 +1,12 @@
 //! Which checkpoints exist, and who holds them.
 //!
-//! Rule: a checkpoint is a fact: any two honest ones of the same row and step are the same bytes,
+//! Rule: a checkpoint is a fact: any two honest ones of the same shard and step are the same bytes,
 //! so the first one learned stands and one that differs is evidence against its bearer. Only where
 //! each peer trains on data of its own there may be two, and an order decides ([`Archive::unseat`]).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::{Checkpoint, Hash, MAX_CHECKPOINTS_PER_ROW, NodeId, RowId};
+use crate::{Checkpoint, Hash, MAX_CHECKPOINTS_PER_SHARD, NodeId, ShardId};
 
 /// Unusable blobs remembered, at most.
 const MAX_UNUSABLE: usize = 64;
@@ -25,25 +25,25 @@ pub(crate) enum Learned {
     New,
     /// The checkpoint was known; the holder may be new.
     Known,
-    /// Another checkpoint of the same row and step is known.
+    /// Another checkpoint of the same shard and step is known.
     Conflict,
     /// These bytes were tried and are no checkpoint.
     Unusable,
 }
 
-/// All known checkpoints by row and step.
+/// All known checkpoints by shard and step.
 #[derive(Debug, Default)]
 pub(crate) struct Archive {
-    rows: BTreeMap<RowId, BTreeMap<u64, Fact>>,
+    shards: BTreeMap<ShardId, BTreeMap<u64, Fact>>,
     /// Bytes that had their hash and were no checkpoint: not learned again from others.
-    unusable: VecDeque<(RowId, u64, Hash)>,
+    unusable: VecDeque<(ShardId, u64, Hash)>,
 }
 
 impl Archive {
     /// Whether the bytes of `checkpoint` were tried and are none.
     fn shuns(&self, checkpoint: &Checkpoint) -> bool {
-        let Checkpoint { row, step, blob, .. } = checkpoint;
-        self.unusable.contains(&(*row, *step, blob.hash))
+        let Checkpoint { shard, step, blob, .. } = checkpoint;
+        self.unusable.contains(&(*shard, *step, blob.hash))
     }
 
     /// Where each peer trains on data of its own, two of them may train one cell. Which of two
@@ -52,14 +52,14 @@ impl Archive {
     /// and returns it.
     pub(crate) fn unseat(&mut self, checkpoint: &Checkpoint) -> Option<Fact> {
         let order = |it: &Checkpoint| (it.by, it.blob.hash);
-        let row = self.rows.get(&checkpoint.row)?;
-        let stands = row.get(&checkpoint.step)?.checkpoint;
+        let shard = self.shards.get(&checkpoint.shard)?;
+        let stands = shard.get(&checkpoint.step)?.checkpoint;
         let falls = stands.blob != checkpoint.blob && order(checkpoint) < order(&stands);
-        let is_built_on = row.range(checkpoint.step + 1..).next().is_some();
+        let is_built_on = shard.range(checkpoint.step + 1..).next().is_some();
         if !falls || is_built_on || self.shuns(checkpoint) {
             return None;
         }
-        self.rows.get_mut(&checkpoint.row)?.remove(&checkpoint.step)
+        self.shards.get_mut(&checkpoint.shard)?.remove(&checkpoint.step)
     }
 
     /// `holder` holds `checkpoint`.
@@ -67,8 +67,8 @@ impl Archive {
         if self.shuns(&checkpoint) {
             return Learned::Unusable;
         }
-        let row = self.rows.entry(checkpoint.row).or_default();
-        match row.get_mut(&checkpoint.step) {
+        let shard = self.shards.entry(checkpoint.shard).or_default();
+        match shard.get_mut(&checkpoint.step) {
             Some(fact) if fact.checkpoint.blob != checkpoint.blob => Learned::Conflict,
             Some(fact) => {
                 fact.holders.insert(holder);
@@ -76,7 +76,7 @@ impl Archive {
             }
             None => {
                 let fact = Fact { checkpoint, holders: BTreeSet::from([holder]) };
-                row.insert(checkpoint.step, fact);
+                shard.insert(checkpoint.step, fact);
                 Learned::New
             }
         }
@@ -85,40 +85,40 @@ impl Archive {
     /// This peer computed `checkpoint` itself, which is worth more than anything that was said.
     pub(crate) fn learn_own(&mut self, checkpoint: Checkpoint, me: NodeId) -> Learned {
         self.unusable.retain(|(_, _, hash)| *hash != checkpoint.blob.hash);
-        let row = self.rows.entry(checkpoint.row).or_default();
-        if row.get(&checkpoint.step).is_some_and(|fact| fact.checkpoint.blob != checkpoint.blob) {
-            row.remove(&checkpoint.step);
+        let shard = self.shards.entry(checkpoint.shard).or_default();
+        if shard.get(&checkpoint.step).is_some_and(|fact| fact.checkpoint.blob != checkpoint.blob) {
+            shard.remove(&checkpoint.step);
         }
         self.learn(checkpoint, me)
     }
 
     /// The bytes of that checkpoint were none.
-    pub(crate) fn distrust(&mut self, row: RowId, step: u64) {
-        let fact = self.rows.get_mut(&row).and_then(|row| row.remove(&step));
+    pub(crate) fn distrust(&mut self, shard: ShardId, step: u64) {
+        let fact = self.shards.get_mut(&shard).and_then(|shard| shard.remove(&step));
         if let Some(fact) = fact {
             if self.unusable.len() >= MAX_UNUSABLE {
                 self.unusable.pop_front();
             }
-            self.unusable.push_back((row, step, fact.checkpoint.blob.hash));
+            self.unusable.push_back((shard, step, fact.checkpoint.blob.hash));
         }
     }
 
-    /// Whether some row's checkpoint after `step` steps or more was tried and was none.
+    /// Whether some shard's checkpoint after `step` steps or more was tried and was none.
     pub(crate) fn shuns_from(&self, step: u64) -> bool {
         self.unusable.iter().any(|(_, at, _)| *at >= step)
     }
 
-    /// What was no checkpoint of `row` may be tried again.
-    pub(crate) fn forgive(&mut self, row: RowId) {
-        self.unusable.retain(|(of, _, _)| *of != row);
+    /// What was no checkpoint of `shard` may be tried again.
+    pub(crate) fn forgive(&mut self, shard: ShardId) {
+        self.unusable.retain(|(of, _, _)| *of != shard);
     }
 
     /// `holder` holds exactly these of the checkpoints that matter.
     pub(crate) fn replace(&mut self, holder: NodeId, held: &[Checkpoint]) {
-        let stays: BTreeSet<_> = held.iter().map(|c| (c.row, c.step, c.blob.hash)).collect();
+        let stays: BTreeSet<_> = held.iter().map(|c| (c.shard, c.step, c.blob.hash)).collect();
         self.forget(|fact| {
-            let Checkpoint { row, step, blob, .. } = fact.checkpoint;
-            if !stays.contains(&(row, step, blob.hash)) {
+            let Checkpoint { shard, step, blob, .. } = fact.checkpoint;
+            if !stays.contains(&(shard, step, blob.hash)) {
                 fact.holders.remove(&holder);
             }
         });
@@ -132,9 +132,9 @@ impl Archive {
     }
 
     /// `holder` does not hold that checkpoint (any more).
-    pub(crate) fn forget_copy(&mut self, row: RowId, step: u64, holder: NodeId) {
+    pub(crate) fn forget_copy(&mut self, shard: ShardId, step: u64, holder: NodeId) {
         self.forget(|fact| {
-            if fact.checkpoint.row == row && fact.checkpoint.step == step {
+            if fact.checkpoint.shard == shard && fact.checkpoint.step == step {
                 fact.holders.remove(&holder);
             }
         });
@@ -142,8 +142,8 @@ impl Archive {
 
     /// Changes facts, then drops those that nobody holds.
     fn forget(&mut self, mut change: impl FnMut(&mut Fact)) {
-        for row in self.rows.values_mut() {
-            row.retain(|_, fact| {
+        for shard in self.shards.values_mut() {
+            shard.retain(|_, fact| {
                 change(fact);
                 !fact.holders.is_empty()
             });
@@ -151,62 +151,62 @@ impl Archive {
     }
 
     /// Forgets checkpoints that only others hold, beyond the bound: the newest and the oldest
-    /// stay, and of the rest those that leave the widest gaps, so that whatever step a row has to
+    /// stay, and of the rest those that leave the widest gaps, so that whatever step a shard has to
     /// go back to, some checkpoint is not far below. What this peer holds does not count, or it
-    /// could crowd out the news; and of what `is_wanted`, of each row, so many may stay again.
+    /// could crowd out the news; and of what `is_wanted`, of each shard, so many may stay again.
     pub(crate) fn trim(
         &mut self,
         me: NodeId,
-        is_wanted: impl Fn(RowId, u64) -> bool,
-        most: impl Fn(RowId) -> usize,
+        is_wanted: impl Fn(ShardId, u64) -> bool,
+        most: impl Fn(ShardId) -> usize,
     ) {
-        for (&of, row) in &mut self.rows {
-            let others = row.iter().filter(|(_, fact)| !fact.holders.contains(&me));
+        for (&of, shard) in &mut self.shards {
+            let others = shard.iter().filter(|(_, fact)| !fact.holders.contains(&me));
             let (wanted, mut steps): (Vec<u64>, Vec<u64>) =
                 others.map(|(&step, _)| step).partition(|&step| is_wanted(of, step));
             steps.extend(wanted.iter().rev().skip(most(of)));
             steps.sort_unstable();
-            while steps.len() > MAX_CHECKPOINTS_PER_ROW {
+            while steps.len() > MAX_CHECKPOINTS_PER_SHARD {
                 let gaps = steps.windows(3).map(|at| at[2] - at[0]).enumerate();
                 let Some((before, _)) = gaps.min_by_key(|&(_, gap)| gap) else { break };
-                row.remove(&steps.remove(before + 1));
+                shard.remove(&steps.remove(before + 1));
             }
         }
     }
 
-    pub(crate) fn at(&self, row: RowId, step: u64) -> Option<&Fact> {
-        self.rows.get(&row)?.get(&step)
+    pub(crate) fn at(&self, shard: ShardId, step: u64) -> Option<&Fact> {
+        self.shards.get(&shard)?.get(&step)
     }
 
-    /// The facts of a row, oldest first.
-    pub(crate) fn of(&self, row: RowId) -> impl DoubleEndedIterator<Item = &Fact> {
-        self.rows.get(&row).into_iter().flat_map(BTreeMap::values)
+    /// The facts of a shard, oldest first.
+    pub(crate) fn of(&self, shard: ShardId) -> impl DoubleEndedIterator<Item = &Fact> {
+        self.shards.get(&shard).into_iter().flat_map(BTreeMap::values)
     }
 
-    pub(crate) fn latest(&self, row: RowId) -> Option<&Fact> {
-        self.of(row).next_back()
+    pub(crate) fn latest(&self, shard: ShardId) -> Option<&Fact> {
+        self.of(shard).next_back()
     }
 
-    /// The furthest checkpoint of `row` at or below `limit`.
-    pub(crate) fn best(&self, row: RowId, limit: u64) -> Option<&Fact> {
-        self.of(row).rev().find(|fact| fact.checkpoint.step <= limit)
+    /// The furthest checkpoint of `shard` at or below `limit`.
+    pub(crate) fn best(&self, shard: ShardId, limit: u64) -> Option<&Fact> {
+        self.of(shard).rev().find(|fact| fact.checkpoint.step <= limit)
     }
 
-    /// The furthest step of `row` whose checkpoint at least `copies` peers hold; 0 without one,
+    /// The furthest step of `shard` whose checkpoint at least `copies` peers hold; 0 without one,
     /// because the initial state needs no copy.
-    pub(crate) fn stable(&self, row: RowId, copies: usize) -> u64 {
-        self.stable_until(row, copies, u64::MAX)
+    pub(crate) fn stable(&self, shard: ShardId, copies: usize) -> u64 {
+        self.stable_until(shard, copies, u64::MAX)
     }
 
     /// The same, of the steps up to `limit`.
-    pub(crate) fn stable_until(&self, row: RowId, copies: usize, limit: u64) -> u64 {
+    pub(crate) fn stable_until(&self, shard: ShardId, copies: usize, limit: u64) -> u64 {
         let held = |fact: &&Fact| fact.checkpoint.step <= limit && fact.holders.len() >= copies;
-        self.of(row).rev().find(held).map_or(0, |fact| fact.checkpoint.step)
+        self.of(shard).rev().find(held).map_or(0, |fact| fact.checkpoint.step)
     }
 
     /// The checkpoints that `holder` holds.
     pub(crate) fn held_by(&self, holder: NodeId) -> impl Iterator<Item = Checkpoint> + '_ {
-        self.rows
+        self.shards
             .values()
             .flat_map(BTreeMap::values)
             .filter(move |fact| fact.holders.contains(&holder))
@@ -224,7 +224,7 @@ mod tests {
 
     fn checkpoint(step: u64, byte: u8) -> Checkpoint {
         let blob = BlobRef { hash: Hash([byte; 32]), size: 1 };
-        Checkpoint { row: RowId(0), step, blob, by: A, loss_micro: 0 }
+        Checkpoint { shard: ShardId(0), step, blob, by: A, loss_micro: 0 }
     }
 
     #[test]
@@ -233,13 +233,13 @@ mod tests {
         assert_eq!(archive.learn(checkpoint(10, 1), A), Learned::New);
         assert_eq!(archive.learn(checkpoint(10, 1), B), Learned::Known);
         archive.learn(checkpoint(20, 2), A);
-        assert_eq!(archive.stable(RowId(0), 2), 10);
-        assert_eq!(archive.stable(RowId(0), 1), 20);
-        assert_eq!(archive.best(RowId(0), 19).map(|f| f.checkpoint.step), Some(10));
+        assert_eq!(archive.stable(ShardId(0), 2), 10);
+        assert_eq!(archive.stable(ShardId(0), 1), 20);
+        assert_eq!(archive.best(ShardId(0), 19).map(|f| f.checkpoint.step), Some(10));
         archive.forget_peer(A);
-        assert_eq!(archive.latest(RowId(0)).map(|f| f.checkpoint.step), Some(10));
+        assert_eq!(archive.latest(ShardId(0)).map(|f| f.checkpoint.step), Some(10));
         archive.replace(B, &[]);
-        assert!(archive.latest(RowId(0)).is_none());
+        assert!(archive.latest(ShardId(0)).is_none());
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
         let mut archive = Archive::default();
         archive.learn(checkpoint(10, 1), A);
         assert_eq!(archive.learn(checkpoint(10, 9), B), Learned::Conflict);
-        assert_eq!(archive.at(RowId(0), 10).map(|f| f.holders.len()), Some(1));
+        assert_eq!(archive.at(ShardId(0), 10).map(|f| f.holders.len()), Some(1));
     }
 
     #[test]
@@ -259,12 +259,12 @@ mod tests {
                 archive.unseat(&it);
                 archive.learn(it, it.by);
             }
-            let stands = archive.at(RowId(0), 10).map(|fact| fact.checkpoint);
+            let stands = archive.at(ShardId(0), 10).map(|fact| fact.checkpoint);
             assert_eq!(stands, Some(checkpoint(10, 1)));
         }
         let mut archive = Archive::default();
         archive.learn(checkpoint(10, 1), A);
-        archive.distrust(RowId(0), 10);
+        archive.distrust(ShardId(0), 10);
         archive.learn(other, B);
         assert!(archive.unseat(&checkpoint(10, 1)).is_none(), "it was no checkpoint");
     }
@@ -273,14 +273,14 @@ mod tests {
     fn what_was_no_checkpoint_is_not_believed_again_unless_it_is_our_own() {
         let mut archive = Archive::default();
         archive.learn(checkpoint(10, 1), B);
-        archive.distrust(RowId(0), 10);
-        assert!(archive.latest(RowId(0)).is_none());
+        archive.distrust(ShardId(0), 10);
+        assert!(archive.latest(ShardId(0)).is_none());
         assert_eq!(archive.learn(checkpoint(10, 1), B), Learned::Unusable);
         // Whoever announced it of a step that it is not of does no harm to the one that it is of.
         assert_eq!(archive.learn(checkpoint(5, 1), B), Learned::New);
         archive.learn(checkpoint(10, 2), B);
         assert_eq!(archive.learn_own(checkpoint(10, 1), A), Learned::New);
-        assert_eq!(archive.at(RowId(0), 10).map(|f| f.holders.len()), Some(1));
+        assert_eq!(archive.at(ShardId(0), 10).map(|f| f.holders.len()), Some(1));
     }
 
     #[test]
@@ -292,8 +292,8 @@ mod tests {
         for step in 10..30 {
             archive.learn(checkpoint(step, 1), B);
         }
-        archive.trim(A, |_, step| step == 16, |_| MAX_CHECKPOINTS_PER_ROW);
-        assert_eq!(archive.of(RowId(0)).count(), 10 + MAX_CHECKPOINTS_PER_ROW);
-        assert!([1, 10, 16, 29].iter().all(|&step| archive.at(RowId(0), step).is_some()));
+        archive.trim(A, |_, step| step == 16, |_| MAX_CHECKPOINTS_PER_SHARD);
+        assert_eq!(archive.of(ShardId(0)).count(), 10 + MAX_CHECKPOINTS_PER_SHARD);
+        assert!([1, 10, 16, 29].iter().all(|&step| archive.at(ShardId(0), step).is_some()));
     }
 }

@@ -1,12 +1,12 @@
-//! Which peer shall own which row: a pure function of rows, costs, speeds and present owners.
+//! Which peer shall own which shard: a pure function of shards, costs, speeds and present owners.
 //!
-//! Rule: a peer's rows are contiguous, the slowest peer's time per step is as small as that
+//! Rule: a peer's shards are contiguous, the slowest peer's time per step is as small as that
 //! allows, and nothing moves for less than a stated gain. All peers that know the same compute
 //! the same; a first assignment that some have acted on already is carried on by the others.
 
 use crate::NodeId;
 
-/// One peer that can be given rows.
+/// One peer that can be given shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) id: NodeId,
@@ -18,15 +18,15 @@ pub(crate) struct Candidate {
 const SCALE: u64 = 1_000_000;
 
 /// Speeds that were measured for a moment, of machines that may be busy then, are trusted for no less
-/// than this gain; what rows take in training is known by a chapter's end.
+/// than this gain; what shards take in training is known by a chapter's end.
 const FIRST_MARGIN_PERCENT: u64 = 30;
 
 /// Peers that are slower than the fastest by more than two to this power are all alike.
 const MAX_HALVINGS: u32 = 16;
 
-/// The peer for each row; empty when there is nobody.
+/// The peer for each shard; empty when there is nobody.
 ///
-/// `costs` and `owners` have one entry per row, bottom first; an owner that is not among
+/// `costs` and `owners` have one entry per shard, bottom first; an owner that is not among
 /// `candidates` counts as none. Present owners stay when the slowest peer's time would shrink by
 /// no more than `margin_percent`.
 pub(crate) fn assign(
@@ -59,9 +59,9 @@ pub(crate) fn assign(
     }
 }
 
-/// The assignment of rows that nobody owned yet, whoever owns some of them by now: equal pieces,
+/// The assignment of shards that nobody owned yet, whoever owns some of them by now: equal pieces,
 /// unless the speeds are so unequal that others gain more than [`FIRST_MARGIN_PERCENT`]. Slow peers get
-/// the highest rows then: whoever owns part of a layer reads all of the layer below, which is much for
+/// the highest shards then: whoever owns part of a layer reads all of the layer below, which is much for
 /// a slow one, and the highest layer has nobody above to be sent anything.
 fn first(costs: &[u64], candidates: &[Candidate]) -> Vec<NodeId> {
     let nobody = vec![None; costs.len()];
@@ -86,7 +86,7 @@ fn slowest_last(mut line: Vec<Candidate>) -> Vec<Candidate> {
     line
 }
 
-/// The candidates in the order of the lowest row each owns. Newcomers stand in the middle: the rows
+/// The candidates in the order of the lowest shard each owns. Newcomers stand in the middle: the shards
 /// of all others shift towards them from both sides, and fewer change hands than from one.
 fn in_line(owners: &[Option<NodeId>], candidates: &[Candidate]) -> Vec<Candidate> {
     let first = |it: &Candidate| owners.iter().position(|owner| *owner == Some(it.id));
@@ -115,19 +115,19 @@ pub(crate) fn time(cost: u64, speed: u64) -> u64 {
     cost.saturating_mul(SCALE) / speed.max(1)
 }
 
-/// The best cut of the rows into one contiguous piece per candidate, in line, by dynamic
-/// programming over (candidates so far, rows so far); among equals, the one that moves fewest
-/// rows.
+/// The best cut of the shards into one contiguous piece per candidate, in line, by dynamic
+/// programming over (candidates so far, shards so far); among equals, the one that moves fewest
+/// shards.
 fn partition(costs: &[u64], owners: &[Option<NodeId>], line: &[Candidate]) -> Vec<NodeId> {
-    let rows = costs.len();
-    // best[r]: (slowest, moves) for the first r rows on the candidates so far.
-    let mut best = vec![(u64::MAX, usize::MAX); rows + 1];
+    let shards = costs.len();
+    // best[r]: (slowest, moves) for the first r shards on the candidates so far.
+    let mut best = vec![(u64::MAX, usize::MAX); shards + 1];
     best[0] = (0, 0);
     let mut cuts = Vec::with_capacity(line.len());
     for candidate in line {
-        let mut next = vec![(u64::MAX, usize::MAX); rows + 1];
-        let mut cut = vec![0; rows + 1];
-        for end in 0..=rows {
+        let mut next = vec![(u64::MAX, usize::MAX); shards + 1];
+        let mut cut = vec![0; shards + 1];
+        for end in 0..=shards {
             let (mut cost, mut moves) = (0u64, 0);
             for start in (0..=end).rev() {
                 if start < end {
@@ -148,8 +148,8 @@ fn partition(costs: &[u64], owners: &[Option<NodeId>], line: &[Candidate]) -> Ve
         best = next;
         cuts.push(cut);
     }
-    let mut assignment = vec![line[0].id; rows];
-    let mut end = rows;
+    let mut assignment = vec![line[0].id; shards];
+    let mut end = shards;
     for (candidate, cut) in line.iter().zip(&cuts).rev() {
         let start = cut[end];
         assignment[start..end].fill(candidate.id);
@@ -190,8 +190,8 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_in_the_middle_moves_few_rows() {
-        let owners: Vec<_> = (0..20).map(|row| Some(id(1 + row / 5))).collect();
+    fn a_newcomer_in_the_middle_moves_few_shards() {
+        let owners: Vec<_> = (0..20).map(|shard| Some(id(1 + shard / 5))).collect();
         let found = assign(&[1; 20], &owners, &candidates(&[1; 5]), 10);
         assert_eq!(who(&found), [1, 1, 1, 1, 2, 2, 2, 2, 0, 0, 0, 0, 3, 3, 3, 3, 4, 4, 4, 4]);
         let moved = owners.iter().zip(&found).filter(|(old, new)| **old != Some(**new));
@@ -199,14 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_gets_upper_rows_of_one_owner() {
+    fn a_newcomer_gets_upper_shards_of_one_owner() {
         let owners = [Some(id(1)); 4];
         let found = assign(&[1; 4], &owners, &candidates(&[1, 1]), 20);
         assert_eq!(who(&found), [1, 1, 0, 0]);
     }
 
     #[test]
-    fn a_lost_owners_rows_go_to_its_neighbours() {
+    fn a_lost_owners_shards_go_to_its_neighbours() {
         let owners = [Some(id(0)), Some(id(9)), Some(id(1))];
         let found = assign(&[1; 3], &owners, &candidates(&[1, 1]), 20);
         assert!(who(&found)[0] == 0 && who(&found)[2] == 1);
@@ -244,13 +244,13 @@ mod tests {
     }
 
     #[test]
-    fn slow_peers_get_the_highest_rows() {
+    fn slow_peers_get_the_highest_shards() {
         let found = assign(&[1; 11], &[None; 11], &candidates(&[25, 90, 50, 100]), 20);
         assert_eq!(who(&found), [1, 1, 1, 1, 3, 3, 3, 3, 2, 2, 0]);
     }
 
     #[test]
-    fn more_peers_than_rows_leaves_some_idle() {
+    fn more_peers_than_shards_leaves_some_idle() {
         let found = assign(&[1, 1], &[None; 2], &candidates(&[1, 9, 1, 9]), 20);
         assert_eq!(who(&found), [1, 3]);
     }

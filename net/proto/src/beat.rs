@@ -14,7 +14,7 @@ use crate::{
 /// A speed beyond this is no honest one, in millions of multiply-accumulates a second.
 const MAX_SPEED: u64 = 1 << 40;
 
-/// Checkpoints that a heartbeat tells of: more than there are rows.
+/// Checkpoints that a heartbeat tells of: more than there are shards.
 const MAX_HELD: usize = MAX_LIST / 2;
 
 /// The latest scores that a heartbeat tells of.
@@ -37,10 +37,10 @@ impl State {
         }
         self.merge_leases(&beat.leases, now);
         self.merge_turns(&beat.turns, now);
-        for &(row, done) in &beat.progress {
-            let is_its = self.leases.owner(row) == Some(from) || self.plan.is_by_chapter();
-            if is_its && self.plan.has(row) {
-                self.progress.insert(row, done.min(self.plan.steps));
+        for &(shard, done) in &beat.progress {
+            let is_its = self.leases.owner(shard) == Some(from) || self.plan.is_by_chapter();
+            if is_its && self.plan.has(shard) {
+                self.progress.insert(shard, done.min(self.plan.steps));
             }
         }
         self.archive.replace(from, &beat.held);
@@ -84,16 +84,16 @@ impl State {
     }
 
     /// The checkpoints of this peer that a heartbeat has room for, the most wanted first: the newest
-    /// of each row of the model, from which it goes on; tables, which are read in turn; the others.
+    /// of each shard of the model, from which it goes on; tables, which are read in turn; the others.
     fn held_to_tell(&self) -> Vec<Checkpoint> {
         let mut newest = BTreeMap::new();
-        for Checkpoint { row, step, .. } in self.archive.held_by(self.me) {
-            let known = newest.entry(row).or_insert(step);
+        for Checkpoint { shard, step, .. } in self.archive.held_by(self.me) {
+            let known = newest.entry(shard).or_insert(step);
             *known = step.max(*known);
         }
         let rank = |it: &Checkpoint| {
-            let is_table = self.plan.feedback_row() == Some(it.row);
-            let is_newest = newest.get(&it.row) == Some(&it.step);
+            let is_table = self.plan.feedback_shard() == Some(it.shard);
+            let is_newest = newest.get(&it.shard) == Some(&it.step);
             (is_table || !is_newest, !is_table)
         };
         let mut held: Vec<Checkpoint> = self.archive.held_by(self.me).collect();
@@ -103,7 +103,7 @@ impl State {
     }
 
     pub(crate) fn learn_from(&mut self, checkpoint: Checkpoint, holder: NodeId) {
-        if !self.plan.has_checkpoint(checkpoint.row, checkpoint.step) {
+        if !self.plan.has_checkpoint(checkpoint.shard, checkpoint.step) {
             return self.blame(holder, "a checkpoint of a cell that the run does not have");
         }
         if self.is_avoided(holder) {
@@ -114,12 +114,12 @@ impl State {
 
     /// A checkpoint was in the store when this peer started; one of no cell of the run is forgotten.
     pub(crate) fn on_restored(&mut self, checkpoint: Checkpoint) {
-        let Checkpoint { row, step, blob, .. } = checkpoint;
+        let Checkpoint { shard, step, blob, .. } = checkpoint;
         self.blobs.hold(blob.hash);
-        if self.plan.has_checkpoint(row, step) && !self.holds(row, step) {
+        if self.plan.has_checkpoint(shard, step) && !self.holds(shard, step) {
             self.learn(checkpoint, self.me);
-            let found = self.archive.at(row, step).map(|fact| fact.checkpoint.blob);
-            if self.holds(row, step) && found == Some(blob) {
+            let found = self.archive.at(shard, step).map(|fact| fact.checkpoint.blob);
+            if self.holds(shard, step) && found == Some(blob) {
                 return;
             }
         }
@@ -138,14 +138,14 @@ impl State {
         match learned {
             Learned::New => {
                 let chapter = self.plan.chapter_ending(checkpoint.step);
-                let is_model = self.plan.feedback_row() != Some(checkpoint.row);
+                let is_model = self.plan.feedback_shard() != Some(checkpoint.shard);
                 if self.plan.is_private() {
-                    self.ledger.correct(checkpoint.row, chapter, checkpoint.by);
+                    self.ledger.correct(checkpoint.shard, chapter, checkpoint.by);
                 }
-                if is_model && self.ledger.learn(checkpoint.row, chapter, checkpoint.by) {
+                if is_model && self.ledger.learn(checkpoint.shard, chapter, checkpoint.by) {
                     self.notify(Notice::Chapter(checkpoint));
                 }
-                self.note_chapter(checkpoint.row, checkpoint.step);
+                self.note_chapter(checkpoint.shard, checkpoint.step);
                 self.trim();
             }
             Learned::Known | Learned::Unusable => {}
@@ -157,21 +157,21 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use crate::{BlobRef, Checkpoint, Config, Hash, NodeId, Plan, Role, RowId, State, Time};
+    use crate::{BlobRef, Checkpoint, Config, Hash, NodeId, Plan, Role, ShardId, State, Time};
 
     #[test]
-    fn tables_do_not_crowd_out_what_rows_go_on_from() {
+    fn tables_do_not_crowd_out_what_shards_go_on_from() {
         let plan = Plan { feedback: true, ..Plan::example(&[1; 3], 1_000, 1) };
         let me = NodeId([1; 32]);
         let mut state = State::new(me, Role::Worker, plan, Config::default(), Time(0));
-        let tables = (1..=200).map(|step| (RowId(2), step));
-        for (row, step) in tables.chain([(RowId(0), 6), (RowId(0), 7), (RowId(1), 5)]) {
-            let hash = Hash::of(&[row.0.to_le_bytes(), (step as u16).to_le_bytes()].concat());
+        let tables = (1..=200).map(|step| (ShardId(2), step));
+        for (shard, step) in tables.chain([(ShardId(0), 6), (ShardId(0), 7), (ShardId(1), 5)]) {
+            let hash = Hash::of(&[shard.0.to_le_bytes(), (step as u16).to_le_bytes()].concat());
             let blob = BlobRef { hash, size: 1 };
-            state.learn(Checkpoint { row, step, blob, by: me, loss_micro: 0 }, me);
+            state.learn(Checkpoint { shard, step, blob, by: me, loss_micro: 0 }, me);
         }
         let held = state.heartbeat().held;
-        let told: Vec<_> = held.iter().map(|it| (it.row.0, it.step)).collect();
+        let told: Vec<_> = held.iter().map(|it| (it.shard.0, it.step)).collect();
         assert_eq!(told[..3], [(0, 7), (1, 5), (2, 200)]);
         assert_eq!(told.len(), super::MAX_HELD);
         assert!(!told.contains(&(0, 6)), "{told:?}");

@@ -4,7 +4,7 @@
 //! reader has still to read is always kept; of what it has read the oldest goes first, which makes
 //! recovery dearer, never wrong.
 
-use crate::{BlobRef, Hash, Kept, NodeId, Role, RowId, state::State, work::Batches};
+use crate::{BlobRef, Hash, Kept, NodeId, Role, ShardId, state::State, work::Batches};
 
 fn bytes_of<'a>(blobs: impl IntoIterator<Item = &'a BlobRef>) -> u64 {
     blobs.into_iter().fold(0, |sum, blob| sum.saturating_add(blob.size))
@@ -45,31 +45,32 @@ impl State {
         self.config.replicas.saturating_add(1).min(self.takers().count()).max(1)
     }
 
-    /// Batches of one row that are kept, at most: more would only serve a reader that takes no
+    /// Batches of one shard that are kept, at most: more would only serve a reader that takes no
     /// checkpoints.
     fn many(&self) -> u64 {
         self.config.window.saturating_add(3 * self.plan.chapter_steps)
     }
 
-    /// Whether `row` may make the batch of step `next`: not while what its readers still need
+    /// Whether `shard` may make the batch of step `next`: not while what its readers still need
     /// fills the bound by itself.
-    pub(crate) fn has_room_to_keep(&self, row: RowId, next: u64) -> bool {
-        let slowest = self.slowest_reader(row).unwrap_or(next);
-        let kept = self.retained.get(&row).map_or(0, |it| it.range(..next).count() as u64);
+    pub(crate) fn has_room_to_keep(&self, shard: ShardId, next: u64) -> bool {
+        let slowest = self.slowest_reader(shard).unwrap_or(next);
+        let kept = self.retained.get(&shard).map_or(0, |it| it.range(..next).count() as u64);
         let count = kept < self.config.window + 4 * self.plan.chapter_steps;
         count && (next <= slowest || self.batches_kept < self.config.batch_bytes)
     }
 
-    /// Forgets the batches whose readers have a checkpoint beyond them, by row in `needed`; and
+    /// Forgets the batches whose readers have a checkpoint beyond them, by shard in `needed`; and
     /// beyond the bounds those that every reader has read, the oldest first.
     pub(crate) fn forget_batches(&mut self, needed: &[u64]) {
-        let read: Vec<u64> = self.plan.rows().map(|row| self.need(row, &self.starts)).collect();
+        let read: Vec<u64> =
+            self.plan.shards().map(|shard| self.need(shard, &self.starts)).collect();
         self.batches_kept = self.batch_bytes();
         let mut excess = self.batches_kept.saturating_sub(self.config.batch_bytes);
         let many = self.many();
         let mut stale: Vec<Hash> = Vec::new();
-        for (&row, batches) in &mut self.retained {
-            let readers = self.plan.readers(row);
+        for (&shard, batches) in &mut self.retained {
+            let readers = self.plan.readers(shard);
             let least = |steps: &[u64]| readers.iter().map(|r| steps[usize::from(r.0)]).min();
             let (safe, read) = (least(needed).unwrap_or(0), least(&read).unwrap_or(0));
             while let Some((&step, &blob)) = batches.first_key_value() {

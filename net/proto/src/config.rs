@@ -19,8 +19,8 @@ pub const MAX_TRAIN_IN_FLIGHT: usize = 2;
 /// Peers remembered at once, the silent ones included.
 pub const MAX_MEMBERS: usize = 1024;
 
-/// Checkpoints remembered per row.
-pub const MAX_CHECKPOINTS_PER_ROW: usize = 8;
+/// Checkpoints remembered per shard.
+pub const MAX_CHECKPOINTS_PER_SHARD: usize = 8;
 
 /// Timers (milliseconds) and windows (steps) of one peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct Config {
     pub copy_bytes: u64,
     /// Whether checkpoints outlive the process: told to others, decides nothing.
     pub on_disk: bool,
-    /// A row is moved only when the slowest peer's share shrinks by more than this, percent.
+    /// A shard is moved only when the slowest peer's share shrinks by more than this, percent.
     pub margin_percent: u64,
     /// After a move for balance alone, the next one waits this long, ms.
     pub settle_ms: u64,

@@ -2,14 +2,14 @@
 //!
 //! Rule: the shell answers every [`Output::Load`], [`Output::Train`], [`Output::Refresh`],
 //! [`Output::Fetch`] and [`Output::Evaluate`] with exactly one [`Input`] that repeats its keys,
-//! and decides nothing. Its trainer does a row's steps in order and no other, as
+//! and decides nothing. Its trainer does a shard's steps in order and no other, as
 //! [`Plan::can_train`] and [`Plan::can_hand_on`] say: so steps in flight behind one that was refused
 //! are refused too. What the store cannot read is told as [`Input::Lost`], and what was to read it
 //! is answered as not done.
 
 #[cfg(doc)]
 use crate::Plan;
-use crate::{BlobRef, Checkpoint, Hash, Lease, Message, NodeId, Role, RowId, Score, Turn};
+use crate::{BlobRef, Checkpoint, Hash, Lease, Message, NodeId, Role, Score, ShardId, Turn};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +27,11 @@ pub enum Input {
         /// What was said.
         message: Message,
     },
-    /// Answer to [`Output::Load`]: the trainer has the row at the asked step, or could not read
+    /// Answer to [`Output::Load`]: the trainer has the shard at the asked step, or could not read
     /// the checkpoint.
     Loaded {
-        /// The row.
-        row: RowId,
+        /// The shard.
+        shard: ShardId,
         /// The load it answers.
         load: u64,
         /// False when the checkpoint was not usable.
@@ -39,8 +39,8 @@ pub enum Input {
     },
     /// Answer to [`Output::Train`]: one step is done.
     Trained {
-        /// The row.
-        row: RowId,
+        /// The shard.
+        shard: ShardId,
         /// The load under which it was asked.
         load: u64,
         /// The step that was done.
@@ -53,8 +53,8 @@ pub enum Input {
     },
     /// Answer to [`Output::Refresh`]: the activation batch of one step; it is in the store.
     Refreshed {
-        /// The row.
-        row: RowId,
+        /// The shard.
+        shard: ShardId,
         /// The load under which it was asked.
         load: u64,
         /// The step.
@@ -64,14 +64,14 @@ pub enum Input {
     },
     /// The other answer to [`Output::Train`] and [`Output::Refresh`]: the step was not done.
     Refused {
-        /// The row.
-        row: RowId,
+        /// The shard.
+        shard: ShardId,
         /// The load under which it was asked.
         load: u64,
         /// The step that was not done.
         step: u64,
         /// What it reads and is no activation batch or no table of this run; nothing where the step
-        /// is not the row's next, or something was lost.
+        /// is not the shard's next, or something was lost.
         bad: Option<Hash>,
     },
     /// Answer to [`Output::Fetch`]: the blob is in the store, verified.
@@ -96,10 +96,10 @@ pub enum Input {
         /// Its name.
         hash: Hash,
     },
-    /// The checkpoint of `row` after `step` steps has its hash but is not one of this run.
+    /// The checkpoint of `shard` after `step` steps has its hash but is not one of this run.
     Unusable {
-        /// The row.
-        row: RowId,
+        /// The shard.
+        shard: ShardId,
         /// Steps done, as it was announced.
         step: u64,
     },
@@ -123,10 +123,10 @@ pub enum Output {
         /// What.
         message: Message,
     },
-    /// Bring the row into the trainer: from a checkpoint in the store, or as it is initialised.
+    /// Bring the shard into the trainer: from a checkpoint in the store, or as it is initialised.
     Load {
-        /// The row.
-        row: RowId,
+        /// The shard.
+        shard: ShardId,
         /// Names this load in the answers.
         load: u64,
         /// Steps done at that state.
@@ -134,30 +134,30 @@ pub enum Output {
         /// The checkpoint, or `None` for step 0.
         checkpoint: Option<Hash>,
     },
-    /// Do one step of a loaded row.
+    /// Do one step of a loaded shard.
     Train {
-        /// The row.
-        row: RowId,
+        /// The shard.
+        shard: ShardId,
         /// The load it belongs to.
         load: u64,
         /// The step.
         step: u64,
-        /// The activation batches to read, one per row of the layer below, in order; all are in
+        /// The activation batches to read, one per shard of the layer below, in order; all are in
         /// the store.
         inputs: Vec<Hash>,
-        /// The feedback row's checkpoint to read, in the store; only for rows of the lowest layer.
+        /// The feedback shard's checkpoint to read, in the store; only for shards of the lowest layer.
         feedback: Option<Hash>,
         /// Whether anyone reads the outputs of the training pass.
         emit: bool,
         /// Whether a chapter ends with this step, so that a checkpoint is due.
         checkpoint: bool,
     },
-    /// Compute what a loaded row hands on for a step of the chapter that it has just ended, with
+    /// Compute what a loaded shard hands on for a step of the chapter that it has just ended, with
     /// the weights it has now. Comes after all of the chapter's [`Output::Train`], step by step,
     /// and before those of the next chapter.
     Refresh {
-        /// The row.
-        row: RowId,
+        /// The shard.
+        shard: ShardId,
         /// The load it belongs to.
         load: u64,
         /// The step.
@@ -167,10 +167,10 @@ pub enum Output {
         /// The table that the step read, in the store.
         feedback: Option<Hash>,
     },
-    /// Forget the row in the trainer.
+    /// Forget the shard in the trainer.
     Unload {
-        /// The row.
-        row: RowId,
+        /// The shard.
+        shard: ShardId,
     },
     /// Fetch a blob from a peer, verify it, put it into the store.
     Fetch {
@@ -183,12 +183,12 @@ pub enum Output {
     Drop(Hash),
     /// Keep this checkpoint on disk until it is dropped.
     Keep(Checkpoint),
-    /// Score the network made of these checkpoints (one per row of the model, in order) on the
+    /// Score the network made of these checkpoints (one per shard of the model, in order) on the
     /// test set.
     Evaluate {
         /// From 1.
         epoch: u64,
-        /// One per row of the model; all are in the store.
+        /// One per shard of the model; all are in the store.
         checkpoints: Vec<Hash>,
     },
     /// Many epochs wait for their scores: until the one that is being scored is done, training no
@@ -219,7 +219,7 @@ pub enum Notice {
         /// True when it said goodbye.
         goodbye: bool,
     },
-    /// A row has a new owner.
+    /// A shard has a new owner.
     Owner(Lease),
     /// A chapter has a new owner.
     Turn(Turn),
@@ -227,7 +227,7 @@ pub enum Notice {
     Chapter(Checkpoint),
     /// An epoch's accuracy is known.
     Score(Score),
-    /// This peer holds the whole trained model: one checkpoint per row of it, in order.
+    /// This peer holds the whole trained model: one checkpoint per shard of it, in order.
     Complete(Vec<Checkpoint>),
     /// A peer said something that an honest one would not.
     Blame {

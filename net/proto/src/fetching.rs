@@ -1,12 +1,12 @@
 //! Fetching: what is needed, from whom, and how much at once.
 //!
-//! Rule: at most [`MAX_FETCHES`] blobs are on their way at once; batches and what a row waits for come
+//! Rule: at most [`MAX_FETCHES`] blobs are on their way at once; batches and what a shard waits for come
 //! first, and nothing else is asked for while [`MAX_FETCH_BYTES`] are on their way.
 
 use std::collections::BTreeMap;
 
 use crate::{
-    BlobRef, Checkpoint, Hash, MAX_FETCH_BYTES, MAX_FETCHES, NodeId, Output, Role, RowId,
+    BlobRef, Checkpoint, Hash, MAX_FETCH_BYTES, MAX_FETCHES, NodeId, Output, Role, ShardId,
     state::State,
     work::{Phase, Slot},
 };
@@ -20,7 +20,7 @@ impl State {
         if self.role == Role::Onlooker || self.in_flight.len() >= MAX_FETCHES {
             return;
         }
-        // A row that waits for a checkpoint does not wait for copies, too.
+        // A shard that waits for a checkpoint does not wait for copies, too.
         let needed = self.wanted_batches().into_iter().chain(self.needed_checkpoints());
         for (blob, from) in needed.collect::<Vec<_>>() {
             self.ask(blob, from, u64::MAX);
@@ -71,11 +71,11 @@ impl State {
         wanted.into_iter().map(|(_, blob, from)| (blob, from)).collect()
     }
 
-    /// Checkpoints and tables that rows of this peer wait for.
+    /// Checkpoints and tables that shards of this peer wait for.
     fn needed_checkpoints(&self) -> Vec<(BlobRef, NodeId)> {
         let seeking = self.owned.iter().filter(|(_, owned)| owned.phase == Phase::Seeking);
-        let mut cells: Vec<(RowId, u64)> =
-            seeking.map(|(&row, _)| (row, self.starts[usize::from(row.0)])).collect();
+        let mut cells: Vec<(ShardId, u64)> =
+            seeking.map(|(&shard, _)| (shard, self.starts[usize::from(shard.0)])).collect();
         cells.extend(self.column_needs());
         cells.extend(self.wanted_tables());
         self.elsewhere(cells.into_iter())
@@ -84,9 +84,9 @@ impl State {
     /// Checkpoints that this peer will need, those of the whole model, and those that somebody cannot
     /// reach.
     fn wanted_checkpoints(&self) -> Vec<(BlobRef, NodeId)> {
-        let mut cells: Vec<(RowId, u64)> = self.needs_ahead().into_iter().collect();
-        if self.plan.model_rows().all(|row| self.archive.at(row, self.plan.steps).is_some()) {
-            cells.extend(self.plan.model_rows().map(|row| (row, self.plan.steps)));
+        let mut cells: Vec<(ShardId, u64)> = self.needs_ahead().into_iter().collect();
+        if self.plan.model_shards().all(|shard| self.archive.at(shard, self.plan.steps).is_some()) {
+            cells.extend(self.plan.model_shards().map(|shard| (shard, self.plan.steps)));
         }
         cells.extend(self.bridges());
         self.elsewhere(cells.into_iter())
@@ -96,17 +96,18 @@ impl State {
     fn unhurried(&self) -> Vec<(BlobRef, NodeId)> {
         let scored = self.evaluating.filter(|_| self.scoring.is_none());
         let scored = scored.map(|epoch| self.plan.epoch_end(epoch));
-        let scored =
-            scored.into_iter().flat_map(|end| self.plan.model_rows().map(move |row| (row, end)));
+        let scored = scored
+            .into_iter()
+            .flat_map(|end| self.plan.model_shards().map(move |shard| (shard, end)));
         let mut due = self.elsewhere(scored.chain(self.copy_duties()));
         due.retain(|(blob, _)| !self.in_flight.contains_key(&blob.hash));
         due
     }
 
     /// Those of these checkpoints that others hold and this peer does not, and who does.
-    fn elsewhere(&self, cells: impl Iterator<Item = (RowId, u64)>) -> Vec<(BlobRef, NodeId)> {
+    fn elsewhere(&self, cells: impl Iterator<Item = (ShardId, u64)>) -> Vec<(BlobRef, NodeId)> {
         cells
-            .filter_map(|(row, step)| self.archive.at(row, step))
+            .filter_map(|(shard, step)| self.archive.at(shard, step))
             .filter(|fact| !fact.holders.contains(&self.me))
             .filter_map(|fact| Some((fact.checkpoint.blob, *fact.holders.first()?)))
             .collect()
@@ -124,8 +125,8 @@ impl State {
         }
         let cells: Vec<Checkpoint> = self
             .plan
-            .rows()
-            .flat_map(|row| self.archive.of(row))
+            .shards()
+            .flat_map(|shard| self.archive.of(shard))
             .filter(|fact| fact.checkpoint.blob.hash == hash)
             .filter(|fact| !fact.holders.contains(&self.me))
             .map(|fact| fact.checkpoint)
@@ -159,12 +160,12 @@ impl State {
         }
         let cell = self
             .plan
-            .rows()
-            .flat_map(|row| self.archive.of(row))
+            .shards()
+            .flat_map(|shard| self.archive.of(shard))
             .find(|fact| fact.checkpoint.blob.hash == hash)
-            .map(|fact| (fact.checkpoint.row, fact.checkpoint.step));
-        if let Some((row, step)) = cell.filter(|_| from != self.me) {
-            self.lose_copy(row, step, from);
+            .map(|fact| (fact.checkpoint.shard, fact.checkpoint.step));
+        if let Some((shard, step)) = cell.filter(|_| from != self.me) {
+            self.lose_copy(shard, step, from);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Scores, completion, and leaving.
 //!
 //! Rule: each epoch is scored by one peer, the one with least to do, and by the next in order if it
-//! does not say that it does. A peer stops by itself only when nothing is lost by it: its rows have new
+//! does not say that it does. A peer stops by itself only when nothing is lost by it: its shards have new
 //! owners, its readers have their batches, and every checkpoint it holds has another holder; or
 //! when it waited long enough.
 
@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use crate::{
-    Hash, Message, NodeId, Notice, Output, Role, RowId, Score, Time, assign::time, keep::rank,
+    Hash, Message, NodeId, Notice, Output, Role, Score, ShardId, Time, assign::time, keep::rank,
     state::State,
 };
 
@@ -53,7 +53,7 @@ impl State {
             self.scoring = Some(checkpoints.clone());
             self.is_hurried = false;
             self.push(Output::Evaluate { epoch, checkpoints });
-        } else if self.plan.model_rows().any(|row| self.archive.at(row, end).is_none()) {
+        } else if self.plan.model_shards().any(|shard| self.archive.at(shard, end).is_none()) {
             self.evaluating = None;
         }
     }
@@ -63,12 +63,12 @@ impl State {
         let Self { scores, scorable, archive, plan, .. } = self;
         let exist = |epoch: u64| {
             let end = plan.epoch_end(epoch);
-            plan.model_rows().all(|row| archive.at(row, end).is_some())
+            plan.model_shards().all(|shard| archive.at(shard, end).is_some())
         };
         scorable.retain(|epoch, _| !scores.contains_key(epoch) && exist(*epoch));
         // This is asked all the time, and most epochs of a long run are still to come.
-        let latest = |row| archive.latest(row).map_or(0, |fact| fact.checkpoint.step);
-        let furthest = plan.model_rows().map(latest).min().unwrap_or(0);
+        let latest = |shard| archive.latest(shard).map_or(0, |fact| fact.checkpoint.step);
+        let furthest = plan.model_shards().map(latest).min().unwrap_or(0);
         let ended = (1..=plan.epochs()).take_while(|epoch| plan.epoch_end(*epoch) <= furthest);
         for epoch in ended.filter(|epoch| !scores.contains_key(epoch) && exist(*epoch)) {
             scorable.entry(epoch).or_insert(now);
@@ -137,18 +137,18 @@ impl State {
                 _ => 2,
             };
             let busy = if is_last { 0 } else { time(self.work_of(id, &open), speed) };
-            (readiness, maker != Some(id), busy, Reverse(speed), rank(RowId(epoch as u16), id))
+            (readiness, maker != Some(id), busy, Reverse(speed), rank(ShardId(epoch as u16), id))
         }
     }
 
-    /// What a peer has to train in a step of all rows; where peers own chapters, whether it has one
+    /// What a peer has to train in a step of all shards; where peers own chapters, whether it has one
     /// of the `open` ones.
     pub(crate) fn work_of(&self, id: NodeId, open: &Range<u64>) -> u64 {
         if self.plan.is_by_chapter() {
             return u64::from(self.has_turn(id, open));
         }
-        let rows = self.leases.iter().filter(|lease| lease.owner == id);
-        rows.map(|lease| self.plan.cost(lease.row)).sum()
+        let shards = self.leases.iter().filter(|lease| lease.owner == id);
+        shards.map(|lease| self.plan.cost(lease.shard)).sum()
     }
 
     pub(crate) fn on_evaluated(&mut self, score: Score) {
@@ -179,8 +179,8 @@ impl State {
     }
 
     /// A checkpoint of the model, or of an epoch to score, has its hash and cannot be used.
-    pub(crate) fn on_unusable(&mut self, row: RowId, step: u64) {
-        self.distrust(row, step);
+    pub(crate) fn on_unusable(&mut self, shard: ShardId, step: u64) {
+        self.distrust(shard, step);
         self.lacks_model(step);
     }
 
@@ -236,11 +236,11 @@ impl State {
             return true;
         }
         let handed_over = self.owned.is_empty() && self.training.is_empty();
-        let drained = self.retained.iter().all(|(row, batches)| {
+        let drained = self.retained.iter().all(|(shard, batches)| {
             let end = batches.last_key_value().map_or(0, |(step, _)| step + 1);
-            self.plan.readers(*row).into_iter().all(|reader| self.position(reader) >= end)
+            self.plan.readers(*shard).into_iter().all(|reader| self.position(reader) >= end)
         });
-        let latest = self.plan.rows().filter_map(|row| self.archive.latest(row));
+        let latest = self.plan.shards().filter_map(|shard| self.archive.latest(shard));
         let mut missed = latest.chain(self.tables_at_least(self.tables_from));
         let copied = missed.all(|fact| fact.holders.iter().any(|h| *h != self.me));
         handed_over && drained && copied

@@ -1,4 +1,4 @@
-//! The names of things: peers, rows, blobs, moments.
+//! The names of things: peers, shards, blobs, moments.
 //!
 //! Newtypes over plain integers and bytes, ordered so that ties have one answer everywhere.
 //! Nothing here knows how a value was made: keys, hashes and clocks belong to the shell.
@@ -69,17 +69,17 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// A row of the run: the unit that has its own weights. Numbered layer by layer, then by shard.
+/// A shard of the run: the unit that has its own weights. Numbered layer by layer, then by shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct RowId(pub u16);
+pub struct ShardId(pub u16);
 
-impl fmt::Display for RowId {
+impl fmt::Display for ShardId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// How many times a lease on a row was given out; a higher term fences a lower one.
+/// How many times a lease on a shard was given out; a higher term fences a lower one.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

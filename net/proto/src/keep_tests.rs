@@ -15,9 +15,10 @@ fn peer(me: NodeId, plan: &Plan) -> State {
     State::new(me, Role::Worker, plan.clone(), Config::default(), Time(0))
 }
 
-fn checkpoint(row: u16, step: u64) -> Checkpoint {
-    let blob = BlobRef { hash: Hash::of(&[row.to_le_bytes(), [step as u8, 0]].concat()), size: 9 };
-    Checkpoint { row: RowId(row), step, blob, by: A, loss_micro: 0 }
+fn checkpoint(shard: u16, step: u64) -> Checkpoint {
+    let blob =
+        BlobRef { hash: Hash::of(&[shard.to_le_bytes(), [step as u8, 0]].concat()), size: 9 };
+    Checkpoint { shard: ShardId(shard), step, blob, by: A, loss_micro: 0 }
 }
 
 /// What is asked for after this peer heard another one.
@@ -37,7 +38,7 @@ fn copies_are_taken_one_after_the_other_unless_somebody_leaves() {
     let plan = plan(4, 1, Placement::SingleLayer);
     let (mut me, mut a, mut b) = (peer(ME, &plan), peer(A, &plan), peer(B, &plan));
     hear(&mut me, &mut b, 90);
-    (0..4).for_each(|row| a.learn(checkpoint(row, 10), A));
+    (0..4).for_each(|shard| a.learn(checkpoint(shard, 10), A));
     let first = hear(&mut me, &mut a, 100);
     assert_eq!(first.len(), 1);
     assert!(asked(me.handle(Input::Wakeup, Time(150))).is_empty());
@@ -53,7 +54,7 @@ fn copies_are_taken_one_after_the_other_unless_somebody_leaves() {
 fn a_fetch_that_fails_gives_way() {
     let plan = plan(4, 1, Placement::SingleLayer);
     let (mut me, mut a) = (peer(ME, &plan), peer(A, &plan));
-    (0..4).for_each(|row| a.learn(checkpoint(row, 10), A));
+    (0..4).for_each(|shard| a.learn(checkpoint(shard, 10), A));
     let first = hear(&mut me, &mut a, 100)[0];
     let failed = Input::FetchFailed { hash: first, from: A, lied: false };
     let next = asked(me.handle(failed, Time(100)));
@@ -61,7 +62,7 @@ fn a_fetch_that_fails_gives_way() {
 }
 
 #[test]
-fn what_a_row_falls_back_to_has_all_its_holders() {
+fn what_a_shard_falls_back_to_has_all_its_holders() {
     let plan = plan(1, 2, Placement::AllLayers);
     let (mut me, mut a, mut b) = (peer(ME, &plan), peer(A, &plan), peer(B, &plan));
     for (other, step) in [(A, 10), (A, 20), (A, 30), (B, 10), (B, 20), (B, 30)] {
@@ -71,15 +72,15 @@ fn what_a_row_falls_back_to_has_all_its_holders() {
             state.learn(checkpoint(1, step), other);
         }
     }
-    for (row, step) in [(0, 10), (0, 30), (1, 20)] {
-        me.handle(Input::Restored(checkpoint(row, step)), Time(0));
+    for (shard, step) in [(0, 10), (0, 30), (1, 20)] {
+        me.handle(Input::Restored(checkpoint(shard, step)), Time(0));
     }
     hear(&mut me, &mut a, 10);
     hear(&mut me, &mut b, 20);
-    assert!(me.holds(RowId(0), 10), "only two peers hold the one after it");
+    assert!(me.holds(ShardId(0), 10), "only two peers hold the one after it");
     me.learn(checkpoint(0, 20), ME);
     me.handle(Input::Wakeup, Time(30));
-    assert!(!me.holds(RowId(0), 10) && me.holds(RowId(0), 20));
+    assert!(!me.holds(ShardId(0), 10) && me.holds(ShardId(0), 20));
 }
 
 #[test]
@@ -88,19 +89,19 @@ fn whoever_will_score_an_epoch_is_the_first_to_copy_it() {
     let mut others = [A, B, NodeId([4; 32]), NodeId([5; 32])].map(|id| peer(id, &plan));
     let mut me = peer(ME, &plan);
     me.config.replicas = 1;
-    // Nobody has rows, so the fastest one scores.
+    // Nobody has shards, so the fastest one scores.
     for (speed, it) in (4..).zip(&mut others) {
         it.speed = speed;
         hear(&mut me, it, 10);
     }
-    (0..8).for_each(|row| [10, 20].iter().for_each(|step| me.learn(checkpoint(row, *step), A)));
+    (0..8).for_each(|shard| [10, 20].iter().for_each(|step| me.learn(checkpoint(shard, *step), A)));
     let copied =
         |me: &State| -> Vec<_> { me.copy_duties().into_iter().map(|(_, step)| step).collect() };
     me.speed = 9;
     assert_eq!(copied(&me), [20; 8], "it scores epoch 1");
     me.speed = 3;
     assert!(copied(&me).is_empty(), "somebody else does");
-    (0..8).for_each(|row| me.learn(checkpoint(row, 30), A));
+    (0..8).for_each(|shard| me.learn(checkpoint(shard, 30), A));
     assert!((1..8).contains(&copied(&me).len()), "no epoch ends there");
 }
 
@@ -109,8 +110,8 @@ fn at_the_end(role: Role, config: Config) -> (State, State, Vec<Hash>) {
     let plan = plan(1, 3, Placement::SingleLayer);
     let mut me = State::new(ME, role, plan.clone(), Config::default(), Time(0));
     let mut a = State::new(A, Role::Worker, plan.clone(), config, Time(0));
-    for row in 0..3 {
-        a.handle(Input::Restored(checkpoint(row, 100)), Time(1));
+    for shard in 0..3 {
+        a.handle(Input::Restored(checkpoint(shard, 100)), Time(1));
     }
     let asked = hear(&mut me, &mut a, 100);
     (me, a, asked)
@@ -146,10 +147,10 @@ fn a_finished_node_waits_for_who_exports_and_not_for_who_only_looks() {
 fn what_this_peer_made_takes_the_place_of_what_was_said() {
     let mut me = peer(ME, &plan(1, 1, Placement::SingleLayer));
     let (forged, own) = (checkpoint(0, 10), Checkpoint { by: ME, ..checkpoint(7, 10) });
-    let own = Checkpoint { row: RowId(0), ..own };
+    let own = Checkpoint { shard: ShardId(0), ..own };
     me.handle(Input::Restored(forged), Time(0));
     me.blobs.hold(own.blob.hash);
-    assert!(me.archive_own(own) && me.holds(RowId(0), 10));
+    assert!(me.archive_own(own) && me.holds(ShardId(0), 10));
     assert!(me.blobs.contains(own.blob.hash) && !me.blobs.contains(forged.blob.hash));
     let outputs = me.handle(Input::Wakeup, Time(1));
     assert!(outputs.contains(&Output::Drop(forged.blob.hash)), "{outputs:?}");

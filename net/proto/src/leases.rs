@@ -1,46 +1,46 @@
-//! Who owns which row.
+//! Who owns which shard.
 //!
-//! Rule: for each row the lease with the higher term stands, at equal terms the one of the
+//! Rule: for each shard the lease with the higher term stands, at equal terms the one of the
 //! smaller peer. Merging is therefore independent of order, and a fenced owner stays fenced.
 
 use std::collections::BTreeMap;
 
-use crate::{Lease, NodeId, RowId, Term};
+use crate::{Lease, NodeId, ShardId, Term};
 
 /// A term further ahead than this is no honest one: terms must never run out.
 const MAX_TERM_STEP: u64 = 1 << 20;
 
-/// The standing lease of each row.
+/// The standing lease of each shard.
 #[derive(Debug, Default)]
-pub(crate) struct Leases(BTreeMap<RowId, Lease>);
+pub(crate) struct Leases(BTreeMap<ShardId, Lease>);
 
 impl Leases {
     /// Takes in a lease. Returns whether it stands now and did not before.
     pub(crate) fn merge(&mut self, lease: Lease) -> bool {
-        let known = self.0.get(&lease.row).map_or(Term(0), |old| old.term);
+        let known = self.0.get(&lease.shard).map_or(Term(0), |old| old.term);
         if lease.term.0 > known.0.saturating_add(MAX_TERM_STEP) {
             return false;
         }
-        let stands = self.0.get(&lease.row).is_none_or(|old| {
+        let stands = self.0.get(&lease.shard).is_none_or(|old| {
             lease.term > old.term || (lease.term == old.term && lease.owner < old.owner)
         });
         if stands {
-            self.0.insert(lease.row, lease);
+            self.0.insert(lease.shard, lease);
         }
         stands
     }
 
-    pub(crate) fn get(&self, row: RowId) -> Option<&Lease> {
-        self.0.get(&row)
+    pub(crate) fn get(&self, shard: ShardId) -> Option<&Lease> {
+        self.0.get(&shard)
     }
 
-    pub(crate) fn owner(&self, row: RowId) -> Option<NodeId> {
-        self.0.get(&row).map(|lease| lease.owner)
+    pub(crate) fn owner(&self, shard: ShardId) -> Option<NodeId> {
+        self.0.get(&shard).map(|lease| lease.owner)
     }
 
-    /// The term that a new lease on `row` must have.
-    pub(crate) fn next_term(&self, row: RowId) -> Term {
-        self.0.get(&row).map_or(Term(1), |lease| lease.term.next())
+    /// The term that a new lease on `shard` must have.
+    pub(crate) fn next_term(&self, shard: ShardId) -> Term {
+        self.0.get(&shard).map_or(Term(1), |lease| lease.term.next())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Lease> {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     fn lease(term: u64, owner: u8) -> Lease {
-        Lease { row: RowId(0), term: Term(term), owner: NodeId([owner; 32]), from: 0 }
+        Lease { shard: ShardId(0), term: Term(term), owner: NodeId([owner; 32]), from: 0 }
     }
 
     #[test]
@@ -64,8 +64,8 @@ mod tests {
             for i in 0..all.len() {
                 leases.merge(all[(start + i) % all.len()]);
             }
-            assert_eq!(leases.get(RowId(0)), Some(&lease(2, 8)));
-            assert_eq!(leases.next_term(RowId(0)), Term(3));
+            assert_eq!(leases.get(ShardId(0)), Some(&lease(2, 8)));
+            assert_eq!(leases.next_term(ShardId(0)), Term(3));
         }
     }
 

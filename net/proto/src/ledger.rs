@@ -5,29 +5,29 @@
 
 use std::collections::BTreeMap;
 
-use crate::{NodeId, Plan, RowId, Span};
+use crate::{NodeId, Plan, ShardId, Span};
 
 /// Cells on record, at most.
 const MAX_CELLS: usize = 65_536;
 
 /// The trainer of each cell.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger(BTreeMap<(RowId, u64), NodeId>);
+pub(crate) struct Ledger(BTreeMap<(ShardId, u64), NodeId>);
 
 impl Ledger {
     /// Returns whether the cell was not on record yet.
-    pub(crate) fn learn(&mut self, row: RowId, chapter: u64, by: NodeId) -> bool {
-        if self.0.len() >= MAX_CELLS || self.0.contains_key(&(row, chapter)) {
+    pub(crate) fn learn(&mut self, shard: ShardId, chapter: u64, by: NodeId) -> bool {
+        if self.0.len() >= MAX_CELLS || self.0.contains_key(&(shard, chapter)) {
             return false;
         }
-        self.0.insert((row, chapter), by);
+        self.0.insert((shard, chapter), by);
         true
     }
 
     /// The cell was trained anew, by `by`: where each trains on data of its own, the record has to
     /// name whose checkpoint stands.
-    pub(crate) fn correct(&mut self, row: RowId, chapter: u64, by: NodeId) {
-        if let Some(trainer) = self.0.get_mut(&(row, chapter)) {
+    pub(crate) fn correct(&mut self, shard: ShardId, chapter: u64, by: NodeId) {
+        if let Some(trainer) = self.0.get_mut(&(shard, chapter)) {
             *trainer = by;
         }
     }
@@ -35,23 +35,23 @@ impl Ledger {
     /// Takes in another peer's record, as far as the run has such cells.
     pub(crate) fn learn_span(&mut self, span: Span, plan: &Plan) {
         let last = span.last.min(plan.chapter_ending(plan.steps));
-        if !plan.has(span.row) {
+        if !plan.has(span.shard) {
             return;
         }
         for chapter in (span.first..=last).take(MAX_CELLS) {
-            self.learn(span.row, chapter, span.by);
+            self.learn(span.shard, chapter, span.by);
         }
     }
 
     /// The record, neighbouring chapters of one trainer in one span.
     pub(crate) fn spans(&self) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
-        for (&(row, chapter), &by) in &self.0 {
+        for (&(shard, chapter), &by) in &self.0 {
             match spans.last_mut() {
-                Some(span) if (span.row, span.by, span.last + 1) == (row, by, chapter) => {
+                Some(span) if (span.shard, span.by, span.last + 1) == (shard, by, chapter) => {
                     span.last = chapter;
                 }
-                _ => spans.push(Span { row, first: chapter, last: chapter, by }),
+                _ => spans.push(Span { shard, first: chapter, last: chapter, by }),
             }
         }
         spans
@@ -67,9 +67,9 @@ mod tests {
         let (a, b) = (NodeId([1; 32]), NodeId([2; 32]));
         let mut ledger = Ledger::default();
         for (chapter, by) in [(0, a), (1, a), (2, b), (3, a), (1, b)] {
-            ledger.learn(RowId(0), chapter, by);
+            ledger.learn(ShardId(0), chapter, by);
         }
-        let span = |first, last, by| Span { row: RowId(0), first, last, by };
+        let span = |first, last, by| Span { shard: ShardId(0), first, last, by };
         assert_eq!(ledger.spans(), [span(0, 1, a), span(2, 2, b), span(3, 3, a)]);
     }
 }

@@ -1,6 +1,6 @@
 //! Who owns and trains what: the decisions of `ffp2p`, as a state machine without IO.
 //!
-//! A run is a grid of cells, row x chapter. What a cell computes is fixed; peers only decide
+//! A run is a grid of cells, shard x chapter. What a cell computes is fixed; peers only decide
 //! *where*. Each peer runs one [`State`]: it takes one [`Input`] at a time with the time at which
 //! it happened, and returns the [`Output`]s to carry out. There is no leader: everything a peer
 //! needs to decide is in what the others say of themselves ([`Message`]), and every rule is a
@@ -44,14 +44,14 @@ mod turns;
 mod work;
 
 pub use config::{
-    Config, MAX_BATCHES_PER_HAVE, MAX_CHECKPOINTS_PER_ROW, MAX_FETCH_BYTES, MAX_FETCHES,
+    Config, MAX_BATCHES_PER_HAVE, MAX_CHECKPOINTS_PER_SHARD, MAX_FETCH_BYTES, MAX_FETCHES,
     MAX_MEMBERS, MAX_TRAIN_IN_FLIGHT,
 };
 pub use event::{Input, Notice, Output};
-pub use id::{BlobRef, Hash, NodeId, RowId, Term, Time};
+pub use id::{BlobRef, Hash, NodeId, ShardId, Term, Time};
 pub use message::{
     Checkpoint, Heartbeat, Kept, Lease, MAX_LIST, Message, Offer, Retained, Role, Score, Span, Turn,
 };
-pub use plan::{LayerPlan, MAX_ROWS, Placement, Plan};
-pub use snapshot::{PeerView, RowView, Snapshot};
+pub use plan::{LayerPlan, MAX_SHARDS, Placement, Plan};
+pub use snapshot::{PeerView, ShardView, Snapshot};
 pub use state::State;

@@ -4,7 +4,7 @@
 //! others have it and made again where nobody has, by the same ways as what a dead peer held; and
 //! nobody is blamed.
 
-use crate::{Hash, RowId, state::State, work::Phase};
+use crate::{Hash, ShardId, state::State, work::Phase};
 
 impl State {
     /// A blob cannot be read any more. Every reason to hold it ends here.
@@ -16,9 +16,9 @@ impl State {
             self.restart(chapter);
         }
         let held = self.archive.held_by(self.me).filter(|it| it.blob.hash == hash);
-        let cells: Vec<(RowId, u64)> = held.map(|it| (it.row, it.step)).collect();
-        for (row, step) in cells {
-            self.lose_copy(row, step, self.me);
+        let cells: Vec<(ShardId, u64)> = held.map(|it| (it.shard, it.step)).collect();
+        for (shard, step) in cells {
+            self.lose_copy(shard, step, self.me);
             self.lacks_model(step);
             self.unscored.retain(|epoch| self.plan.epoch_end(*epoch) != step);
         }
@@ -45,12 +45,12 @@ impl State {
         ended
     }
 
-    /// Rows of this peer lack it. A row that was trained with it and has not handed that on yet is
+    /// Shards of this peer lack it. A shard that was trained with it and has not handed that on yet is
     /// taken up again from a checkpoint. Returns how many reasons to hold it ended.
     fn spoil_inputs(&mut self, hash: Hash) -> usize {
         let mut ended = 0;
-        for (&row, owned) in &mut self.owned {
-            let hands_on = self.plan.is_refreshed(row);
+        for (&shard, owned) in &mut self.owned {
+            let hands_on = self.plan.is_refreshed(shard);
             let mut again = false;
             for (&step, slots) in &mut owned.inputs {
                 for entry in slots {

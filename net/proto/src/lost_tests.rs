@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
-    BlobRef, Checkpoint, Config, Hash, Input, NodeId, Notice, Output, Placement, Plan, Role, RowId,
-    Score, State, Time,
+    BlobRef, Checkpoint, Config, Hash, Input, NodeId, Notice, Output, Placement, Plan, Role, Score,
+    ShardId, State, Time,
 };
 
 const ME: NodeId = NodeId([1; 32]);
@@ -15,25 +15,25 @@ struct Alone {
     plan: Plan,
     state: State,
     store: BTreeSet<Hash>,
-    /// Load and steps done of each row in the trainer.
-    rows: BTreeMap<RowId, (u64, u64)>,
+    /// Load and steps done of each shard in the trainer.
+    shards: BTreeMap<ShardId, (u64, u64)>,
     reads: usize,
     fails: usize,
     lost: Option<Hash>,
     trained: u64,
 }
 
-fn blob(row: RowId, step: u64, purpose: u8) -> BlobRef {
-    let bytes = [row.0.to_le_bytes()[0], step.to_le_bytes()[0], purpose];
+fn blob(shard: ShardId, step: u64, purpose: u8) -> BlobRef {
+    let bytes = [shard.0.to_le_bytes()[0], step.to_le_bytes()[0], purpose];
     BlobRef { hash: Hash::of(&bytes), size: 3 }
 }
 
 impl Alone {
     fn new(plan: &Plan, fails: usize) -> Self {
         let state = State::new(ME, Role::Worker, plan.clone(), Config::default(), Time(0));
-        let (store, rows) = (BTreeSet::new(), BTreeMap::new());
+        let (store, shards) = (BTreeSet::new(), BTreeMap::new());
         let (plan, reads, trained) = (plan.clone(), 0, 0);
-        Self { plan, state, store, rows, reads, fails, lost: None, trained }
+        Self { plan, state, store, shards, reads, fails, lost: None, trained }
     }
 
     /// Runs for long; panics where a rule does not hold.
@@ -67,40 +67,45 @@ impl Alone {
         None
     }
 
-    fn keep(&mut self, row: RowId, step: u64, purpose: u8) -> BlobRef {
-        let blob = blob(row, step, purpose);
+    fn keep(&mut self, shard: ShardId, step: u64, purpose: u8) -> BlobRef {
+        let blob = blob(shard, step, purpose);
         self.store.insert(blob.hash);
         blob
     }
 
     fn answer(&mut self, output: Output) -> Vec<Input> {
-        let (lost, undone, done) = if let Output::Load { row, load, step, checkpoint } = output {
+        let (lost, undone, done) = if let Output::Load { shard, load, step, checkpoint } = output {
             let lost = self.read(checkpoint.as_slice());
             if lost.is_none() {
-                self.rows.insert(row, (load, step));
+                self.shards.insert(shard, (load, step));
             }
-            let answer = |ok| Input::Loaded { row, load, ok };
+            let answer = |ok| Input::Loaded { shard, load, ok };
             (lost, answer(false), Some(answer(true)))
-        } else if let Output::Train { row, load, step, inputs, feedback, emit, checkpoint } = output
+        } else if let Output::Train { shard, load, step, inputs, feedback, emit, checkpoint } =
+            output
         {
             let lost = self.read(&[inputs, feedback.into_iter().collect()].concat());
             let can = lost.is_none()
-                && self.done(row, load).is_some_and(|it| self.plan.can_train(row, it, step));
+                && self.done(shard, load).is_some_and(|it| self.plan.can_train(shard, it, step));
             let done = can.then(|| {
-                self.rows.insert(row, (load, step + 1));
+                self.shards.insert(shard, (load, step + 1));
                 self.trained += 1;
-                let batch = emit.then(|| self.keep(row, step, 0));
-                let checkpoint = checkpoint.then(|| (self.keep(row, step + 1, 1), 0));
-                Input::Trained { row, load, step, batch, checkpoint }
+                let batch = emit.then(|| self.keep(shard, step, 0));
+                let checkpoint = checkpoint.then(|| (self.keep(shard, step + 1, 1), 0));
+                Input::Trained { shard, load, step, batch, checkpoint }
             });
-            (lost, Input::Refused { row, load, step, bad: None }, done)
-        } else if let Output::Refresh { row, load, step, inputs, feedback } = output {
+            (lost, Input::Refused { shard, load, step, bad: None }, done)
+        } else if let Output::Refresh { shard, load, step, inputs, feedback } = output {
             let lost = self.read(&[inputs, feedback.into_iter().collect()].concat());
             let can = lost.is_none()
-                && self.done(row, load).is_some_and(|it| self.plan.can_hand_on(row, it, step));
-            let done =
-                can.then(|| Input::Refreshed { row, load, step, batch: self.keep(row, step, 2) });
-            (lost, Input::Refused { row, load, step, bad: None }, done)
+                && self.done(shard, load).is_some_and(|it| self.plan.can_hand_on(shard, it, step));
+            let done = can.then(|| Input::Refreshed {
+                shard,
+                load,
+                step,
+                batch: self.keep(shard, step, 2),
+            });
+            (lost, Input::Refused { shard, load, step, bad: None }, done)
         } else if let Output::Evaluate { epoch, checkpoints } = output {
             let lost = self.read(&checkpoints);
             let answer = |samples| {
@@ -119,9 +124,9 @@ impl Alone {
         lost.into_iter().chain([answer]).collect()
     }
 
-    /// Steps done of a row that this load brought in.
-    fn done(&self, row: RowId, load: u64) -> Option<u64> {
-        self.rows.get(&row).filter(|(of, _)| *of == load).map(|(_, done)| *done)
+    /// Steps done of a shard that this load brought in.
+    fn done(&self, shard: ShardId, load: u64) -> Option<u64> {
+        self.shards.get(&shard).filter(|(of, _)| *of == load).map(|(_, done)| *done)
     }
 }
 
@@ -159,8 +164,13 @@ fn what_is_lost_is_fetched_from_whoever_has_it() {
     let other = NodeId([2; 32]);
     let mut state = State::new(ME, Role::Worker, plan, Config::default(), Time(0));
     state.handle(Input::Connected(other), Time(0));
-    let checkpoint =
-        Checkpoint { row: RowId(0), step: 2, blob: blob(RowId(0), 2, 1), by: ME, loss_micro: 0 };
+    let checkpoint = Checkpoint {
+        shard: ShardId(0),
+        step: 2,
+        blob: blob(ShardId(0), 2, 1),
+        by: ME,
+        loss_micro: 0,
+    };
     state.handle(Input::Restored(checkpoint), Time(0));
     state.learn(checkpoint, other);
     let hash = checkpoint.blob.hash;
@@ -169,7 +179,7 @@ fn what_is_lost_is_fetched_from_whoever_has_it() {
     };
     let lost = state.handle(Input::Lost { hash }, Time(100));
     assert!(lost.contains(&Output::Drop(hash)) && !state.blobs.contains(hash));
-    assert!(!state.holds(RowId(0), 2) && state.archive.at(RowId(0), 2).is_some());
+    assert!(!state.holds(ShardId(0), 2) && state.archive.at(ShardId(0), 2).is_some());
     let later = state.handle(Input::Wakeup, Time(6_000));
     assert!(asks(&lost) || asks(&later), "{lost:?} {later:?}");
 }
@@ -177,12 +187,12 @@ fn what_is_lost_is_fetched_from_whoever_has_it() {
 #[test]
 fn a_stored_checkpoint_of_no_cell_is_forgotten() {
     let plan = Plan::example(&[1, 1], 8, 2);
-    for (row, step) in [(2, 2), (u16::MAX, 2), (0, 0), (0, 3), (0, 10), (1, u64::MAX)] {
+    for (shard, step) in [(2, 2), (u16::MAX, 2), (0, 0), (0, 3), (0, 10), (1, u64::MAX)] {
         let mut state = State::new(ME, Role::Worker, plan.clone(), Config::default(), Time(0));
-        let (row, blob) = (RowId(row), blob(RowId(0), 2, 1));
-        let restored = Checkpoint { row, step, blob, by: ME, loss_micro: 0 };
+        let (shard, blob) = (ShardId(shard), blob(ShardId(0), 2, 1));
+        let restored = Checkpoint { shard, step, blob, by: ME, loss_micro: 0 };
         let outputs = state.handle(Input::Restored(restored), Time(0));
-        assert!(outputs.contains(&Output::Drop(blob.hash)), "row {row} step {step}");
+        assert!(outputs.contains(&Output::Drop(blob.hash)), "shard {shard} step {step}");
         for at in 0..100 {
             state.handle(Input::Wakeup, Time(at * 100));
         }

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BlobRef, NodeId, RowId, Term};
+use crate::{BlobRef, NodeId, ShardId, Term};
 
 /// Entries that one list in a message may hold; longer ones are refused before they are used.
 pub const MAX_LIST: usize = 256;
@@ -14,28 +14,28 @@ pub const MAX_LIST: usize = 256;
 /// Whether a peer takes work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
-    /// Trains rows.
+    /// Trains shards.
     Worker,
-    /// Fetches the model when it is complete, to export it; is never given a row.
+    /// Fetches the model when it is complete, to export it; is never given a shard.
     Observer,
-    /// Only looks: fetches nothing, is never given a row, and nobody waits for it.
+    /// Only looks: fetches nothing, is never given a shard, and nobody waits for it.
     Onlooker,
 }
 
-/// Who owns a row, under which term, and from which step on.
+/// Who owns a shard, under which term, and from which step on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// The row.
-    pub row: RowId,
+    /// The shard.
+    pub shard: ShardId,
     /// Higher terms fence lower ones.
     pub term: Term,
     /// The owner.
     pub owner: NodeId,
-    /// Steps of the row that were done when the lease was given.
+    /// Steps of the shard that were done when the lease was given.
     pub from: u64,
 }
 
-/// Who owns a chapter, under which term, where a peer owns all rows of a chapter.
+/// Who owns a chapter, under which term, where a peer owns all shards of a chapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
     /// The chapter, from 0.
@@ -46,14 +46,14 @@ pub struct Turn {
     pub owner: NodeId,
 }
 
-/// A fact: after `step` steps, `row` has exactly these bytes.
+/// A fact: after `step` steps, `shard` has exactly these bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// The row.
-    pub row: RowId,
+    /// The shard.
+    pub shard: ShardId,
     /// Steps done.
     pub step: u64,
-    /// The row's canonical bytes.
+    /// The shard's canonical bytes.
     pub blob: BlobRef,
     /// Who trained the chapter that ends here.
     pub by: NodeId,
@@ -61,11 +61,11 @@ pub struct Checkpoint {
     pub loss_micro: u64,
 }
 
-/// Activation batches of `row` for the steps `from..until` that a peer still holds.
+/// Activation batches of `shard` for the steps `from..until` that a peer still holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retained {
-    /// The row that made them.
-    pub row: RowId,
+    /// The shard that made them.
+    pub shard: ShardId,
     /// First step held.
     pub from: u64,
     /// One past the last step held.
@@ -105,17 +105,17 @@ pub struct Heartbeat {
     pub seq: u64,
     /// Whether it takes work.
     pub role: Role,
-    /// Whether it is handing its rows over in order to go.
+    /// Whether it is handing its shards over in order to go.
     pub leaving: bool,
-    /// Whether it holds every row's last checkpoint.
+    /// Whether it holds every shard's last checkpoint.
     pub complete: bool,
     /// Measured speed in millions of multiply-accumulates a second; 0 when unknown.
     pub speed: u64,
     /// Every lease it knows of, its own and others'.
     pub leases: Vec<Lease>,
-    /// Steps done of each row it owns.
-    pub progress: Vec<(RowId, u64)>,
-    /// Checkpoints it holds: the latest ones of each row.
+    /// Steps done of each shard it owns.
+    pub progress: Vec<(ShardId, u64)>,
+    /// Checkpoints it holds: the latest ones of each shard.
     pub held: Vec<Checkpoint>,
     /// Activation batches it holds.
     pub retained: Vec<Retained>,
@@ -131,11 +131,11 @@ pub struct Heartbeat {
     pub turns: Vec<Turn>,
 }
 
-/// A run of chapters of one row that one peer trained, for the export's record.
+/// A run of chapters of one shard that one peer trained, for the export's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
-    /// The row.
-    pub row: RowId,
+    /// The shard.
+    pub shard: ShardId,
     /// First chapter.
     pub first: u64,
     /// Last chapter.
@@ -147,8 +147,8 @@ pub struct Span {
 /// An activation batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
-    /// The row that made it.
-    pub row: RowId,
+    /// The shard that made it.
+    pub shard: ShardId,
     /// The step it is of.
     pub step: u64,
     /// Its bytes.
@@ -173,10 +173,10 @@ pub enum Message {
     Want {
         /// Grows with every want of this peer; an overtaken one is dropped.
         seq: u64,
-        /// The row that reads.
-        reader: RowId,
-        /// The rows it reads from, as far as they are the receiver's.
-        rows: Vec<RowId>,
+        /// The shard that reads.
+        reader: ShardId,
+        /// The shards it reads from, as far as they are the receiver's.
+        shards: Vec<ShardId>,
         /// First step it lacks.
         from: u64,
         /// One past the last step it has room for.
@@ -208,7 +208,7 @@ impl Message {
             Self::Leases(list) => list.len() <= MAX_LIST,
             Self::Checkpoints(list) => list.len() <= MAX_LIST,
             Self::Have(offers) => offers.len() <= MAX_LIST,
-            Self::Want { rows, .. } => rows.len() <= MAX_LIST,
+            Self::Want { shards, .. } => shards.len() <= MAX_LIST,
             Self::Ledger(list) => list.len() <= MAX_LIST,
             Self::Turns(list) => list.len() <= MAX_LIST,
             Self::Score(_) | Self::Goodbye => true,

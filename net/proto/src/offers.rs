@@ -7,16 +7,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{BlobRef, MAX_BATCHES_PER_HAVE, Message, NodeId, Offer, RowId, state::State};
+use crate::{BlobRef, MAX_BATCHES_PER_HAVE, Message, NodeId, Offer, ShardId, state::State};
 
 impl State {
     /// Keeps the batch just made; `announce` tells of it.
-    pub(crate) fn offer(&mut self, row: RowId, step: u64, blob: BlobRef) {
-        let old = self.retained.entry(row).or_default().insert(step, blob);
+    pub(crate) fn offer(&mut self, shard: ShardId, step: u64, blob: BlobRef) {
+        let old = self.retained.entry(shard).or_default().insert(step, blob);
         if let Some(old) = old {
             self.release(old.hash);
         }
-        self.unannounced.push(Offer { row, step, blob });
+        self.unannounced.push(Offer { shard, step, blob });
     }
 
     /// Tells the readers' owners of what was made. A reader needs the batches of all shards of a
@@ -29,11 +29,11 @@ impl State {
         self.unannounced = later;
         let mut told: BTreeMap<NodeId, Vec<Offer>> = BTreeMap::new();
         for offer in due {
-            let held = self.retained.get(&offer.row).and_then(|it| it.get(&offer.step));
+            let held = self.retained.get(&offer.shard).and_then(|it| it.get(&offer.step));
             if held != Some(&offer.blob) {
                 continue;
             }
-            let readers = self.plan.readers(offer.row).into_iter();
+            let readers = self.plan.readers(offer.shard).into_iter();
             let soon = readers.filter(|reader| self.reads_soon(*reader, offer.step));
             let owners: BTreeSet<NodeId> = soon.filter_map(|it| self.leases.owner(it)).collect();
             for owner in owners {
@@ -47,15 +47,15 @@ impl State {
 
     /// Whether `reader` does `step` before, or not long after, it says for the next time what it wants,
     /// which it does four times in a window.
-    fn reads_soon(&self, reader: RowId, step: u64) -> bool {
+    fn reads_soon(&self, reader: ShardId, step: u64) -> bool {
         step < self.need(reader, &self.starts).saturating_add(self.config.window / 2)
     }
 
-    /// Whether the trainer has the same step of another row of the layer.
+    /// Whether the trainer has the same step of another shard of the layer.
     fn makes_sibling(&self, offer: &Offer) -> bool {
-        let layer = self.plan.layer(offer.row);
-        let mut rows = self.owned.iter().filter(|(row, _)| self.plan.layer(**row) == layer);
-        rows.any(|(_, owned)| self.training.contains_key(&(owned.load, offer.step)))
+        let layer = self.plan.layer(offer.shard);
+        let mut shards = self.owned.iter().filter(|(shard, _)| self.plan.layer(**shard) == layer);
+        shards.any(|(_, owned)| self.training.contains_key(&(owned.load, offer.step)))
     }
 
     /// Tells a reader's owner of batches.
@@ -72,15 +72,19 @@ mod tests {
     use crate::{Config, Hash, Input, Output, Plan, Role, Time};
 
     /// A peer that has just become the owner of two shards of the lowest of two layers, what it does
-    /// then, and the owner of the rest; rows may run so far ahead.
+    /// then, and the owner of the rest; shards may run so far ahead.
     fn two_shards(window: u64) -> (State, Vec<Output>, NodeId) {
         let plan = Plan::example(&[2, 2], 8, 4);
         let (me, other) = (NodeId([1; 32]), NodeId([2; 32]));
         let config = Config { window, ..Config::default() };
         let mut state = State::new(me, Role::Worker, plan, config, Time(0));
         state.handle(Input::Connected(other), Time(0));
-        let lease =
-            |row, owner| crate::Lease { row: RowId(row), term: crate::Term(9), owner, from: 0 };
+        let lease = |shard, owner| crate::Lease {
+            shard: ShardId(shard),
+            term: crate::Term(9),
+            owner,
+            from: 0,
+        };
         let leases = [lease(0, me), lease(1, me), lease(2, other), lease(3, other)];
         let message = Message::Leases(leases.to_vec());
         let jobs = state.handle(Input::Received { from: other, message }, Time(900));
@@ -93,13 +97,13 @@ mod tests {
         while !jobs.is_empty() {
             let job = jobs.remove(0);
             if let Output::Send { to, message: Message::Have(offers) } = &job {
-                told.push((*to, offers.iter().map(|it| (it.row.0, it.step)).collect()));
+                told.push((*to, offers.iter().map(|it| (it.shard.0, it.step)).collect()));
             }
-            let input = if let Output::Load { row, load, .. } = job {
-                Input::Loaded { row, load, ok: true }
-            } else if let Output::Train { row, load, step: step @ 0..2, .. } = job {
-                let batch = BlobRef { hash: Hash::of(&[row.0 as u8, step as u8]), size: 2 };
-                Input::Trained { row, load, step, batch: Some(batch), checkpoint: None }
+            let input = if let Output::Load { shard, load, .. } = job {
+                Input::Loaded { shard, load, ok: true }
+            } else if let Output::Train { shard, load, step: step @ 0..2, .. } = job {
+                let batch = BlobRef { hash: Hash::of(&[shard.0 as u8, step as u8]), size: 2 };
+                Input::Trained { shard, load, step, batch: Some(batch), checkpoint: None }
             } else {
                 continue;
             };
@@ -120,8 +124,8 @@ mod tests {
         let (mut state, jobs, other) = two_shards(2);
         let first = (other, vec![(0, 0), (1, 0)]);
         assert_eq!(told(&mut state, jobs), [first], "step 1 is half a window away");
-        let rows = vec![RowId(0), RowId(1)];
-        let message = Message::Want { seq: 1, reader: RowId(2), rows, from: 1, until: 3 };
+        let shards = vec![ShardId(0), ShardId(1)];
+        let message = Message::Want { seq: 1, reader: ShardId(2), shards, from: 1, until: 3 };
         let answer = state.handle(Input::Received { from: other, message }, Time(1_100));
         let said: Vec<_> =
             answer.into_iter().filter(|it| matches!(it, Output::Send { .. })).collect();

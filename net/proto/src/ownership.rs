@@ -1,13 +1,13 @@
-//! Who shall own which row, and how a row changes hands.
+//! Who shall own which shard, and how a shard changes hands.
 //!
-//! Rule: a row without a living owner is claimed by the peer that the assignment names, with the
-//! next term; a row with one is only ever given away by that owner, between two chapters. An
+//! Rule: a shard without a living owner is claimed by the peer that the assignment names, with the
+//! next term; a shard with one is only ever given away by that owner, between two chapters. An
 //! owner that sees a standing lease of somebody else lets go at once.
 
 use std::collections::BTreeSet;
 
 use crate::{
-    Lease, MAX_MEMBERS, Message, NodeId, Notice, Placement, Role, RowId, Time,
+    Lease, MAX_MEMBERS, Message, NodeId, Notice, Placement, Role, ShardId, Time,
     assign::{Candidate, assign, time},
     keep::rank,
     state::State,
@@ -34,7 +34,7 @@ impl State {
             return;
         }
         for &lease in leases {
-            if self.plan.has(lease.row) && self.leases.merge(lease) {
+            if self.plan.has(lease.shard) && self.leases.merge(lease) {
                 self.on_lease(lease, now);
             }
         }
@@ -44,58 +44,59 @@ impl State {
     fn on_lease(&mut self, lease: Lease, now: Time) {
         self.targets = None;
         self.begun.get_or_insert(now);
-        self.progress.insert(lease.row, lease.from.min(self.plan.steps));
-        if self.plan.feedback_row() != Some(lease.row) {
+        self.progress.insert(lease.shard, lease.from.min(self.plan.steps));
+        if self.plan.feedback_shard() != Some(lease.shard) {
             self.notify(Notice::Owner(lease));
         }
         if lease.owner == self.me {
-            self.owned.entry(lease.row).or_insert_with(Owned::new);
+            self.owned.entry(lease.shard).or_insert_with(Owned::new);
         } else {
             self.members.told_of(lease.owner, now, &self.config);
-            self.let_go(lease.row);
+            self.let_go(lease.shard);
         }
     }
 
-    /// Notes the rows that nobody living owns though they still need training: to their end, or
+    /// Notes the shards that nobody living owns though they still need training: to their end, or
     /// again, because a reader lacks batches that nobody holds.
     pub(crate) fn find_vacant(&mut self) {
-        let is_vacant = |row: &RowId| match self.leases.owner(*row) {
+        let is_vacant = |shard: &ShardId| match self.leases.owner(*shard) {
             Some(owner) if owner == self.me => {
-                // The feedback row ends without a last checkpoint, and is reopened by hunger alone.
-                let is_model = self.plan.feedback_row() != Some(*row);
-                let lacks_end = self.archive.at(*row, self.plan.steps).is_none();
-                is_model && lacks_end && !self.owned.contains_key(row)
+                // The feedback shard ends without a last checkpoint, and is reopened by hunger alone.
+                let is_model = self.plan.feedback_shard() != Some(*shard);
+                let lacks_end = self.archive.at(*shard, self.plan.steps).is_none();
+                is_model && lacks_end && !self.owned.contains_key(shard)
             }
-            Some(owner) if self.members.contains(owner) && !self.is_lost(*row, owner) => false,
-            _ => self.starts[usize::from(row.0)] < self.plan.steps,
+            Some(owner) if self.members.contains(owner) && !self.is_lost(*shard, owner) => false,
+            _ => self.starts[usize::from(shard.0)] < self.plan.steps,
         };
-        self.vacant = self.plan.rows().filter(is_vacant).collect();
+        self.vacant = self.plan.shards().filter(is_vacant).collect();
         let (vacant, now) = (&self.vacant, self.now);
-        self.vacant_since.retain(|row, _| vacant.contains(row));
-        for &row in vacant {
-            self.vacant_since.entry(row).or_insert(now);
+        self.vacant_since.retain(|shard, _| vacant.contains(shard));
+        for &shard in vacant {
+            self.vacant_since.entry(shard).or_insert(now);
         }
     }
 
-    /// Whether `owner` is here for others, but what is needed of `row` cannot be had from it: its
+    /// Whether `owner` is here for others, but what is needed of `shard` cannot be had from it: its
     /// batches do not come, or it has finished and cannot hear that they are gone.
-    fn is_lost(&self, row: RowId, owner: NodeId) -> bool {
-        let ended = self.position(row) >= self.plan.steps;
-        (ended || self.doubts.contains(&(row, owner))) && self.is_avoided(owner)
+    fn is_lost(&self, shard: ShardId, owner: NodeId) -> bool {
+        let ended = self.position(shard) >= self.plan.steps;
+        (ended || self.doubts.contains(&(shard, owner))) && self.is_avoided(owner)
     }
 
-    /// Whether nobody took `row` for so long that it is this peer's turn, whoever was meant to:
+    /// Whether nobody took `shard` for so long that it is this peer's turn, whoever was meant to:
     /// peers may differ in whom they take for being here.
-    fn is_overdue(&self, row: RowId, now: Time) -> bool {
-        let Some(&since) = self.vacant_since.get(&row).filter(|_| !self.rests) else {
+    fn is_overdue(&self, shard: ShardId, now: Time) -> bool {
+        let Some(&since) = self.vacant_since.get(&shard).filter(|_| !self.rests) else {
             return false;
         };
-        let before = self.members.workers().filter(|(id, _)| rank(row, *id) < rank(row, self.me));
+        let before =
+            self.members.workers().filter(|(id, _)| rank(shard, *id) < rank(shard, self.me));
         let turn = 1 + before.count() as u64;
         now.since(since) >= turn.saturating_mul(self.config.silent_ms)
     }
 
-    /// Claims the vacant rows that the assignment gives to this peer.
+    /// Claims the vacant shards that the assignment gives to this peer.
     pub(crate) fn claim(&mut self, now: Time) {
         self.find_vacant();
         let listens = now < self.started.after(self.config.listen_ms) || self.awaits_speeds(now);
@@ -110,15 +111,15 @@ impl State {
         let targets = self.targets();
         let mine: Vec<_> = self
             .plan
-            .rows()
+            .shards()
             .zip(&targets)
-            .filter(|(row, _)| self.vacant.contains(row))
-            .filter(|(row, target)| **target == self.me || self.is_overdue(*row, now))
-            .map(|(row, _)| Lease {
-                row,
-                term: self.leases.next_term(row),
+            .filter(|(shard, _)| self.vacant.contains(shard))
+            .filter(|(shard, target)| **target == self.me || self.is_overdue(*shard, now))
+            .map(|(shard, _)| Lease {
+                shard,
+                term: self.leases.next_term(shard),
                 owner: self.me,
-                from: self.starts[usize::from(row.0)],
+                from: self.starts[usize::from(shard.0)],
             })
             .collect();
         if !mine.is_empty() {
@@ -129,7 +130,7 @@ impl State {
     }
 
     /// Whether nobody has owned anything for long, and somebody here does not know how fast it is. What
-    /// the slowest says of its speed may come after the rows that it then took.
+    /// the slowest says of its speed may come after the shards that it then took.
     fn awaits_speeds(&self, now: Time) -> bool {
         let mut speeds = self.members.workers().map(|(_, member)| member.speed).chain([self.speed]);
         let begun = self.begun.is_some_and(|at| now.since(at) >= self.beat_ms());
@@ -137,7 +138,7 @@ impl State {
         !begun && speeds.any(|speed| speed == 0) && now < self.started.after(patience)
     }
 
-    /// Gives away the rows that the assignment wants elsewhere and that stand between two
+    /// Gives away the shards that the assignment wants elsewhere and that stand between two
     /// chapters.
     pub(crate) fn hand_over(&mut self, now: Time) {
         if self.owned.is_empty() {
@@ -147,13 +148,13 @@ impl State {
         let mut given: Vec<_> = self
             .owned
             .iter()
-            .filter(|(row, owned)| self.may_give(**row, owned))
-            .filter_map(|(&row, owned)| {
-                let owner = *targets.get(usize::from(row.0))?;
-                let between = self.is_between(row, owned);
-                let from = if between { owned.done } else { self.starts[usize::from(row.0)] };
-                let lease = Lease { row, term: self.leases.next_term(row), owner, from };
-                self.should_give(row, owner, from).then_some(lease)
+            .filter(|(shard, owned)| self.may_give(**shard, owned))
+            .filter_map(|(&shard, owned)| {
+                let owner = *targets.get(usize::from(shard.0))?;
+                let between = self.is_between(shard, owned);
+                let from = if between { owned.done } else { self.starts[usize::from(shard.0)] };
+                let lease = Lease { shard, term: self.leases.next_term(shard), owner, from };
+                self.should_give(shard, owner, from).then_some(lease)
             })
             .collect();
         if given.is_empty() {
@@ -171,7 +172,7 @@ impl State {
             owners.iter().for_each(|owner| self.note_given(*owner, now));
         }
         self.merge_leases(&given, now);
-        // In one message with what this peer holds: whoever takes a row and does not know that goes
+        // In one message with what this peer holds: whoever takes a shard and does not know that goes
         // back as far as its readers seem to lack batches.
         let beat = self.beat_now();
         for owner in owners {
@@ -180,36 +181,36 @@ impl State {
         self.say(beat);
     }
 
-    /// Whether `row` is between two chapters, with everything a new owner needs in hand.
-    fn may_give(&self, row: RowId, owned: &Owned) -> bool {
+    /// Whether `shard` is between two chapters, with everything a new owner needs in hand.
+    fn may_give(&self, shard: ShardId, owned: &Owned) -> bool {
         let idle = owned.is_idle();
         match owned.phase {
             Phase::Seeking => true,
             Phase::Loading(_) => false,
-            Phase::Ready => idle && (self.is_stuck(owned) || self.is_between(row, owned)),
+            Phase::Ready => idle && (self.is_stuck(owned) || self.is_between(shard, owned)),
         }
     }
 
-    /// Whether `row` is at a chapter's end whose checkpoint is here, and has handed on all of it.
-    fn is_between(&self, row: RowId, owned: &Owned) -> bool {
+    /// Whether `shard` is at a chapter's end whose checkpoint is here, and has handed on all of it.
+    fn is_between(&self, shard: ShardId, owned: &Owned) -> bool {
         owned.handed == owned.done
             && self.plan.is_boundary(owned.done)
-            && (owned.done == 0 || self.holds(row, owned.done))
+            && (owned.done == 0 || self.holds(shard, owned.done))
     }
 
-    /// Whether a row of a peer that must rest has nothing to read, or nobody who reads what it
+    /// Whether a shard of a peer that must rest has nothing to read, or nobody who reads what it
     /// makes: what it did since its last checkpoint is given up.
     fn is_stuck(&self, owned: &Owned) -> bool {
         let patience = 3 * self.config.retry_ms;
         self.rests && owned.lacks.is_some_and(|(since, _)| self.now.since(since) >= patience)
     }
 
-    /// Whether giving a row that stands at `step` to `target` is worth it now: always when leaving or
-    /// resting; never while a row is vacant, because then the assignment is about to change; to an
-    /// idle peer at once, to others no oftener than the settling time, but then all rows at that
-    /// step's end: many stops of one row each cost more than one of many. The last row is only given
-    /// to a faster peer, so that two peers without other work do not pass one row to and fro.
-    pub(crate) fn should_give(&self, row: RowId, target: NodeId, step: u64) -> bool {
+    /// Whether giving a shard that stands at `step` to `target` is worth it now: always when leaving or
+    /// resting; never while a shard is vacant, because then the assignment is about to change; to an
+    /// idle peer at once, to others no oftener than the settling time, but then all shards at that
+    /// step's end: many stops of one shard each cost more than one of many. The last shard is only given
+    /// to a faster peer, so that two peers without other work do not pass one shard to and fro.
+    pub(crate) fn should_give(&self, shard: ShardId, target: NodeId, step: u64) -> bool {
         let now = self.now;
         if target == self.me || self.leaving.is_some() || self.rests {
             return target != self.me;
@@ -227,36 +228,36 @@ impl State {
         let is_idle = !self.leases.iter().any(|lease| lease.owner == target);
         let is_idle = is_idle && !self.given_lately(target, now);
         // Not one that came here at this step: peers that disagree would pass it to and fro.
-        let came = self.leases.get(row).map_or(0, |lease| lease.from);
+        let came = self.leases.get(shard).map_or(0, |lease| lease.from);
         let is_same_end = |end| end == step && came < step;
         let settled = self
             .balanced
             .is_none_or(|(at, end)| is_same_end(end) || now.since(at) >= self.config.settle_ms);
         (self.owned.len() > 1 || is_faster)
             && (is_idle || settled)
-            && !self.overloads(row, target, member.speed)
+            && !self.overloads(shard, target, member.speed)
     }
 
-    /// Whether `target`, of this speed, would be busier with `row` than the busiest is now. Where all
-    /// rows shift along the line, whoever shall get some has to give some away first, and may come to
+    /// Whether `target`, of this speed, would be busier with `shard` than the busiest is now. Where all
+    /// shards shift along the line, whoever shall get some has to give some away first, and may come to
     /// a chapter's end later.
-    fn overloads(&self, row: RowId, target: NodeId, speed: u64) -> bool {
+    fn overloads(&self, shard: ShardId, target: NodeId, speed: u64) -> bool {
         let open = self.open_chapters();
         let others = self.members.workers().map(|(id, member)| (id, member.speed));
         let times = others
             .chain([(self.me, self.speed)])
             .map(|(id, speed)| time(self.work_of(id, &open), speed));
-        let with_it = self.work_of(target, &open).saturating_add(self.plan.cost(row));
+        let with_it = self.work_of(target, &open).saturating_add(self.plan.cost(shard));
         speed > 0 && times.max().is_some_and(|busiest| time(with_it, speed) > busiest)
     }
 
-    /// Whether `target` was given a row not long ago and is idle again: it has no use for rows.
+    /// Whether `target` was given a shard not long ago and is idle again: it has no use for shards.
     fn given_lately(&self, target: NodeId, now: Time) -> bool {
         let Some(&(at, times)) = self.given.get(&target) else { return false };
         now.since(at) < self.config.settle_ms << times.min(MAX_DOUBLINGS)
     }
 
-    /// Rows were given to `target` for balance.
+    /// Shards were given to `target` for balance.
     fn note_given(&mut self, target: NodeId, now: Time) {
         if self.given.len() < MAX_MEMBERS || self.given.contains_key(&target) {
             let (at, times) = self.given.entry(target).or_insert((now, 0));
@@ -275,7 +276,7 @@ impl State {
         }
     }
 
-    /// How long a peer must be here before it is given a row for balance, ms: until it has heard of
+    /// How long a peer must be here before it is given a shard for balance, ms: until it has heard of
     /// all others, because it goes back for readers that it does not know to be further; and longer
     /// and longer while owners keep falling silent, so that a node that comes and goes costs less each
     /// time.
@@ -299,16 +300,16 @@ impl State {
         if self.plan.placement == Placement::Sequential {
             self.leave_one(&mut candidates);
         }
-        let costs: Vec<_> = self.plan.rows().map(|row| self.plan.cost(row)).collect();
-        let owners: Vec<_> = self.plan.rows().map(|row| self.leases.owner(row)).collect();
+        let costs: Vec<_> = self.plan.shards().map(|shard| self.plan.cost(shard)).collect();
+        let owners: Vec<_> = self.plan.shards().map(|shard| self.leases.owner(shard)).collect();
         let targets = assign(&costs, &owners, &candidates, margin);
         self.targets = Some((margin, targets.clone()));
         targets
     }
 
-    /// Whether this peer gives rows away for balance at a chapter's end that others of its rows have
+    /// Whether this peer gives shards away for balance at a chapter's end that others of its shards have
     /// yet to reach or stand at. What was begun is finished, however little the rest of it gains: each
-    /// row that moves leaves less to gain, and those behind it would stay.
+    /// shard that moves leaves less to gain, and those behind it would stay.
     fn is_balancing(&self) -> bool {
         let Some((_, end)) = self.balanced else { return false };
         self.owned.values().any(|owned| owned.done <= end)

@@ -1,9 +1,9 @@
-//! Claims and hand-overs: which rows a peer takes as a run begins, and what the new owner of a row hears.
+//! Claims and hand-overs: which shards a peer takes as a run begins, and what the new owner of a shard hears.
 
 use std::collections::VecDeque;
 
 use crate::{
-    BlobRef, Config, Hash, Heartbeat, Input, Lease, Message, NodeId, Output, Plan, Role, RowId,
+    BlobRef, Config, Hash, Heartbeat, Input, Lease, Message, NodeId, Output, Plan, Role, ShardId,
     State, Term, Time,
 };
 
@@ -19,13 +19,13 @@ fn peer(me: NodeId, shards: u16) -> State {
 
 /// What the trainer says to a job.
 fn answer(output: &Output) -> Option<Input> {
-    if let Output::Load { row, load, .. } = *output {
-        return Some(Input::Loaded { row, load, ok: true });
+    if let Output::Load { shard, load, .. } = *output {
+        return Some(Input::Loaded { shard, load, ok: true });
     }
-    let Output::Train { row, load, step, emit, checkpoint, .. } = *output else { return None };
-    let made = |purpose| BlobRef { hash: Hash::of(&[row.0 as u8, step as u8, purpose]), size: 3 };
+    let Output::Train { shard, load, step, emit, checkpoint, .. } = *output else { return None };
+    let made = |purpose| BlobRef { hash: Hash::of(&[shard.0 as u8, step as u8, purpose]), size: 3 };
     let (batch, checkpoint) = (emit.then(|| made(0)), checkpoint.then(|| (made(1), 0)));
-    Some(Input::Trained { row, load, step, batch, checkpoint })
+    Some(Input::Trained { shard, load, step, batch, checkpoint })
 }
 
 /// What `me`, which does `JOBS` jobs in each tenth of a second, says to `other` and to all while that
@@ -58,7 +58,7 @@ fn whoever_hands_on_what_cannot_be_read_is_shut_out() {
     let mut me = State::new(ME, Role::Worker, plan.clone(), Config::default(), Time(0));
     let mut other = State::new(OTHER, Role::Worker, plan, Config::default(), Time(0));
     me.handle(Input::Connected(OTHER), Time(0));
-    let lease = |row, owner| Lease { row: RowId(row), term: Term(9), owner, from: 0 };
+    let lease = |shard, owner| Lease { shard: ShardId(shard), term: Term(9), owner, from: 0 };
     let leases = Message::Leases(vec![lease(0, OTHER), lease(1, ME)]);
     let mut inputs = VecDeque::from([Input::Received { from: OTHER, message: leases }]);
     let (mut refused, mut asked, mut blames) = (0, Vec::new(), Vec::new());
@@ -72,20 +72,24 @@ fn whoever_hands_on_what_cannot_be_read_is_shut_out() {
                 if let Output::Send { message: Message::Want { from: step, .. }, .. } = output {
                     asked.push(now);
                     let blob = BlobRef { hash: Hash::of(b"junk"), size: 4 };
-                    let offer = crate::Offer { row: RowId(0), step, blob };
+                    let offer = crate::Offer { shard: ShardId(0), step, blob };
                     let message = Message::Have(vec![offer]);
                     inputs.push_back(Input::Received { from: OTHER, message });
                 } else if let Output::Fetch { blob, .. } = output {
                     inputs.push_back(Input::Fetched { hash: blob.hash });
                 } else if let Output::Train {
-                    row: row @ RowId(1), load, step, inputs: read, ..
+                    shard: shard @ ShardId(1),
+                    load,
+                    step,
+                    inputs: read,
+                    ..
                 } = &output
                     && read.contains(&Hash::of(b"junk"))
                 {
-                    let (row, load, step) = (*row, *load, *step);
+                    let (shard, load, step) = (*shard, *load, *step);
                     refused += 1;
                     let bad = Some(Hash::of(b"junk"));
-                    inputs.push_back(Input::Refused { row, load, step, bad });
+                    inputs.push_back(Input::Refused { shard, load, step, bad });
                 } else if let Output::Notify(crate::Notice::Blame { peer, reason }) = output {
                     blames.push((peer, reason));
                 } else {
@@ -98,11 +102,11 @@ fn whoever_hands_on_what_cannot_be_read_is_shut_out() {
     let shut_out = blames.last().is_some_and(|(_, reason)| reason.contains("shut out"));
     assert!(blames.iter().all(|(peer, _)| *peer == OTHER) && shut_out, "{blames:?}");
     assert_eq!(refused, 3, "it is not heard any more");
-    assert_eq!(me.leases.owner(RowId(0)), Some(ME), "its rows are claimed");
+    assert_eq!(me.leases.owner(ShardId(0)), Some(ME), "its shards are claimed");
 }
 
 #[test]
-fn a_row_is_given_away_with_what_is_held_of_it() {
+fn a_shard_is_given_away_with_what_is_held_of_it() {
     let (mut me, mut other) = (peer(ME, 1), peer(OTHER, 1));
     let mut given: Vec<Heartbeat> = Vec::new();
     for message in said(&mut me, &mut other) {
@@ -113,17 +117,18 @@ fn a_row_is_given_away_with_what_is_held_of_it() {
         }
     }
     given.retain(|beat| beat.leases.iter().any(|lease| lease.owner == OTHER));
-    let beat = given.first().expect("a row is given to the other peer");
+    let beat = given.first().expect("a shard is given to the other peer");
     for lease in beat.leases.iter().filter(|lease| lease.owner == OTHER) {
-        let held = beat.held.iter().any(|it| (it.row, it.step) == (lease.row, lease.from));
+        let held = beat.held.iter().any(|it| (it.shard, it.step) == (lease.shard, lease.from));
         assert!(lease.from > 0 && held, "{lease:?} of {beat:?}");
-        let below = lease.row.0.checked_sub(1);
-        let read = |row| beat.retained.iter().any(|it| it.row.0 == row && it.until >= lease.from);
+        let below = lease.shard.0.checked_sub(1);
+        let read =
+            |shard| beat.retained.iter().any(|it| it.shard.0 == shard && it.until >= lease.from);
         assert!(below.is_none_or(read), "{lease:?} of {beat:?}");
     }
 }
 
-/// The rows that `me`, of speed 10, claims at 4 s, when it hears from `other` how fast that is; before
+/// The shards that `me`, of speed 10, claims at 4 s, when it hears from `other` how fast that is; before
 /// that, it may hear of what `other` has claimed.
 fn claimed(speed: u64, before: impl IntoIterator<Item = Lease>) -> Vec<u16> {
     let (mut me, mut other) = (peer(ME, 4), peer(OTHER, 4));
@@ -138,7 +143,7 @@ fn claimed(speed: u64, before: impl IntoIterator<Item = Lease>) -> Vec<u16> {
         for output in me.handle(Input::Received { from: OTHER, message }, Time(turn * 100)) {
             if let Output::Broadcast(Message::Leases(list)) = output {
                 assert_eq!(turn, 40, "{list:?}");
-                claimed.extend(list.iter().map(|lease| lease.row.0));
+                claimed.extend(list.iter().map(|lease| lease.shard.0));
             }
         }
     }
@@ -152,7 +157,7 @@ fn nobody_is_late_while_all_wait_for_the_slowest_to_know_its_speed() {
 
 #[test]
 fn claims_that_come_before_their_owners_speed_change_nothing() {
-    let lease = |row| Lease { row: RowId(row), term: Term(1), owner: OTHER, from: 0 };
+    let lease = |shard| Lease { shard: ShardId(shard), term: Term(1), owner: OTHER, from: 0 };
     assert_eq!(claimed(30, (0..12).map(lease)), [12, 13, 14, 15]);
     assert_eq!(claimed(30, [lease(3)]), [12, 13, 14, 15]);
 }

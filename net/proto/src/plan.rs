@@ -1,22 +1,22 @@
-//! The shape of a run, as far as deciding needs it: rows, steps, chapters, costs.
+//! The shape of a run, as far as deciding needs it: shards, steps, chapters, costs.
 //!
 //! Rule: only integers. What a step computes is none of this package's business; that two peers
 //! with the same plan cut the run into the same cells is.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Hash, RowId};
+use crate::{Hash, ShardId};
 
-/// Rows of one run, at most: bounds every table and the size of a heartbeat.
-pub const MAX_ROWS: usize = 64;
+/// Shards of one run, at most: bounds every table and the size of a heartbeat.
+pub const MAX_SHARDS: usize = 64;
 
 /// By which rule cells go to peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Placement {
-    /// An owner holds a row and streams activation batches to the rows above (the paper, 4.1).
+    /// An owner holds a shard and streams activation batches to the shards above (the paper, 4.1).
     SingleLayer,
-    /// An owner holds a chapter and trains every row of it in turn (the paper, 4.2).
+    /// An owner holds a chapter and trains every shard of it in turn (the paper, 4.2).
     AllLayers,
     /// As all-layers, each owner on data of its own that never leaves it, in rotation (the paper,
     /// 4.3).
@@ -25,16 +25,16 @@ pub enum Placement {
     Sequential,
 }
 
-/// One layer: `shards` rows of equal cost.
+/// One layer: `shards` shards of equal cost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerPlan {
-    /// Rows this layer is cut into, at least 1.
+    /// Shards this layer is cut into, at least 1.
     pub shards: u16,
-    /// Work of one step of one of its rows, in thousands of multiply-accumulates, at least 1.
+    /// Work of one step of one of its shards, in thousands of multiply-accumulates, at least 1.
     pub step_cost: u64,
 }
 
-/// The cells of a run: every row of every layer, for every chapter.
+/// The cells of a run: every shard of every layer, for every chapter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The run id.
@@ -49,62 +49,62 @@ pub struct Plan {
     pub chapter_steps: u64,
     /// By which rule cells go to peers.
     pub placement: Placement,
-    /// Whether the topmost layer is a pseudo-layer of one row, the *feedback row*: it reads like
-    /// any row, is no part of the model, and its checkpoints are tables that the lowest rows read.
+    /// Whether the topmost layer is a pseudo-layer of one shard, the *feedback shard*: it reads like
+    /// any shard, is no part of the model, and its checkpoints are tables that the lowest shards read.
     pub feedback: bool,
-    /// Whether a row hands a chapter on only at its end, computed anew with the weights it then
+    /// Whether a shard hands a chapter on only at its end, computed anew with the weights it then
     /// has.
     pub refreshed: bool,
 }
 
 impl Plan {
-    /// Number of rows.
-    pub fn row_count(&self) -> usize {
+    /// Number of shards.
+    pub fn shard_count(&self) -> usize {
         self.layers.iter().map(|layer| usize::from(layer.shards)).sum()
     }
 
-    /// Whether the run has this row.
-    pub fn has(&self, row: RowId) -> bool {
-        usize::from(row.0) < self.row_count()
+    /// Whether the run has this shard.
+    pub fn has(&self, shard: ShardId) -> bool {
+        usize::from(shard.0) < self.shard_count()
     }
 
-    /// Whether the run has a checkpoint of `row` after `step` steps.
-    pub fn has_checkpoint(&self, row: RowId, step: u64) -> bool {
-        self.has(row) && (1..=self.steps).contains(&step) && self.is_boundary(step)
+    /// Whether the run has a checkpoint of `shard` after `step` steps.
+    pub fn has_checkpoint(&self, shard: ShardId, step: u64) -> bool {
+        self.has(shard) && (1..=self.steps).contains(&step) && self.is_boundary(step)
     }
 
-    /// All rows, bottom first.
-    pub fn rows(&self) -> impl DoubleEndedIterator<Item = RowId> + use<> {
-        (0..self.row_count()).map(|row| RowId(row as u16))
+    /// All shards, bottom first.
+    pub fn shards(&self) -> impl DoubleEndedIterator<Item = ShardId> + use<> {
+        (0..self.shard_count()).map(|shard| ShardId(shard as u16))
     }
 
-    /// The rows that make up the model: all but the feedback row.
-    pub fn model_rows(&self) -> impl DoubleEndedIterator<Item = RowId> + use<> {
-        let all = self.row_count() - usize::from(self.feedback_row().is_some());
-        (0..all).map(|row| RowId(row as u16))
+    /// The shards that make up the model: all but the feedback shard.
+    pub fn model_shards(&self) -> impl DoubleEndedIterator<Item = ShardId> + use<> {
+        let all = self.shard_count() - usize::from(self.feedback_shard().is_some());
+        (0..all).map(|shard| ShardId(shard as u16))
     }
 
-    /// The row whose checkpoints the lowest rows read, when the run has one.
-    pub fn feedback_row(&self) -> Option<RowId> {
+    /// The shard whose checkpoints the lowest shards read, when the run has one.
+    pub fn feedback_shard(&self) -> Option<ShardId> {
         let top = self.layers.len().checked_sub(1).filter(|top| self.feedback && *top > 0)?;
-        self.rows_of(top).first().copied()
+        self.shards_of(top).first().copied()
     }
 
-    /// The step of the feedback row whose checkpoint the lowest rows need in `chapter` (from 0):
+    /// The step of the feedback shard whose checkpoint the lowest shards need in `chapter` (from 0):
     /// what it knew as many chapters ago as there are layers, so that nobody waits for the top.
     pub fn feedback_step(&self, chapter: u64) -> Option<u64> {
-        self.feedback_row()?;
+        self.feedback_shard()?;
         let delay = self.layers.len() as u64 - 1;
         let chapters = (chapter + 1).checked_sub(delay).filter(|chapters| *chapters > 0)?;
         Some(chapters.saturating_mul(self.chapter_steps))
     }
 
-    /// The feedback step that `row` needs for `step`; only the lowest rows need any.
-    pub fn table_of(&self, row: RowId, step: u64) -> Option<u64> {
-        if self.layer(row) == 0 { self.feedback_step(self.chapter_of(step)) } else { None }
+    /// The feedback step that `shard` needs for `step`; only the lowest shards need any.
+    pub fn table_of(&self, shard: ShardId, step: u64) -> Option<u64> {
+        if self.layer(shard) == 0 { self.feedback_step(self.chapter_of(step)) } else { None }
     }
 
-    /// The feedback steps that the lowest rows need from `step` to the end.
+    /// The feedback steps that the lowest shards need from `step` to the end.
     pub fn tables_from(&self, step: u64) -> impl Iterator<Item = u64> + '_ {
         let without = self.layers.len() as u64 - 1;
         let first = self.chapter_of(step).max(without);
@@ -112,67 +112,67 @@ impl Plan {
         (first..chapters).filter_map(|chapter| self.feedback_step(chapter))
     }
 
-    /// Steps that `row` has to do: the feedback row stops at the last table that is read.
-    pub fn end(&self, row: RowId) -> u64 {
-        if self.feedback_row() == Some(row) {
+    /// Steps that `shard` has to do: the feedback shard stops at the last table that is read.
+    pub fn end(&self, shard: ShardId) -> u64 {
+        if self.feedback_shard() == Some(shard) {
             self.chapters().checked_sub(1).and_then(|last| self.feedback_step(last)).unwrap_or(0)
         } else {
             self.steps
         }
     }
 
-    /// Whether a trainer that has done `done` steps of `row` does `step` now: a row is trained step
+    /// Whether a trainer that has done `done` steps of `shard` does `step` now: a shard is trained step
     /// by step, to its end and no further.
-    pub fn can_train(&self, row: RowId, done: u64, step: u64) -> bool {
-        step == done && step < self.end(row)
+    pub fn can_train(&self, shard: ShardId, done: u64, step: u64) -> bool {
+        step == done && step < self.end(shard)
     }
 
-    /// Whether a trainer that has done `done` steps of `row` can hand on `step`: one of the chapter
+    /// Whether a trainer that has done `done` steps of `shard` can hand on `step`: one of the chapter
     /// that it has just ended.
-    pub fn can_hand_on(&self, row: RowId, done: u64, step: u64) -> bool {
-        self.is_refreshed(row) && step < done && done == self.chapter_end(step)
+    pub fn can_hand_on(&self, shard: ShardId, done: u64, step: u64) -> bool {
+        self.is_refreshed(shard) && step < done && done == self.chapter_end(step)
     }
 
-    /// Whether `row` hands a chapter on only at its end; the top row hands nothing on.
-    pub fn is_refreshed(&self, row: RowId) -> bool {
-        self.refreshed && self.layer(row) + 1 < self.layers.len()
+    /// Whether `shard` hands a chapter on only at its end; the top shard hands nothing on.
+    pub fn is_refreshed(&self, shard: ShardId) -> bool {
+        self.refreshed && self.layer(shard) + 1 < self.layers.len()
     }
 
-    /// The layer a row belongs to.
-    pub fn layer(&self, row: RowId) -> usize {
+    /// The layer a shard belongs to.
+    pub fn layer(&self, shard: ShardId) -> usize {
         let mut end = 0;
         for (layer, plan) in self.layers.iter().enumerate() {
             end += plan.shards;
-            if row.0 < end {
+            if shard.0 < end {
                 return layer;
             }
         }
         self.layers.len().saturating_sub(1)
     }
 
-    /// Work of one step of `row`, in thousands of multiply-accumulates.
-    pub fn cost(&self, row: RowId) -> u64 {
-        self.layers.get(self.layer(row)).map_or(1, |layer| layer.step_cost.max(1))
+    /// Work of one step of `shard`, in thousands of multiply-accumulates.
+    pub fn cost(&self, shard: ShardId) -> u64 {
+        self.layers.get(self.layer(shard)).map_or(1, |layer| layer.step_cost.max(1))
     }
 
-    /// The rows of one layer.
-    pub(crate) fn rows_of(&self, layer: usize) -> Vec<RowId> {
+    /// The shards of one layer.
+    pub(crate) fn shards_of(&self, layer: usize) -> Vec<ShardId> {
         let first: u16 = self.layers.iter().take(layer).map(|plan| plan.shards).sum();
         let count = self.layers.get(layer).map_or(0, |plan| plan.shards);
-        (first..first + count).map(RowId).collect()
+        (first..first + count).map(ShardId).collect()
     }
 
-    /// The rows whose activation batches `row` reads: all of the layer below, none at the bottom.
-    pub fn inputs(&self, row: RowId) -> Vec<RowId> {
-        match self.layer(row) {
+    /// The shards whose activation batches `shard` reads: all of the layer below, none at the bottom.
+    pub fn inputs(&self, shard: ShardId) -> Vec<ShardId> {
+        match self.layer(shard) {
             0 => Vec::new(),
-            layer => self.rows_of(layer - 1),
+            layer => self.shards_of(layer - 1),
         }
     }
 
-    /// The rows that read `row`'s activation batches: all of the layer above, none at the top.
-    pub fn readers(&self, row: RowId) -> Vec<RowId> {
-        self.rows_of(self.layer(row) + 1)
+    /// The shards that read `shard`'s activation batches: all of the layer above, none at the top.
+    pub fn readers(&self, shard: ShardId) -> Vec<ShardId> {
+        self.shards_of(self.layer(shard) + 1)
     }
 
     /// Whether a checkpoint is due after `done` steps.
@@ -205,7 +205,7 @@ impl Plan {
         chapter.saturating_mul(self.chapter_steps).min(self.steps)
     }
 
-    /// Whether peers own chapters, and not rows.
+    /// Whether peers own chapters, and not shards.
     pub fn is_by_chapter(&self) -> bool {
         matches!(self.placement, Placement::AllLayers | Placement::Federated)
     }
@@ -220,13 +220,13 @@ impl Plan {
         self.steps.div_ceil(self.epoch_steps)
     }
 
-    /// The first chapter's end, in steps, at which `epoch` (from 1) is over in every row.
+    /// The first chapter's end, in steps, at which `epoch` (from 1) is over in every shard.
     pub fn epoch_end(&self, epoch: u64) -> u64 {
         let steps = epoch.saturating_mul(self.epoch_steps).min(self.steps);
         steps.div_ceil(self.chapter_steps).saturating_mul(self.chapter_steps).min(self.steps)
     }
 
-    /// The epochs that are over in every row exactly at `step`: at most two, because a chapter is
+    /// The epochs that are over in every shard exactly at `step`: at most two, because a chapter is
     /// no longer than an epoch.
     pub fn epochs_ending(&self, step: u64) -> impl Iterator<Item = u64> + '_ {
         let epoch = step / self.epoch_steps;
@@ -237,7 +237,7 @@ impl Plan {
 
 #[cfg(test)]
 impl Plan {
-    /// What tests begin with: layers of so many shards each, all rows alike, and one epoch.
+    /// What tests begin with: layers of so many shards each, all shards alike, and one epoch.
     pub(crate) fn example(shards: &[u16], steps: u64, chapter_steps: u64) -> Self {
         let layers = shards.iter().map(|&shards| LayerPlan { shards, step_cost: 10 }).collect();
         let placement = Placement::SingleLayer;
@@ -256,14 +256,14 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_numbered_layer_by_layer() {
+    fn shards_are_numbered_layer_by_layer() {
         let plan = plan();
-        assert_eq!(plan.row_count(), 4);
-        assert_eq!(plan.rows().map(|row| plan.layer(row)).collect::<Vec<_>>(), [0, 1, 1, 2]);
-        assert_eq!(plan.inputs(RowId(0)), []);
-        assert_eq!(plan.inputs(RowId(3)), [RowId(1), RowId(2)]);
-        assert_eq!(plan.readers(RowId(0)), [RowId(1), RowId(2)]);
-        assert_eq!(plan.readers(RowId(3)), []);
+        assert_eq!(plan.shard_count(), 4);
+        assert_eq!(plan.shards().map(|shard| plan.layer(shard)).collect::<Vec<_>>(), [0, 1, 1, 2]);
+        assert_eq!(plan.inputs(ShardId(0)), []);
+        assert_eq!(plan.inputs(ShardId(3)), [ShardId(1), ShardId(2)]);
+        assert_eq!(plan.readers(ShardId(0)), [ShardId(1), ShardId(2)]);
+        assert_eq!(plan.readers(ShardId(3)), []);
     }
 
     #[test]
@@ -281,45 +281,45 @@ mod tests {
         assert_eq!(plan.epochs_ending(10).count(), 0);
     }
     #[test]
-    fn the_feedback_row_is_no_part_of_the_model_and_read_after_a_delay() {
+    fn the_feedback_shard_is_no_part_of_the_model_and_read_after_a_delay() {
         let plan = Plan { feedback: true, ..plan() };
-        assert_eq!(plan.feedback_row(), Some(RowId(3)));
-        assert_eq!(plan.model_rows().count(), 3);
+        assert_eq!(plan.feedback_shard(), Some(ShardId(3)));
+        assert_eq!(plan.model_shards().count(), 3);
         assert_eq!(
             (0..4).map(|c| plan.feedback_step(c)).collect::<Vec<_>>(),
             [None, None, Some(10), Some(20)]
         );
-        assert_eq!(plan.table_of(RowId(0), 24), Some(10));
-        assert_eq!((plan.table_of(RowId(0), 19), plan.table_of(RowId(1), 24)), (None, None));
+        assert_eq!(plan.table_of(ShardId(0), 24), Some(10));
+        assert_eq!((plan.table_of(ShardId(0), 19), plan.table_of(ShardId(1), 24)), (None, None));
         assert_eq!(plan.tables_from(0).collect::<Vec<_>>(), [10]);
         assert_eq!(plan.tables_from(25).count(), 0);
-        assert_eq!((plan.end(RowId(3)), plan.end(RowId(2))), (10, 25));
+        assert_eq!((plan.end(ShardId(3)), plan.end(ShardId(2))), (10, 25));
     }
 
     #[test]
     fn a_plan_without_feedback_reads_no_tables() {
         let plan = plan();
-        assert_eq!((plan.feedback_row(), plan.feedback_step(9)), (None, None));
-        assert_eq!((plan.model_rows().count(), plan.tables_from(0).count()), (4, 0));
+        assert_eq!((plan.feedback_shard(), plan.feedback_step(9)), (None, None));
+        assert_eq!((plan.model_shards().count(), plan.tables_from(0).count()), (4, 0));
     }
 
     #[test]
     fn only_what_is_read_is_refreshed() {
         let plan = Plan { refreshed: true, ..plan() };
-        assert!(plan.is_refreshed(RowId(0)) && !plan.is_refreshed(RowId(3)));
+        assert!(plan.is_refreshed(ShardId(0)) && !plan.is_refreshed(ShardId(3)));
         assert_eq!((plan.chapter_end(9), plan.chapter_end(10), plan.chapter_end(24)), (10, 20, 25));
-        let (row, top) = (RowId(0), RowId(3));
-        let handed_on = (0..30).filter(|&step| plan.can_hand_on(row, 20, step));
-        assert!(handed_on.eq(10..20) && plan.can_hand_on(row, 25, 24));
-        assert!(!plan.can_hand_on(row, 15, 14) && !plan.can_hand_on(top, 20, 10));
+        let (shard, top) = (ShardId(0), ShardId(3));
+        let handed_on = (0..30).filter(|&step| plan.can_hand_on(shard, 20, step));
+        assert!(handed_on.eq(10..20) && plan.can_hand_on(shard, 25, 24));
+        assert!(!plan.can_hand_on(shard, 15, 14) && !plan.can_hand_on(top, 20, 10));
     }
 
     #[test]
-    fn a_row_is_trained_step_by_step_and_ends() {
+    fn a_shard_is_trained_step_by_step_and_ends() {
         let plan = Plan { feedback: true, ..plan() };
-        assert!((0..30).filter(|&step| plan.can_train(RowId(0), 7, step)).eq([7]));
-        let last = |row| (0..30).rfind(|&at| plan.can_train(row, at, at));
-        assert_eq!((last(RowId(0)), last(RowId(3))), (Some(24), Some(9)));
-        assert!(!plan.can_train(RowId(0), u64::MAX, u64::MAX));
+        assert!((0..30).filter(|&step| plan.can_train(ShardId(0), 7, step)).eq([7]));
+        let last = |shard| (0..30).rfind(|&at| plan.can_train(shard, at, at));
+        assert_eq!((last(ShardId(0)), last(ShardId(3))), (Some(24), Some(9)));
+        assert!(!plan.can_train(ShardId(0), u64::MAX, u64::MAX));
     }
 }

@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{NodeId, RowId, Time, archive::Fact, assign::Candidate, members::Member, state::State};
+use crate::{
+    NodeId, ShardId, Time, archive::Fact, assign::Candidate, members::Member, state::State,
+};
 
 /// A peer that is needed and not connected for this long is avoided, ms: longer than finding
 /// each other takes.
@@ -35,13 +37,14 @@ impl State {
         self.reach.links.remove(&peer);
     }
 
-    /// Notes the peers that own what this peer's rows read or feed, and that it cannot reach.
+    /// Notes the peers that own what this peer's shards read or feed, and that it cannot reach.
     pub(crate) fn note_apart(&mut self, now: Time) {
-        let rows = self.owned.keys();
-        let near = rows.flat_map(|&row| {
-            [self.plan.inputs(row), self.plan.readers(row), self.table_mates(row)].concat()
+        let shards = self.owned.keys();
+        let near = shards.flat_map(|&shard| {
+            [self.plan.inputs(shard), self.plan.readers(shard), self.table_mates(shard)].concat()
         });
-        let mut needed: BTreeSet<NodeId> = near.filter_map(|row| self.leases.owner(row)).collect();
+        let mut needed: BTreeSet<NodeId> =
+            near.filter_map(|shard| self.leases.owner(shard)).collect();
         needed.extend(self.column_sources());
         let Self { reach: Reach { links, apart, .. }, members, me, .. } = self;
         apart.retain(|id, _| members.contains(*id) && !links.contains(id));
@@ -63,7 +66,7 @@ impl State {
     /// The holders of the checkpoints that columns wait for, where none of them can be reached.
     fn column_sources(&self) -> BTreeSet<NodeId> {
         let needs = self.column_needs().into_iter();
-        let facts = needs.filter_map(|(row, start)| self.archive.at(row, start));
+        let facts = needs.filter_map(|(shard, start)| self.archive.at(shard, start));
         let cut = |fact: &&Fact| {
             !fact.holders.iter().any(|id| *id == self.me || self.reach.links.contains(id))
         };
@@ -87,13 +90,14 @@ impl State {
         !holders.contains(&peer) && self.members.get(peer).is_some_and(says)
     }
 
-    /// Whom the owners of `row`'s readers cannot reach, as they say: what these hold of it, nobody
+    /// Whom the owners of `shard`'s readers cannot reach, as they say: what these hold of it, nobody
     /// needs to count on.
-    pub(crate) fn avoided_by_readers(&self, row: RowId) -> BTreeSet<NodeId> {
+    pub(crate) fn avoided_by_readers(&self, shard: ShardId) -> BTreeSet<NodeId> {
         // Asked often, and hardly ever anybody avoids anybody.
         let reads = |id: NodeId| {
-            let is_feedback = self.plan.feedback_row() == Some(row);
-            let readers = if is_feedback { self.plan.rows_of(0) } else { self.plan.readers(row) };
+            let is_feedback = self.plan.feedback_shard() == Some(shard);
+            let readers =
+                if is_feedback { self.plan.shards_of(0) } else { self.plan.readers(shard) };
             readers.into_iter().any(|reader| self.leases.owner(reader) == Some(id))
         };
         let told = self.members.iter().filter(|(id, it)| !it.avoids.is_empty() && reads(*id));

@@ -1,4 +1,4 @@
-//! Who takes the next chapter, where a peer owns all rows of a chapter.
+//! Who takes the next chapter, where a peer owns all shards of a chapter.
 //!
 //! Rule: a chapter is taken when its first cell can be computed, by a peer that has none, the
 //! fastest first: so a slow peer takes fewer, and one that would only hold up those behind it takes
@@ -12,7 +12,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::Range;
 
 use crate::{
-    Message, NodeId, Notice, Role, RowId, Time, Turn,
+    Message, NodeId, Notice, Role, ShardId, Time, Turn,
     assign::{Candidate, time},
     state::State,
 };
@@ -70,8 +70,8 @@ impl State {
     /// The chapters that nobody living owns and that can be begun.
     fn takeable(&self) -> Vec<u64> {
         let open = self.open_chapters();
-        // More than one chapter a row cannot be in work at once.
-        let span = self.plan.row_count() as u64;
+        // More than one chapter a shard cannot be in work at once.
+        let span = self.plan.shard_count() as u64;
         let end = open.end.min(open.start.saturating_add(span));
         (open.start..end).filter(|it| !self.is_taken(*it) && self.can_begin(*it)).collect()
     }
@@ -95,13 +95,13 @@ impl State {
         }
     }
 
-    /// Whether the checkpoint exists from which the first row begins `chapter`, and its table; the
-    /// other rows' can come meanwhile.
+    /// Whether the checkpoint exists from which the first shard begins `chapter`, and its table; the
+    /// other shards' can come meanwhile.
     fn can_begin(&self, chapter: u64) -> bool {
-        let (start, first) = (self.plan.chapter_start(chapter), RowId(0));
+        let (start, first) = (self.plan.chapter_start(chapter), ShardId(0));
         let is_beyond = self.starts.first().is_some_and(|&at| at > start);
-        let table = self.plan.feedback_step(chapter).zip(self.plan.feedback_row());
-        if table.is_some_and(|(step, row)| self.archive.at(row, step).is_none()) {
+        let table = self.plan.feedback_step(chapter).zip(self.plan.feedback_shard());
+        if table.is_some_and(|(step, shard)| self.archive.at(shard, step).is_none()) {
             return false;
         }
         start == 0 || is_beyond || self.archive.at(first, start).is_some()
@@ -109,10 +109,10 @@ impl State {
 
     /// What the first layer of the next chapter begins with, once this peer is at the last layer of
     /// its own: whoever is free next need not wait for it then.
-    pub(crate) fn needs_ahead(&self) -> Vec<(RowId, u64)> {
+    pub(crate) fn needs_ahead(&self) -> Vec<(ShardId, u64)> {
         let top = self.plan.layers.len().saturating_sub(1);
-        let ends = |row: RowId| self.plan.layer(row) == top;
-        if self.plan.is_private() || !self.columns.values().all(|column| ends(column.row)) {
+        let ends = |shard: ShardId| self.plan.layer(shard) == top;
+        if self.plan.is_private() || !self.columns.values().all(|column| ends(column.shard)) {
             return Vec::new();
         }
         let last = self.columns.keys().next_back().copied();
@@ -120,11 +120,11 @@ impl State {
             last.and_then(|last| (last..self.plan.chapters()).find(|it| !self.is_taken(*it)));
         let start = next.map(|chapter| self.plan.chapter_start(chapter));
         start.map_or_else(Vec::new, |start| {
-            self.plan.rows_of(0).into_iter().map(|row| (row, start)).collect()
+            self.plan.shards_of(0).into_iter().map(|shard| (shard, start)).collect()
         })
     }
 
-    /// Who takes up the rows at `step` next, and so will hold what they begin with.
+    /// Who takes up the shards at `step` next, and so will hold what they begin with.
     pub(crate) fn taker_at(&self, step: u64) -> Option<NodeId> {
         let chapter = self.plan.chapter_of(step);
         let by_chapter = self.plan.is_by_chapter() && self.plan.chapter_start(chapter) == step;
@@ -142,7 +142,7 @@ impl State {
             return takeable.iter().map(|&chapter| self.next_of(&roster, chapter)).collect();
         }
         candidates.sort_by_key(|it| (std::cmp::Reverse(it.speed), it.id));
-        let costs: Vec<u64> = self.plan.rows().map(|row| self.plan.cost(row)).collect();
+        let costs: Vec<u64> = self.plan.shards().map(|shard| self.plan.cost(shard)).collect();
         candidates.truncate(worthwhile(&costs, &candidates));
         let open = self.open_chapters();
         let (busy, free): (Vec<Candidate>, Vec<Candidate>) =
@@ -186,8 +186,8 @@ fn worthwhile(costs: &[u64], candidates: &[Candidate]) -> usize {
     let rest = time(all.saturating_sub(largest), fastest.speed);
     let (mut begin, mut best) = (0u64, (0, u64::MAX));
     for (candidate, count) in candidates.iter().zip(1u64..) {
-        // It begins when those before it are through with the first row; the fastest begins anew
-        // so that its last row follows on this one's.
+        // It begins when those before it are through with the first shard; the fastest begins anew
+        // so that its last shard follows on this one's.
         let alone = time(all, candidate.speed);
         let round = alone.max(begin.saturating_add(alone).saturating_sub(rest));
         // Chapters a round: counted crosswise, because rounds are integers.
@@ -203,10 +203,10 @@ fn worthwhile(costs: &[u64], candidates: &[Candidate]) -> usize {
 mod tests {
     use super::*;
 
-    fn worth(speeds: &[u64], rows: usize) -> usize {
+    fn worth(speeds: &[u64], shards: usize) -> usize {
         let candidate = |(n, &speed)| Candidate { id: NodeId([n as u8; 32]), speed };
         let candidates: Vec<Candidate> = speeds.iter().enumerate().map(candidate).collect();
-        worthwhile(&vec![10; rows], &candidates)
+        worthwhile(&vec![10; shards], &candidates)
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_no_more_than_rows() {
+    fn there_are_no_more_than_shards() {
         assert_eq!(worth(&[100; 6], 4), 4);
     }
 }

@@ -44,7 +44,7 @@ pub use reference::{Mathematics, Reference, model_hash};
 pub use shapes::Shapes;
 pub use stand_in::StandIn;
 
-use crate::{Hash, Input, Message, NodeId, RowId, Time};
+use crate::{Hash, Input, Message, NodeId, ShardId, Time};
 use facts::Facts;
 use forecast::Progress;
 use moment::Moment;
@@ -127,8 +127,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A cell, as row and chapter, and the machine that trained it.
-pub type Trained = (RowId, u64, usize);
+/// A cell, as shard and chapter, and the machine that trained it.
+pub type Trained = (ShardId, u64, usize);
 
 /// What a run that went well was like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,9 +146,9 @@ pub struct Report {
     pub events: u64,
     /// Steps trained, the repeated ones included.
     pub trained: u64,
-    /// Rows that there are.
-    pub rows: u64,
-    /// Steps that there are, over all rows.
+    /// Shards that there are.
+    pub shards: u64,
+    /// Steps that there are, over all shards.
     pub steps: u64,
     /// Epochs that there are.
     pub epochs: u64,
@@ -158,7 +158,7 @@ pub struct Report {
     pub messages: u64,
     /// Blobs delivered.
     pub blobs: u64,
-    /// Leases there were, over all rows.
+    /// Leases there were, over all shards.
     pub terms: u64,
     /// The hash of the trace, when it was on.
     pub trace: Option<Hash>,
@@ -190,8 +190,8 @@ pub struct World {
     /// Whether the next entry of the schedule is in the queue.
     is_armed: bool,
     /// Cells' steps done by anyone.
-    cells: BTreeSet<(RowId, u64)>,
-    /// Steps that there are, over all rows.
+    cells: BTreeSet<(ShardId, u64)>,
+    /// Steps that there are, over all shards.
     all: u64,
     progress: Progress,
     /// When the first node had the whole model.
@@ -233,7 +233,7 @@ impl World {
             healed: false,
             is_armed: false,
             cells: BTreeSet::new(),
-            all: scenario.plan.rows().map(|row| scenario.plan.end(row)).sum(),
+            all: scenario.plan.shards().map(|shard| scenario.plan.end(shard)).sum(),
             progress: Progress::new(&scenario.plan),
             complete: None,
             busy: BTreeSet::new(),
@@ -260,7 +260,7 @@ impl World {
                 done_ms,
                 events: self.sequence,
                 trained: self.trained,
-                rows: self.scenario.plan.row_count() as u64,
+                shards: self.scenario.plan.shard_count() as u64,
                 steps: self.all,
                 epochs: self.scenario.plan.epochs(),
                 scored: self.scored(),

@@ -1,6 +1,6 @@
 //! What a view shows: a copy of the facts, free of any decision.
 
-use crate::{Kept, NodeId, Role, RowId, Score, Span, Term, state::State, work::Phase};
+use crate::{Kept, NodeId, Role, Score, ShardId, Span, Term, state::State, work::Phase};
 
 /// One peer, for a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,18 +17,18 @@ pub struct PeerView {
     pub kept: Kept,
 }
 
-/// One row, for a view.
+/// One shard, for a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowView {
+pub struct ShardView {
     /// Which.
-    pub row: RowId,
+    pub shard: ShardId,
     /// Its owner and the lease's term.
     pub owner: Option<(NodeId, Term)>,
     /// Steps done, as far as known here.
     pub done: u64,
     /// The furthest checkpoint, in steps, and how many peers hold it.
     pub checkpoint: Option<(u64, usize)>,
-    /// Whether this peer owns the row and is ready to train it.
+    /// Whether this peer owns the shard and is ready to train it.
     pub is_ready: bool,
 }
 
@@ -38,7 +38,7 @@ pub struct Snapshot {
     /// This peer first, then the others.
     pub peers: Vec<PeerView>,
     /// Those of the model, bottom first.
-    pub rows: Vec<RowView>,
+    pub shards: Vec<ShardView>,
     /// By epoch.
     pub scores: Vec<Score>,
     /// Who trained what.
@@ -67,7 +67,7 @@ impl State {
         });
         Snapshot {
             peers: std::iter::once(myself).chain(others).collect(),
-            rows: self.plan.model_rows().map(|row| self.row_view(row)).collect(),
+            shards: self.plan.model_shards().map(|shard| self.shard_view(shard)).collect(),
             scores: self.scores.values().copied().collect(),
             ledger: self.ledger.spans(),
             complete: self.complete.is_some(),
@@ -76,26 +76,26 @@ impl State {
         }
     }
 
-    /// Who trains `row` now, and by which term.
-    fn standing(&self, row: RowId) -> Option<(NodeId, Term)> {
+    /// Who trains `shard` now, and by which term.
+    fn standing(&self, shard: ShardId) -> Option<(NodeId, Term)> {
         if self.plan.is_by_chapter() {
-            let done = self.archive.latest(row).map_or(0, |fact| fact.checkpoint.step);
+            let done = self.archive.latest(shard).map_or(0, |fact| fact.checkpoint.step);
             let turn = self.turns.get(self.plan.chapter_of(done));
             return turn.map(|turn| (turn.owner, turn.term));
         }
-        self.leases.get(row).map(|lease| (lease.owner, lease.term))
+        self.leases.get(shard).map(|lease| (lease.owner, lease.term))
     }
 
-    fn row_view(&self, row: RowId) -> RowView {
-        let latest = self.archive.latest(row);
+    fn shard_view(&self, shard: ShardId) -> ShardView {
+        let latest = self.archive.latest(shard);
         let checkpoint = latest.map(|fact| (fact.checkpoint.step, fact.holders.len()));
-        RowView {
-            row,
-            owner: self.standing(row),
-            done: self.position(row).max(checkpoint.map_or(0, |(step, _)| step)),
+        ShardView {
+            shard,
+            owner: self.standing(shard),
+            done: self.position(shard).max(checkpoint.map_or(0, |(step, _)| step)),
             checkpoint,
-            is_ready: self.owned.get(&row).is_some_and(|owned| owned.phase == Phase::Ready)
-                || self.columns.values().any(|it| it.row == row && it.phase == Phase::Ready),
+            is_ready: self.owned.get(&shard).is_some_and(|owned| owned.phase == Phase::Ready)
+                || self.columns.values().any(|it| it.shard == shard && it.phase == Phase::Ready),
         }
     }
 }

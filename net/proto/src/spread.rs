@@ -1,12 +1,12 @@
 //! Spreading out what nobody waits for: copies of checkpoints, and what a score is made from.
 //!
-//! Rule: rows end a chapter together, and what is due then would hold up every step for a while. So
+//! Rule: shards end a chapter together, and what is due then would hold up every step for a while. So
 //! it is fetched blob by blob, with pauses that leave most of the time to training and that are never
 //! so long that the next chapter's come on top.
 
 use std::collections::BTreeMap;
 
-use crate::{Hash, RowId, Time, state::State};
+use crate::{Hash, ShardId, Time, state::State};
 
 /// A pause is so many times as long as the fetch before it, for each peer that fetches, at most: all
 /// of them often fetch from the one who has just ended a chapter.
@@ -30,9 +30,9 @@ pub(crate) struct Spread {
     last: (Time, u64),
     /// How many were due at once, at most, since none was.
     most: u64,
-    /// The furthest checkpoint of each row, and since when it is known.
-    furthest: BTreeMap<RowId, (u64, Time)>,
-    /// Between two chapters of a row, ms, as seen last; without end before the second.
+    /// The furthest checkpoint of each shard, and since when it is known.
+    furthest: BTreeMap<ShardId, (u64, Time)>,
+    /// Between two chapters of a shard, ms, as seen last; without end before the second.
     chapter_ms: u64,
 }
 
@@ -80,35 +80,35 @@ impl Spread {
         }
     }
 
-    /// A checkpoint of `row` became known, and `latest` is the furthest.
-    fn note(&mut self, row: RowId, step: u64, latest: u64, chapter_steps: u64, now: Time) {
-        let before = self.furthest.get(&row).copied().filter(|(before, _)| *before <= latest);
+    /// A checkpoint of `shard` became known, and `latest` is the furthest.
+    fn note(&mut self, shard: ShardId, step: u64, latest: u64, chapter_steps: u64, now: Time) {
+        let before = self.furthest.get(&shard).copied().filter(|(before, _)| *before <= latest);
         if let Some((before, since)) = before.filter(|(before, _)| *before < step) {
             let chapters = ((step - before) / chapter_steps.max(1)).max(1);
             self.chapter_ms = now.since(since) / chapters;
         }
         if before.is_none_or(|(before, _)| before < step) {
-            self.furthest.insert(row, (step, now));
+            self.furthest.insert(shard, (step, now));
         }
     }
 }
 
 impl State {
-    /// A checkpoint of `row` became known: that tells how long chapters take.
-    pub(crate) fn note_chapter(&mut self, row: RowId, step: u64) {
-        let latest = self.archive.latest(row).map_or(step, |fact| fact.checkpoint.step);
-        self.spread.note(row, step, latest, self.plan.chapter_steps, self.now);
+    /// A checkpoint of `shard` became known: that tells how long chapters take.
+    pub(crate) fn note_chapter(&mut self, shard: ShardId, step: u64) {
+        let latest = self.archive.latest(shard).map_or(step, |fact| fact.checkpoint.step);
+        self.spread.note(shard, step, latest, self.plan.chapter_steps, self.now);
     }
 
     /// Whether one of them may be asked for. A peer that leaves does wait for its copies; and nothing is
     /// held up by them when nothing is trained any more, or when scores fall behind.
     pub(crate) fn may_spread(&self) -> bool {
-        let is_trained = |row| self.archive.at(row, self.plan.steps).is_some();
+        let is_trained = |shard| self.archive.at(shard, self.plan.steps).is_some();
         let others = self.members.workers().count() as u64;
         self.spread.may_ask(self.now, others.max(1))
             || self.members.iter().any(|(_, member)| member.leaving)
             || self.waiting_for_scores() > 1
-            || self.plan.model_rows().all(is_trained)
+            || self.plan.model_shards().all(is_trained)
     }
 }
 
@@ -125,7 +125,7 @@ mod tests {
         let (mut now, mut asked) = (2 * CHAPTER_MS, Vec::new());
         for chapter in 1..=2 {
             let step = chapter * STEPS;
-            spread.note(RowId(0), step, step, STEPS, Time(chapter * CHAPTER_MS));
+            spread.note(ShardId(0), step, step, STEPS, Time(chapter * CHAPTER_MS));
         }
         while (asked.len() as u64) < count {
             spread.due(count as usize - asked.len());
@@ -163,8 +163,9 @@ mod tests {
     #[test]
     fn short_chapters_leave_no_time_for_pauses() {
         let mut spread = Spread::new(Time(0));
-        (0..2)
-            .for_each(|chapter| spread.note(RowId(0), chapter, chapter, 1, Time(chapter * 2_000)));
+        (0..2).for_each(|chapter| {
+            spread.note(ShardId(0), chapter, chapter, 1, Time(chapter * 2_000))
+        });
         spread.due(4);
         spread.asked(Hash([1; 32]), Time(2_000));
         assert!(spread.may_ask(Time(2_000), 3));
@@ -187,15 +188,15 @@ mod tests {
     #[test]
     fn only_what_was_seen_to_pass_tells_how_long_chapters_take() {
         let mut spread = Spread::new(Time(0));
-        spread.note(RowId(1), 4 * STEPS, 4 * STEPS, STEPS, Time(20));
+        spread.note(ShardId(1), 4 * STEPS, 4 * STEPS, STEPS, Time(20));
         assert_eq!(spread.chapter_ms, u64::MAX, "they passed before this peer was here");
-        spread.note(RowId(1), 6 * STEPS, 6 * STEPS, STEPS, Time(4_020));
+        spread.note(ShardId(1), 6 * STEPS, 6 * STEPS, STEPS, Time(4_020));
         assert_eq!(spread.chapter_ms, 2_000);
-        spread.note(RowId(1), 5 * STEPS, 6 * STEPS, STEPS, Time(9_000));
+        spread.note(ShardId(1), 5 * STEPS, 6 * STEPS, STEPS, Time(9_000));
         assert_eq!(spread.chapter_ms, 2_000, "an older one tells nothing");
-        spread.note(RowId(1), 60 * STEPS, 60 * STEPS, STEPS, Time(9_000));
-        spread.note(RowId(1), 7 * STEPS, 7 * STEPS, STEPS, Time(10_000));
-        spread.note(RowId(1), 8 * STEPS, 8 * STEPS, STEPS, Time(13_000));
+        spread.note(ShardId(1), 60 * STEPS, 60 * STEPS, STEPS, Time(9_000));
+        spread.note(ShardId(1), 7 * STEPS, 7 * STEPS, STEPS, Time(10_000));
+        spread.note(ShardId(1), 8 * STEPS, 8 * STEPS, STEPS, Time(13_000));
         assert_eq!(spread.chapter_ms, 3_000, "one that is gone is forgotten");
     }
 }

@@ -3,15 +3,15 @@
 //! Rule: [`State::handle`] is total. Every input first changes what is known; then `settle` looks
 //! at all that is known and does whatever is due, so that no duty hangs on a particular message
 //! having arrived. The duties live in the files beside this one: `ownership` (who shall own what),
-//! `work` (bringing rows to a step and training them), `flow` (activation batches), `fetching` and
+//! `work` (bringing shards to a step and training them), `flow` (activation batches), `fetching` and
 //! `spread` (what is fetched, and when), `keep` (copying, forgetting), `finish` (scores, completion,
 //! leaving).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
-    Config, Hash, Input, MAX_LIST, Message, NodeId, Notice, Offer, Output, Plan, Role, RowId,
-    Score, Time,
+    Config, Hash, Input, MAX_LIST, Message, NodeId, Notice, Offer, Output, Plan, Role, Score,
+    ShardId, Time,
     archive::Archive,
     blobs::Blobs,
     columns::Column,
@@ -45,31 +45,31 @@ pub struct State {
     pub(crate) archive: Archive,
     pub(crate) ledger: Ledger,
     pub(crate) scores: BTreeMap<u64, Score>,
-    /// Steps done per row, as its owner last said.
-    pub(crate) progress: BTreeMap<RowId, u64>,
-    /// The rows this peer owns and has not finished.
-    pub(crate) owned: BTreeMap<RowId, Owned>,
+    /// Steps done per shard, as its owner last said.
+    pub(crate) progress: BTreeMap<ShardId, u64>,
+    /// The shards this peer owns and has not finished.
+    pub(crate) owned: BTreeMap<ShardId, Owned>,
     /// Who owns which chapter, where peers own chapters.
     pub(crate) turns: Turns,
     /// The chapters this peer owns and has not finished.
     pub(crate) columns: BTreeMap<u64, Column>,
     /// Since when each chapter could be taken and was not.
     pub(crate) untaken: BTreeMap<u64, Time>,
-    /// For each row, the step at which it would be taken up, as of the last look.
+    /// For each shard, the step at which it would be taken up, as of the last look.
     pub(crate) starts: Vec<u64>,
-    /// The rows that need an owner, as of the last look.
-    pub(crate) vacant: BTreeSet<RowId>,
+    /// The shards that need an owner, as of the last look.
+    pub(crate) vacant: BTreeSet<ShardId>,
     /// The activation batches this peer made and still holds.
-    pub(crate) retained: BTreeMap<RowId, Batches>,
+    pub(crate) retained: BTreeMap<ShardId, Batches>,
     /// Their bytes, as of the last look.
     pub(crate) batches_kept: u64,
     /// What was made of late and no reader was told of: at most the shards of the layers and steps
     /// that the trainer has.
     pub(crate) unannounced: Vec<Offer>,
     pub(crate) hunger: Hunger,
-    /// The rows whose batches a peer says it holds and does not deliver.
-    pub(crate) doubts: BTreeSet<(RowId, NodeId)>,
-    /// The first checkpoint of the feedback row that any row could need, as of the last look.
+    /// The shards whose batches a peer says it holds and does not deliver.
+    pub(crate) doubts: BTreeSet<(ShardId, NodeId)>,
+    /// The first checkpoint of the feedback shard that any shard could need, as of the last look.
     pub(crate) tables_from: u64,
     pub(crate) blobs: Blobs,
     pub(crate) in_flight: InFlight,
@@ -94,16 +94,16 @@ pub struct State {
     pub(crate) is_hurried: bool,
     /// Since when each epoch could be scored.
     pub(crate) scorable: BTreeMap<u64, Time>,
-    /// When this peer last gave a row away for balance alone, and at which step that row stood.
+    /// When this peer last gave a shard away for balance alone, and at which step that shard stood.
     pub(crate) balanced: Option<(Time, u64)>,
-    /// When rows were last given to a peer for balance, and how often.
+    /// When shards were last given to a peer for balance, and how often.
     pub(crate) given: BTreeMap<NodeId, (Time, u32)>,
     /// When the last owners fell silent.
     pub(crate) losses: VecDeque<Time>,
     /// When the first lease was heard of.
     pub(crate) begun: Option<Time>,
-    /// Since when each vacant row is.
-    pub(crate) vacant_since: BTreeMap<RowId, Time>,
+    /// Since when each vacant shard is.
+    pub(crate) vacant_since: BTreeMap<ShardId, Time>,
     /// The assignment, for which margin (percent), until something it rests on changes.
     pub(crate) targets: Option<(u64, Vec<NodeId>)>,
     pub(crate) loads: u64,
@@ -115,7 +115,7 @@ pub struct State {
     pub(crate) reach: Reach,
     /// Whether this peer rests, because another one avoids it.
     pub(crate) rests: bool,
-    /// What this peer says to itself: it may own neighbouring rows.
+    /// What this peer says to itself: it may own neighbouring shards.
     inbox: VecDeque<Message>,
     out: Vec<Output>,
 }
@@ -200,19 +200,19 @@ impl State {
                 self.abandon_fetches(peer);
             }
             Input::Received { from, message } => self.on_message(from, message, now),
-            Input::Loaded { row, load, ok } => self.on_loaded(row, load, ok),
-            Input::Trained { row, load, step, batch, checkpoint } => {
-                self.on_trained(row, load, step, batch, checkpoint);
+            Input::Loaded { shard, load, ok } => self.on_loaded(shard, load, ok),
+            Input::Trained { shard, load, step, batch, checkpoint } => {
+                self.on_trained(shard, load, step, batch, checkpoint);
                 if self.plan.is_by_chapter() && checkpoint.is_none() && now < self.next_wakeup() {
                     // Nobody else reads it. What else may be due can wait until then.
                     self.train_columns();
                     return std::mem::take(&mut self.out);
                 }
             }
-            Input::Refreshed { row, load, step, batch } => {
-                self.on_refreshed(row, load, step, batch);
+            Input::Refreshed { shard, load, step, batch } => {
+                self.on_refreshed(shard, load, step, batch);
             }
-            Input::Refused { row, load, step, bad } => self.on_refused((row, load, step), bad),
+            Input::Refused { shard, load, step, bad } => self.on_refused((shard, load, step), bad),
             Input::Fetched { hash } => self.on_fetched(hash),
             Input::FetchFailed { hash, from, lied } => {
                 self.on_fetch_failed(hash, from);
@@ -221,7 +221,7 @@ impl State {
                 }
             }
             Input::Lost { hash } => self.on_lost(hash),
-            Input::Unusable { row, step } => self.on_unusable(row, step),
+            Input::Unusable { shard, step } => self.on_unusable(shard, step),
             Input::Evaluated(score) => self.on_evaluated(score),
             Input::Speed(speed) => self.on_speed(speed),
             Input::Restored(checkpoint) => self.on_restored(checkpoint),
@@ -267,7 +267,7 @@ impl State {
             self.claim(now);
             self.hand_over(now);
             self.note_lost_tables(now);
-            self.place_rows(now);
+            self.place_shards(now);
         }
         self.forget();
         self.ask_for_batches(now);
@@ -321,8 +321,8 @@ impl State {
                     self.on_gone(from, role, true);
                 }
             }
-            Message::Want { seq, reader, rows, from: step, until } => {
-                self.on_want(from, seq, (reader, &rows), step..until, now);
+            Message::Want { seq, reader, shards, from: step, until } => {
+                self.on_want(from, seq, (reader, &shards), step..until, now);
             }
             Message::Have(offers) => self.on_have(from, &offers),
             Message::Ledger(spans) => {

@@ -54,7 +54,7 @@ impl State {
         }
     }
 
-    /// As if `peer` had gone for good: its rows are free, and nothing it says is heard.
+    /// As if `peer` had gone for good: its shards are free, and nothing it says is heard.
     fn shut_out(&mut self, peer: NodeId) {
         self.blame(peer, "false bytes again and again, and is shut out");
         if let Some(role) = self.members.depart(peer) {

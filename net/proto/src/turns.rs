@@ -1,6 +1,6 @@
-//! Who owns which chapter, where a peer owns all rows of a chapter.
+//! Who owns which chapter, where a peer owns all shards of a chapter.
 //!
-//! Rule: as for rows: for each chapter the turn with the higher term stands, at equal terms the
+//! Rule: as for shards: for each chapter the turn with the higher term stands, at equal terms the
 //! one of the smaller peer, so that merging does not depend on the order.
 
 use std::collections::BTreeMap;

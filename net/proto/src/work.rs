@@ -1,17 +1,17 @@
-//! Bringing owned rows to the step where they are needed.
+//! Bringing owned shards to the step where they are needed.
 //!
-//! Rule: a row starts from the furthest checkpoint at hand that leaves none of its readers without
-//! batches. If a reader needs batches that nobody holds any more, the row goes back and makes them
+//! Rule: a shard starts from the furthest checkpoint at hand that leaves none of its readers without
+//! batches. If a reader needs batches that nobody holds any more, the shard goes back and makes them
 //! again; if others got further meanwhile, it adopts their checkpoint. Both give the same bytes.
 
 use std::collections::BTreeMap;
 
-use crate::{BlobRef, Hash, NodeId, Output, RowId, Time, flow::end_of_cover, state::State};
+use crate::{BlobRef, Hash, NodeId, Output, ShardId, Time, flow::end_of_cover, state::State};
 
 /// Activation batches by step.
 pub(crate) type Batches = BTreeMap<u64, BlobRef>;
 
-/// Where an owned row stands.
+/// Where an owned shard stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Looking for the checkpoint to start from.
@@ -22,7 +22,7 @@ pub(crate) enum Phase {
     Ready,
 }
 
-/// An activation batch that a row will read.
+/// An activation batch that a shard will read.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) blob: BlobRef,
@@ -32,7 +32,7 @@ pub(crate) struct Slot {
     pub(crate) here: bool,
 }
 
-/// A row that this peer owns.
+/// A shard that this peer owns.
 #[derive(Clone, Debug)]
 pub(crate) struct Owned {
     pub(crate) phase: Phase,
@@ -49,7 +49,7 @@ pub(crate) struct Owned {
     pub(crate) handing: u64,
     /// The feedback step whose table the chapter in hand reads, and the table, which is held.
     pub(crate) table: Option<(u64, Hash)>,
-    /// What it will read, by step and by the position of the row it reads from.
+    /// What it will read, by step and by the position of the shard it reads from.
     pub(crate) inputs: BTreeMap<u64, Vec<Option<Slot>>>,
     /// The last want: when, and from which step.
     pub(crate) wanted: Option<(Time, u64)>,
@@ -88,33 +88,33 @@ impl Owned {
 }
 
 impl State {
-    /// Steps done of each row this peer owns, and of those it owned to the end.
-    pub(crate) fn own_progress(&self) -> Vec<(RowId, u64)> {
+    /// Steps done of each shard this peer owns, and of those it owned to the end.
+    pub(crate) fn own_progress(&self) -> Vec<(ShardId, u64)> {
         let own = self.leases.iter().filter(|lease| lease.owner == self.me);
-        let rows = own.map(|lease| (lease.row, self.position(lease.row)));
-        rows.chain(self.column_progress()).collect()
+        let shards = own.map(|lease| (lease.shard, self.position(lease.shard)));
+        shards.chain(self.column_progress()).collect()
     }
 
-    /// Steps done of `row`, as far as known.
-    pub(crate) fn position(&self, row: RowId) -> u64 {
-        match self.owned.get(&row) {
+    /// Steps done of `shard`, as far as known.
+    pub(crate) fn position(&self, shard: ShardId) -> u64 {
+        match self.owned.get(&shard) {
             Some(owned) if owned.phase == Phase::Ready => owned.done,
             _ => {
-                let told = self.progress.get(&row).copied().unwrap_or(0);
-                let here = self.columns.values().filter(|column| column.row == row);
+                let told = self.progress.get(&shard).copied().unwrap_or(0);
+                let here = self.columns.values().filter(|column| column.shard == shard);
                 here.map(|column| column.done).fold(told, u64::max)
             }
         }
     }
 
-    /// For each row, the step at which it would be taken up now.
+    /// For each shard, the step at which it would be taken up now.
     ///
-    /// Computed from the top, because a row may not start beyond what its readers need; a reader
-    /// without a living owner needs what it would itself start from. The feedback row is read by
+    /// Computed from the top, because a shard may not start beyond what its readers need; a reader
+    /// without a living owner needs what it would itself start from. The feedback shard is read by
     /// the lowest: where none is missing to the end, there is nothing left for it to do; where one
     /// is that they will need, it goes back, and all is computed again.
     pub(crate) fn start_points(&self) -> Vec<u64> {
-        let Some(feedback) = self.plan.feedback_row() else {
+        let Some(feedback) = self.plan.feedback_shard() else {
             return self.starts_with(0);
         };
         let over = self.starts_with(self.plan.steps);
@@ -132,16 +132,16 @@ impl State {
         }
     }
 
-    /// For each row, the step at which it would be taken up if the feedback row, in a run that has
+    /// For each shard, the step at which it would be taken up if the feedback shard, in a run that has
     /// one, were at step `feedback`.
     fn starts_with(&self, feedback: u64) -> Vec<u64> {
-        let mut starts = vec![0; self.plan.row_count()];
-        for row in self.plan.rows().rev() {
-            starts[usize::from(row.0)] = if self.plan.feedback_row() == Some(row) {
+        let mut starts = vec![0; self.plan.shard_count()];
+        for shard in self.plan.shards().rev() {
+            starts[usize::from(shard.0)] = if self.plan.feedback_shard() == Some(shard) {
                 feedback
             } else {
-                let limit = self.limit(row, |reader| self.need(reader, &starts));
-                self.archive.best(row, limit).map_or(0, |fact| fact.checkpoint.step)
+                let limit = self.limit(shard, |reader| self.need(reader, &starts));
+                self.archive.best(shard, limit).map_or(0, |fact| fact.checkpoint.step)
             };
         }
         starts
@@ -150,7 +150,7 @@ impl State {
     /// The first step whose batches `reader` needs. An owner that is alive says where it is; if
     /// it knows a checkpoint beyond that and is not fed, it goes there by itself. Once this peer
     /// holds the whole model, nobody needs a batch: whoever lacks something takes checkpoints.
-    pub(crate) fn need(&self, reader: RowId, starts: &[u64]) -> u64 {
+    pub(crate) fn need(&self, reader: ShardId, starts: &[u64]) -> u64 {
         if self.complete.is_some() {
             return self.plan.steps;
         }
@@ -166,83 +166,83 @@ impl State {
         }
     }
 
-    /// The furthest step at which `row` may start without leaving a reader short of batches.
-    fn limit(&self, row: RowId, need: impl Fn(RowId) -> u64) -> u64 {
-        let readers = self.plan.readers(row);
+    /// The furthest step at which `shard` may start without leaving a reader short of batches.
+    fn limit(&self, shard: ShardId, need: impl Fn(ShardId) -> u64) -> u64 {
+        let readers = self.plan.readers(shard);
         if readers.is_empty() {
             return u64::MAX;
         }
-        let runs = self.runs(row);
+        let runs = self.runs(shard);
         let limits = readers.into_iter().map(|reader| end_of_cover(&runs, need(reader)));
         limits.min().unwrap_or(u64::MAX)
     }
 
-    /// Moves every owned row towards where it should be.
-    pub(crate) fn place_rows(&mut self, now: Time) {
-        for row in self.plan.rows() {
-            if self.must_reopen(row, now) {
-                self.owned.insert(row, Owned::new());
+    /// Moves every owned shard towards where it should be.
+    pub(crate) fn place_shards(&mut self, now: Time) {
+        for shard in self.plan.shards() {
+            if self.must_reopen(shard, now) {
+                self.owned.insert(shard, Owned::new());
             }
         }
-        let rows: Vec<_> = self.owned.keys().copied().collect();
-        for row in rows {
-            let start = self.starts[usize::from(row.0)];
-            let starving = self.is_starving(row, now);
-            let Some(owned) = self.owned.get(&row) else { continue };
-            let over = start == self.plan.steps && self.plan.feedback_row() == Some(row);
+        let shards: Vec<_> = self.owned.keys().copied().collect();
+        for shard in shards {
+            let start = self.starts[usize::from(shard.0)];
+            let starving = self.is_starving(shard, now);
+            let Some(owned) = self.owned.get(&shard) else { continue };
+            let over = start == self.plan.steps && self.plan.feedback_shard() == Some(shard);
             let behind = start >= owned.done.saturating_add(self.plan.chapter_steps)
-                || (start > owned.done && (over || self.is_unfed(row, owned.done)));
-            let ahead = starving && start < owned.handed && !self.feeds_from(row, owned.handed);
+                || (start > owned.done && (over || self.is_unfed(shard, owned.done)));
+            let ahead = starving && start < owned.handed && !self.feeds_from(shard, owned.handed);
             if owned.phase == Phase::Ready && owned.is_idle() && (behind || ahead) {
-                self.forget_hunger(row);
-                if let Some(owned) = self.owned.get_mut(&row) {
+                self.forget_hunger(shard);
+                if let Some(owned) = self.owned.get_mut(&shard) {
                     owned.phase = Phase::Seeking;
                 }
             }
             if start == self.plan.steps {
-                self.end_row(row);
+                self.end_shard(shard);
             } else {
-                self.seek(row, start);
+                self.seek(shard, start);
             }
         }
     }
 
-    /// Whether every reader of `row` finds its batches with somebody, up to those from `done` on;
+    /// Whether every reader of `shard` finds its batches with somebody, up to those from `done` on;
     /// or its tables.
-    fn feeds_from(&self, row: RowId, done: u64) -> bool {
-        if self.plan.feedback_row() == Some(row) {
+    fn feeds_from(&self, shard: ShardId, done: u64) -> bool {
+        if self.plan.feedback_shard() == Some(shard) {
             return self.missing_table(&self.starts).is_none_or(|step| step > done);
         }
-        self.limit(row, |reader| self.need(reader, &self.starts)) >= done
+        self.limit(shard, |reader| self.need(reader, &self.starts)) >= done
     }
 
-    /// Whether a row that this peer has finished must be taken up again, because a reader lacks
+    /// Whether a shard that this peer has finished must be taken up again, because a reader lacks
     /// batches that nobody holds.
-    fn must_reopen(&self, row: RowId, now: Time) -> bool {
-        self.leases.owner(row) == Some(self.me)
-            && !self.owned.contains_key(&row)
-            && self.starts[usize::from(row.0)] < self.plan.steps
-            && self.is_starving(row, now)
+    fn must_reopen(&self, shard: ShardId, now: Time) -> bool {
+        self.leases.owner(shard) == Some(self.me)
+            && !self.owned.contains_key(&shard)
+            && self.starts[usize::from(shard.0)] < self.plan.steps
+            && self.is_starving(shard, now)
     }
 
-    /// Others have finished `row`, and nobody needs its batches.
-    fn end_row(&mut self, row: RowId) {
-        if self.owned.get(&row).is_some_and(|owned| owned.phase == Phase::Seeking) {
-            self.close_row(row);
+    /// Others have finished `shard`, and nobody needs its batches.
+    fn end_shard(&mut self, shard: ShardId) {
+        if self.owned.get(&shard).is_some_and(|owned| owned.phase == Phase::Seeking) {
+            self.close_shard(shard);
         }
     }
 
-    pub(crate) fn close_row(&mut self, row: RowId) {
-        self.progress.insert(row, self.plan.steps);
-        self.let_go(row);
-        self.tell_below(row);
+    pub(crate) fn close_shard(&mut self, shard: ShardId) {
+        self.progress.insert(shard, self.plan.steps);
+        self.let_go(shard);
+        self.tell_below(shard);
     }
 
     /// Loads the checkpoint at `start` once it is here; `fetch` sees to it that it comes.
-    fn seek(&mut self, row: RowId, start: u64) {
-        let is_here = self.holds(row, start);
-        let hash = self.archive.at(row, start).map(|fact| fact.checkpoint.blob.hash);
-        let Some(owned) = self.owned.get_mut(&row) else { return };
+    fn seek(&mut self, shard: ShardId, start: u64) {
+        let is_here = self.holds(shard, start);
+        let hash = self.archive.at(shard, start).map(|fact| fact.checkpoint.blob.hash);
+        let Some(owned) = self.owned.get_mut(&shard) else { return };
         if owned.phase != Phase::Seeking || (start > 0 && !is_here) {
             return;
         }
@@ -260,38 +260,38 @@ impl State {
             self.blobs.hold(hash);
             self.loading.insert(load, hash);
         }
-        self.discard_inputs(row, start);
-        self.push(Output::Load { row, load, step: start, checkpoint });
+        self.discard_inputs(shard, start);
+        self.push(Output::Load { shard, load, step: start, checkpoint });
     }
 
-    pub(crate) fn on_loaded(&mut self, row: RowId, load: u64, ok: bool) {
+    pub(crate) fn on_loaded(&mut self, shard: ShardId, load: u64, ok: bool) {
         if let Some(hash) = self.loading.remove(&load) {
             self.release(hash);
         }
         if self.plan.is_by_chapter() {
-            return self.on_column_loaded(row, load, ok);
+            return self.on_column_loaded(shard, load, ok);
         }
-        let Some(owned) = self.owned.get_mut(&row) else { return };
+        let Some(owned) = self.owned.get_mut(&shard) else { return };
         let Phase::Loading(step) = owned.phase else { return };
         if owned.load != load {
             return;
         }
         owned.phase = if ok { Phase::Ready } else { Phase::Seeking };
         if let (false, Some(step)) = (ok, step) {
-            self.distrust(row, step);
+            self.distrust(shard, step);
         }
     }
 
-    /// Stops working on `row`: it is finished, or somebody else's.
-    pub(crate) fn let_go(&mut self, row: RowId) {
-        if self.owned.contains_key(&row) {
-            self.discard_inputs(row, u64::MAX);
-            let table = self.owned.remove(&row).and_then(|owned| owned.table);
+    /// Stops working on `shard`: it is finished, or somebody else's.
+    pub(crate) fn let_go(&mut self, shard: ShardId) {
+        if self.owned.contains_key(&shard) {
+            self.discard_inputs(shard, u64::MAX);
+            let table = self.owned.remove(&shard).and_then(|owned| owned.table);
             if let Some((_, hash)) = table {
                 self.release(hash);
             }
-            self.forget_hunger(row);
-            self.push(Output::Unload { row });
+            self.forget_hunger(shard);
+            self.push(Output::Unload { shard });
         }
     }
 }

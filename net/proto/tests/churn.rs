@@ -198,7 +198,7 @@ fn lost_blobs_are_fetched_or_made_again() {
 
 /// One machine that comes and goes all the time costs its own work and little else.
 #[test]
-fn a_flapping_node_moves_few_rows() {
+fn a_flapping_node_moves_few_shards() {
     const FLAPS: u64 = 12;
     let flapping = |seed| {
         let chance = &mut draws(seed);
@@ -214,17 +214,17 @@ fn a_flapping_node_moves_few_rows() {
         }
         scenario
     };
-    for report in each("a_flapping_node_moves_few_rows", 8, flapping) {
-        let most = 6 * report.rows + 4 * FLAPS;
-        assert!(report.terms <= most, "rows move to and fro: {report:?}");
+    for report in each("a_flapping_node_moves_few_shards", 8, flapping) {
+        let most = 6 * report.shards + 4 * FLAPS;
+        assert!(report.terms <= most, "shards move to and fro: {report:?}");
         let wasted = report.trained - report.steps;
         assert!(wasted * 4 <= report.steps, "work is done twice: {report:?}");
     }
 }
 
-/// Rows go to whoever comes later, and hardly a chapter is trained twice for that.
+/// Shards go to whoever comes later, and hardly a chapter is trained twice for that.
 #[test]
-fn a_row_that_moves_goes_on_where_it_was() {
+fn a_shard_that_moves_goes_on_where_it_was() {
     const CHAPTER: u64 = 100;
     let joined = |seed| {
         let chance = &mut draws(seed);
@@ -237,8 +237,8 @@ fn a_row_that_moves_goes_on_where_it_was() {
         let scenario = late(scenario, share, 100);
         late(scenario, share + chance.between(100, 400), 100)
     };
-    let reports = each("a_row_that_moves_goes_on_where_it_was", 16, joined);
-    let moves: u64 = reports.iter().map(|it| it.terms.saturating_sub(it.rows)).sum();
+    let reports = each("a_shard_that_moves_goes_on_where_it_was", 16, joined);
+    let moves: u64 = reports.iter().map(|it| it.terms.saturating_sub(it.shards)).sum();
     let again: u64 = reports.iter().map(|it| it.trained.saturating_sub(it.steps)).sum();
     assert!(again * 50 <= moves * CHAPTER, "{moves} moves, {again} steps again: {reports:?}");
 }
@@ -272,11 +272,11 @@ fn any_two_of_four_go_on_from_the_last_chapters() {
     };
     let reports = each("any_two_of_four_go_on_from_the_last_chapters", 20, all_die);
     let again: Vec<u64> = reports.iter().map(|it| it.trained - it.steps).collect();
-    let most = CHAPTER * 3 / 2 * plan.row_count() as u64;
+    let most = CHAPTER * 3 / 2 * plan.shard_count() as u64;
     assert!(again.iter().all(|it| *it <= most), "steps again, by seed: {again:?}");
 }
 
-/// A fifth machine gets all its rows at one chapter's end, and makes up for the stop that this is.
+/// A fifth machine gets all its shards at one chapter's end, and makes up for the stop that this is.
 #[test]
 fn a_newcomer_soon_makes_a_run_faster() {
     let layer = LayerPlan { shards: 8, step_cost: 3_000 };
@@ -288,7 +288,7 @@ fn a_newcomer_soon_makes_a_run_faster() {
     let four = each("a_newcomer_soon_makes_a_run_faster", 1, run);
     let five = each("a_newcomer_soon_makes_a_run_faster", 1, |seed| late(run(seed), 333, 100));
     for (four, five) in four.iter().zip(&five) {
-        // The best there is: 1/3 + 2/3 * 7/8, with seven rows at most on each of five.
+        // The best there is: 1/3 + 2/3 * 7/8, with seven shards at most on each of five.
         assert!(five.done_ms * 100 <= four.done_ms * 95, "{} of {} ms", five.done_ms, four.done_ms);
     }
 }
@@ -314,7 +314,7 @@ fn broken_link(seed: u64) -> Scenario {
     scenario.then(When::Done(1_000), Fault::Heal)
 }
 
-/// The same with rows taken sooner or later.
+/// The same with shards taken sooner or later.
 #[test]
 fn a_broken_link_stops_nothing_however_long_peers_listen() {
     each("a_broken_link_stops_nothing_however_long_peers_listen", 100, |seed| {

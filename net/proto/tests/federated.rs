@@ -12,7 +12,7 @@ use std::rc::Rc;
 use ffp2p_proto::sim::{
     Fault, Mathematics, Report, Scenario, StandIn, Trained, When, World, model_hash,
 };
-use ffp2p_proto::{Hash, Placement, Plan, RowId};
+use ffp2p_proto::{Hash, Placement, Plan, ShardId};
 use support::{any_fault, draws, each, late};
 
 /// Chapters that may pass before the machines have found each other.
@@ -38,15 +38,15 @@ fn federated(seed: u64, workers: usize) -> Scenario {
 /// Whoever has all the data and the record of who trained what.
 struct Replay<'a> {
     plan: &'a Plan,
-    owners: BTreeMap<(RowId, u64), usize>,
+    owners: BTreeMap<(ShardId, u64), usize>,
     mathematics: Vec<StandIn>,
     states: Vec<Vec<u8>>,
 }
 
 impl Replay<'_> {
-    /// What the rows below `row` hand on for a step, on a machine's data.
-    fn inputs(&self, row: RowId, step: u64, machine: usize) -> Vec<Vec<u8>> {
-        let sources = self.plan.inputs(row).into_iter();
+    /// What the shards below `shard` hand on for a step, on a machine's data.
+    fn inputs(&self, shard: ShardId, step: u64, machine: usize) -> Vec<Vec<u8>> {
+        let sources = self.plan.inputs(shard).into_iter();
         let batch = |source| {
             let inputs = self.inputs(source, step, machine);
             let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
@@ -57,13 +57,13 @@ impl Replay<'_> {
     }
 
     fn chapter(&mut self, chapter: u64) {
-        for row in self.plan.rows() {
-            let machine = self.owners[&(row, chapter)];
+        for shard in self.plan.shards() {
+            let machine = self.owners[&(shard, chapter)];
             for step in self.plan.chapter_start(chapter)..self.plan.chapter_start(chapter + 1) {
-                let inputs = self.inputs(row, step, machine);
+                let inputs = self.inputs(shard, step, machine);
                 let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
-                let state = &mut self.states[usize::from(row.0)];
-                let (next, _) = self.mathematics[machine].train(row, step, state, &inputs, None);
+                let state = &mut self.states[usize::from(shard.0)];
+                let (next, _) = self.mathematics[machine].train(shard, step, state, &inputs, None);
                 *state = next;
             }
         }
@@ -72,20 +72,23 @@ impl Replay<'_> {
 
 /// The model that a record of who trained what stands for.
 fn replayed(plan: &Plan, ledger: &[Trained]) -> Hash {
-    let owners = ledger.iter().map(|&(row, chapter, machine)| ((row, chapter), machine)).collect();
+    let owners =
+        ledger.iter().map(|&(shard, chapter, machine)| ((shard, chapter), machine)).collect();
     let mathematics: Vec<StandIn> = (0..MACHINES).map(|data| StandIn { data }).collect();
-    let states = plan.rows().map(|row| mathematics[0].initial(row)).collect();
+    let states = plan.shards().map(|shard| mathematics[0].initial(shard)).collect();
     let mut replay = Replay { plan, owners, mathematics, states };
     (0..plan.chapters()).for_each(|chapter| replay.chapter(chapter));
     let hashes: Vec<Hash> = replay.states.iter().map(|state| Hash::of(state)).collect();
     model_hash(&hashes)
 }
 
-/// Chapters of the lowest row by machine, once all have found each other.
+/// Chapters of the lowest shard by machine, once all have found each other.
 fn shares(report: &Report) -> BTreeMap<usize, u64> {
     let mut shares = BTreeMap::new();
-    let cells =
-        report.ledger.iter().filter(|(row, chapter, _)| *row == RowId(0) && *chapter >= START);
+    let cells = report
+        .ledger
+        .iter()
+        .filter(|(shard, chapter, _)| *shard == ShardId(0) && *chapter >= START);
     for (_, _, machine) in cells {
         *shares.entry(*machine).or_default() += 1;
     }

@@ -21,12 +21,12 @@ pub(super) struct Merged {
     view: View,
     shown: BTreeSet<String>,
     started: Instant,
-    rows: Vec<u64>,
+    shards: Vec<u64>,
     pace: Pace,
     models: BTreeSet<String>,
     /// Bytes in, bytes out, and of those in what was said to all.
     traffic: [u64; 3],
-    /// Chapters trained, per row.
+    /// Chapters trained, per shard.
     trained: Vec<u64>,
     /// A node's folder with the model, and whether some node wrote it to the file.
     store: Option<String>,
@@ -41,7 +41,7 @@ impl Merged {
             view,
             shown: BTreeSet::new(),
             started: Instant::now(),
-            rows: Vec::new(),
+            shards: Vec::new(),
             pace: Pace::start(),
             models: BTreeSet::new(),
             traffic: [0; 3],
@@ -54,15 +54,15 @@ impl Merged {
 
     pub(super) fn show(&mut self, event: Event) {
         let mut event = event.for_all();
-        if let Event::Takeover { rows, places, terms, .. } = &mut event {
-            self.keep_new(rows, places, terms);
-            if rows.is_empty() {
+        if let Event::Takeover { shards, places, terms, .. } = &mut event {
+            self.keep_new(shards, places, terms);
+            if shards.is_empty() {
                 return;
             }
         }
         let key = match &event {
-            Event::Progress { rows, owners, names, peers, .. } => {
-                return self.progress(rows, owners, names, *peers);
+            Event::Progress { shards, owners, names, peers, .. } => {
+                return self.progress(shards, owners, names, *peers);
             }
             Event::Stopped(stopped) => return self.stop(stopped.clone()),
             Event::Done { model, bytes_in, bytes_out, gossip_in, trained, store, .. } => {
@@ -81,7 +81,7 @@ impl Merged {
             | Event::Ready { .. } => None,
             // What each folder had concerns its node alone.
             Event::Restored { .. } => return,
-            Event::Chapter { row, chapter, .. } => Some(format!("chapter {row} {chapter}")),
+            Event::Chapter { shard, chapter, .. } => Some(format!("chapter {shard} {chapter}")),
             Event::Eval { epoch, .. } => Some(format!("eval {epoch}")),
             Event::Saved { .. } => {
                 self.is_saved = true;
@@ -90,7 +90,7 @@ impl Merged {
             // Nodes may call others differently, until all have met.
             Event::Peer { peer, name, .. } if name == peer => return,
             Event::Peer { peer, state, .. } => Some(format!("peer {peer} {state}")),
-            Event::Owner { row, peer, term, .. } => Some(format!("owner {row} {peer} {term}")),
+            Event::Owner { shard, peer, term, .. } => Some(format!("owner {shard} {peer} {term}")),
             Event::Turn { chapter, peer, term, .. } => {
                 Some(format!("turn {chapter} {peer} {term}"))
             }
@@ -101,35 +101,35 @@ impl Merged {
         }
     }
 
-    /// Keeps those rows of a takeover that no node told of.
-    fn keep_new(&mut self, rows: &mut Vec<u16>, places: &mut Vec<String>, terms: &mut Vec<u64>) {
+    /// Keeps those shards of a takeover that no node told of.
+    fn keep_new(&mut self, shards: &mut Vec<u16>, places: &mut Vec<String>, terms: &mut Vec<u64>) {
         let shown = &mut self.shown;
-        let is_new: Vec<bool> = rows
+        let is_new: Vec<bool> = shards
             .iter()
             .zip(&*terms)
-            .map(|(row, term)| shown.insert(format!("takeover {row} {term}")))
+            .map(|(shard, term)| shown.insert(format!("takeover {shard} {term}")))
             .collect();
-        keep(rows, &is_new);
+        keep(shards, &is_new);
         keep(places, &is_new);
         keep(terms, &is_new);
     }
 
-    /// A row is as far as the best informed node says.
-    fn progress(&mut self, rows: &[u64], owners: &[String], names: &[String], peers: usize) {
-        self.rows.resize(rows.len(), 0);
-        for (known, &said) in self.rows.iter_mut().zip(rows) {
+    /// A shard is as far as the best informed node says.
+    fn progress(&mut self, shards: &[u64], owners: &[String], names: &[String], peers: usize) {
+        self.shards.resize(shards.len(), 0);
+        for (known, &said) in self.shards.iter_mut().zip(shards) {
             *known = said.max(*known);
         }
         if self.pace.elapsed() < PROGRESS.mul_f64(0.9) {
             return;
         }
         self.view.show(&Event::Progress {
-            rows: self.rows.clone(),
+            shards: self.shards.clone(),
             peer: String::new(),
             owners: owners.to_vec(),
             names: names.to_vec(),
             peers,
-            steps_per_second: self.pace.report(&self.rows),
+            steps_per_second: self.pace.report(&self.shards),
             own_steps: Vec::new(),
         });
     }
@@ -151,7 +151,7 @@ impl Merged {
         let further = |known: &mut [u64], said: &[u64]| {
             known.iter_mut().zip(said).for_each(|(known, said)| *known = *said.max(known));
         };
-        further(&mut known.rows, &said.rows);
+        further(&mut known.shards, &said.shards);
         further(&mut known.kept, &said.kept);
         known.store = known.store.take().or(said.store);
     }
@@ -188,13 +188,13 @@ mod tests {
     #[test]
     fn a_takeover_that_several_nodes_tell_of_is_shown_once() {
         let mut merged = Merged::new(View::new(true));
-        let mut told = |rows: &[u16], term: u64| {
-            let (mut rows, mut terms) = (rows.to_vec(), vec![term; rows.len()]);
-            let mut places = rows.iter().map(ToString::to_string).collect();
-            merged.keep_new(&mut rows, &mut places, &mut terms);
-            assert_eq!(places, rows.iter().map(ToString::to_string).collect::<Vec<_>>());
-            assert_eq!(terms, vec![term; rows.len()]);
-            rows
+        let mut told = |shards: &[u16], term: u64| {
+            let (mut shards, mut terms) = (shards.to_vec(), vec![term; shards.len()]);
+            let mut places = shards.iter().map(ToString::to_string).collect();
+            merged.keep_new(&mut shards, &mut places, &mut terms);
+            assert_eq!(places, shards.iter().map(ToString::to_string).collect::<Vec<_>>());
+            assert_eq!(terms, vec![term; shards.len()]);
+            shards
         };
         assert_eq!(told(&[1, 2], 1), [1, 2]);
         assert_eq!(told(&[0, 1, 2, 3], 1), [0, 3]);

@@ -5,8 +5,8 @@ use ndarray::{Array2, Axis, concatenate};
 use super::{batch, mask, tiny};
 use crate::ff::matrix::rows;
 use crate::ff::{
-    Activations, Buffers, FirstInput, Inline, LabelEmbedding, NetworkSpec, Optimizer, Row,
-    RowState, StepReport, Wire,
+    Activations, Buffers, FirstInput, Inline, LabelEmbedding, NetworkSpec, Optimizer, Shard,
+    ShardState, StepReport, Wire,
 };
 
 const BATCH: usize = 16;
@@ -45,14 +45,14 @@ struct Given {
 }
 
 /// Outputs before normalisation.
-fn outputs(state: &RowState, given: &Given) -> Array2<f64> {
+fn outputs(state: &ShardState, given: &Given) -> Array2<f64> {
     let z = given.inputs.dot(&state.weights.value.mapv(f64::from));
     let z = z + state.bias.value.mapv(f64::from);
     z.mapv(|z| z.max(0.0)) * &given.mask
 }
 
 /// Sum over the mini-batch of ln p(positive) + ln (1 - p(negative)).
-fn likelihood(state: &RowState, given: &Given) -> f64 {
+fn likelihood(state: &ShardState, given: &Given) -> f64 {
     let h = outputs(state, given);
     let margins = (&h * &h).sum_axis(Axis(1)) - h.ncols() as f64;
     let case = |(row, margin): (usize, &f64)| match row / BATCH {
@@ -64,7 +64,7 @@ fn likelihood(state: &RowState, given: &Given) -> f64 {
 }
 
 /// Sum over the mini-batch of the log-likelihood of the labels.
-fn head_likelihood(state: &RowState, given: &Given, below: &Array2<f32>, y: &[u8]) -> f64 {
+fn head_likelihood(state: &ShardState, given: &Given, below: &Array2<f32>, y: &[u8]) -> f64 {
     let states = normalized(&outputs(state, given));
     let neutral = states.select(Axis(0), &(2 * BATCH..3 * BATCH).collect::<Vec<_>>());
     let logits = neutral.dot(&state.head.value.mapv(f64::from)) + below.mapv(f64::from);
@@ -86,10 +86,10 @@ fn close(found: f64, expected: f64) {
 
 /// The slope of `f` where a value of a tensor moves.
 fn slope(
-    tensor: fn(&mut RowState) -> &mut Array2<f32>,
+    tensor: fn(&mut ShardState) -> &mut Array2<f32>,
     at: usize,
-    state: &RowState,
-    f: &dyn Fn(&RowState) -> f64,
+    state: &ShardState,
+    f: &dyn Fn(&ShardState) -> f64,
 ) -> f64 {
     let (mut more, mut less) = (state.clone(), state.clone());
     let step = 1e-4;
@@ -101,8 +101,8 @@ fn slope(
 }
 
 struct Step {
-    before: RowState,
-    after: RowState,
+    before: ShardState,
+    after: ShardState,
     given: Given,
     below: Array2<f32>,
     labels: Vec<u8>,
@@ -111,8 +111,8 @@ struct Step {
 }
 
 /// A new row whose bias and head are not zero.
-fn awake(spec: &NetworkSpec, row: Row) -> RowState {
-    let mut state = RowState::init(spec, row);
+fn awake(spec: &NetworkSpec, row: Shard) -> ShardState {
+    let mut state = ShardState::init(spec, row);
     state.bias.value.fill(0.05);
     let value = |(unit, class): (usize, usize)| ((unit * 7 + class * 3) % 5) as f32 / 9.0;
     state.head.value = Array2::from_shape_fn(state.head.value.dim(), value);
@@ -135,7 +135,7 @@ fn steps((shards, dropout, label_embedding): (usize, f32, LabelEmbedding)) -> Ve
     for layer in 0..2 {
         let mut outs = Vec::new();
         for shard in 0..shards {
-            let row = Row { layer, shard };
+            let row = Shard { layer, index: shard };
             let mut after = awake(&spec, row);
             let before = after.clone();
             let (out, report) = match &below {
@@ -188,7 +188,7 @@ fn outputs_logits_and_reports_are_the_definition() {
 #[test]
 fn directions_are_half_the_slope_of_the_likelihood() {
     for step in CASES.into_iter().flat_map(steps) {
-        let f = |state: &RowState| likelihood(state, &step.given) / 2.0;
+        let f = |state: &ShardState| likelihood(state, &step.given) / 2.0;
         for at in (0..step.before.weights.value.len()).step_by(3) {
             let expected = slope(|s| &mut s.weights.value, at, &step.before, &f);
             close(direction(&step.after.weights.first, at), expected);
@@ -203,7 +203,7 @@ fn directions_are_half_the_slope_of_the_likelihood() {
 #[test]
 fn the_head_climbs_its_likelihood() {
     for step in CASES.into_iter().flat_map(steps) {
-        let f = |state: &RowState| head_likelihood(state, &step.given, &step.below, &step.labels);
+        let f = |state: &ShardState| head_likelihood(state, &step.given, &step.below, &step.labels);
         for at in 0..step.before.head.value.len() {
             let expected = slope(|s| &mut s.head.value, at, &step.before, &f);
             close(direction(&step.after.head.first, at), expected);
@@ -215,8 +215,8 @@ fn the_head_climbs_its_likelihood() {
 fn peers_pull_towards_their_mean_even_when_dead() {
     let spec = tiny(Optimizer::Sgd, Wire::F32, 1);
     let off = NetworkSpec { peer_normalization: 0.0, ..spec.clone() };
-    let (row, input) = (Row { layer: 0, shard: 0 }, batch(&spec, 0));
-    let (mut with, mut buffers) = (RowState::init(&spec, row), Buffers::default());
+    let (row, input) = (Shard { layer: 0, index: 0 }, batch(&spec, 0));
+    let (mut with, mut buffers) = (ShardState::init(&spec, row), Buffers::default());
     with.bias.value[[0, 3]] = -100.0;
     let mut without = with.clone();
     with.train_first(&spec, row, &input, &mut buffers, &Inline);
@@ -237,9 +237,9 @@ fn rows_keep_the_order_of_the_passes() {
     let spec = tiny(Optimizer::Sgd, Wire::F32, 1);
     let mut input = batch(&spec, 0);
     input.negatives.clone_from(&input.labels);
-    let row = Row { layer: 0, shard: 0 };
+    let row = Shard { layer: 0, index: 0 };
     let buffers = &mut Buffers::default();
-    let (out, _) = RowState::init(&spec, row).train_first(&spec, row, &input, buffers, &Inline);
+    let (out, _) = ShardState::init(&spec, row).train_first(&spec, row, &input, buffers, &Inline);
     let part = |k: usize| rows(&out.states, k * BATCH..(k + 1) * BATCH);
     assert_eq!(part(0), part(1));
     assert_ne!(part(0), part(2));

@@ -4,7 +4,7 @@ use ndarray::{Array2, Axis, concatenate};
 
 use super::{Scoped, batch, images, mask, tiny_for, trained};
 use crate::ff::{
-    Activations, Buffers, Inline, Network, NetworkSpec, Objective, Optimizer, Row, RowState,
+    Activations, Buffers, Inline, Network, NetworkSpec, Objective, Optimizer, Shard, ShardState,
     StepReport, Wire, concat, decode, encode, model_hash,
 };
 
@@ -24,7 +24,7 @@ fn normalized(x: &Array2<f64>) -> Array2<f64> {
 }
 
 /// What the row hands on, and its logits.
-fn forward(state: &RowState, step: &Step) -> (Array2<f64>, Array2<f64>) {
+fn forward(state: &ShardState, step: &Step) -> (Array2<f64>, Array2<f64>) {
     let wide = |x: &Array2<f32>| x.mapv(f64::from);
     let z = step.inputs.dot(&wide(&state.weights.value)) + wide(&state.bias.value);
     let states = normalized(&(z.mapv(|z| z.max(0.0)) * &step.mask));
@@ -33,7 +33,7 @@ fn forward(state: &RowState, step: &Step) -> (Array2<f64>, Array2<f64>) {
 }
 
 /// Sum over the mini-batch of the log-likelihood of the labels by the row's own head.
-fn likelihood(state: &RowState, step: &Step) -> f64 {
+fn likelihood(state: &ShardState, step: &Step) -> f64 {
     let (_, logits) = forward(state, step);
     let case = |(row, label): (usize, &u8)| {
         let total: f64 = logits.row(row).iter().map(|x| x.exp()).sum();
@@ -44,8 +44,8 @@ fn likelihood(state: &RowState, step: &Step) -> f64 {
 
 /// A step of a row that has a head: before, after, what it read, and what it said.
 struct Step {
-    before: RowState,
-    after: RowState,
+    before: ShardState,
+    after: ShardState,
     inputs: Array2<f64>,
     /// What dropout multiplies the outputs by.
     mask: Array2<f64>,
@@ -63,8 +63,8 @@ fn steps((shards, dropout): (usize, f32)) -> Vec<Step> {
     for layer in 0..2 {
         let mut outs = Vec::new();
         for shard in 0..shards {
-            let row = Row { layer, shard };
-            let mut after = RowState::init(&spec, row);
+            let row = Shard { layer, index: shard };
+            let mut after = ShardState::init(&spec, row);
             after.bias.value.fill(0.05);
             let value = |(unit, class): (usize, usize)| ((unit * 7 + class * 3) % 5) as f32 / 9.0;
             after.head.value = Array2::from_shape_fn(after.head.value.dim(), value);
@@ -106,7 +106,7 @@ fn outputs_and_reports_are_the_definition() {
 /// Checks the smoothed gradient that a step left in a tensor against the slope of the likelihood.
 fn climbs(
     step: &Step,
-    tensor: fn(&mut RowState) -> &mut Array2<f32>,
+    tensor: fn(&mut ShardState) -> &mut Array2<f32>,
     first: &[f32],
     stride: usize,
 ) {
@@ -155,12 +155,12 @@ fn rows_that_talk_in_bytes_are_the_network() {
     for (wire, shards) in [(Wire::F32, 1), (Wire::U8, 2), (Wire::U4, 1)] {
         let spec = local(Optimizer::Sgd, wire, shards);
         let mut buffers = Buffers::default();
-        let mut rows: Vec<RowState> =
-            spec.rows().into_iter().map(|row| RowState::init(&spec, row)).collect();
+        let mut rows: Vec<ShardState> =
+            spec.shards().into_iter().map(|row| ShardState::init(&spec, row)).collect();
         for step in 0..spec.steps {
             let input = batch(&spec, step);
             let mut lower = Vec::new();
-            for (row, state) in spec.rows().into_iter().zip(&mut rows) {
+            for (row, state) in spec.shards().into_iter().zip(&mut rows) {
                 if row.layer == 0 {
                     let (out, _) = state.train_first(&spec, row, &input, &mut buffers, &Inline);
                     lower.push(decode(&encode(&out, &spec, row), &spec, row).unwrap());
@@ -170,7 +170,7 @@ fn rows_that_talk_in_bytes_are_the_network() {
                 }
             }
         }
-        assert_eq!(rows, trained(&spec, &Inline).rows());
+        assert_eq!(rows, trained(&spec, &Inline).shards());
     }
 }
 

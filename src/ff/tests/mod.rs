@@ -8,8 +8,8 @@ use ndarray::Array2;
 
 use super::dropout::Dropout;
 use super::{
-    FirstInput, Key, Network, NetworkSpec, Objective, Optimizer, Purpose, Row, Task, Wire, Workers,
-    negative_labels,
+    FirstInput, Key, Network, NetworkSpec, Objective, Optimizer, Purpose, Shard, Task, Wire,
+    Workers, negative_labels,
 };
 
 /// As many threads as it says, made anew for every call.
@@ -43,7 +43,7 @@ pub(crate) fn tiny_for(
 ) -> NetworkSpec {
     NetworkSpec {
         wire,
-        shards,
+        shards_per_layer: shards,
         batch_size: 16,
         steps: 30,
         steps_per_epoch: 10,
@@ -74,7 +74,7 @@ pub(crate) fn batch(spec: &NetworkSpec, step: u64) -> FirstInput {
 }
 
 /// What the first step of a row multiplies its outputs by, unit by unit: dropout.
-pub(crate) fn mask(spec: &NetworkSpec, row: Row) -> Array2<f64> {
+pub(crate) fn mask(spec: &NetworkSpec, row: Shard) -> Array2<f64> {
     let mut mask = Dropout::new(spec, row, 0).mask(spec.width(row));
     let mut ones = Array2::ones((spec.objective.passes() * spec.batch_size, spec.width(row)));
     for (index, mut row) in ones.outer_iter_mut().enumerate() {

@@ -5,7 +5,7 @@ use ndarray::{Array2, Axis, concatenate};
 use super::{Scoped, batch, images, tiny, trained};
 use crate::ff::{
     Buffers, FirstInput, Inline, LabelEmbedding, Network, NetworkError, NetworkSpec, Optimizer,
-    Row, RowState, Wire, concat, decode, encode, model_hash,
+    Shard, ShardState, Wire, concat, decode, encode, model_hash,
 };
 
 const OPTIMIZERS: [Optimizer; 2] = [Optimizer::Sgd, Optimizer::Adam];
@@ -66,12 +66,12 @@ fn rows_that_talk_in_bytes_are_the_network() {
     for (wire, shards) in WIRES.into_iter().flat_map(|wire| [(wire, 1), (wire, 2)]) {
         let spec = tiny(Optimizer::Sgd, wire, shards);
         let mut buffers = Buffers::default();
-        let mut rows: Vec<RowState> =
-            spec.rows().into_iter().map(|row| RowState::init(&spec, row)).collect();
+        let mut rows: Vec<ShardState> =
+            spec.shards().into_iter().map(|row| ShardState::init(&spec, row)).collect();
         for step in 0..spec.steps {
             let input = batch(&spec, step);
             let mut lower = Vec::new();
-            for (row, state) in spec.rows().into_iter().zip(&mut rows) {
+            for (row, state) in spec.shards().into_iter().zip(&mut rows) {
                 if row.layer == 0 {
                     let (out, _) = state.train_first(&spec, row, &input, &mut buffers, &Inline);
                     let bytes = encode(&out, &spec, row);
@@ -83,8 +83,8 @@ fn rows_that_talk_in_bytes_are_the_network() {
             }
         }
         let network = trained(&spec, &Inline);
-        assert_eq!(rows, network.rows());
-        assert_eq!(Network::from_rows(spec, rows).unwrap(), network);
+        assert_eq!(rows, network.shards());
+        assert_eq!(Network::from_shards(spec, rows).unwrap(), network);
     }
 }
 
@@ -194,9 +194,9 @@ fn parts_of_another_network_are_refused() {
     let spec = tiny(Optimizer::Sgd, Wire::F32, 1);
     let mut rows = Network::init(spec.clone()).into_rows();
     rows[1].head.value = Array2::zeros((32, 5));
-    let refused = Network::from_rows(spec.clone(), rows.clone());
-    assert_eq!(refused, Err(NetworkError::Shape(Row { layer: 1, shard: 0 })));
+    let refused = Network::from_shards(spec.clone(), rows.clone());
+    assert_eq!(refused, Err(NetworkError::Shape(Shard { layer: 1, index: 0 })));
     rows.pop();
-    let refused = Network::from_rows(spec, rows);
-    assert_eq!(refused, Err(NetworkError::Rows { expected: 2, found: 1 }));
+    let refused = Network::from_shards(spec, rows);
+    assert_eq!(refused, Err(NetworkError::Shards { expected: 2, found: 1 }));
 }

@@ -9,7 +9,7 @@ use super::facts::{Facts, ensure};
 use super::trainer::Store;
 use crate::{
     Checkpoint, Hash, Heartbeat, Input, MAX_FETCHES, MAX_TRAIN_IN_FLIGHT, Message, NodeId, Notice,
-    Output, Role, RowId, Snapshot, Term,
+    Output, Role, ShardId, Snapshot, Term,
 };
 
 /// A load that was asked for.
@@ -27,13 +27,13 @@ struct Load {
 pub(super) struct Watch {
     me: NodeId,
     role: Role,
-    loads: BTreeMap<RowId, Load>,
+    loads: BTreeMap<ShardId, Load>,
     last_load: Option<u64>,
     training: usize,
     evaluating: bool,
     /// Fetches not answered and not given up, with the peer that was asked.
     fetching: BTreeMap<Hash, NodeId>,
-    terms: BTreeMap<RowId, Term>,
+    terms: BTreeMap<ShardId, Term>,
 }
 
 impl Watch {
@@ -53,16 +53,16 @@ impl Watch {
     /// Before the decisions hear something.
     pub(super) fn input(&mut self, input: &Input) {
         match input {
-            Input::Loaded { row, load, ok } => {
-                if let Some(found) = self.loads.get_mut(row).filter(|found| found.load == *load) {
+            Input::Loaded { shard, load, ok } => {
+                if let Some(found) = self.loads.get_mut(shard).filter(|found| found.load == *load) {
                     found.ready = *ok;
                 }
             }
             Input::Trained { .. } | Input::Refreshed { .. } => self.training -= 1,
-            Input::Refused { row, load, step, .. } => {
+            Input::Refused { shard, load, step, .. } => {
                 self.training -= 1;
                 // It is asked for again, and what was in flight behind it after that.
-                if let Some(found) = self.loads.get_mut(row).filter(|found| found.load == *load) {
+                if let Some(found) = self.loads.get_mut(shard).filter(|found| found.load == *load) {
                     found.next = found.next.min(*step);
                 }
             }
@@ -102,8 +102,8 @@ impl Watch {
             Output::Load { .. } => self.load(facts, store, output),
             Output::Train { .. } => self.train(facts, store, output),
             Output::Refresh { .. } => self.refresh(facts, store, output),
-            Output::Unload { row } => {
-                self.loads.remove(row);
+            Output::Unload { shard } => {
+                self.loads.remove(shard);
                 Ok(())
             }
             Output::Fetch { blob, from } => {
@@ -133,65 +133,71 @@ impl Watch {
     }
 
     fn load(&mut self, facts: &Facts, store: &Store, output: &Output) -> Result<(), String> {
-        let Output::Load { row, load, step, checkpoint } = output else { return Ok(()) };
-        ensure(self.role == Role::Worker, || "an observer loads a row".to_owned())?;
+        let Output::Load { shard, load, step, checkpoint } = output else { return Ok(()) };
+        ensure(self.role == Role::Worker, || "an observer loads a shard".to_owned())?;
         ensure(self.last_load < Some(*load), || format!("load {load} was there before"))?;
-        ensure(*step <= facts.plan.end(*row), || format!("row {row} is loaded beyond its end"))?;
+        ensure(*step <= facts.plan.end(*shard), || {
+            format!("shard {shard} is loaded beyond its end")
+        })?;
         if let Some(hash) = checkpoint {
             stored(store, hash)?;
         }
         match checkpoint {
-            Some(hash) => facts.state(*row, *step, *hash)?,
-            None => ensure(*step == 0, || format!("row {row} is loaded at {step} from nothing"))?,
+            Some(hash) => facts.state(*shard, *step, *hash)?,
+            None => {
+                ensure(*step == 0, || format!("shard {shard} is loaded at {step} from nothing"))?
+            }
         }
         self.last_load = Some(*load);
-        self.loads.insert(*row, Load { load: *load, next: *step, handing: *step, ready: false });
+        self.loads.insert(*shard, Load { load: *load, next: *step, handing: *step, ready: false });
         Ok(())
     }
 
     /// A step is handed to the trainer, of a load that is ready.
-    fn begin(&mut self, row: RowId, load: u64) -> Result<&mut Load, String> {
+    fn begin(&mut self, shard: ShardId, load: u64) -> Result<&mut Load, String> {
         ensure(self.role == Role::Worker, || "an observer trains".to_owned())?;
         self.training += 1;
         ensure(self.training <= MAX_TRAIN_IN_FLIGHT, || "too many steps in flight".to_owned())?;
-        let loaded = self.loads.get_mut(&row).filter(|found| found.load == load && found.ready);
-        loaded.ok_or_else(|| format!("row {row} is not loaded by {load}"))
+        let loaded = self.loads.get_mut(&shard).filter(|found| found.load == load && found.ready);
+        loaded.ok_or_else(|| format!("shard {shard} is not loaded by {load}"))
     }
 
     fn train(&mut self, facts: &Facts, store: &Store, output: &Output) -> Result<(), String> {
-        let Output::Train { row, load, step, inputs, feedback, emit, checkpoint } = output else {
+        let Output::Train { shard, load, step, inputs, feedback, emit, checkpoint } = output else {
             return Ok(());
         };
-        let (row, step, plan) = (*row, *step, &facts.plan);
-        let loaded = self.begin(row, *load)?;
-        ensure(loaded.next == step, || format!("row {row}: {step} does not follow"))?;
+        let (shard, step, plan) = (*shard, *step, &facts.plan);
+        let loaded = self.begin(shard, *load)?;
+        ensure(loaded.next == step, || format!("shard {shard}: {step} does not follow"))?;
         loaded.next += 1;
-        let refreshed = plan.is_refreshed(row);
+        let refreshed = plan.is_refreshed(shard);
         let begins = !refreshed || !plan.is_boundary(step) || loaded.handing == step;
-        ensure(begins, || format!("row {row}: the chapter before {step} is not handed on"))?;
-        ensure(step < plan.end(row), || format!("step {step} is beyond the end"))?;
+        ensure(begins, || format!("shard {shard}: the chapter before {step} is not handed on"))?;
+        ensure(step < plan.end(shard), || format!("step {step} is beyond the end"))?;
         let due = plan.is_boundary(step + 1);
-        ensure(due == *checkpoint, || format!("row {row} step {step}: checkpoint {checkpoint}"))?;
-        let emits = !refreshed && !plan.readers(row).is_empty();
-        ensure(emits == *emit, || format!("row {row} step {step}: emit {emit}"))?;
-        reads(facts, store, (row, step), inputs, *feedback)
+        ensure(due == *checkpoint, || {
+            format!("shard {shard} step {step}: checkpoint {checkpoint}")
+        })?;
+        let emits = !refreshed && !plan.readers(shard).is_empty();
+        ensure(emits == *emit, || format!("shard {shard} step {step}: emit {emit}"))?;
+        reads(facts, store, (shard, step), inputs, *feedback)
     }
 
     fn refresh(&mut self, facts: &Facts, store: &Store, output: &Output) -> Result<(), String> {
-        let Output::Refresh { row, load, step, inputs, feedback } = output else { return Ok(()) };
-        let (row, step, plan) = (*row, *step, &facts.plan);
-        let loaded = self.begin(row, *load)?;
-        ensure(plan.is_refreshed(row), || format!("row {row} is not to be refreshed"))?;
+        let Output::Refresh { shard, load, step, inputs, feedback } = output else { return Ok(()) };
+        let (shard, step, plan) = (*shard, *step, &facts.plan);
+        let loaded = self.begin(shard, *load)?;
+        ensure(plan.is_refreshed(shard), || format!("shard {shard} is not to be refreshed"))?;
         ensure(loaded.next == plan.chapter_end(step), || {
-            format!("row {row}: {step} is refreshed at {}", loaded.next)
+            format!("shard {shard}: {step} is refreshed at {}", loaded.next)
         })?;
-        // A row that was loaded at a chapter's end may hand that chapter on.
+        // A shard that was loaded at a chapter's end may hand that chapter on.
         let begins =
             loaded.handing == loaded.next && step == plan.chapter_start(plan.chapter_of(step));
         let follows = begins || loaded.handing == step;
-        ensure(follows, || format!("row {row}: refreshing {step} does not follow"))?;
+        ensure(follows, || format!("shard {shard}: refreshing {step} does not follow"))?;
         loaded.handing = step + 1;
-        reads(facts, store, (row, step), inputs, *feedback)
+        reads(facts, store, (shard, step), inputs, *feedback)
     }
 
     /// Says nothing false, and claims to hold only what it holds.
@@ -206,7 +212,7 @@ impl Watch {
             Message::Checkpoints(list) => list.iter().try_for_each(|it| held(facts, store, it)),
             Message::Score(score) => facts.score(score),
             Message::Have(offers) => offers.iter().try_for_each(|offer| {
-                facts.batch(offer.row, offer.step, offer.blob.hash)?;
+                facts.batch(offer.shard, offer.step, offer.blob.hash)?;
                 stored(store, &offer.blob.hash)
             }),
             Message::Want { from, until, .. } => {
@@ -232,15 +238,15 @@ impl Watch {
         ensure(store.len() <= facts.max_blobs, || {
             format!("{} blobs in the store, {} allowed", store.len(), facts.max_blobs)
         })?;
-        for view in snapshot.iter().flat_map(|snapshot| &snapshot.rows) {
-            let (row, Some((owner, term))) = (view.row, view.owner) else { continue };
-            let known = self.terms.entry(row).or_default();
-            // A row's next chapter has terms of its own.
+        for view in snapshot.iter().flat_map(|snapshot| &snapshot.shards) {
+            let (shard, Some((owner, term))) = (view.shard, view.owner) else { continue };
+            let known = self.terms.entry(shard).or_default();
+            // A shard's next chapter has terms of its own.
             let rises = *known <= term || facts.plan.is_by_chapter();
-            ensure(rises, || format!("row {row}: term {term:?} after {known:?}"))?;
+            ensure(rises, || format!("shard {shard}: term {term:?} after {known:?}"))?;
             *known = term;
             let allowed = self.role == Role::Worker || owner != self.me;
-            ensure(allowed, || format!("an observer owns row {row}"))?;
+            ensure(allowed, || format!("an observer owns shard {shard}"))?;
         }
         Ok(())
     }
@@ -250,20 +256,22 @@ impl Watch {
 fn reads(
     facts: &Facts,
     store: &Store,
-    (row, step): (RowId, u64),
+    (shard, step): (ShardId, u64),
     inputs: &[Hash],
     feedback: Option<Hash>,
 ) -> Result<(), String> {
     let plan = &facts.plan;
     inputs.iter().chain(&feedback).try_for_each(|hash| stored(store, hash))?;
-    let sources = plan.inputs(row);
-    ensure(sources.len() == inputs.len(), || format!("row {row} step {step} reads too little"))?;
+    let sources = plan.inputs(shard);
+    ensure(sources.len() == inputs.len(), || {
+        format!("shard {shard} step {step} reads too little")
+    })?;
     sources.iter().zip(inputs).try_for_each(|(source, hash)| facts.batch(*source, step, *hash))?;
-    match plan.feedback_row().zip(plan.table_of(row, step)).zip(feedback) {
-        Some(((row, step), hash)) => facts.state(row, step, hash),
+    match plan.feedback_shard().zip(plan.table_of(shard, step)).zip(feedback) {
+        Some(((shard, step), hash)) => facts.state(shard, step, hash),
         None => {
-            let is_due = plan.table_of(row, step).is_some();
-            ensure(is_due == feedback.is_some(), || format!("row {row} step {step}: no table"))
+            let is_due = plan.table_of(shard, step).is_some();
+            ensure(is_due == feedback.is_some(), || format!("shard {shard} step {step}: no table"))
         }
     }
 }
@@ -280,13 +288,13 @@ fn held(facts: &Facts, store: &Store, checkpoint: &Checkpoint) -> Result<(), Str
 fn heartbeat(facts: &Facts, store: &Store, beat: &Heartbeat) -> Result<(), String> {
     beat.held.iter().try_for_each(|it| held(facts, store, it))?;
     beat.scores.iter().try_for_each(|score| facts.score(score))?;
-    for (row, step) in &beat.progress {
-        ensure(*step <= facts.plan.steps, || format!("row {row} has done {step} steps"))?;
+    for (shard, step) in &beat.progress {
+        ensure(*step <= facts.plan.steps, || format!("shard {shard} has done {step} steps"))?;
     }
     beat.retained.iter().try_for_each(|kept| {
         let Some(run) = &facts.reference else { return Err(format!("{kept:?} is offered")) };
         (kept.from..kept.until).try_for_each(|step| {
-            let batch = run.batch(kept.row, step);
+            let batch = run.batch(kept.shard, step);
             let batch = batch.ok_or_else(|| format!("{kept:?} is beyond the end"))?;
             stored(store, &batch.hash)
         })
@@ -295,10 +303,10 @@ fn heartbeat(facts: &Facts, store: &Store, beat: &Heartbeat) -> Result<(), Strin
 
 fn evaluate(facts: &Facts, store: &Store, epoch: u64, found: &[Hash]) -> Result<(), String> {
     let step = facts.plan.epoch_end(epoch);
-    let rows = facts.plan.model_rows();
-    let fits = facts.plan.model_rows().count() == found.len();
+    let shards = facts.plan.model_shards();
+    let fits = facts.plan.model_shards().count() == found.len();
     ensure(fits, || format!("epoch {epoch} is scored with {} checkpoints", found.len()))?;
-    rows.zip(found).try_for_each(|(row, hash)| facts.state(row, step, *hash))?;
+    shards.zip(found).try_for_each(|(shard, hash)| facts.state(shard, step, *hash))?;
     found.iter().try_for_each(|hash| stored(store, hash))
 }
 

@@ -4,22 +4,22 @@
 //! multiply-accumulates. A machine does one thing at a time, and what its network does is taken
 //! from its training, because a node trains on every core it has.
 
-use crate::{Plan, RowId};
+use crate::{Plan, ShardId};
 
 /// Refreshing a step costs this part of training it, where nobody says otherwise.
 const REFRESH_PART: u64 = 3;
 
-/// Steps' worth of work that scoring costs, over all rows, where nobody says otherwise.
+/// Steps' worth of work that scoring costs, over all shards, where nobody says otherwise.
 const EVALUATE_STEPS: u64 = 10;
 
 /// Work, in thousands of multiply-accumulates; lists have one entry a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Costs {
-    /// A step of one row.
+    /// A step of one shard.
     pub train: Vec<u64>,
-    /// Handing on a step of one row anew.
+    /// Handing on a step of one shard anew.
     pub refresh: Vec<u64>,
-    /// Reading or writing a checkpoint of one row.
+    /// Reading or writing a checkpoint of one shard.
     pub checkpoint: Vec<u64>,
     /// Scoring an epoch.
     pub evaluate: u64,
@@ -41,7 +41,7 @@ impl Costs {
     /// Those of a run that is checked and not predicted: rough, and nothing but training counts.
     pub(super) fn rough(plan: &Plan) -> Self {
         let train: Vec<u64> = plan.layers.iter().map(|layer| layer.step_cost.max(1)).collect();
-        let step = plan.rows().map(|row| plan.cost(row)).sum::<u64>();
+        let step = plan.shards().map(|shard| plan.cost(shard)).sum::<u64>();
         Self {
             refresh: train.iter().map(|cost| cost / REFRESH_PART).collect(),
             checkpoint: vec![0; train.len()],
@@ -56,8 +56,8 @@ impl Costs {
         }
     }
 
-    /// The entry of a row's layer.
-    pub(super) fn of(list: &[u64], plan: &Plan, row: RowId) -> u64 {
-        list.get(plan.layer(row)).copied().unwrap_or_default()
+    /// The entry of a shard's layer.
+    pub(super) fn of(list: &[u64], plan: &Plan, shard: ShardId) -> u64 {
+        list.get(plan.layer(shard)).copied().unwrap_or_default()
     }
 }

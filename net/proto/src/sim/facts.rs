@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::private::Made;
 use super::reference::{Mathematics, Reference};
 use crate::{
-    Checkpoint, Config, Hash, MAX_CHECKPOINTS_PER_ROW, MAX_FETCHES, NodeId, Plan, RowId, Score,
+    Checkpoint, Config, Hash, MAX_CHECKPOINTS_PER_SHARD, MAX_FETCHES, NodeId, Plan, Score, ShardId,
 };
 
 /// What is true of the run, whoever looks.
@@ -59,7 +59,7 @@ impl Facts {
     pub(super) fn checkpoint(&self, found: &Checkpoint) -> Result<(), String> {
         let what = (found.blob, found.loss_micro);
         if !self.junk.contains(&found.blob.hash)
-            && !self.is(&what, |run| run.checkpoint(found.row, found.step))
+            && !self.is(&what, |run| run.checkpoint(found.shard, found.step))
         {
             return Err(format!("{found:?} is not what the sequential run has"));
         }
@@ -73,31 +73,31 @@ impl Facts {
     }
 
     /// Whether it is the batch that the sequential run has, or a lie, which only a trainer can tell.
-    pub(super) fn batch(&self, row: RowId, step: u64, found: Hash) -> Result<(), String> {
-        let right = |run: &Reference| run.batch(row, step).map(|blob| blob.hash);
+    pub(super) fn batch(&self, shard: ShardId, step: u64, found: Hash) -> Result<(), String> {
+        let right = |run: &Reference| run.batch(shard, step).map(|blob| blob.hash);
         let is_right = self.junk.contains(&found) || self.is(&found, right);
-        ensure(is_right, || format!("row {row} step {step}: a wrong batch"))
+        ensure(is_right, || format!("shard {shard} step {step}: a wrong batch"))
     }
 
-    pub(super) fn state(&self, row: RowId, step: u64, found: Hash) -> Result<(), String> {
-        let right = |run: &Reference| run.checkpoint(row, step).map(|(blob, _)| blob.hash);
+    pub(super) fn state(&self, shard: ShardId, step: u64, found: Hash) -> Result<(), String> {
+        let right = |run: &Reference| run.checkpoint(shard, step).map(|(blob, _)| blob.hash);
         let is_right = self.junk.contains(&found) || self.is(&found, right);
-        ensure(is_right, || format!("row {row} step {step}: a wrong checkpoint"))
+        ensure(is_right, || format!("shard {shard} step {step}: a wrong checkpoint"))
     }
 }
 
 /// Chapters shorter than this make a checkpoint in nearly every step: before news of copies come
-/// back, or of rows above, there are many, and nothing but their number in the run bounds them.
+/// back, or of shards above, there are many, and nothing but their number in the run bounds them.
 const SHORT_CHAPTER: u64 = 3;
 
-/// Blobs that one node may hold: for every row, a window and three chapters of its inputs and of
-/// its outputs, and its checkpoints; and what is being fetched. A row that is refreshed needs a
+/// Blobs that one node may hold: for every shard, a window and three chapters of its inputs and of
+/// its outputs, and its checkpoints; and what is being fetched. A shard that is refreshed needs a
 /// window of two chapters, or it could not train one while its reader reads the one before.
 fn max_blobs(plan: &Plan, config: &Config) -> usize {
     let least = if plan.refreshed { 2 * plan.chapter_steps } else { 0 };
     let batches = 2 * (config.window.max(least) + 3 * plan.chapter_steps) as usize;
     let checkpoints = if plan.chapter_steps < SHORT_CHAPTER { plan.chapters() as usize } else { 0 };
-    plan.row_count() * (batches + checkpoints.max(MAX_CHECKPOINTS_PER_ROW)) + MAX_FETCHES
+    plan.shard_count() * (batches + checkpoints.max(MAX_CHECKPOINTS_PER_SHARD)) + MAX_FETCHES
 }
 
 /// An error in words where something does not hold.

@@ -160,7 +160,7 @@ impl Scenario {
         scenario.weather = draw_weather(chance);
         scenario.unreadable = if chance.hit(800) { 0 } else { chance.below(100) };
         if scenario.plan.is_by_chapter() {
-            // Every chapter loads every row, and one that fails costs all chapters since.
+            // Every chapter loads every shard, and one that fails costs all chapters since.
             scenario.unreadable /= 20;
         }
         if chance.hit(300) {
@@ -196,9 +196,9 @@ impl Scenario {
         workers.map(|machine| machine.speed).min().unwrap_or(1).max(1)
     }
 
-    /// Work of one step of all rows, in thousands of multiply-accumulates.
+    /// Work of one step of all shards, in thousands of multiply-accumulates.
     fn step_cost(&self) -> u64 {
-        self.plan.rows().map(|row| self.plan.cost(row)).sum()
+        self.plan.shards().map(|shard| self.plan.cost(shard)).sum()
     }
 
     /// The least number of steps that some machine goes ahead of a reader.
@@ -270,8 +270,8 @@ fn draw_config(usual: &Config, chance: &mut Chance) -> Config {
     }
 }
 
-/// A plan of 1 to 4 layers, 1 to 3 rows each, whose steps take some 5 to 30 ms; some with a feedback
-/// row on top, some refreshed, some with chapters of one step.
+/// A plan of 1 to 4 layers, 1 to 3 shards each, whose steps take some 5 to 30 ms; some with a feedback
+/// shard on top, some refreshed, some with chapters of one step.
 pub fn draw_plan(chance: &mut Chance) -> Plan {
     let layers = chance.between(1, 4);
     let mut layer =

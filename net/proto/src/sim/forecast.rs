@@ -5,7 +5,7 @@
 
 use super::moment::Moment;
 use super::{Failure, World};
-use crate::{Plan, RowId};
+use crate::{Plan, ShardId};
 
 /// Parts into which all work is cut, to see how it goes on.
 const PARTS: u64 = 1_000;
@@ -25,7 +25,7 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(plan: &Plan) -> Self {
-        let all = plan.rows().map(|row| plan.cost(row) * plan.end(row)).sum();
+        let all = plan.shards().map(|shard| plan.cost(shard) * plan.end(shard)).sum();
         Self { work: (0, all), ..Self::default() }
     }
 }
@@ -48,9 +48,9 @@ pub struct Forecast {
     pub parts: Vec<Part>,
     /// When a machine was last started, microseconds since the first step.
     pub started_us: u64,
-    /// Steps of rows that there are.
+    /// Steps of shards that there are.
     pub steps: u64,
-    /// Steps of rows that were trained, those done again included.
+    /// Steps of shards that were trained, those done again included.
     pub trained: u64,
     /// Machines that trained any.
     pub busy: usize,
@@ -98,11 +98,11 @@ impl World {
         }
     }
 
-    /// A step of `row` was done that nobody had done before.
-    pub(super) fn note_progress(&mut self, row: RowId) {
+    /// A step of `shard` was done that nobody had done before.
+    pub(super) fn note_progress(&mut self, shard: ShardId) {
         let progress = &mut self.progress;
         progress.began.get_or_insert(self.now);
-        progress.work.0 += self.scenario.plan.cost(row);
+        progress.work.0 += self.scenario.plan.cost(shard);
         while progress.work.0 * PARTS >= (progress.parts.len() as u64 + 1) * progress.work.1 {
             progress.parts.push((self.now, self.bytes.clone()));
         }

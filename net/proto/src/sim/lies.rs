@@ -8,7 +8,7 @@
 use super::chance::Chance;
 use crate::{
     BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Message, NodeId, Offer, Plan,
-    Retained, Role, RowId, Score, Snapshot, Span, Term, Turn,
+    Retained, Role, Score, ShardId, Snapshot, Span, Term, Turn,
 };
 
 /// Blobs that are served with other bytes, per mille.
@@ -42,17 +42,17 @@ pub(super) fn draw(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Messag
         4 => heartbeat(plan, known, chance),
         5 => Message::Want {
             seq: chance.below(9),
-            reader: any_row(chance),
-            rows: vec![any_row(chance)],
+            reader: any_shard(chance),
+            shards: vec![any_shard(chance)],
             from: chance.any(),
             until: chance.below(1_000),
         },
         6 => {
-            let (row, step, blob) = (any_row(chance), chance.any(), any_blob(chance));
-            Message::Have(vec![Offer { row, step, blob }])
+            let (shard, step, blob) = (any_shard(chance), chance.any(), any_blob(chance));
+            Message::Have(vec![Offer { shard, step, blob }])
         }
         7 => Message::Ledger(vec![Span {
-            row: any_row(chance),
+            shard: any_shard(chance),
             first: 0,
             last: u64::MAX,
             by: any_node(chance),
@@ -67,8 +67,8 @@ pub(super) fn draw(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Messag
     }
 }
 
-fn any_row(chance: &mut Chance) -> RowId {
-    RowId(chance.below(80) as u16)
+fn any_shard(chance: &mut Chance) -> ShardId {
+    ShardId(chance.below(80) as u16)
 }
 
 fn any_node(chance: &mut Chance) -> NodeId {
@@ -86,19 +86,19 @@ fn peer(known: &Snapshot, chance: &mut Chance) -> NodeId {
 
 /// A lease that was overtaken long ago, or never was.
 fn old_lease(known: &Snapshot, chance: &mut Chance) -> Lease {
-    let view = &known.rows[chance.below(known.rows.len() as u64) as usize];
+    let view = &known.shards[chance.below(known.shards.len() as u64) as usize];
     let term = view.owner.map_or(0, |(_, term)| chance.below(term.0));
-    Lease { row: view.row, term: Term(term), owner: peer(known, chance), from: chance.any() }
+    Lease { shard: view.shard, term: Term(term), owner: peer(known, chance), from: chance.any() }
 }
 
-/// A lease that takes a row from its owner: for nobody, for somebody here, or by a term that leaves
+/// A lease that takes a shard from its owner: for nobody, for somebody here, or by a term that leaves
 /// hardly any after it.
 fn forged_lease(known: &Snapshot, chance: &mut Chance) -> Lease {
-    let view = &known.rows[chance.below(known.rows.len() as u64) as usize];
+    let view = &known.shards[chance.below(known.shards.len() as u64) as usize];
     let term = view.owner.map_or(0, |(_, term)| term.0);
     let step = if chance.hit(300) { u64::MAX / 2 } else { 1 + chance.below(1_000) };
     let owner = if chance.hit(500) { any_node(chance) } else { peer(known, chance) };
-    Lease { row: view.row, term: Term(term.saturating_add(step)), owner, from: chance.any() }
+    Lease { shard: view.shard, term: Term(term.saturating_add(step)), owner, from: chance.any() }
 }
 
 /// A turn for nobody or for somebody here, of a chapter that may be over or none.
@@ -112,26 +112,27 @@ fn forged_turn(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Turn {
 fn oversize(chance: &mut Chance) -> Message {
     let by = any_node(chance);
     let blob = any_blob(chance);
-    let checkpoint = Checkpoint { row: RowId(0), step: 1, blob, by, loss_micro: 0 };
-    let lease = Lease { row: RowId(0), term: Term(1), owner: by, from: 0 };
+    let checkpoint = Checkpoint { shard: ShardId(0), step: 1, blob, by, loss_micro: 0 };
+    let lease = Lease { shard: ShardId(0), term: Term(1), owner: by, from: 0 };
     match chance.below(4) {
         0 => Message::Checkpoints(vec![checkpoint; MAX_LIST + 1]),
         1 => Message::Leases(vec![lease; MAX_LIST + 1]),
-        2 => Message::Have(vec![Offer { row: RowId(0), step: 0, blob }; MAX_LIST + 1]),
-        _ => Message::Ledger(vec![Span { row: RowId(0), first: 0, last: 0, by }; MAX_LIST + 1]),
+        2 => Message::Have(vec![Offer { shard: ShardId(0), step: 0, blob }; MAX_LIST + 1]),
+        _ => Message::Ledger(vec![Span { shard: ShardId(0), first: 0, last: 0, by }; MAX_LIST + 1]),
     }
 }
 
 /// A heartbeat with everything out of range; its number silences the true ones after it.
 fn heartbeat(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Message {
     let cell = Checkpoint {
-        row: any_row(chance),
+        shard: any_shard(chance),
         step: plan.steps + 1 + chance.below(9),
         blob: any_blob(chance),
         by: any_node(chance),
         loss_micro: chance.any(),
     };
-    let retained = Retained { row: any_row(chance), from: chance.below(9), until: chance.any() };
+    let retained =
+        Retained { shard: any_shard(chance), from: chance.below(9), until: chance.any() };
     Message::Heartbeat(Heartbeat {
         seq: if chance.hit(100) { u64::MAX } else { 0 },
         role: Role::Worker,
@@ -139,7 +140,7 @@ fn heartbeat(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Message {
         complete: chance.hit(500),
         speed: chance.any(),
         leases: vec![old_lease(known, chance)],
-        progress: vec![(any_row(chance), chance.any())],
+        progress: vec![(any_shard(chance), chance.any())],
         held: vec![cell],
         retained: vec![retained],
         scores: Vec::new(),

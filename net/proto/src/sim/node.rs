@@ -11,10 +11,12 @@ use super::facts::Facts;
 use super::faults::{Machine, Scenario};
 use super::moment::Moment;
 use super::trainer::{Store, Trainer};
-use crate::{BlobRef, Checkpoint, Hash, Input, NodeId, Notice, Output, RowId, Score, State, Time};
+use crate::{
+    BlobRef, Checkpoint, Hash, Input, NodeId, Notice, Output, Score, ShardId, State, Time,
+};
 
-/// What survives a crash: by row and step, the checkpoints that were to be kept and not yet dropped.
-pub(super) type Disk = BTreeMap<(RowId, u64), (Checkpoint, Vec<u8>)>;
+/// What survives a crash: by shard and step, the checkpoints that were to be kept and not yet dropped.
+pub(super) type Disk = BTreeMap<(ShardId, u64), (Checkpoint, Vec<u8>)>;
 
 /// A fetch that was asked for and not yet answered.
 #[derive(Debug)]
@@ -135,7 +137,7 @@ impl Node {
         } else if let Output::Keep(checkpoint) = output
             && let Some(bytes) = self.store.get(&checkpoint.blob.hash)
         {
-            let cell = (checkpoint.row, checkpoint.step);
+            let cell = (checkpoint.shard, checkpoint.step);
             self.disk.insert(cell, (*checkpoint, bytes.clone()));
         } else if let Output::Notify(Notice::Complete(list)) = output
             && !list.iter().any(|it| facts.junk.contains(&it.blob.hash))

@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Hash, Input, RowId};
+use crate::{Hash, Input, ShardId};
 
 /// What trainers made.
 #[derive(Debug, Default)]
 pub(super) struct Made {
     batches: BTreeSet<Hash>,
-    checkpoints: BTreeMap<(RowId, u64), Hash>,
+    checkpoints: BTreeMap<(ShardId, u64), Hash>,
     /// Checkpoints that differ from the first one of their cell.
     pub(super) rivals: u64,
 }
@@ -21,10 +21,10 @@ impl Made {
     pub(super) fn note(&mut self, answer: &Input) {
         if let Input::Refreshed { batch, .. } = answer {
             self.batches.insert(batch.hash);
-        } else if let &Input::Trained { row, step, batch, checkpoint, .. } = answer {
+        } else if let &Input::Trained { shard, step, batch, checkpoint, .. } = answer {
             self.batches.extend(batch.map(|blob| blob.hash));
             let Some((blob, _)) = checkpoint else { return };
-            let first = *self.checkpoints.entry((row, step)).or_insert(blob.hash);
+            let first = *self.checkpoints.entry((shard, step)).or_insert(blob.hash);
             self.rivals += u64::from(first != blob.hash);
         }
     }

@@ -8,40 +8,40 @@ use std::fmt;
 use std::ops::Range;
 
 use super::stand_in::mix;
-use crate::{BlobRef, Hash, Plan, RowId, Score};
+use crate::{BlobRef, Hash, Plan, Score, ShardId};
 
 /// Test samples that an evaluation pretends to look at.
 const SAMPLES: u32 = 10_000;
 
 /// What a step computes: the stand-in made of hashes, or the real thing.
 pub trait Mathematics: fmt::Debug {
-    /// The state of `row` before its first step, as canonical bytes.
-    fn initial(&self, row: RowId) -> Vec<u8>;
+    /// The state of `shard` before its first step, as canonical bytes.
+    fn initial(&self, shard: ShardId) -> Vec<u8>;
 
-    /// One step of `row`: its next state and the batch it hands on. `inputs` are the batches of
-    /// the rows below, in order; a row of the lowest layer has none, and may have `feedback`, a
-    /// checkpoint of the feedback row.
+    /// One step of `shard`: its next state and the batch it hands on. `inputs` are the batches of
+    /// the shards below, in order; a shard of the lowest layer has none, and may have `feedback`, a
+    /// checkpoint of the feedback shard.
     fn train(
         &self,
-        row: RowId,
+        shard: ShardId,
         step: u64,
         state: &[u8],
         inputs: &[&[u8]],
         feedback: Option<&[u8]>,
     ) -> (Vec<u8>, Vec<u8>);
 
-    /// The batch that `row` hands on for `step`, computed with its `state` at the chapter's end.
+    /// The batch that `shard` hands on for `step`, computed with its `state` at the chapter's end.
     fn refresh(
         &self,
-        row: RowId,
+        shard: ShardId,
         step: u64,
         state: &[u8],
         inputs: &[&[u8]],
         feedback: Option<&[u8]>,
     ) -> Vec<u8>;
 
-    /// Whether `state` is a state of `row` after `step` steps.
-    fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool;
+    /// Whether `state` is a state of `shard` after `step` steps.
+    fn is_state(&self, shard: ShardId, step: u64, state: &[u8]) -> bool;
 
     /// Whether a trainer can read `bytes` as a batch; where it cannot and the hash is right, somebody
     /// lies. Needed only where somebody does.
@@ -75,19 +75,19 @@ pub(super) fn score(epoch: u64, checkpoints: &[&[u8]]) -> Score {
 /// The sequential run: every state, every batch, every checkpoint and every score there can be.
 #[derive(Debug)]
 pub struct Reference {
-    /// By row, then by steps done.
+    /// By shard, then by steps done.
     states: Vec<Vec<BlobRef>>,
-    /// By row, then by step.
+    /// By shard, then by step.
     batches: Vec<Vec<BlobRef>>,
     /// By epoch, from 1.
     scores: BTreeMap<u64, Score>,
-    /// Rows of the model.
+    /// Shards of the model.
     model: usize,
 }
 
-/// What a chapter of a row reads.
+/// What a chapter of a shard reads.
 struct Read<'a> {
-    /// The chapter's batches of the rows before it, by step.
+    /// The chapter's batches of the shards before it, by step.
     made: &'a [Vec<Vec<u8>>],
     table: Option<&'a [u8]>,
 }
@@ -95,12 +95,12 @@ struct Read<'a> {
 impl Reference {
     /// Trains `plan` in one go.
     pub fn of(plan: &Plan, mathematics: &dyn Mathematics) -> Self {
-        let mut now: Vec<Vec<u8>> = plan.rows().map(|row| mathematics.initial(row)).collect();
+        let mut now: Vec<Vec<u8>> = plan.shards().map(|shard| mathematics.initial(shard)).collect();
         let mut reference = Self {
             states: now.iter().map(|state| vec![blob(mathematics, state)]).collect(),
-            batches: vec![Vec::new(); plan.row_count()],
+            batches: vec![Vec::new(); plan.shard_count()],
             scores: BTreeMap::new(),
-            model: plan.model_rows().count(),
+            model: plan.model_shards().count(),
         };
         let mut tables: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         let mut begin = 0;
@@ -108,14 +108,14 @@ impl Reference {
             let steps = begin..plan.chapter_end(begin);
             begin = steps.end;
             let mut made: Vec<Vec<Vec<u8>>> = Vec::new();
-            for row in plan.rows() {
-                let table = plan.table_of(row, steps.start).and_then(|step| tables.get(&step));
+            for shard in plan.shards() {
+                let table = plan.table_of(shard, steps.start).and_then(|step| tables.get(&step));
                 let read = Read { made: &made, table: table.map(Vec::as_slice) };
-                let state = &mut now[usize::from(row.0)];
-                made.push(reference.chapter(plan, mathematics, row, steps.clone(), state, &read));
+                let state = &mut now[usize::from(shard.0)];
+                made.push(reference.chapter(plan, mathematics, shard, steps.clone(), state, &read));
             }
-            if let Some(row) = plan.feedback_row() {
-                tables.insert(steps.end, now[usize::from(row.0)].clone());
+            if let Some(shard) = plan.feedback_shard() {
+                tables.insert(steps.end, now[usize::from(shard.0)].clone());
             }
             let states: Vec<&[u8]> = now.iter().map(Vec::as_slice).take(reference.model).collect();
             for epoch in plan.epochs_ending(steps.end) {
@@ -125,47 +125,47 @@ impl Reference {
         reference
     }
 
-    /// Trains one chapter of one row; returns what it hands on.
+    /// Trains one chapter of one shard; returns what it hands on.
     fn chapter(
         &mut self,
         plan: &Plan,
         mathematics: &dyn Mathematics,
-        row: RowId,
+        shard: ShardId,
         steps: Range<u64>,
         state: &mut Vec<u8>,
         read: &Read<'_>,
     ) -> Vec<Vec<u8>> {
-        let at = usize::from(row.0);
-        let sources = plan.inputs(row);
+        let at = usize::from(shard.0);
+        let sources = plan.inputs(shard);
         let inputs = |step: u64| -> Vec<&[u8]> {
             let index = (step - steps.start) as usize;
             sources.iter().map(|it| read.made[usize::from(it.0)][index].as_slice()).collect()
         };
         let mut batches = Vec::new();
         for step in steps.clone() {
-            let made = mathematics.train(row, step, state, &inputs(step), read.table);
+            let made = mathematics.train(shard, step, state, &inputs(step), read.table);
             self.states[at].push(blob(mathematics, &made.0));
             *state = made.0;
             batches.push(made.1);
         }
-        if plan.is_refreshed(row) {
-            let again = |step| mathematics.refresh(row, step, state, &inputs(step), read.table);
+        if plan.is_refreshed(shard) {
+            let again = |step| mathematics.refresh(shard, step, state, &inputs(step), read.table);
             batches = steps.clone().map(again).collect();
         }
         self.batches[at].extend(batches.iter().map(|batch| blob(mathematics, batch)));
         batches
     }
 
-    /// The checkpoint of `row` after `step` steps, and its loss.
-    pub fn checkpoint(&self, row: RowId, step: u64) -> Option<(BlobRef, u64)> {
-        let states = self.states.get(usize::from(row.0))?;
+    /// The checkpoint of `shard` after `step` steps, and its loss.
+    pub fn checkpoint(&self, shard: ShardId, step: u64) -> Option<(BlobRef, u64)> {
+        let states = self.states.get(usize::from(shard.0))?;
         let state = states.get(usize::try_from(step).ok()?)?;
         Some((*state, loss_micro(state)))
     }
 
-    /// The batch that `row` hands on in `step`.
-    pub fn batch(&self, row: RowId, step: u64) -> Option<BlobRef> {
-        self.batches.get(usize::from(row.0))?.get(usize::try_from(step).ok()?).copied()
+    /// The batch that `shard` hands on in `step`.
+    pub fn batch(&self, shard: ShardId, step: u64) -> Option<BlobRef> {
+        self.batches.get(usize::from(shard.0))?.get(usize::try_from(step).ok()?).copied()
     }
 
     /// The score of an epoch, from 1.
@@ -173,7 +173,7 @@ impl Reference {
         self.scores.get(&epoch).copied()
     }
 
-    /// The last checkpoint of every row of the model, in order.
+    /// The last checkpoint of every shard of the model, in order.
     pub fn finals(&self) -> Vec<Hash> {
         self.states
             .iter()
@@ -184,7 +184,7 @@ impl Reference {
     }
 }
 
-/// One hash for a whole model: that of its last checkpoints, in row order.
+/// One hash for a whole model: that of its last checkpoints, in shard order.
 pub fn model_hash(checkpoints: &[Hash]) -> Hash {
     let parts: Vec<&[u8]> = checkpoints.iter().map(|hash| hash.0.as_slice()).collect();
     mix("model", &[], &parts)
@@ -200,9 +200,11 @@ mod tests {
         let plan = Plan { epoch_steps: 4, ..Plan::example(&[2, 1], 7, 3) };
         let reference = Reference::of(&plan, &StandIn::default());
         assert_eq!(reference.finals().len(), 3);
-        assert!(plan.rows().all(|row| reference.checkpoint(row, 7).is_some()));
-        assert_eq!(reference.checkpoint(RowId(0), 8), None);
-        assert!(reference.batch(RowId(2), 6).is_some() && reference.batch(RowId(2), 7).is_none());
+        assert!(plan.shards().all(|shard| reference.checkpoint(shard, 7).is_some()));
+        assert_eq!(reference.checkpoint(ShardId(0), 8), None);
+        assert!(
+            reference.batch(ShardId(2), 6).is_some() && reference.batch(ShardId(2), 7).is_none()
+        );
         assert!(reference.score(0).is_none() && reference.score(3).is_none());
         assert_eq!(reference.score(2).map(|score| score.epoch), Some(2));
         assert_ne!(model_hash(&reference.finals()), model_hash(&[]));
@@ -216,10 +218,10 @@ mod tests {
             [online, feedback, refreshed].map(|plan| Reference::of(&plan, &StandIn::default()));
         assert_eq!((online.finals().len(), feedback.finals().len()), (3, 2));
         // The third chapter is the first that reads a table.
-        assert_eq!(online.batch(RowId(0), 3), feedback.batch(RowId(0), 3));
-        assert_ne!(online.batch(RowId(0), 4), feedback.batch(RowId(0), 4));
-        assert_eq!(online.checkpoint(RowId(0), 7), refreshed.checkpoint(RowId(0), 7));
-        assert_ne!(online.batch(RowId(0), 0), refreshed.batch(RowId(0), 0));
-        assert_ne!(online.checkpoint(RowId(1), 2), refreshed.checkpoint(RowId(1), 2));
+        assert_eq!(online.batch(ShardId(0), 3), feedback.batch(ShardId(0), 3));
+        assert_ne!(online.batch(ShardId(0), 4), feedback.batch(ShardId(0), 4));
+        assert_eq!(online.checkpoint(ShardId(0), 7), refreshed.checkpoint(ShardId(0), 7));
+        assert_ne!(online.batch(ShardId(0), 0), refreshed.batch(ShardId(0), 0));
+        assert_ne!(online.checkpoint(ShardId(1), 2), refreshed.checkpoint(ShardId(1), 2));
     }
 }

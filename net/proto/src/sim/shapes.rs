@@ -4,9 +4,9 @@
 //! would.
 
 use super::reference::Mathematics;
-use crate::{Plan, RowId};
+use crate::{Plan, ShardId};
 
-/// Sizes in bytes, one entry a row.
+/// Sizes in bytes, one entry a shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shapes {
     checkpoints: Vec<u64>,
@@ -17,14 +17,14 @@ pub struct Shapes {
 }
 
 impl Shapes {
-    /// The shapes of a plan whose rows have these sizes, layer by layer: checkpoints on the way and
+    /// The shapes of a plan whose shards have these sizes, layer by layer: checkpoints on the way and
     /// after the last step, and batches.
     pub fn new(plan: &Plan, checkpoints: [&[u64]; 2], batches: &[u64]) -> Self {
-        let by_row = |sizes: &[u64]| {
-            let size = |row| sizes.get(plan.layer(row)).copied().unwrap_or_default();
-            plan.rows().map(size).collect()
+        let by_shard = |sizes: &[u64]| {
+            let size = |shard| sizes.get(plan.layer(shard)).copied().unwrap_or_default();
+            plan.shards().map(size).collect()
         };
-        let ([checkpoints, last], batches) = (checkpoints.map(by_row), by_row(batches));
+        let ([checkpoints, last], batches) = (checkpoints.map(by_shard), by_shard(batches));
         Self { checkpoints, last, steps: plan.steps, batches }
     }
 }
@@ -32,35 +32,42 @@ impl Shapes {
 /// What names a state; anything else names a batch.
 const STATE: u8 = 0;
 
-fn name(kind: u8, row: RowId, step: u64) -> Vec<u8> {
+fn name(kind: u8, shard: ShardId, step: u64) -> Vec<u8> {
     let mut bytes = vec![kind];
-    bytes.extend(row.0.to_le_bytes());
+    bytes.extend(shard.0.to_le_bytes());
     bytes.extend(step.to_le_bytes());
     bytes
 }
 
 impl Mathematics for Shapes {
-    fn initial(&self, row: RowId) -> Vec<u8> {
-        name(STATE, row, 0)
+    fn initial(&self, shard: ShardId) -> Vec<u8> {
+        name(STATE, shard, 0)
     }
 
     fn train(
         &self,
-        row: RowId,
+        shard: ShardId,
         step: u64,
         _: &[u8],
         _: &[&[u8]],
         _: Option<&[u8]>,
     ) -> (Vec<u8>, Vec<u8>) {
-        (name(STATE, row, step + 1), name(1, row, step))
+        (name(STATE, shard, step + 1), name(1, shard, step))
     }
 
-    fn refresh(&self, row: RowId, step: u64, _: &[u8], _: &[&[u8]], _: Option<&[u8]>) -> Vec<u8> {
-        name(1, row, step)
+    fn refresh(
+        &self,
+        shard: ShardId,
+        step: u64,
+        _: &[u8],
+        _: &[&[u8]],
+        _: Option<&[u8]>,
+    ) -> Vec<u8> {
+        name(1, shard, step)
     }
 
-    fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool {
-        state == name(STATE, row, step)
+    fn is_state(&self, shard: ShardId, step: u64, state: &[u8]) -> bool {
+        state == name(STATE, shard, step)
     }
 
     fn size(&self, bytes: &[u8]) -> u64 {
@@ -70,8 +77,8 @@ impl Mathematics for Shapes {
             STATE => &self.checkpoints,
             _ => &self.batches,
         };
-        let row = usize::from(u16::from_le_bytes([low, high]));
-        sizes.get(row).copied().unwrap_or_default()
+        let shard = usize::from(u16::from_le_bytes([low, high]));
+        sizes.get(shard).copied().unwrap_or_default()
     }
 }
 
@@ -80,14 +87,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_count_as_their_row_says() {
+    fn bytes_count_as_their_shard_says() {
         let plan = Plan::example(&[2, 1], 4, 2);
         let shapes = Shapes::new(&plan, [&[100, 200], &[50, 60]], &[10, 20]);
-        let (state, batch) = shapes.train(RowId(1), 3, b"", &[], None);
-        assert!(shapes.is_state(RowId(1), 4, &state) && !shapes.is_state(RowId(0), 4, &state));
+        let (state, batch) = shapes.train(ShardId(1), 3, b"", &[], None);
+        assert!(shapes.is_state(ShardId(1), 4, &state) && !shapes.is_state(ShardId(0), 4, &state));
         assert_eq!((shapes.size(&state), shapes.size(&batch)), (50, 10));
-        assert_eq!(shapes.size(&shapes.train(RowId(1), 2, b"", &[], None).0), 100);
-        assert_eq!(shapes.size(&shapes.initial(RowId(2))), 200);
+        assert_eq!(shapes.size(&shapes.train(ShardId(1), 2, b"", &[], None).0), 100);
+        assert_eq!(shapes.size(&shapes.initial(ShardId(2))), 200);
         assert_eq!(shapes.size(b""), 0);
     }
 }

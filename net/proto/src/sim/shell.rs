@@ -243,9 +243,9 @@ impl World {
 
     /// Whoever puts a model together reads all of it.
     fn refuse_forged(&mut self, node: usize, step: u64, checkpoints: &[Hash]) {
-        for (row, hash) in self.facts.plan.model_rows().zip(checkpoints) {
+        for (shard, hash) in self.facts.plan.model_shards().zip(checkpoints) {
             if self.facts.junk.contains(hash) {
-                let input = Box::new(Input::Unusable { row, step });
+                let input = Box::new(Input::Unusable { shard, step });
                 self.push(self.now, Event::Tell { node, input });
             }
         }

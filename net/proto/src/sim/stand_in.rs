@@ -1,11 +1,11 @@
 //! What stands in for training: hashes that depend on everything a real step depends on.
 //!
-//! Rule: a row that was loaded at the wrong state, that skipped or repeated a step, or that read
+//! Rule: a shard that was loaded at the wrong state, that skipped or repeated a step, or that read
 //! another batch than the sequential run reads, ends with other bytes. So "the same model" can be
 //! checked for every checkpoint that anyone ever announces.
 
 use super::reference::Mathematics;
-use crate::{Hash, RowId};
+use crate::{Hash, ShardId};
 
 /// Bytes that an activation batch carries besides its hash.
 const PADDING: usize = 8;
@@ -23,7 +23,7 @@ pub(super) fn mix(purpose: &str, numbers: &[u64], parts: &[&[u8]]) -> Hash {
     Hash(*hasher.finalize().as_bytes())
 }
 
-/// Training made of hashes: a state is row, steps done and a hash of all that came before.
+/// Training made of hashes: a state is shard, steps done and a hash of all that came before.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StandIn {
     /// Names the data that is trained on.
@@ -31,42 +31,42 @@ pub struct StandIn {
 }
 
 impl Mathematics for StandIn {
-    fn initial(&self, row: RowId) -> Vec<u8> {
-        encode(row, 0, &mix("init", &[row.0.into()], &[]))
+    fn initial(&self, shard: ShardId) -> Vec<u8> {
+        encode(shard, 0, &mix("init", &[shard.0.into()], &[]))
     }
 
     fn train(
         &self,
-        row: RowId,
+        shard: ShardId,
         step: u64,
         state: &[u8],
         inputs: &[&[u8]],
         feedback: Option<&[u8]>,
     ) -> (Vec<u8>, Vec<u8>) {
-        let next = forward(self.data, "step", (row, step), state, inputs, feedback);
-        let batch = forward(self.data, "batch", (row, step), state, inputs, feedback);
-        (encode(row, step + 1, &next), pad(&batch))
+        let next = forward(self.data, "step", (shard, step), state, inputs, feedback);
+        let batch = forward(self.data, "batch", (shard, step), state, inputs, feedback);
+        (encode(shard, step + 1, &next), pad(&batch))
     }
 
     fn refresh(
         &self,
-        row: RowId,
+        shard: ShardId,
         step: u64,
         state: &[u8],
         inputs: &[&[u8]],
         feedback: Option<&[u8]>,
     ) -> Vec<u8> {
-        pad(&forward(self.data, "refresh", (row, step), state, inputs, feedback))
+        pad(&forward(self.data, "refresh", (shard, step), state, inputs, feedback))
     }
 
     fn is_batch(&self, bytes: &[u8]) -> bool {
         bytes.len() == size_of::<Hash>() + PADDING && bytes.ends_with(&[0; PADDING])
     }
 
-    fn is_state(&self, row: RowId, step: u64, state: &[u8]) -> bool {
+    fn is_state(&self, shard: ShardId, step: u64, state: &[u8]) -> bool {
         state
             .get(..HEADER)
-            .is_some_and(|header| *header == encode(row, step, &Hash([0; 32]))[..HEADER])
+            .is_some_and(|header| *header == encode(shard, step, &Hash([0; 32]))[..HEADER])
     }
 }
 
@@ -74,7 +74,7 @@ impl Mathematics for StandIn {
 fn forward(
     data: u64,
     purpose: &str,
-    (row, step): (RowId, u64),
+    (shard, step): (ShardId, u64),
     state: &[u8],
     inputs: &[&[u8]],
     feedback: Option<&[u8]>,
@@ -84,7 +84,7 @@ fn forward(
     let mut parts: Vec<&[u8]> = vec![state, &data.0];
     parts.extend(inputs);
     parts.extend(feedback);
-    mix(purpose, &[row.0.into(), step], &parts)
+    mix(purpose, &[shard.0.into(), step], &parts)
 }
 
 fn pad(batch: &Hash) -> Vec<u8> {
@@ -96,8 +96,8 @@ fn pad(batch: &Hash) -> Vec<u8> {
 /// Bytes of a state before its hash.
 const HEADER: usize = 10;
 
-fn encode(row: RowId, step: u64, state: &Hash) -> Vec<u8> {
-    let mut bytes = row.0.to_le_bytes().to_vec();
+fn encode(shard: ShardId, step: u64, state: &Hash) -> Vec<u8> {
+    let mut bytes = shard.0.to_le_bytes().to_vec();
     bytes.extend(step.to_le_bytes());
     bytes.extend(state.0);
     bytes
@@ -109,36 +109,36 @@ mod tests {
 
     #[test]
     fn a_state_knows_its_place() {
-        let state = encode(RowId(3), 9, &Hash([5; 32]));
-        assert!(StandIn::default().is_state(RowId(3), 9, &state));
+        let state = encode(ShardId(3), 9, &Hash([5; 32]));
+        assert!(StandIn::default().is_state(ShardId(3), 9, &state));
         assert!(
-            !StandIn::default().is_state(RowId(3), 8, &state)
-                && !StandIn::default().is_state(RowId(2), 9, &state)
+            !StandIn::default().is_state(ShardId(3), 8, &state)
+                && !StandIn::default().is_state(ShardId(2), 9, &state)
         );
-        assert!(!StandIn::default().is_state(RowId(3), 9, b"short"));
+        assert!(!StandIn::default().is_state(ShardId(3), 9, b"short"));
     }
 
     #[test]
     fn a_batch_is_told_from_other_bytes() {
-        let (_, batch) = StandIn::default().train(RowId(0), 0, b"state", &[], None);
+        let (_, batch) = StandIn::default().train(ShardId(0), 0, b"state", &[], None);
         let is_batch = |bytes: &[u8]| StandIn::default().is_batch(bytes);
         assert!(is_batch(&batch) && !is_batch(&batch[1..]) && !is_batch(&[1; 40]));
     }
 
     #[test]
     fn a_step_depends_on_all_it_reads() {
-        let train = |row, step, state: &[u8], inputs: &[&[u8]]| {
-            StandIn::default().train(RowId(row), step, state, inputs, None)
+        let train = |shard, step, state: &[u8], inputs: &[&[u8]]| {
+            StandIn::default().train(ShardId(shard), step, state, inputs, None)
         };
         let (state, other) =
-            (StandIn::default().initial(RowId(1)), StandIn::default().initial(RowId(2)));
+            (StandIn::default().initial(ShardId(1)), StandIn::default().initial(ShardId(2)));
         let base = train(1, 2, &state, &[b"a", b"b"]);
         assert_eq!(base, train(1, 2, &state, &[b"a", b"b"]));
         assert_ne!(base, train(1, 3, &state, &[b"a", b"b"]));
         assert_ne!(base, train(2, 2, &state, &[b"a", b"b"]));
         assert_ne!(base, train(1, 2, &state, &[b"b", b"a"]));
         assert_ne!(base, train(1, 2, &other, &[b"a", b"b"]));
-        let table = |table| StandIn::default().train(RowId(0), 2, &state, &[], table);
+        let table = |table| StandIn::default().train(ShardId(0), 2, &state, &[], table);
         assert_ne!(table(None), table(Some(b"a")));
         assert_ne!(table(Some(b"b")), table(Some(b"a")));
     }

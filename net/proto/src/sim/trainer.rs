@@ -12,7 +12,7 @@ use super::chance::Chance;
 use super::costs::Costs;
 use super::faults::Scenario;
 use super::reference::{Mathematics, blob, loss_micro, score};
-use crate::{BlobRef, Hash, Input, Output, Plan, RowId, Score};
+use crate::{BlobRef, Hash, Input, Output, Plan, Score, ShardId};
 
 /// The blobs of a node.
 pub(super) type Store = BTreeMap<Hash, Vec<u8>>;
@@ -30,9 +30,9 @@ const SCORING_TURN: u64 = 20_000;
 /// many where other epochs wait for their scores.
 const TRAINING_PARTS: (u64, u64) = (8, 1);
 
-/// A row that is in the trainer.
+/// A shard that is in the trainer.
 #[derive(Clone, Debug)]
-struct Row {
+struct Shard {
     load: u64,
     step: u64,
     state: Vec<u8>,
@@ -47,7 +47,7 @@ pub(super) struct Trainer {
     unreadable: u64,
     chance: Chance,
     mathematics: Rc<dyn Mathematics>,
-    rows: BTreeMap<RowId, Row>,
+    shards: BTreeMap<ShardId, Shard>,
     /// What the store lost.
     lost: BTreeSet<Hash>,
     jobs: VecDeque<Output>,
@@ -78,7 +78,7 @@ pub(super) struct Made {
     /// What it has to say of its speed.
     pub(super) speed: Option<Input>,
     /// The cell that was trained.
-    pub(super) cell: Option<(RowId, u64)>,
+    pub(super) cell: Option<(ShardId, u64)>,
 }
 
 impl Trainer {
@@ -96,7 +96,7 @@ impl Trainer {
             unreadable: scenario.unreadable,
             chance,
             mathematics,
-            rows: BTreeMap::new(),
+            shards: BTreeMap::new(),
             lost: BTreeSet::new(),
             jobs: VecDeque::new(),
             scoring: None,
@@ -152,17 +152,17 @@ impl Trainer {
     /// Begins the job in hand; returns how long it takes, microseconds.
     pub(super) fn begin(&mut self, plan: &Plan) -> Option<u64> {
         let costs = &self.costs;
-        let of = |list: &[u64], row: RowId| Costs::of(list, plan, row);
+        let of = |list: &[u64], shard: ShardId| Costs::of(list, plan, shard);
         let job = self.jobs.front()?;
-        let work = if let Output::Train { row, checkpoint, .. } = *job {
-            let end = if checkpoint { of(&costs.checkpoint, row) } else { 0 };
-            of(&costs.train, row) + end
-        } else if let Output::Refresh { row, .. } = *job {
-            of(&costs.refresh, row)
-        } else if let Output::Load { row, .. } = *job {
-            let draws = self.is_fresh && plan.layer(row) == 0;
+        let work = if let Output::Train { shard, checkpoint, .. } = *job {
+            let end = if checkpoint { of(&costs.checkpoint, shard) } else { 0 };
+            of(&costs.train, shard) + end
+        } else if let Output::Refresh { shard, .. } = *job {
+            of(&costs.refresh, shard)
+        } else if let Output::Load { shard, .. } = *job {
+            let draws = self.is_fresh && plan.layer(shard) == 0;
             self.is_fresh &= !draws;
-            of(&costs.checkpoint, row) + if draws { costs.prepare } else { 0 }
+            of(&costs.checkpoint, shard) + if draws { costs.prepare } else { 0 }
         } else {
             0
         };
@@ -234,12 +234,12 @@ impl Trainer {
         let done = self.load(store, &job)?;
         let done = if done.is_none() { self.train(store, plan, &job)? } else { done };
         let done = if done.is_none() { self.refresh(store, plan, &job)? } else { done };
-        if let Output::Unload { row } = &job {
-            self.rows.remove(row);
+        if let Output::Unload { shard } = &job {
+            self.shards.remove(shard);
         }
         let mut made = Made::default();
-        if let Some(Input::Trained { row, step, .. }) = done {
-            (made.speed, made.cell) = (self.report(plan.cost(row)), Some((row, step)));
+        if let Some(Input::Trained { shard, step, .. }) = done {
+            (made.speed, made.cell) = (self.report(plan.cost(shard)), Some((shard, step)));
         }
         made.answer = done.or_else(|| undone(&job));
         Ok(made)
@@ -247,27 +247,27 @@ impl Trainer {
 
     /// Nothing where the checkpoint was lost.
     fn load(&mut self, store: &Store, job: &Output) -> Result<Option<Input>, String> {
-        let &Output::Load { row, load, step, checkpoint } = job else { return Ok(None) };
+        let &Output::Load { shard, load, step, checkpoint } = job else { return Ok(None) };
         let Some(read) = self.read(store, checkpoint.as_slice())? else { return Ok(None) };
         let state = match read.first() {
-            None if step == 0 => self.mathematics.initial(row),
-            Some(state) if self.mathematics.is_state(row, step, state) => state.to_vec(),
+            None if step == 0 => self.mathematics.initial(shard),
+            Some(state) if self.mathematics.is_state(shard, step, state) => state.to_vec(),
             // A forged one: what is asked for is checked elsewhere.
             Some(_) => return Ok(None),
-            found => return Err(format!("row {row} step {step}: checkpoint is {found:?}")),
+            found => return Err(format!("shard {shard} step {step}: checkpoint is {found:?}")),
         };
         let ok = checkpoint.is_none() || !self.chance.hit(self.unreadable);
         if ok {
-            self.rows.insert(row, Row { load, step, state });
+            self.shards.insert(shard, Shard { load, step, state });
         } else {
-            self.rows.remove(&row);
+            self.shards.remove(&shard);
         }
-        Ok(Some(Input::Loaded { row, load, ok }))
+        Ok(Some(Input::Loaded { shard, load, ok }))
     }
 
-    /// The row that `load` brought in, if it can do what is asked for.
-    fn loaded(&self, row: RowId, load: u64, can: impl FnOnce(u64) -> bool) -> Option<&Row> {
-        self.rows.get(&row).filter(|loaded| loaded.load == load && can(loaded.step))
+    /// The shard that `load` brought in, if it can do what is asked for.
+    fn loaded(&self, shard: ShardId, load: u64, can: impl FnOnce(u64) -> bool) -> Option<&Shard> {
+        self.shards.get(&shard).filter(|loaded| loaded.load == load && can(loaded.step))
     }
 
     /// Nothing where the step is refused.
@@ -277,29 +277,29 @@ impl Trainer {
         plan: &Plan,
         job: &Output,
     ) -> Result<Option<Input>, String> {
-        let Output::Train { row, load, step, inputs, feedback, emit, checkpoint } = job else {
+        let Output::Train { shard, load, step, inputs, feedback, emit, checkpoint } = job else {
             return Ok(None);
         };
-        let (row, load, step) = (*row, *load, *step);
-        let can = |done| plan.can_train(row, done, step);
-        let Some(loaded) = self.loaded(row, load, can) else { return Ok(None) };
+        let (shard, load, step) = (*shard, *load, *step);
+        let can = |done| plan.can_train(shard, done, step);
+        let Some(loaded) = self.loaded(shard, load, can) else { return Ok(None) };
         let mathematics = Rc::clone(&self.mathematics);
         let Some(read) = self.read(store, inputs)? else { return Ok(None) };
         let mut named = inputs.iter().zip(&read);
         if let Some((bad, _)) = named.find(|(_, bytes)| !mathematics.is_batch(bytes)) {
-            return Ok(Some(Input::Refused { row, load, step, bad: Some(*bad) }));
+            return Ok(Some(Input::Refused { shard, load, step, bad: Some(*bad) }));
         }
         let inputs = read;
         let Some(table) = self.read(store, feedback.as_slice())? else { return Ok(None) };
         let table = table.first().copied();
-        let (state, bytes) = mathematics.train(row, step, &loaded.state, &inputs, table);
+        let (state, bytes) = mathematics.train(shard, step, &loaded.state, &inputs, table);
         let batch = emit.then(|| keep(&*mathematics, store, bytes));
         let checkpoint = checkpoint.then(|| {
             let blob = keep(&*mathematics, store, state.clone());
             (blob, loss_micro(&blob))
         });
-        self.rows.insert(row, Row { load, step: step + 1, state });
-        Ok(Some(Input::Trained { row, load, step, batch, checkpoint }))
+        self.shards.insert(shard, Shard { load, step: step + 1, state });
+        Ok(Some(Input::Trained { shard, load, step, batch, checkpoint }))
     }
 
     /// Nothing where the step is refused.
@@ -309,16 +309,16 @@ impl Trainer {
         plan: &Plan,
         job: &Output,
     ) -> Result<Option<Input>, String> {
-        let Output::Refresh { row, load, step, inputs, feedback } = job else { return Ok(None) };
-        let (row, load, step) = (*row, *load, *step);
-        let can = |done| plan.can_hand_on(row, done, step);
-        let Some(loaded) = self.loaded(row, load, can) else { return Ok(None) };
+        let Output::Refresh { shard, load, step, inputs, feedback } = job else { return Ok(None) };
+        let (shard, load, step) = (*shard, *load, *step);
+        let can = |done| plan.can_hand_on(shard, done, step);
+        let Some(loaded) = self.loaded(shard, load, can) else { return Ok(None) };
         let Some(inputs) = self.read(store, inputs)? else { return Ok(None) };
         let Some(table) = self.read(store, feedback.as_slice())? else { return Ok(None) };
         let mathematics = Rc::clone(&self.mathematics);
         let table = table.first().copied();
-        let bytes = mathematics.refresh(row, step, &loaded.state, &inputs, table);
-        Ok(Some(Input::Refreshed { row, load, step, batch: keep(&*mathematics, store, bytes) }))
+        let bytes = mathematics.refresh(shard, step, &loaded.state, &inputs, table);
+        Ok(Some(Input::Refreshed { shard, load, step, batch: keep(&*mathematics, store, bytes) }))
     }
 
     /// The bytes of these blobs; nothing where one was lost.
@@ -350,11 +350,13 @@ pub(super) fn reads_of(job: &Output) -> Vec<Hash> {
 
 /// The answer to a job that is not done.
 pub(super) fn undone(job: &Output) -> Option<Input> {
-    if let Output::Load { row, load, .. } = *job {
-        return Some(Input::Loaded { row, load, ok: false });
+    if let Output::Load { shard, load, .. } = *job {
+        return Some(Input::Loaded { shard, load, ok: false });
     }
-    if let Output::Train { row, load, step, .. } | Output::Refresh { row, load, step, .. } = *job {
-        return Some(Input::Refused { row, load, step, bad: None });
+    if let Output::Train { shard, load, step, .. } | Output::Refresh { shard, load, step, .. } =
+        *job
+    {
+        return Some(Input::Refused { shard, load, step, bad: None });
     }
     let &Output::Evaluate { epoch, .. } = job else { return None };
     let (samples, softmax_correct, other_correct) = (0, 0, 0);

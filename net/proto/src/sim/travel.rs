@@ -73,18 +73,18 @@ impl World {
         }
     }
 
-    /// A liar announces a row's state before its first step as its checkpoint of a chapter that is not
+    /// A liar announces a shard's state before its first step as its checkpoint of a chapter that is not
     /// done yet.
     fn forge(&mut self, node: usize) {
         let known = self.nodes[node].state.snapshot();
-        let view = &known.rows[self.chance.below(known.rows.len() as u64) as usize];
-        let (row, plan) = (view.row, &self.facts.plan);
+        let view = &known.shards[self.chance.below(known.shards.len() as u64) as usize];
+        let (shard, plan) = (view.shard, &self.facts.plan);
         let ahead = view.done.saturating_add(self.chance.below(3) * plan.chapter_steps);
         let step = plan.chapter_end(ahead.min(plan.steps - 1));
-        let bytes = self.scenario.mathematics.initial(row);
+        let bytes = self.scenario.mathematics.initial(shard);
         let blob = self.nodes[node].trainer.name(&bytes);
         let by = self.nodes[node].id;
-        let checkpoint = Checkpoint { row, step, blob, by, loss_micro: 0 };
+        let checkpoint = Checkpoint { shard, step, blob, by, loss_micro: 0 };
         self.forged += 1;
         self.facts.junk.insert(blob.hash);
         self.nodes[node].store.insert(blob.hash, bytes);
@@ -98,14 +98,14 @@ impl World {
     /// read.
     fn offer_junk(&mut self, node: usize) {
         let known = self.nodes[node].state.snapshot();
-        let view = &known.rows[self.chance.below(known.rows.len() as u64) as usize];
-        let (row, step) = (view.row, view.done + self.chance.below(6));
+        let view = &known.shards[self.chance.below(known.shards.len() as u64) as usize];
+        let (shard, step) = (view.shard, view.done + self.chance.below(6));
         let bytes = self.chance.any().to_le_bytes().to_vec();
         let blob = self.nodes[node].trainer.name(&bytes);
         self.facts.junk.insert(blob.hash);
         self.nodes[node].store.insert(blob.hash, bytes);
         self.trace.line(self.now, None, format_args!("{} offers junk", self.nodes[node].id));
-        self.publish(node, Message::Have(vec![Offer { row, step, blob }]));
+        self.publish(node, Message::Have(vec![Offer { shard, step, blob }]));
     }
 
     fn publish(&mut self, node: usize, message: Message) {

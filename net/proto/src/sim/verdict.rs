@@ -9,9 +9,9 @@ use super::node::Node;
 use super::{Trained, World};
 use crate::{Hash, NodeId};
 
-/// Checkpoints of one row that a node may hold when all is done: the last one, and those of the
+/// Checkpoints of one shard that a node may hold when all is done: the last one, and those of the
 /// epochs that still wait for somebody's turn to score them.
-const LAST_BLOBS_PER_ROW: usize = 9;
+const LAST_BLOBS_PER_SHARD: usize = 9;
 
 impl World {
     /// Whether everybody who was asked to go is gone and everybody else has all there is to have.
@@ -44,7 +44,7 @@ impl World {
                 return Err(format!("{} does not have the model", node.id));
             }
             let (kept, most) =
-                (node.store.len(), LAST_BLOBS_PER_ROW * self.scenario.plan.row_count());
+                (node.store.len(), LAST_BLOBS_PER_SHARD * self.scenario.plan.shard_count());
             if kept > most {
                 return Err(format!("{} still has {kept} blobs, not {most}", node.id));
             }
@@ -69,12 +69,12 @@ impl World {
         let mut trainers = BTreeMap::new();
         for node in ended.iter().chain(&alive) {
             for span in node.state.snapshot().ledger {
-                let cells = (span.first..=span.last).map(|chapter| (span.row, chapter));
+                let cells = (span.first..=span.last).map(|chapter| (span.shard, chapter));
                 trainers.extend(cells.zip(std::iter::repeat(span.by)));
             }
         }
         let cells = trainers.into_iter();
-        cells.filter_map(|((row, chapter), by)| Some((row, chapter, machine(by)?))).collect()
+        cells.filter_map(|((shard, chapter), by)| Some((shard, chapter, machine(by)?))).collect()
     }
 
     /// Epochs of which anybody ever knew the score.
@@ -84,10 +84,10 @@ impl World {
         epochs.filter(known).count() as u64
     }
 
-    /// Leases that were given out, over all rows.
+    /// Leases that were given out, over all shards.
     pub(super) fn terms(&self) -> u64 {
-        let last = |row: &crate::RowView| row.owner.map_or(0, |(_, term)| term.0);
-        let known = |node: &Node| node.state.snapshot().rows.iter().map(last).sum();
+        let last = |shard: &crate::ShardView| shard.owner.map_or(0, |(_, term)| term.0);
+        let known = |node: &Node| node.state.snapshot().shards.iter().map(last).sum();
         self.nodes.iter().map(known).max().unwrap_or(0)
     }
 
@@ -102,9 +102,11 @@ impl World {
         );
         for node in self.living() {
             let snapshot = node.state.snapshot();
-            let rows: Vec<String> = snapshot.rows.iter().map(|row| row.done.to_string()).collect();
-            let own = snapshot.rows.iter().filter(|row| row.owner.is_some_and(|o| o.0 == node.id));
-            let own: Vec<String> = own.map(|row| row.row.to_string()).collect();
+            let shards: Vec<String> =
+                snapshot.shards.iter().map(|shard| shard.done.to_string()).collect();
+            let own =
+                snapshot.shards.iter().filter(|shard| shard.owner.is_some_and(|o| o.0 == node.id));
+            let own: Vec<String> = own.map(|shard| shard.shard.to_string()).collect();
             // Writing to a string cannot fail.
             let _ = write!(
                 text,
@@ -112,7 +114,7 @@ impl World {
                 node.machine,
                 node.id,
                 if node.leaving.is_some() { " leaving" } else { "" },
-                rows.join(" "),
+                shards.join(" "),
                 own.join(" "),
                 node.complete.is_some(),
             );

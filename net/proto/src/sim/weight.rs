@@ -22,7 +22,7 @@ const PROGRESS: u64 = 4;
 const SCORE: u64 = 9;
 const SPAN: u64 = 37;
 const BATCH: u64 = 38;
-const ROW: u64 = 1;
+const SHARD: u64 = 1;
 const KEY: u64 = 32;
 
 /// A heartbeat without its lists.
@@ -46,7 +46,7 @@ fn body(message: &Message) -> u64 {
         Message::Checkpoints(checkpoints) => list(checkpoints, CHECKPOINT),
         Message::Have(offers) => list(offers, BATCH),
         Message::Ledger(spans) => list(spans, SPAN),
-        Message::Want { rows, .. } => SCORE + list(rows, ROW),
+        Message::Want { shards, .. } => SCORE + list(shards, SHARD),
         Message::Score(_) | Message::Goodbye => SCORE,
     }
 }

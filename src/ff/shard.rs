@@ -13,7 +13,7 @@ use super::matrix::{flat, flat_mut, rows};
 use super::optim::{Parameter, Rule};
 use super::product::{Gradient, product, update};
 use super::rng::{Key, Purpose};
-use super::spec::{NetworkSpec, Objective, Row};
+use super::spec::{NetworkSpec, Objective, Shard};
 use super::workers::{Mark, Phase, Workers};
 
 /// The running mean output of a unit before the first step (ffnew.m).
@@ -21,7 +21,7 @@ const FIRST_PEER_MEAN: f32 = 0.5;
 
 /// The weights of a row and all that its training remembers.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RowState {
+pub struct ShardState {
     /// in x out.
     pub weights: Parameter,
     /// 1 x out.
@@ -57,11 +57,11 @@ pub struct StepReport {
 /// What the layers below say (B x [`NetworkSpec::logits_handed_on`]), and the right labels.
 pub(super) type Heard<'a> = (&'a Array2<f32>, &'a [u8]);
 
-impl RowState {
+impl ShardState {
     /// A row before its first step: weights N(0, 1/fan-in), biases and head 0 (ffnew.m).
     #[must_use]
-    pub fn init(spec: &NetworkSpec, row: Row) -> Self {
-        let (layer, shard) = (row.layer as u32, row.shard as u32);
+    pub fn init(spec: &NetworkSpec, row: Shard) -> Self {
+        let (layer, shard) = (row.layer as u32, row.index as u32);
         let mut stream = Key { layer, shard, ..Key::new(spec.seed, Purpose::Weights) }.stream();
         let (inputs, width) = (spec.input_width(row), spec.width(row));
         let spread = 1.0 / (inputs as f32).sqrt();
@@ -96,7 +96,7 @@ impl RowState {
 
     /// Whether every tensor has the shape that the spec asks for.
     #[must_use]
-    pub fn fits(&self, spec: &NetworkSpec, row: Row) -> bool {
+    pub fn fits(&self, spec: &NetworkSpec, row: Shard) -> bool {
         let (inputs, width) = (spec.input_width(row), spec.width(row));
         self.peers.len() == width
             && self.weights.fits(spec.optimizer, inputs, width)
@@ -111,7 +111,7 @@ impl RowState {
     pub fn train_first(
         &mut self,
         spec: &NetworkSpec,
-        row: Row,
+        row: Shard,
         input: &FirstInput,
         buffers: &mut Buffers,
         workers: &dyn Workers,
@@ -132,7 +132,7 @@ impl RowState {
     pub fn train(
         &mut self,
         spec: &NetworkSpec,
-        row: Row,
+        row: Shard,
         input: &Activations,
         labels: &[u8],
         buffers: &mut Buffers,
@@ -145,7 +145,7 @@ impl RowState {
     fn train_labelled(
         &mut self,
         spec: &NetworkSpec,
-        row: Row,
+        row: Shard,
         input: &FirstInput,
         heard: Heard<'_>,
         buffers: &mut Buffers,
@@ -169,7 +169,7 @@ impl RowState {
     fn train_on(
         &mut self,
         spec: &NetworkSpec,
-        row: Row,
+        row: Shard,
         states: &Array2<f32>,
         heard: Heard<'_>,
         buffers: &mut Buffers,
@@ -197,7 +197,7 @@ impl RowState {
     pub fn hand_on_first(
         &mut self,
         spec: &NetworkSpec,
-        row: Row,
+        row: Shard,
         step: u64,
         input: &FirstInput,
         buffers: &mut Buffers,
@@ -211,14 +211,14 @@ impl RowState {
         self.pass_on(spec, row, step, &nothing, buffers, workers)
     }
 
-    /// As [`RowState::hand_on_first`], for a row of an upper layer.
+    /// As [`ShardState::hand_on_first`], for a row of an upper layer.
     ///
     /// # Panics
     /// If the input does not have the spec's shapes.
     pub fn hand_on(
         &mut self,
         spec: &NetworkSpec,
-        row: Row,
+        row: Shard,
         step: u64,
         input: &Activations,
         buffers: &mut Buffers,
