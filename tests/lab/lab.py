@@ -29,7 +29,7 @@ from process import Process
 
 @dataclass(frozen=True)
 class Spec:
-    """What is trained; an epoch is a chapter of so many steps of a batch each."""
+    """What is trained; an epoch is a chapter of `steps` steps of `batch` samples."""
 
     layers: str
     batch: int
@@ -73,15 +73,14 @@ class Case:
 
 
 SMALL = Spec("784,280,280,280,280", batch=500, steps=40, epochs=100)
-"""A chapter is an epoch of 20,000 samples, as many as it has by default at most, and there are 100 of them, as in the
-paper. What a step and what a checkpoint cost beside the training does not get less with a network so small, so
-steps are few."""
+"""A chapter is an epoch of 20,000 samples, the default's most, and there are 100 of them, as in the paper. What a step
+and a checkpoint cost besides the training does not get less with a network so small, so steps are few."""
 
 TWELVE = replace(SMALL, layers="784,288,288,288,288")
-"""For eight machines, which eight rows keep busy less well than twelve."""
+"""For eight machines, which eight shards keep busy less well than twelve."""
 
 LARGE = Spec("784,2000,2000,2000,2000", batch=500, steps=40, epochs=4)
-"""Rows are worth spreading where they are large; checkpoints then are, too."""
+"""Shards are worth spreading where they are large; checkpoints then are, too."""
 
 SHORT = replace(LARGE, epochs=2)
 """For many slow machines, which take long alone."""
@@ -95,7 +94,7 @@ CASES = [
     Case("4 machines, all-layers, LAN", EQUAL, "all-layers", SMALL, 2),
     Case("4 machines, all-layers, Wi-Fi", EQUAL, "all-layers", SMALL, 2, link=WIFI),
     Case("speeds 1, 1, 0.5, 0.25, all-layers, LAN", UNEQUAL, "all-layers", SMALL, 2),
-    Case("4 machines, single-layer, one row a layer, LAN", EQUAL, "single-layer", LARGE, 1, wire="u4"),
+    Case("4 machines, single-layer, one shard a layer, LAN", EQUAL, "single-layer", LARGE, 1, wire="u4"),
     Case("4 machines, single-layer, LAN", EQUAL, "single-layer", LARGE, SHARDS, wire="u4"),
     Case("speeds 1, 1, 0.5, 0.25, single-layer, LAN", UNEQUAL, "single-layer", LARGE, SHARDS, wire="u4"),
     Case("4 machines, single-layer, Wi-Fi", EQUAL, "single-layer", SHORT, SHARDS, link=WIFI, wire="u4"),
