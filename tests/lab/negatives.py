@@ -22,7 +22,7 @@ from process import Process
 QUOTA = 0.2
 TRAINED = Spec("784,1200,1200,1200,1200", batch=250, steps=40, epochs=15)
 SHARDS = 6
-"""Four machines get equal pieces. With 1,000 units in 5 shards they do not, and two groups that share out the rows
+"""Four machines get equal pieces. With 1,000 units in 5 shards they do not, and two groups that share out the shards
 differently, by what each measured at the start, differ by a tenth, whatever their negatives."""
 
 KINDS = ("adaptive", "random")

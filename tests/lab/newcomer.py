@@ -1,7 +1,7 @@
 """What happens to the speed of a run when one more machine joins it: measured as in lab.py.
 
 Four machines train; when a third of the run is done, a fifth joins. The speed is the work of all machines' own
-steps, as each tells them once a second, over two seconds, beside the mean of the twenty seconds before. How much
+steps, as each reports them once a second, over two seconds, as a share of the mean of the twenty seconds before. How much
 it wavers before is printed as well.
 
     sudo python3 tests/lab/newcomer.py target/release/ffp2p
@@ -21,11 +21,11 @@ from process import Process
 BEFORE_S, WINDOW_S, TICK_S, GRACE_S = 20, 2, 0.25, 8
 QUOTA = 0.36
 SHARE = 6
-"""Of the run's epochs, one in so many is trained alone to learn how fast a machine is, for the prediction."""
+"""Of the run's epochs, one in `SHARE` is trained alone to learn how fast a machine is, for the prediction."""
 
 
 def costs(case):
-    """Multiply-accumulates of a sample, by row."""
+    """Multiply-accumulates of a sample, by shard."""
     widths = [int(width) for width in case.trained.layers.split(",")]
     layers = [widths[0] * widths[1] * 2] + [a * b * 5 for a, b in zip(widths[1:], widths[2:])]
     return [cost / case.shards for cost in layers for _ in range(case.shards)]
@@ -34,7 +34,7 @@ def costs(case):
 def curve(node, weights):
     """The work that a node has told of, by time."""
     told = [(at, event["own_steps"]) for at, event in list(node.events) if event["event"] == "progress"]
-    return [(at, sum(steps * weight for steps, weight in zip(row_steps, weights))) for at, row_steps in told]
+    return [(at, sum(steps * weight for steps, weight in zip(by_shard, weights))) for at, by_shard in told]
 
 
 def done(told, at):
@@ -52,8 +52,8 @@ def progress(node):
     """The share of the run that is done, as a node sees it."""
     events = [event for _, event in list(node.events)]
     steps = next((event["steps"] for event in events if event["event"] == "ready"), None)
-    rows = next((event["rows"] for event in reversed(events) if event["event"] == "progress"), [0])
-    return sum(rows) / len(rows) / steps if steps else 0.0
+    shards = next((event["shards"] for event in reversed(events) if event["event"] == "progress"), [0])
+    return sum(shards) / len(shards) / steps if steps else 0.0
 
 
 def longest(windows, least):
@@ -85,9 +85,9 @@ def measure(case, program):
 
     def windows(begin, end):
         ticks = [begin + TICK_S * k for k in range(int((end - WINDOW_S - begin) / TICK_S))]
-        return [speed(tick, tick + WINDOW_S) / usual for tick in ticks]
+        return [speed(tick, tick + WINDOW_S) / normal for tick in ticks]
 
-    usual = speed(joined - BEFORE_S, joined)
+    normal = speed(joined - BEFORE_S, joined)
     # The pipeline empties at the end of a run, whoever joined.
     end = joined + 0.8 * (ended - joined)
     return windows(joined - BEFORE_S, joined), windows(joined, end), windows(joined + GRACE_S, end)
