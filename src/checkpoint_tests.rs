@@ -1,11 +1,34 @@
 //! Tests of checkpoints: training goes on from one as if nothing had happened, and no bytes do harm.
 
 use super::*;
-use crate::ff::tests::{batch, tiny};
-use crate::ff::{Inline, Network, Wire};
+use crate::ff::{FirstInput, Inline, Key, Network, Objective, Purpose, Wire, negative_labels};
+
+/// A network of two layers.
+fn tiny(optimizer: Optimizer, shards: usize) -> NetworkSpec {
+    let spec = NetworkSpec::usual(Objective::Goodness, optimizer, vec![20, 32, 32], 4);
+    NetworkSpec {
+        wire: Wire::U8,
+        shards_per_layer: shards,
+        batch_size: 16,
+        steps: 30,
+        seed: 42,
+        ..spec
+    }
+}
+
+/// A mini-batch of noise.
+fn batch(spec: &NetworkSpec, step: u64) -> FirstInput {
+    let mut stream = Key { epoch: step, ..Key::new(spec.seed, Purpose::Data) }.stream();
+    let labels: Vec<u8> = (0..spec.batch_size).map(|at| (at % spec.classes) as u8).collect();
+    let samples: Vec<u32> = (0..spec.batch_size as u32).collect();
+    let negatives = negative_labels(spec, step, &samples, &labels, None);
+    let shape = (spec.batch_size, spec.layers[0]);
+    let pixels = Array2::from_shape_simple_fn(shape, || stream.unit());
+    FirstInput::new(spec, pixels, labels, negatives)
+}
 
 fn trained(optimizer: Optimizer, steps: u64) -> Network {
-    let mut network = Network::init(tiny(optimizer, Wire::U8, 2));
+    let mut network = Network::init(tiny(optimizer, 2));
     for step in 0..steps {
         network.train_step(&batch(network.spec(), step), &Inline);
     }
@@ -62,7 +85,7 @@ fn after_the_last_step_nothing_is_remembered() {
 
 #[test]
 fn a_table_reads_back_and_others_are_refused() {
-    let spec = tiny(Optimizer::Sgd, Wire::U8, 1);
+    let spec = tiny(Optimizer::Sgd, 1);
     let table = FeedbackTable::from_parts(&spec, vec![0, 3, 255, 1], 7).unwrap();
     let bytes = encode_table(&table, &spec);
     assert_eq!(decode_table(&bytes, &spec, 4, 7), Ok(table));
