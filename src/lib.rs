@@ -23,7 +23,6 @@ pub mod data;
 mod difference;
 pub mod diverged;
 pub mod export;
-pub mod ff;
 pub mod node;
 pub mod report;
 pub mod sequential;
@@ -32,3 +31,5 @@ pub mod spec;
 mod text;
 pub mod view;
 mod whole;
+
+pub use ffp2p_ff as ff;

@@ -196,9 +196,9 @@ pub fn decode_all(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ff::rng::{Key, Purpose};
-    use crate::ff::{Inline, Negatives, Objective, Optimizer};
-    use crate::ff::{concat, lanes};
+    use crate::rng::{Key, Purpose};
+    use crate::{Inline, Negatives, Objective, Optimizer};
+    use crate::{concat, lanes};
 
     const ROW: Shard = Shard { layer: 0, index: 0 };
 

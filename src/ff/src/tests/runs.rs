@@ -3,7 +3,7 @@
 use ndarray::{Array2, Axis, concatenate};
 
 use super::{Scoped, batch, images, tiny, trained};
-use crate::ff::{
+use crate::{
     Buffers, FirstInput, Inline, LabelEmbedding, Network, NetworkError, NetworkSpec, Optimizer,
     Shard, ShardState, Wire, concat, decode, encode, model_hash,
 };

@@ -109,7 +109,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::ff::Negatives;
+    use crate::Negatives;
 
     fn spec() -> NetworkSpec {
         NetworkSpec { negatives: Negatives::Adaptive, ..NetworkSpec::hinton(vec![20, 8], 4) }

@@ -165,7 +165,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::ff::{Objective, Optimizer};
+    use crate::{Objective, Optimizer};
 
     #[test]
     fn images_are_prepared_for_their_labels() {

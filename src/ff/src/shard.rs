@@ -69,8 +69,9 @@ impl ShardState {
         Self::new(weights, Array2::zeros((1, width)), Array2::zeros((width, spec.classes)))
     }
 
-    /// A row with given tensors (in x out, 1 x out, out x classes) and no step done.
-    pub(crate) fn new(weights: Array2<f32>, bias: Array2<f32>, head: Array2<f32>) -> Self {
+    /// A shard with given tensors (in x out, 1 x out, out x classes) and no step done.
+    #[must_use]
+    pub fn new(weights: Array2<f32>, bias: Array2<f32>, head: Array2<f32>) -> Self {
         let peers = vec![FIRST_PEER_MEAN; weights.ncols()];
         let [weights, bias, head] = [weights, bias, head].map(Parameter::new);
         Self::from_parts(weights, bias, head, peers, 0)

@@ -83,7 +83,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::ff::{Inline, Network, Optimizer, Wire, tests::batch, tests::tiny};
+    use crate::{Inline, Network, Optimizer, Wire, tests::batch, tests::tiny};
 
     /// A network with these settings trained until one of its rows has a fault: row, steps, fault.
     fn first_fault(change: impl Fn(&mut NetworkSpec)) -> Option<(usize, u64, Fault)> {

@@ -226,8 +226,9 @@ impl NetworkSpec {
         (self.negatives == Negatives::Adaptive).then_some(row)
     }
 
-    /// A row of the last layer.
-    pub(crate) fn top_shard(&self) -> Shard {
+    /// The first shard of the last layer.
+    #[must_use]
+    pub fn top_shard(&self) -> Shard {
         Shard { layer: self.depth().saturating_sub(1), index: 0 }
     }
 

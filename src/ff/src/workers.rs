@@ -91,7 +91,7 @@ pub(crate) fn each<'a, T, W>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ff::tests::Scoped;
+    use crate::tests::Scoped;
 
     #[test]
     fn every_part_is_done_once() {

@@ -170,7 +170,7 @@ impl NetworkSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ff::Optimizer;
+    use crate::Optimizer;
 
     #[test]
     fn what_an_objective_has_no_use_for_is_refused() {

@@ -109,7 +109,7 @@ impl BareProducts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ff::{Inline, Optimizer};
+    use crate::{Inline, Optimizer};
 
     #[test]
     fn the_same_work_as_the_step() {

@@ -3,7 +3,7 @@
 use ndarray::{Array2, Axis, concatenate};
 
 use super::{Scoped, batch, images, mask, tiny_for, trained};
-use crate::ff::{
+use crate::{
     Activations, Buffers, Inline, Network, NetworkSpec, Objective, Optimizer, Shard, ShardState,
     StepReport, Wire, concat, decode, encode, model_hash,
 };

@@ -57,8 +57,9 @@ impl Parameter {
         self.first.is_empty() && self.second.is_empty()
     }
 
-    /// What the optimiser remembers, in the order of a checkpoint.
-    pub(crate) fn moments(&self, optimizer: Optimizer) -> impl Iterator<Item = f32> {
+    /// What the optimiser remembers, in the order of a checkpoint: `first`, then `second`, zeros where
+    /// no gradient has come yet.
+    pub fn moments(&self, optimizer: Optimizer) -> impl Iterator<Item = f32> {
         let size = self.value.len();
         let zeros = if self.is_untouched() { size + optimizer.second_len(size) } else { 0 };
         let known = self.first.iter().chain(&self.second).copied();

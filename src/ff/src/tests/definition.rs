@@ -3,8 +3,8 @@
 use ndarray::{Array2, Axis, concatenate};
 
 use super::{batch, mask, tiny};
-use crate::ff::matrix::rows;
-use crate::ff::{
+use crate::matrix::rows;
+use crate::{
     Activations, Buffers, FirstInput, Inline, LabelEmbedding, NetworkSpec, Optimizer, Shard,
     ShardState, StepReport, Wire,
 };
@@ -158,7 +158,7 @@ fn steps((shards, dropout, label_embedding): (usize, f32, LabelEmbedding)) -> Ve
                 report,
             });
         }
-        let mut whole = crate::ff::concat(&outs);
+        let mut whole = crate::concat(&outs);
         whole.logits +=
             &Array2::from_shape_fn(whole.logits.dim(), |(i, k)| ((i + k) % 3) as f32 / 4.0);
         below = Some(whole);
