@@ -1,38 +1,12 @@
-//! What a layer reads: the first one a mini-batch of images, an upper one the layer below.
+//! Activation batches: what a layer passes to the next one in a step.
 //!
-//! The rule: rows come in the order positive, negative, neutral pass, each in batch order; the
-//! softmax objective has the neutral pass alone.
+//! Rule: rows come in the order positive, negative, neutral pass, each in batch order; the softmax
+//! objective has the neutral pass alone.
 
 use ndarray::Array2;
 
 use super::buffers::Buffers;
-use super::first::prepare;
 use super::matrix::columns_mut;
-use super::spec::NetworkSpec;
-
-/// What the first layer reads in one step, B samples of D pixels.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FirstInput {
-    /// B x D pixels as `prepare` leaves them, row-major.
-    pub pixels: Array2<f32>,
-    /// B right labels.
-    pub labels: Vec<u8>,
-    /// B wrong labels; none without a negative pass.
-    pub negatives: Vec<u8>,
-}
-
-impl FirstInput {
-    /// A mini-batch of images as they are (B x D, about 0 to 1).
-    #[must_use]
-    pub fn new(
-        spec: &NetworkSpec,
-        pixels: Array2<f32>,
-        labels: Vec<u8>,
-        negatives: Vec<u8>,
-    ) -> Self {
-        Self { pixels: prepare(spec, pixels), labels, negatives }
-    }
-}
 
 /// What a row, or a whole layer, hands to the next layer for one step of B samples.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,7 +10,7 @@ use ndarray::Array2;
 use super::activations::{Activations, concat_in};
 use super::buffers::Buffers;
 use super::dropout::Dropout;
-use super::first::{Labels, Scales, prepare};
+use super::first_layer::{Labels, Scales, prepare};
 use super::goodness;
 use super::layers::Layers;
 use super::matrix::{argmax_rows, flat, flat_mut, rows};

@@ -9,9 +9,6 @@ use std::fmt;
 use super::activations::Activations;
 use super::lanes;
 use super::matrix::flat;
-use super::optim::Parameter;
-use super::shard::{ShardState, StepReport};
-use super::spec::{NetworkSpec, Objective};
 
 /// Which numbers of a row are infinite or NaN, or a second moment below zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,44 +43,13 @@ impl Activations {
     }
 }
 
-impl StepReport {
-    /// What is wrong with the step that it is of, which handed these on.
-    pub(super) fn fault_with(&self, spec: &NetworkSpec, handed_on: &Activations) -> Option<Fault> {
-        let goodness = [self.positive_goodness, self.negative_goodness];
-        let contrasts = spec.objective == Objective::Goodness;
-        let outputs =
-            goodness.iter().all(|x| x.is_finite()) && (!contrasts || self.loss.is_finite());
-        let losses = self.loss.is_finite() && self.head_loss.is_finite();
-        let of_outputs = (!outputs).then_some(Fault::Weights);
-        let of_losses = (!losses).then_some(Fault::Head);
-        of_outputs.or_else(|| handed_on.fault()).or(of_losses)
-    }
-}
-
-impl ShardState {
-    /// What keeps it from being a checkpoint.
-    #[must_use]
-    pub fn fault(&self) -> Option<Fault> {
-        let peers = self.peers.iter().all(|x| x.is_finite());
-        if !(peers && is_good(&self.weights) && is_good(&self.bias)) {
-            return Some(Fault::Weights);
-        }
-        (!is_good(&self.head)).then_some(Fault::Head)
-    }
-}
-
-fn is_good(parameter: &Parameter) -> bool {
-    let Parameter { value, first, second } = parameter;
-    value.iter().chain(first).all(|x| x.is_finite())
-        && second.iter().all(|x| x.is_finite() && *x >= 0.0)
-}
-
 #[cfg(test)]
 mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::{Inline, Network, Optimizer, Wire, tests::batch, tests::tiny};
+    use crate::tests::{batch, tiny};
+    use crate::{Inline, Network, NetworkSpec, Optimizer, Parameter, ShardState, Wire};
 
     /// A network with these settings trained until one of its rows has a fault: row, steps, fault.
     fn first_fault(change: impl Fn(&mut NetworkSpec)) -> Option<(usize, u64, Fault)> {

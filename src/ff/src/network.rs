@@ -5,9 +5,10 @@
 
 use ndarray::Array2;
 
-use super::activations::{Activations, FirstInput, concat_in};
+use super::activations::{Activations, concat_in};
 use super::buffers::Buffers;
 use super::check::SpecError;
+use super::first_layer::FirstInput;
 use super::shard::{ShardState, StepReport};
 use super::spec::{NetworkSpec, Shard};
 use super::wire::round;

@@ -44,6 +44,13 @@ impl Parameter {
         Self { value, first: Vec::new(), second: Vec::new() }
     }
 
+    /// Whether every number is finite and no second moment below zero.
+    pub(crate) fn is_sound(&self) -> bool {
+        let Self { value, first, second } = self;
+        value.iter().chain(first).all(|x| x.is_finite())
+            && second.iter().all(|x| x.is_finite() && *x >= 0.0)
+    }
+
     /// Whether the tensor is `rows` x `columns` in row-major order and its memory goes with it.
     pub(crate) fn fits(&self, optimizer: Optimizer, rows: usize, columns: usize) -> bool {
         let size = rows * columns;

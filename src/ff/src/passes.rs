@@ -8,6 +8,7 @@ use ndarray::{Array2, ArrayView2};
 use super::activations::Activations;
 use super::buffers::Buffers;
 use super::dropout::Dropout;
+use super::fault::Fault;
 use super::matrix::{flat, flat_mut, rows};
 use super::optim::Rule;
 use super::product::{Gradient, product, update};
@@ -184,5 +185,19 @@ impl ShardState {
         let mut logits = Array2::zeros(below.dim());
         product(read, self.head.value.view(), logits.view_mut(), workers);
         logits + below
+    }
+}
+
+impl StepReport {
+    /// What is wrong with the step that it is of, which handed these on.
+    fn fault_with(&self, spec: &NetworkSpec, handed_on: &Activations) -> Option<Fault> {
+        let goodness = [self.positive_goodness, self.negative_goodness];
+        let contrasts = spec.objective == Objective::Goodness;
+        let outputs =
+            goodness.iter().all(|x| x.is_finite()) && (!contrasts || self.loss.is_finite());
+        let losses = self.loss.is_finite() && self.head_loss.is_finite();
+        let of_outputs = (!outputs).then_some(Fault::Weights);
+        let of_losses = (!losses).then_some(Fault::Head);
+        of_outputs.or_else(|| handed_on.fault()).or(of_losses)
     }
 }

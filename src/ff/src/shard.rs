@@ -5,10 +5,10 @@
 
 use ndarray::Array2;
 
-use super::activations::{Activations, FirstInput};
+use super::activations::Activations;
 use super::buffers::Buffers;
 use super::fault::Fault;
-use super::first::{Labels, Scales};
+use super::first_layer::{FirstInput, Labels, Scales};
 use super::matrix::{flat, flat_mut, rows};
 use super::optim::{Parameter, Rule};
 use super::product::{Gradient, product, update};
@@ -103,6 +103,16 @@ impl ShardState {
             && self.weights.fits(spec.optimizer, inputs, width)
             && self.bias.fits(spec.optimizer, 1, width)
             && self.head.fits(spec.optimizer, width, spec.classes)
+    }
+
+    /// What keeps it from being a checkpoint.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        let means = self.peers.iter().all(|x| x.is_finite());
+        if !(means && self.weights.is_sound() && self.bias.is_sound()) {
+            return Some(Fault::Weights);
+        }
+        (!self.head.is_sound()).then_some(Fault::Head)
     }
 
     /// One step of a row of the first layer. What it returns is not rounded for the wire.

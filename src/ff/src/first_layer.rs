@@ -7,12 +7,35 @@
 
 use ndarray::Array2;
 
-use super::activations::FirstInput;
 use super::goodness::add_columns;
 use super::lanes::{inverse_rms, sum, sum_squares};
 use super::matrix::{columns_mut, flat, flat_mut};
 use super::spec::{LabelEmbedding, NetworkSpec};
 use super::workers::{Workers, each, share};
+
+/// What the first layer reads in one step, B samples of D pixels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FirstInput {
+    /// B x D pixels as `prepare` leaves them, row-major.
+    pub pixels: Array2<f32>,
+    /// B right labels.
+    pub labels: Vec<u8>,
+    /// B wrong labels; none without a negative pass.
+    pub negatives: Vec<u8>,
+}
+
+impl FirstInput {
+    /// A mini-batch of images as they are (B x D, about 0 to 1).
+    #[must_use]
+    pub fn new(
+        spec: &NetworkSpec,
+        pixels: Array2<f32>,
+        labels: Vec<u8>,
+        negatives: Vec<u8>,
+    ) -> Self {
+        Self { pixels: prepare(spec, pixels), labels, negatives }
+    }
+}
 
 /// Images (N x D, as they are) as the first layer reads them. With labels: the first `classes`
 /// columns are empty slots, and nothing is scaled, because the label counts for the scale. Without:
