@@ -1,13 +1,13 @@
 //! Tests of checkpoints: training goes on from one as if nothing had happened, and no bytes do harm.
 
 use super::*;
-use crate::ff::{FirstInput, Inline, Key, Network, Objective, Purpose, Wire, negative_labels};
+use crate::ff::{Encoding, FirstInput, Inline, Key, Network, Objective, Purpose, negative_labels};
 
 /// A network of two layers.
 fn tiny(optimizer: Optimizer, shards: usize) -> NetworkSpec {
     let spec = NetworkSpec::usual(Objective::Goodness, optimizer, vec![20, 32, 32], 4);
     NetworkSpec {
-        wire: Wire::U8,
+        wire: Encoding::U8,
         shards_per_layer: shards,
         batch_size: 16,
         steps: 30,

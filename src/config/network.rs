@@ -7,12 +7,12 @@ use ffp2p_proto::MAX_SHARDS;
 use super::{SpecArgs, SpecArgsError, given, named, value};
 use crate::{
     data::Data,
-    ff::{LabelEmbedding, Negatives, NetworkSpec, Objective, Optimizer, SpecError, Wire},
+    ff::{Encoding, LabelEmbedding, Negatives, NetworkSpec, Objective, Optimizer, SpecError},
     spec::{MAX_WEIGHTS, weights},
 };
 
 /// How activations of the default run are rounded.
-pub(super) const USUAL_WIRE: Wire = Wire::U8;
+pub(super) const USUAL_WIRE: Encoding = Encoding::U8;
 
 /// The seed of the default run.
 pub(super) const USUAL_SEED: u64 = 1;
@@ -46,7 +46,7 @@ impl SpecArgs {
             head_weight_decay: self.head_weight_decay.unwrap_or(usual.head_weight_decay),
             peer_normalization: self.peer_normalization.unwrap_or(usual.peer_normalization),
             dropout: self.dropout.unwrap_or(usual.dropout),
-            wire: given::<Wire>("wire", &self.wire)?.unwrap_or(USUAL_WIRE),
+            wire: given::<Encoding>("wire", &self.wire)?.unwrap_or(USUAL_WIRE),
             seed: self.seed.unwrap_or(USUAL_SEED),
             ..usual
         })

@@ -9,7 +9,7 @@ use crate::{
     checkpoint::{self, CheckpointError},
     course::Course,
     ff::{
-        Activations, FeedbackTable, FirstInput, NetworkSpec, Shard, WireError, decode, decode_all,
+        Activations, DecodeError, FeedbackTable, FirstInput, NetworkSpec, Shard, decode, decode_all,
     },
 };
 
@@ -34,7 +34,7 @@ impl<'a> Reads<'a> {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UnreadableError {
     #[error(transparent)]
-    Batch(#[from] WireError),
+    Batch(#[from] DecodeError),
     #[error("the table of wrong labels: {0}")]
     Table(#[from] CheckpointError),
 }

@@ -49,11 +49,11 @@ mod tests {
 
     use super::*;
     use crate::tests::{batch, tiny};
-    use crate::{Inline, Network, NetworkSpec, Optimizer, Parameter, ShardState, Wire};
+    use crate::{Encoding, Inline, Network, NetworkSpec, Optimizer, Parameter, ShardState};
 
     /// A network with these settings trained until one of its rows has a fault: row, steps, fault.
     fn first_fault(change: impl Fn(&mut NetworkSpec)) -> Option<(usize, u64, Fault)> {
-        let mut spec = tiny(Optimizer::Sgd, Wire::U8, 1);
+        let mut spec = tiny(Optimizer::Sgd, Encoding::U8, 1);
         spec.steps = 400;
         change(&mut spec);
         assert_eq!(spec.check(), Ok(()));
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn every_tensor_is_looked_at() {
-        let spec = tiny(Optimizer::Adam, Wire::F32, 1);
+        let spec = tiny(Optimizer::Adam, Encoding::F32, 1);
         let mut network = Network::init(spec.clone());
         network.train_step(&batch(&spec, 0), &Inline);
         let good = &network.shards()[0];

@@ -5,7 +5,7 @@
 //! processor.
 
 use super::lanes;
-use super::spec::Wire;
+use super::spec::Encoding;
 
 /// Numbers this large have no fraction, and the last byte of one is what was added to it.
 const WHOLE: f32 = 8_388_608.0;
@@ -21,11 +21,11 @@ pub(super) enum Levels {
 
 impl Levels {
     /// Those of a wire type; none where values go as they are.
-    pub(super) fn of(wire: Wire) -> Option<Self> {
+    pub(super) fn of(wire: Encoding) -> Option<Self> {
         match wire {
-            Wire::F32 => None,
-            Wire::U8 => Some(Self::Byte),
-            Wire::U4 => Some(Self::Nibble),
+            Encoding::F32 => None,
+            Encoding::U8 => Some(Self::Byte),
+            Encoding::U4 => Some(Self::Nibble),
         }
     }
 

@@ -56,7 +56,7 @@ pub enum Optimizer {
 /// How activations are rounded on their way to the next layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Wire {
+pub enum Encoding {
     /// As they are: 4 bytes a value.
     F32,
     /// One byte a value and one f32 scale per row.
@@ -119,7 +119,7 @@ pub struct NetworkSpec {
     /// Share of a row's units that each training pass leaves out.
     pub dropout: f32,
     /// How activations are rounded on their way up.
-    pub wire: Wire,
+    pub wire: Encoding,
     /// Samples of a step.
     pub batch_size: usize,
     /// Steps of the whole run.
@@ -197,7 +197,7 @@ impl NetworkSpec {
             head_weight_decay,
             peer_normalization: if contrasts { 0.03 } else { 0.0 },
             dropout: 0.0,
-            wire: Wire::F32,
+            wire: Encoding::F32,
             batch_size: 100,
             steps: 1,
             steps_per_epoch: 1,

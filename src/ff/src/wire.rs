@@ -14,13 +14,13 @@ use ndarray::Array2;
 use super::activations::Activations;
 use super::levels::Levels;
 use super::matrix::flat_mut;
-use super::spec::{NetworkSpec, Shard, Wire};
+use super::spec::{Encoding, NetworkSpec, Shard};
 use super::workers::{Workers, each, share};
 
 /// Why bytes are not activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum WireError {
+pub enum DecodeError {
     /// Not the length that the shapes ask for.
     #[error("activations of {expected} bytes are {found} bytes long")]
     Length {
@@ -57,7 +57,7 @@ pub fn encoded_len(spec: &NetworkSpec, row: Shard) -> usize {
 }
 
 /// Rounds activations as sending them would: `decode(encode(x))`, bit for bit.
-pub fn round(activations: &mut Activations, wire: Wire, workers: &dyn Workers) {
+pub fn round(activations: &mut Activations, wire: Encoding, workers: &dyn Workers) {
     let (rows, width) = activations.states.dim();
     let Some(levels) = Levels::of(wire).filter(|_| width > 0) else { return };
     let share = share(rows, 1, workers) * width;
@@ -103,16 +103,16 @@ fn is_state(x: f32) -> bool {
 
 /// Reads a row's states into its part of each row of the layer's.
 fn read_states<'a>(
-    wire: Wire,
+    wire: Encoding,
     width: usize,
     bytes: &[u8],
     rows: impl ExactSizeIterator<Item = &'a mut [f32]>,
-) -> Result<(), WireError> {
+) -> Result<(), DecodeError> {
     let Some(levels) = Levels::of(wire) else {
         for (row, bytes) in rows.zip(bytes.chunks_exact(4 * width)) {
             row.iter_mut().zip(floats(bytes)).for_each(|(to, from)| *to = from);
             if !row.iter().all(|&x| is_state(x)) {
-                return Err(WireError::State);
+                return Err(DecodeError::State);
             }
         }
         return Ok(());
@@ -122,10 +122,10 @@ fn read_states<'a>(
     for ((row, bytes), scale) in rows.zip(bytes).zip(floats(scales)) {
         // Then every value of the row can be a state.
         if !is_state(levels.top() * scale) {
-            return Err(WireError::State);
+            return Err(DecodeError::State);
         }
         if !levels.is_padded(width, bytes) {
-            return Err(WireError::Padding);
+            return Err(DecodeError::Padding);
         }
         levels.read(row, bytes, scale);
     }
@@ -137,7 +137,7 @@ fn read_states<'a>(
 ///
 /// # Errors
 /// If the length is not exactly that of a mini-batch of the row, or a number is not finite.
-pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Shard) -> Result<Activations, WireError> {
+pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Shard) -> Result<Activations, DecodeError> {
     decode_all(&[bytes], spec, row, None)
 }
 
@@ -157,12 +157,12 @@ pub fn decode_all(
     spec: &NetworkSpec,
     row: Shard,
     old: Option<Activations>,
-) -> Result<Activations, WireError> {
+) -> Result<Activations, DecodeError> {
     let (rows, logits) = counts(spec, row);
     let (width, expected) = (spec.width(row), encoded_len(spec, row));
     let found = shards.iter().map(|shard| shard.as_ref().len());
     if let Some(found) = found.into_iter().find(|&found| found != expected) {
-        return Err(WireError::Length { expected, found });
+        return Err(DecodeError::Length { expected, found });
     }
     let all = shards.len() * width;
     let mut states = match old {
@@ -177,7 +177,7 @@ pub fn decode_all(
         read_states(spec.wire, width, states_bytes, rows.map(|row| &mut row[part.clone()]))?;
         let read: Vec<f32> = floats(logits_bytes).collect();
         if !read.iter().all(|x| x.is_finite()) {
-            return Err(WireError::Logit);
+            return Err(DecodeError::Logit);
         }
         if shards.len() == 1 {
             sums = read;
@@ -186,7 +186,7 @@ pub fn decode_all(
         }
     }
     let shape = (spec.batch_size, spec.logits_handed_on());
-    let mut logits = Array2::from_shape_vec(shape, sums).map_err(|_| WireError::Logit)?;
+    let mut logits = Array2::from_shape_vec(shape, sums).map_err(|_| DecodeError::Logit)?;
     if shards.len() > 1 {
         logits *= 1.0 / shards.len() as f32;
     }
@@ -206,7 +206,7 @@ mod tests {
     fn specs() -> Vec<NetworkSpec> {
         let mut specs = Vec::new();
         for objective in [Objective::Goodness, Objective::Softmax] {
-            for wire in [Wire::F32, Wire::U8, Wire::U4] {
+            for wire in [Encoding::F32, Encoding::U8, Encoding::U4] {
                 let usual = NetworkSpec::usual(objective, Optimizer::Sgd, vec![20, 37], 4);
                 specs.push(NetworkSpec { batch_size: 5, wire, ..usual });
             }
@@ -271,7 +271,7 @@ mod tests {
                 assert_eq!(read.states.dim(), together.states.dim());
             }
             let bad = [part(0.5), vec![0; 3]];
-            assert!(matches!(decode_all(&bad, &spec, ROW, None), Err(WireError::Length { .. })));
+            assert!(matches!(decode_all(&bad, &spec, ROW, None), Err(DecodeError::Length { .. })));
         }
     }
 
@@ -299,7 +299,7 @@ mod tests {
         for spec in specs() {
             let mut bytes = encode(&some(&spec), &spec, ROW);
             bytes.push(0);
-            assert!(matches!(decode(&bytes, &spec, ROW), Err(WireError::Length { .. })));
+            assert!(matches!(decode(&bytes, &spec, ROW), Err(DecodeError::Length { .. })));
             for end in 0..bytes.len() - 1 {
                 assert!(decode(&bytes[..end], &spec, ROW).is_err());
             }
@@ -309,13 +309,13 @@ mod tests {
     #[test]
     fn two_values_share_a_byte_and_nobody_the_rest() {
         let usual = NetworkSpec::usual(Objective::Softmax, Optimizer::Sgd, vec![20, 3], 4);
-        let spec = NetworkSpec { batch_size: 1, wire: Wire::U4, ..usual };
+        let spec = NetworkSpec { batch_size: 1, wire: Encoding::U4, ..usual };
         let states = ndarray::array![[2.0, 30.0, 14.9]];
         let bytes = encode(&Activations { states, logits: Array2::zeros((1, 0)) }, &spec, ROW);
         assert_eq!(bytes, [2.0_f32.to_le_bytes().as_slice(), &[0xf1, 0x07]].concat());
         assert_eq!(decode(&bytes, &spec, ROW).unwrap().states, ndarray::array![[2.0, 30.0, 14.0]]);
         let padded = [&bytes[..5], &[0x17]].concat();
-        assert_eq!(decode(&padded, &spec, ROW), Err(WireError::Padding));
+        assert_eq!(decode(&padded, &spec, ROW), Err(DecodeError::Padding));
     }
 
     #[test]
@@ -324,13 +324,13 @@ mod tests {
             for bad in [f32::NAN, f32::INFINITY, -1.0] {
                 let mut bytes = encode(&some(&spec), &spec, ROW);
                 bytes[..4].copy_from_slice(&bad.to_le_bytes());
-                assert_eq!(decode(&bytes, &spec, ROW), Err(WireError::State), "{bad}");
+                assert_eq!(decode(&bytes, &spec, ROW), Err(DecodeError::State), "{bad}");
             }
             if spec.objective == Objective::Goodness {
                 let mut bytes = encode(&some(&spec), &spec, ROW);
                 let end = bytes.len();
                 bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
-                assert_eq!(decode(&bytes, &spec, ROW), Err(WireError::Logit));
+                assert_eq!(decode(&bytes, &spec, ROW), Err(DecodeError::Logit));
             }
         }
     }

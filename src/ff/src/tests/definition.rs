@@ -5,8 +5,8 @@ use ndarray::{Array2, Axis, concatenate};
 use super::{batch, mask, tiny};
 use crate::matrix::rows;
 use crate::{
-    Activations, Buffers, FirstInput, Inline, LabelEmbedding, NetworkSpec, Optimizer, Shard,
-    ShardState, StepReport, Wire,
+    Activations, Buffers, Encoding, FirstInput, Inline, LabelEmbedding, NetworkSpec, Optimizer,
+    Shard, ShardState, StepReport,
 };
 
 const BATCH: usize = 16;
@@ -126,7 +126,7 @@ fn steps((shards, dropout, label_embedding): (usize, f32, LabelEmbedding)) -> Ve
         label_strength: 1.5,
         dropout,
         label_embedding,
-        ..tiny(Optimizer::Sgd, Wire::F32, shards)
+        ..tiny(Optimizer::Sgd, Encoding::F32, shards)
     };
     let input = batch(&spec, 0);
     let nothing = Array2::zeros((BATCH, spec.classes));
@@ -213,7 +213,7 @@ fn the_head_climbs_its_likelihood() {
 
 #[test]
 fn peers_pull_towards_their_mean_even_when_dead() {
-    let spec = tiny(Optimizer::Sgd, Wire::F32, 1);
+    let spec = tiny(Optimizer::Sgd, Encoding::F32, 1);
     let off = NetworkSpec { peer_normalization: 0.0, ..spec.clone() };
     let (row, input) = (Shard { layer: 0, index: 0 }, batch(&spec, 0));
     let (mut with, mut buffers) = (ShardState::init(&spec, row), Buffers::default());
@@ -234,7 +234,7 @@ fn peers_pull_towards_their_mean_even_when_dead() {
 
 #[test]
 fn rows_keep_the_order_of_the_passes() {
-    let spec = tiny(Optimizer::Sgd, Wire::F32, 1);
+    let spec = tiny(Optimizer::Sgd, Encoding::F32, 1);
     let mut input = batch(&spec, 0);
     input.negatives.clone_from(&input.labels);
     let row = Shard { layer: 0, index: 0 };

@@ -4,8 +4,8 @@ use ndarray::{Array2, Axis, concatenate};
 
 use super::{Scoped, batch, images, mask, tiny_for, trained};
 use crate::{
-    Activations, Buffers, Inline, Network, NetworkSpec, Objective, Optimizer, Shard, ShardState,
-    StepReport, Wire, concat, decode, encode, model_hash,
+    Activations, Buffers, Encoding, Inline, Network, NetworkSpec, Objective, Optimizer, Shard,
+    ShardState, StepReport, concat, decode, encode, model_hash,
 };
 
 const BATCH: usize = 16;
@@ -13,7 +13,7 @@ const BATCH: usize = 16;
 /// Shards of a layer, and dropout.
 const CASES: [(usize, f32); 3] = [(1, 0.0), (2, 0.0), (2, 0.25)];
 
-fn local(optimizer: Optimizer, wire: Wire, shards: usize) -> NetworkSpec {
+fn local(optimizer: Optimizer, wire: Encoding, shards: usize) -> NetworkSpec {
     tiny_for(Objective::Softmax, optimizer, wire, shards)
 }
 
@@ -56,7 +56,7 @@ struct Step {
 
 /// A step of every row of two layers.
 fn steps((shards, dropout): (usize, f32)) -> Vec<Step> {
-    let spec = NetworkSpec { dropout, ..local(Optimizer::Sgd, Wire::F32, shards) };
+    let spec = NetworkSpec { dropout, ..local(Optimizer::Sgd, Encoding::F32, shards) };
     let input = batch(&spec, 0);
     let mut buffers = Buffers::default();
     let (mut steps, mut below): (Vec<Step>, Option<Activations>) = (Vec::new(), None);
@@ -136,7 +136,7 @@ fn every_tensor_climbs_the_local_likelihood() {
 #[test]
 fn threads_change_no_bit() {
     for shards in [1, 2] {
-        let usual = local(Optimizer::Adam, Wire::U8, shards);
+        let usual = local(Optimizer::Adam, Encoding::U8, shards);
         let layers = vec![150, 272, 300];
         let spec = NetworkSpec { layers, steps: 5, dropout: 0.2, ..usual };
         let alone = trained(&spec, &Inline);
@@ -152,7 +152,7 @@ fn threads_change_no_bit() {
 
 #[test]
 fn rows_that_talk_in_bytes_are_the_network() {
-    for (wire, shards) in [(Wire::F32, 1), (Wire::U8, 2), (Wire::U4, 1)] {
+    for (wire, shards) in [(Encoding::F32, 1), (Encoding::U8, 2), (Encoding::U4, 1)] {
         let spec = local(Optimizer::Sgd, wire, shards);
         let mut buffers = Buffers::default();
         let mut rows: Vec<ShardState> =
@@ -177,9 +177,9 @@ fn rows_that_talk_in_bytes_are_the_network() {
 #[test]
 fn a_run_is_pinned() {
     let specs = [
-        local(Optimizer::Sgd, Wire::F32, 1),
-        local(Optimizer::Adam, Wire::U8, 2),
-        NetworkSpec { dropout: 0.2, ..local(Optimizer::Sgd, Wire::U8, 1) },
+        local(Optimizer::Sgd, Encoding::F32, 1),
+        local(Optimizer::Adam, Encoding::U8, 2),
+        NetworkSpec { dropout: 0.2, ..local(Optimizer::Sgd, Encoding::U8, 1) },
     ];
     let hashes =
         specs.map(|spec| model_hash(&trained(&spec, &Inline).tensors()).to_hex()[..16].to_owned());
@@ -192,7 +192,7 @@ const PINNED: [&str; 3] = ["a01fe97265eb9bf6", "e3db9ac8cbf6de2c", "f91196beebfb
 #[test]
 fn it_learns_and_says_so_layer_by_layer() {
     for (optimizer, shards) in [(Optimizer::Sgd, 1), (Optimizer::Adam, 2)] {
-        let usual = local(optimizer, Wire::U8, shards);
+        let usual = local(optimizer, Encoding::U8, shards);
         let (lr, head_lr) = (2.0 * usual.lr, 2.0 * usual.head_lr);
         let spec = NetworkSpec { lr, head_lr, steps: 300, ..usual };
         let mut network = Network::init(spec.clone());

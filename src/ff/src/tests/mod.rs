@@ -8,7 +8,7 @@ use ndarray::Array2;
 
 use super::dropout::Dropout;
 use super::{
-    FirstInput, Key, Network, NetworkSpec, Objective, Optimizer, Purpose, Shard, Task, Wire,
+    Encoding, FirstInput, Key, Network, NetworkSpec, Objective, Optimizer, Purpose, Shard, Task,
     Workers, negative_labels,
 };
 
@@ -30,7 +30,7 @@ impl Workers for Scoped {
 }
 
 /// A network of two layers for four classes.
-pub(crate) fn tiny(optimizer: Optimizer, wire: Wire, shards: usize) -> NetworkSpec {
+pub(crate) fn tiny(optimizer: Optimizer, wire: Encoding, shards: usize) -> NetworkSpec {
     tiny_for(Objective::Goodness, optimizer, wire, shards)
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn tiny(optimizer: Optimizer, wire: Wire, shards: usize) -> NetworkSp
 pub(crate) fn tiny_for(
     objective: Objective,
     optimizer: Optimizer,
-    wire: Wire,
+    wire: Encoding,
     shards: usize,
 ) -> NetworkSpec {
     NetworkSpec {

@@ -4,12 +4,12 @@ use ndarray::{Array2, Axis, concatenate};
 
 use super::{Scoped, batch, images, tiny, trained};
 use crate::{
-    Buffers, FirstInput, Inline, LabelEmbedding, Network, NetworkError, NetworkSpec, Optimizer,
-    Shard, ShardState, Wire, concat, decode, encode, model_hash,
+    Buffers, Encoding, FirstInput, Inline, LabelEmbedding, Network, NetworkError, NetworkSpec,
+    Optimizer, Shard, ShardState, concat, decode, encode, model_hash,
 };
 
 const OPTIMIZERS: [Optimizer; 2] = [Optimizer::Sgd, Optimizer::Adam];
-const WIRES: [Wire; 3] = [Wire::F32, Wire::U8, Wire::U4];
+const WIRES: [Encoding; 3] = [Encoding::F32, Encoding::U8, Encoding::U4];
 
 #[test]
 fn threads_change_no_bit() {
@@ -17,7 +17,7 @@ fn threads_change_no_bit() {
         for shards in [1, 2] {
             let layers = vec![150, 272, 300];
             let steps = 5;
-            let usual = tiny(optimizer, Wire::U8, shards);
+            let usual = tiny(optimizer, Encoding::U8, shards);
             let spec = NetworkSpec { layers, steps, dropout: 0.2, ..usual };
             let alone = trained(&spec, &Inline);
             let (pixels, labels) = images(&spec, 99);
@@ -130,7 +130,7 @@ fn it_learns() {
 fn evaluation_is_the_training_pass() {
     for (depth, label_embedding) in [(1, LabelEmbedding::Append), (2, LabelEmbedding::Overlay)] {
         for shards in [1, 2] {
-            let usual = tiny(Optimizer::Sgd, Wire::F32, shards);
+            let usual = tiny(Optimizer::Sgd, Encoding::F32, shards);
             let mut spec = NetworkSpec { label_embedding, ..usual };
             spec.layers.truncate(depth + 1);
             let network = trained(&spec, &Inline);
@@ -160,7 +160,7 @@ fn evaluation_is_the_training_pass() {
 #[test]
 fn a_model_goes_through_its_tensors() {
     for (shards, inputs) in [(1, 20), (2, 24)] {
-        let mut spec = tiny(Optimizer::Adam, Wire::F32, shards);
+        let mut spec = tiny(Optimizer::Adam, Encoding::F32, shards);
         if inputs == 24 {
             spec.label_embedding = LabelEmbedding::Append;
         }
@@ -191,7 +191,7 @@ fn a_model_goes_through_its_tensors() {
 
 #[test]
 fn parts_of_another_network_are_refused() {
-    let spec = tiny(Optimizer::Sgd, Wire::F32, 1);
+    let spec = tiny(Optimizer::Sgd, Encoding::F32, 1);
     let mut rows = Network::init(spec.clone()).into_rows();
     rows[1].head.value = Array2::zeros((32, 5));
     let refused = Network::from_shards(spec.clone(), rows.clone());
