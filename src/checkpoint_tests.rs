@@ -7,7 +7,7 @@ use crate::ff::{Encoding, FirstInput, Inline, Key, Network, Objective, Purpose, 
 fn tiny(optimizer: Optimizer, shards: usize) -> NetworkSpec {
     let spec = NetworkSpec::usual(Objective::Goodness, optimizer, vec![20, 32, 32], 4);
     NetworkSpec {
-        wire: Encoding::U8,
+        encoding: Encoding::U8,
         shards_per_layer: shards,
         batch_size: 16,
         steps: 30,

@@ -132,7 +132,7 @@ fn defaults(spec: &Spec, data_classes: Option<usize>) -> SpecArgs {
         chapter_steps: length::usual_chapter(*steps_per_epoch, (*batch_size as u64).max(1)),
         network: NetworkSpec {
             batch_size: USUAL_BATCH,
-            wire: super::network::USUAL_WIRE,
+            encoding: super::network::USUAL_WIRE,
             seed: super::network::USUAL_SEED,
             ..NetworkSpec::usual(
                 own.objective,

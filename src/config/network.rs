@@ -46,7 +46,7 @@ impl SpecArgs {
             head_weight_decay: self.head_weight_decay.unwrap_or(usual.head_weight_decay),
             peer_normalization: self.peer_normalization.unwrap_or(usual.peer_normalization),
             dropout: self.dropout.unwrap_or(usual.dropout),
-            wire: given::<Encoding>("wire", &self.wire)?.unwrap_or(USUAL_WIRE),
+            encoding: given::<Encoding>("wire", &self.wire)?.unwrap_or(USUAL_WIRE),
             seed: self.seed.unwrap_or(USUAL_SEED),
             ..usual
         })

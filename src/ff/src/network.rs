@@ -1,17 +1,17 @@
 //! The whole network in one place: the sequential reference.
 //!
 //! The rule: a step of the network is a step of every row in order, with activations rounded
-//! between layers exactly as the wire rounds them. Whatever peers do must equal this.
+//! between layers exactly as their encoding rounds them. Whatever peers do must equal this.
 
 use ndarray::Array2;
 
 use super::activations::{Activations, concat_in};
 use super::buffers::Buffers;
 use super::check::SpecError;
+use super::encoding::round;
 use super::first_layer::FirstInput;
 use super::shard::{ShardState, StepReport};
 use super::spec::{NetworkSpec, Shard};
-use super::wire::round;
 use super::workers::{Mark, Phase, Workers};
 
 /// Every row of a network.
@@ -124,7 +124,7 @@ impl Network {
 
     fn rounded(&self, mut shards: Vec<Activations>, workers: &dyn Workers) -> Vec<Activations> {
         workers.mark(Mark::Phase(Phase::Encoding));
-        shards.iter_mut().for_each(|shard| round(shard, self.spec.wire, workers));
+        shards.iter_mut().for_each(|shard| round(shard, self.spec.encoding, workers));
         shards
     }
 

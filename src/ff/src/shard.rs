@@ -115,7 +115,7 @@ impl ShardState {
         (!self.head.is_sound()).then_some(Fault::Head)
     }
 
-    /// One step of a row of the first layer. What it returns is not rounded for the wire.
+    /// One step of a row of the first layer. What it returns is not rounded.
     ///
     /// # Panics
     /// If the input does not have the spec's shapes, or a label is not below `classes`.
@@ -136,7 +136,7 @@ impl ShardState {
     }
 
     /// One step of a row of an upper layer, on what the layer below hands on (3B x in, or B x in
-    /// with the softmax objective). What it returns is not rounded for the wire.
+    /// with the softmax objective). What it returns is not rounded.
     ///
     /// # Panics
     /// If the input does not have the spec's shapes, or a label is not below `classes`.
@@ -201,7 +201,7 @@ impl ShardState {
     }
 
     /// What a row of the first layer hands on for a step with the weights as they are; nothing
-    /// learns. What it returns is not rounded for the wire.
+    /// learns. What it returns is not rounded.
     ///
     /// # Panics
     /// If the input does not have the spec's shapes, or a label is not below `classes`.

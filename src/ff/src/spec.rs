@@ -119,7 +119,8 @@ pub struct NetworkSpec {
     /// Share of a row's units that each training pass leaves out.
     pub dropout: f32,
     /// How activations are rounded on their way up.
-    pub wire: Encoding,
+    #[serde(rename = "wire")]
+    pub encoding: Encoding,
     /// Samples of a step.
     pub batch_size: usize,
     /// Steps of the whole run.
@@ -197,7 +198,7 @@ impl NetworkSpec {
             head_weight_decay,
             peer_normalization: if contrasts { 0.03 } else { 0.0 },
             dropout: 0.0,
-            wire: Encoding::F32,
+            encoding: Encoding::F32,
             batch_size: 100,
             steps: 1,
             steps_per_epoch: 1,

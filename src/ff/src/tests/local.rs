@@ -13,8 +13,8 @@ const BATCH: usize = 16;
 /// Shards of a layer, and dropout.
 const CASES: [(usize, f32); 3] = [(1, 0.0), (2, 0.0), (2, 0.25)];
 
-fn local(optimizer: Optimizer, wire: Encoding, shards: usize) -> NetworkSpec {
-    tiny_for(Objective::Softmax, optimizer, wire, shards)
+fn local(optimizer: Optimizer, encoding: Encoding, shards: usize) -> NetworkSpec {
+    tiny_for(Objective::Softmax, optimizer, encoding, shards)
 }
 
 /// Each row with mean square 1.
@@ -152,8 +152,8 @@ fn threads_change_no_bit() {
 
 #[test]
 fn rows_that_talk_in_bytes_are_the_network() {
-    for (wire, shards) in [(Encoding::F32, 1), (Encoding::U8, 2), (Encoding::U4, 1)] {
-        let spec = local(Optimizer::Sgd, wire, shards);
+    for (encoding, shards) in [(Encoding::F32, 1), (Encoding::U8, 2), (Encoding::U4, 1)] {
+        let spec = local(Optimizer::Sgd, encoding, shards);
         let mut buffers = Buffers::default();
         let mut rows: Vec<ShardState> =
             spec.shards().into_iter().map(|row| ShardState::init(&spec, row)).collect();

@@ -30,19 +30,19 @@ impl Workers for Scoped {
 }
 
 /// A network of two layers for four classes.
-pub(crate) fn tiny(optimizer: Optimizer, wire: Encoding, shards: usize) -> NetworkSpec {
-    tiny_for(Objective::Goodness, optimizer, wire, shards)
+pub(crate) fn tiny(optimizer: Optimizer, encoding: Encoding, shards: usize) -> NetworkSpec {
+    tiny_for(Objective::Goodness, optimizer, encoding, shards)
 }
 
 /// As [`tiny`], with any objective.
 pub(crate) fn tiny_for(
     objective: Objective,
     optimizer: Optimizer,
-    wire: Encoding,
+    encoding: Encoding,
     shards: usize,
 ) -> NetworkSpec {
     NetworkSpec {
-        wire,
+        encoding,
         shards_per_layer: shards,
         batch_size: 16,
         steps: 30,

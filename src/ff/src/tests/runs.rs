@@ -1,4 +1,4 @@
-//! Whole runs: same bits on any number of threads and over the wire, pinned, and learning.
+//! Whole runs: same bits on any number of threads and as bytes, pinned, and learning.
 
 use ndarray::{Array2, Axis, concatenate};
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 const OPTIMIZERS: [Optimizer; 2] = [Optimizer::Sgd, Optimizer::Adam];
-const WIRES: [Encoding; 3] = [Encoding::F32, Encoding::U8, Encoding::U4];
+const ENCODINGS: [Encoding; 3] = [Encoding::F32, Encoding::U8, Encoding::U4];
 
 #[test]
 fn threads_change_no_bit() {
@@ -35,9 +35,9 @@ fn threads_change_no_bit() {
 fn a_run_is_pinned() {
     let mut hashes = Vec::new();
     for optimizer in OPTIMIZERS {
-        for wire in WIRES {
+        for encoding in ENCODINGS {
             for shards in [1, 2] {
-                let network = trained(&tiny(optimizer, wire, shards), &Inline);
+                let network = trained(&tiny(optimizer, encoding, shards), &Inline);
                 hashes.push(model_hash(&network.tensors()).to_hex()[..16].to_owned());
             }
         }
@@ -45,7 +45,7 @@ fn a_run_is_pinned() {
     assert_eq!(hashes, PINNED);
 }
 
-/// Optimiser by optimiser, wire by wire, 1 and 2 shards. On processors with fused multiply-add.
+/// Optimiser by optimiser, encoding by encoding, 1 and 2 shards. On processors with fused multiply-add.
 const PINNED: [&str; 12] = [
     "bae42eea600827e5",
     "037b942a3a817857",
@@ -63,8 +63,10 @@ const PINNED: [&str; 12] = [
 
 #[test]
 fn rows_that_talk_in_bytes_are_the_network() {
-    for (wire, shards) in WIRES.into_iter().flat_map(|wire| [(wire, 1), (wire, 2)]) {
-        let spec = tiny(Optimizer::Sgd, wire, shards);
+    for (encoding, shards) in
+        ENCODINGS.into_iter().flat_map(|encoding| [(encoding, 1), (encoding, 2)])
+    {
+        let spec = tiny(Optimizer::Sgd, encoding, shards);
         let mut buffers = Buffers::default();
         let mut rows: Vec<ShardState> =
             spec.shards().into_iter().map(|row| ShardState::init(&spec, row)).collect();
@@ -91,8 +93,8 @@ fn rows_that_talk_in_bytes_are_the_network() {
 #[test]
 fn it_learns() {
     for optimizer in OPTIMIZERS {
-        for wire in WIRES {
-            let usual = tiny(optimizer, wire, 2);
+        for encoding in ENCODINGS {
+            let usual = tiny(optimizer, encoding, 2);
             let (lr, head_lr) = (4.0 * usual.lr, 10.0 * usual.head_lr);
             let spec = NetworkSpec { lr, head_lr, steps: 300, ..usual };
             let mut network = Network::init(spec.clone());

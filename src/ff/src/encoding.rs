@@ -12,8 +12,8 @@
 use ndarray::Array2;
 
 use super::activations::Activations;
-use super::levels::Levels;
 use super::matrix::flat_mut;
+use super::quantize::Quantizer;
 use super::spec::{Encoding, NetworkSpec, Shard};
 use super::workers::{Workers, each, share};
 
@@ -52,17 +52,18 @@ fn counts(spec: &NetworkSpec, row: Shard) -> (usize, usize) {
 pub fn encoded_len(spec: &NetworkSpec, row: Shard) -> usize {
     let (rows, logits) = counts(spec, row);
     let width = spec.width(row);
-    let of_row = Levels::of(spec.wire).map_or(4 * width, |levels| 4 + levels.bytes(width));
+    let of_row =
+        Quantizer::of(spec.encoding).map_or(4 * width, |quantizer| 4 + quantizer.bytes(width));
     rows.saturating_mul(of_row).saturating_add(logits.saturating_mul(4))
 }
 
 /// Rounds activations as sending them would: `decode(encode(x))`, bit for bit.
-pub fn round(activations: &mut Activations, wire: Encoding, workers: &dyn Workers) {
+pub fn round(activations: &mut Activations, encoding: Encoding, workers: &dyn Workers) {
     let (rows, width) = activations.states.dim();
-    let Some(levels) = Levels::of(wire).filter(|_| width > 0) else { return };
+    let Some(quantizer) = Quantizer::of(encoding).filter(|_| width > 0) else { return };
     let share = share(rows, 1, workers) * width;
     each(workers, flat_mut(&mut activations.states).chunks_mut(share), &|part: &mut [f32]| {
-        part.chunks_exact_mut(width).for_each(|row| levels.round(row));
+        part.chunks_exact_mut(width).for_each(|row| quantizer.round(row));
     });
 }
 
@@ -77,13 +78,13 @@ pub fn encode(activations: &Activations, spec: &NetworkSpec, row: Shard) -> Vec<
     let states = activations.states.as_standard_layout();
     let handed_on = if spec.hands_on_states(row) { states.as_slice() } else { None };
     let rows = || handed_on.unwrap_or_default().chunks_exact(spec.width(row));
-    if let Some(levels) = Levels::of(spec.wire) {
+    if let Some(quantizer) = Quantizer::of(spec.encoding) {
         // A row at a time, while it is in the cache.
         bytes.resize(4 * rows().len(), 0);
         for (number, row) in rows().enumerate() {
-            let (scale, inverse) = levels.scales(row);
+            let (scale, inverse) = quantizer.scales(row);
             bytes[4 * number..][..4].copy_from_slice(&scale.to_le_bytes());
-            levels.put(&mut bytes, row, inverse);
+            quantizer.put(&mut bytes, row, inverse);
         }
     } else {
         rows().for_each(|row| put(&mut bytes, row));
@@ -103,12 +104,12 @@ fn is_state(x: f32) -> bool {
 
 /// Reads a row's states into its part of each row of the layer's.
 fn read_states<'a>(
-    wire: Encoding,
+    encoding: Encoding,
     width: usize,
     bytes: &[u8],
     rows: impl ExactSizeIterator<Item = &'a mut [f32]>,
 ) -> Result<(), DecodeError> {
-    let Some(levels) = Levels::of(wire) else {
+    let Some(quantizer) = Quantizer::of(encoding) else {
         for (row, bytes) in rows.zip(bytes.chunks_exact(4 * width)) {
             row.iter_mut().zip(floats(bytes)).for_each(|(to, from)| *to = from);
             if !row.iter().all(|&x| is_state(x)) {
@@ -118,16 +119,16 @@ fn read_states<'a>(
         return Ok(());
     };
     let (scales, bytes) = bytes.split_at(4 * rows.len());
-    let bytes = bytes.chunks_exact(levels.bytes(width));
+    let bytes = bytes.chunks_exact(quantizer.bytes(width));
     for ((row, bytes), scale) in rows.zip(bytes).zip(floats(scales)) {
         // Then every value of the row can be a state.
-        if !is_state(levels.top() * scale) {
+        if !is_state(quantizer.top() * scale) {
             return Err(DecodeError::State);
         }
-        if !levels.is_padded(width, bytes) {
+        if !quantizer.is_padded(width, bytes) {
             return Err(DecodeError::Padding);
         }
-        levels.read(row, bytes, scale);
+        quantizer.read(row, bytes, scale);
     }
     Ok(())
 }
@@ -174,7 +175,7 @@ pub fn decode_all(
         let (states_bytes, logits_bytes) = shard.as_ref().split_at(expected - 4 * logits);
         let rows = flat_mut(&mut states).chunks_exact_mut(all);
         let part = number * width..(number + 1) * width;
-        read_states(spec.wire, width, states_bytes, rows.map(|row| &mut row[part.clone()]))?;
+        read_states(spec.encoding, width, states_bytes, rows.map(|row| &mut row[part.clone()]))?;
         let read: Vec<f32> = floats(logits_bytes).collect();
         if !read.iter().all(|x| x.is_finite()) {
             return Err(DecodeError::Logit);
@@ -206,9 +207,9 @@ mod tests {
     fn specs() -> Vec<NetworkSpec> {
         let mut specs = Vec::new();
         for objective in [Objective::Goodness, Objective::Softmax] {
-            for wire in [Encoding::F32, Encoding::U8, Encoding::U4] {
+            for encoding in [Encoding::F32, Encoding::U8, Encoding::U4] {
                 let usual = NetworkSpec::usual(objective, Optimizer::Sgd, vec![20, 37], 4);
-                specs.push(NetworkSpec { batch_size: 5, wire, ..usual });
+                specs.push(NetworkSpec { batch_size: 5, encoding, ..usual });
             }
         }
         specs
@@ -238,9 +239,9 @@ mod tests {
             let bytes = encode(&exact, &spec, ROW);
             assert_eq!(bytes.len(), encoded_len(&spec, ROW));
             let mut rounded = exact.clone();
-            round(&mut rounded, spec.wire, &Inline);
+            round(&mut rounded, spec.encoding, &Inline);
             assert_eq!(bits(&rounded), bits(&decode(&bytes, &spec, ROW).unwrap()));
-            let part = Levels::of(spec.wire).map_or(0.0, |levels| 0.51 / levels.top());
+            let part = Quantizer::of(spec.encoding).map_or(0.0, |quantizer| 0.51 / quantizer.top());
             for (exact, rounded) in exact.states.outer_iter().zip(rounded.states.outer_iter()) {
                 let most = part * exact.fold(0.0, |a: f32, b| a.max(*b)) + 1e-36;
                 assert!(exact.iter().zip(rounded).all(|(a, b)| (a - b).abs() <= most));
@@ -309,7 +310,7 @@ mod tests {
     #[test]
     fn two_values_share_a_byte_and_nobody_the_rest() {
         let usual = NetworkSpec::usual(Objective::Softmax, Optimizer::Sgd, vec![20, 3], 4);
-        let spec = NetworkSpec { batch_size: 1, wire: Encoding::U4, ..usual };
+        let spec = NetworkSpec { batch_size: 1, encoding: Encoding::U4, ..usual };
         let states = ndarray::array![[2.0, 30.0, 14.9]];
         let bytes = encode(&Activations { states, logits: Array2::zeros((1, 0)) }, &spec, ROW);
         assert_eq!(bytes, [2.0_f32.to_le_bytes().as_slice(), &[0xf1, 0x07]].concat());

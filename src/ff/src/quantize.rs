@@ -12,17 +12,17 @@ const WHOLE: f32 = 8_388_608.0;
 
 /// The whole numbers that stand for the values of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Levels {
+pub(super) enum Quantizer {
     /// 0 to 255: a byte each.
     Byte,
     /// 0 to 15: two a byte, the first in its low half. The last half of an odd row is zero.
     Nibble,
 }
 
-impl Levels {
-    /// Those of a wire type; none where values go as they are.
-    pub(super) fn of(wire: Encoding) -> Option<Self> {
-        match wire {
+impl Quantizer {
+    /// The one of an encoding; `None` where values go as they are.
+    pub(super) fn of(encoding: Encoding) -> Option<Self> {
+        match encoding {
             Encoding::F32 => None,
             Encoding::U8 => Some(Self::Byte),
             Encoding::U4 => Some(Self::Nibble),
