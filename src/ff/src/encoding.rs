@@ -199,7 +199,7 @@ mod tests {
     use super::*;
     use crate::rng::{Key, Purpose};
     use crate::{Inline, Negatives, Objective, Optimizer};
-    use crate::{concat, lanes};
+    use crate::{concat, reductions};
 
     const ROW: Shard = Shard { layer: 0, index: 0 };
 
@@ -217,7 +217,7 @@ mod tests {
 
     fn some(spec: &NetworkSpec) -> Activations {
         let mut stream = Key::new(1, Purpose::Data).stream();
-        let value = || lanes::relu(stream.normal());
+        let value = || reductions::relu(stream.normal());
         let passes = spec.objective.passes();
         let mut states = Array2::from_shape_simple_fn((5 * passes, 37), value);
         states.row_mut(1).fill(0.0);

@@ -7,8 +7,8 @@
 use std::fmt;
 
 use super::activations::Activations;
-use super::lanes;
 use super::matrix::flat;
+use super::reductions;
 
 /// Which numbers of a row are infinite or NaN, or a second moment below zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Activations {
         // States are few, and none is above the root of the width: a sum of them does not overflow.
         let width = self.states.ncols().max(1);
         let mut rows = flat(&self.states).chunks_exact(width);
-        if !rows.all(|row| lanes::sum(row).is_finite()) {
+        if !rows.all(|row| reductions::sum(row).is_finite()) {
             return Some(Fault::Weights);
         }
         let are_good = self.logits.iter().all(|x| x.is_finite());

@@ -8,8 +8,8 @@
 use ndarray::Array2;
 
 use super::goodness::add_columns;
-use super::lanes::{inverse_rms, sum, sum_squares};
 use super::matrix::{columns_mut, flat, flat_mut};
+use super::reductions::{inverse_rms, sum, sum_squares};
 use super::spec::{LabelEmbedding, NetworkSpec};
 use super::workers::{Workers, each, share};
 

@@ -6,8 +6,8 @@
 
 use ndarray::Array2;
 
-use super::lanes::argmax;
 use super::matrix::flat_mut;
+use super::reductions::argmax;
 
 /// How a mini-batch was classified.
 pub(crate) struct Outcome {

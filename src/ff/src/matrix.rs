@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Axis, Slice};
 
-use super::lanes;
+use super::reductions;
 
 /// The values of a matrix of this crate's making, row by row.
 ///
@@ -46,5 +46,5 @@ pub(crate) fn columns_mut(
 
 /// The index of the largest value of each row, the first of equals.
 pub(crate) fn argmax_rows(matrix: &Array2<f32>) -> Vec<u8> {
-    flat(matrix).chunks_exact(matrix.ncols()).map(|row| lanes::argmax(row) as u8).collect()
+    flat(matrix).chunks_exact(matrix.ncols()).map(|row| reductions::argmax(row) as u8).collect()
 }

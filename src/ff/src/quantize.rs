@@ -4,7 +4,7 @@
 //! side reads, bit for bit. No value is converted by itself, so all of it vectorises on any
 //! processor.
 
-use super::lanes;
+use super::reductions;
 use super::spec::Encoding;
 
 /// Numbers this large have no fraction, and the last byte of one is what was added to it.
@@ -48,7 +48,7 @@ impl Quantizer {
     /// The scale of a row without negative values, and what to multiply a value by to get its
     /// number: nothing, where values are so small that this would be infinite.
     pub(super) fn scales(self, row: &[f32]) -> (f32, f32) {
-        let scale = lanes::max(row) / self.top();
+        let scale = reductions::max(row) / self.top();
         let inverse = 1.0 / scale;
         (scale, if inverse.is_finite() { inverse } else { 0.0 })
     }
