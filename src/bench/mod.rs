@@ -13,8 +13,8 @@ use crate::{
     config::Checked,
     course::Course,
     ff::{
-        Activations, BareProducts, FirstInput, Network, NetworkSpec, Phase, Shard, Workers, decode,
-        encode,
+        Activations, FirstInput, Network, NetworkSpec, Phase, ProductBaseline, Shard, Workers,
+        decode, encode,
     },
     node::NodeError,
 };
@@ -76,7 +76,7 @@ pub fn step(
     let spec = checked.spec.network.clone();
     let (network, pixels) = (Network::init(spec.clone()), Array2::default((0, 0)));
     let mut bench = Bench { network, course: &mut course, at: 0, pixels };
-    let mut bare = BareProducts::new(&spec);
+    let mut bare = ProductBaseline::new(&spec);
     bare.run(workers);
     let began = Instant::now();
     bench.steps(2, workers);

@@ -5,7 +5,7 @@
 
 mod activations;
 mod augment;
-mod bare;
+mod baseline;
 mod buffers;
 mod check;
 mod dropout;
@@ -35,7 +35,7 @@ mod workers;
 
 pub use activations::{Activations, concat};
 pub use augment::{Frame, augment};
-pub use bare::BareProducts;
+pub use baseline::ProductBaseline;
 pub use buffers::Buffers;
 pub use check::SpecError;
 pub use encoding::{DecodeError, decode, decode_all, encode, encoded_len, round};

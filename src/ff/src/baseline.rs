@@ -15,7 +15,7 @@ use super::workers::Workers;
 
 /// The products of every row of a network, on made-up numbers.
 #[derive(Debug)]
-pub struct BareProducts(Vec<ShardProducts>);
+pub struct ProductBaseline(Vec<ShardProducts>);
 
 /// What one row multiplies.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl ShardProducts {
     }
 }
 
-impl BareProducts {
+impl ProductBaseline {
     /// Everything that a step of this network multiplies.
     #[must_use]
     pub fn new(spec: &NetworkSpec) -> Self {
@@ -116,7 +116,7 @@ mod tests {
         for objective in [Objective::Goodness, Objective::Softmax] {
             let usual = NetworkSpec::usual(objective, Optimizer::Sgd, vec![20, 8, 6], 4);
             for spec in [NetworkSpec { shards_per_layer: 2, ..usual.clone() }, usual] {
-                let mut bare = BareProducts::new(&spec);
+                let mut bare = ProductBaseline::new(&spec);
                 let macs: u64 = spec.shards().into_iter().map(|row| spec.step_macs(row)).sum();
                 assert_eq!(bare.macs(), macs);
                 bare.run(&Inline);
