@@ -217,7 +217,7 @@ impl Sequential {
             let mut handed_on = Vec::new();
             for (at, step) in steps.clone().enumerate().filter(|_| is_read) {
                 let hand_on = |network: &mut Network, below: &Below<'_>| {
-                    network.hand_on(layer, step, below, workers)
+                    network.forward(layer, step, below, workers)
                 };
                 let shards = self.on_input(layer, step, below.get(at), hand_on)?;
                 self.check(layer, shards.iter().map(Activations::fault), step + 1)?;

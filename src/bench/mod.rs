@@ -133,7 +133,7 @@ fn handing_on(spec: &NetworkSpec) -> Vec<HandingOn> {
     let time = |shard| {
         let shape = (spec.objective.passes() * spec.batch_size, spec.width(shard));
         let states = Array2::from_shape_fn(shape, |(i, j)| ((i + 7 * j) % 256) as f32);
-        let logits = Array2::zeros((spec.batch_size, spec.logits_handed_on()));
+        let logits = Array2::zeros((spec.batch_size, spec.output_logits()));
         let activations = Activations { states, logits };
         let bytes = encode(&activations, spec, shard);
         HandingOn {

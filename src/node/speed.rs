@@ -134,7 +134,7 @@ fn made_up_step(spec: &NetworkSpec, shard: Shard) -> Step {
         });
     }
     let states = numbers(spec.objective.passes() * batch, spec.input_width(shard));
-    let logits = Array2::zeros((batch, spec.logits_handed_on()));
+    let logits = Array2::zeros((batch, spec.output_logits()));
     let input = Activations { states, logits };
     Box::new(move |state, buffers, workers| {
         let (made, _) = state.train(&spec, shard, &input, &labels, buffers, workers);

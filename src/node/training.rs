@@ -338,11 +338,11 @@ impl<'a> Worker<'a> {
         let handed_on = if place.layer == 0 {
             let input = self.reader.images(&mut self.course, step, reads)?;
             let spec = self.course.network();
-            state.hand_on_first(spec, place, step, input, buffers, self.machine.pool())
+            state.forward_first(spec, place, step, input, buffers, self.machine.pool())
         } else {
             let spec = self.course.network();
             let input = self.reader.batches(spec, place, reads)?;
-            state.hand_on(spec, place, step, input, buffers, self.machine.pool())
+            state.forward(spec, place, step, input, buffers, self.machine.pool())
         };
         Ok(Some(handed_on))
     }

@@ -109,9 +109,9 @@ impl Mathematics for Real {
         let mut state = self.state(place, self.plan.chapter_end(step), state);
         let buffers = &mut Buffers::default();
         let handed_on = if place.layer == 0 {
-            state.hand_on_first(spec, place, step, &self.images(step, feedback), buffers, &Inline)
+            state.forward_first(spec, place, step, &self.images(step, feedback), buffers, &Inline)
         } else {
-            state.hand_on(spec, place, step, &self.below(place, inputs), buffers, &Inline)
+            state.forward(spec, place, step, &self.below(place, inputs), buffers, &Inline)
         };
         encode(&handed_on, spec, place)
     }

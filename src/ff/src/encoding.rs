@@ -42,8 +42,8 @@ pub enum DecodeError {
 
 /// How many rows of states a row hands on, and how many logits, for a mini-batch.
 fn counts(spec: &NetworkSpec, row: Shard) -> (usize, usize) {
-    let passes = if spec.hands_on_states(row) { spec.objective.passes() } else { 0 };
-    (passes * spec.batch_size, spec.batch_size * spec.logits_handed_on())
+    let passes = if spec.outputs_states(row) { spec.objective.passes() } else { 0 };
+    (passes * spec.batch_size, spec.batch_size * spec.output_logits())
 }
 
 /// The length in bytes of what a row hands on for a mini-batch. The spec has to be one that passes
@@ -76,7 +76,7 @@ fn put(bytes: &mut Vec<u8>, values: &[f32]) {
 pub fn encode(activations: &Activations, spec: &NetworkSpec, row: Shard) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(encoded_len(spec, row));
     let states = activations.states.as_standard_layout();
-    let handed_on = if spec.hands_on_states(row) { states.as_slice() } else { None };
+    let handed_on = if spec.outputs_states(row) { states.as_slice() } else { None };
     let rows = || handed_on.unwrap_or_default().chunks_exact(spec.width(row));
     if let Some(quantizer) = Quantizer::of(spec.encoding) {
         // A row at a time, while it is in the cache.
@@ -186,7 +186,7 @@ pub fn decode_all(
             sums.iter_mut().zip(read).for_each(|(sum, x)| *sum += x);
         }
     }
-    let shape = (spec.batch_size, spec.logits_handed_on());
+    let shape = (spec.batch_size, spec.output_logits());
     let mut logits = Array2::from_shape_vec(shape, sums).map_err(|_| DecodeError::Logit)?;
     if shards.len() > 1 {
         logits *= 1.0 / shards.len() as f32;
@@ -224,7 +224,7 @@ mod tests {
         states.row_mut(2).fill(1e-42);
         states.row_mut(3).fill(f32::MAX);
         states.row_mut(4).fill(f32::MIN_POSITIVE);
-        let logits = Array2::from_shape_simple_fn((5, spec.logits_handed_on()), || stream.normal());
+        let logits = Array2::from_shape_simple_fn((5, spec.output_logits()), || stream.normal());
         Activations { states, logits }
     }
 

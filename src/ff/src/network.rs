@@ -93,7 +93,7 @@ impl Network {
     }
 
     /// One step of every row, from the first layer up. The reports are in row order; the
-    /// logits (B x [`NetworkSpec::logits_handed_on`]) are those of the last layer.
+    /// logits (B x [`NetworkSpec::output_logits`]) are those of the last layer.
     ///
     /// # Panics
     /// If the input does not have the spec's shapes, or a label is not below `classes`.
@@ -117,7 +117,7 @@ impl Network {
         (reports, logits)
     }
 
-    /// Nobody reads what [`Network::train_layer`] or [`Network::hand_on`] gave any more.
+    /// Nobody reads what [`Network::train_layer`] or [`Network::forward`] gave any more.
     pub fn give(&mut self, shards: Vec<Activations>) {
         shards.into_iter().for_each(|shard| self.buffers.give(shard.states));
     }
@@ -157,7 +157,7 @@ impl Network {
     ///
     /// # Panics
     /// As [`Network::train_step`].
-    pub fn hand_on(
+    pub fn forward(
         &mut self,
         layer: usize,
         step: u64,
@@ -165,17 +165,17 @@ impl Network {
         workers: &dyn Workers,
     ) -> Vec<Activations> {
         let Self { spec, rows, buffers } = self;
-        let hand_on = |(shard, state): (usize, &mut ShardState)| {
+        let forward = |(shard, state): (usize, &mut ShardState)| {
             let row = Shard { layer, index: shard };
             match below {
                 Below::Images(input) => {
-                    state.hand_on_first(spec, row, step, input, buffers, workers)
+                    state.forward_first(spec, row, step, input, buffers, workers)
                 }
-                Below::Layer(below, _) => state.hand_on(spec, row, step, below, buffers, workers),
+                Below::Layer(below, _) => state.forward(spec, row, step, below, buffers, workers),
             }
         };
         let rows = rows.iter_mut().skip(layer * spec.shards_per_layer).take(spec.shards_per_layer);
-        rows.enumerate().map(hand_on).collect()
+        rows.enumerate().map(forward).collect()
     }
 }
 

@@ -45,7 +45,7 @@ impl ShardState {
 
     /// From pre-activations (without bias) in `buffers.h` to what is handed on in a step, with the
     /// weights as they are.
-    pub(super) fn pass_on(
+    pub(super) fn forward_outputs(
         &self,
         spec: &NetworkSpec,
         row: Shard,

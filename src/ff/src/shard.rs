@@ -54,7 +54,7 @@ pub struct StepReport {
     pub fault: Option<Fault>,
 }
 
-/// What the layers below say (B x [`NetworkSpec::logits_handed_on`]), and the right labels.
+/// What the layers below say (B x [`NetworkSpec::output_logits`]), and the right labels.
 pub(super) type Heard<'a> = (&'a Array2<f32>, &'a [u8]);
 
 impl ShardState {
@@ -127,7 +127,7 @@ impl ShardState {
         buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> (Activations, StepReport) {
-        let nothing = Array2::zeros((input.labels.len(), spec.logits_handed_on()));
+        let nothing = Array2::zeros((input.labels.len(), spec.output_logits()));
         let heard = (&nothing, &input.labels[..]);
         match spec.objective {
             Objective::Goodness => self.train_labelled(spec, row, input, heard, buffers, workers),
@@ -205,7 +205,7 @@ impl ShardState {
     ///
     /// # Panics
     /// If the input does not have the spec's shapes, or a label is not below `classes`.
-    pub fn hand_on_first(
+    pub fn forward_first(
         &mut self,
         spec: &NetworkSpec,
         row: Shard,
@@ -218,15 +218,15 @@ impl ShardState {
             Objective::Goodness => _ = self.read_labelled(spec, input, buffers, workers),
             Objective::Softmax => self.read(&input.pixels, buffers, workers),
         }
-        let nothing = Array2::zeros((input.labels.len(), spec.logits_handed_on()));
-        self.pass_on(spec, row, step, &nothing, buffers, workers)
+        let nothing = Array2::zeros((input.labels.len(), spec.output_logits()));
+        self.forward_outputs(spec, row, step, &nothing, buffers, workers)
     }
 
-    /// As [`ShardState::hand_on_first`], for a row of an upper layer.
+    /// As [`ShardState::forward_first`], for a row of an upper layer.
     ///
     /// # Panics
     /// If the input does not have the spec's shapes.
-    pub fn hand_on(
+    pub fn forward(
         &mut self,
         spec: &NetworkSpec,
         row: Shard,
@@ -236,7 +236,7 @@ impl ShardState {
         workers: &dyn Workers,
     ) -> Activations {
         self.read(&input.states, buffers, workers);
-        self.pass_on(spec, row, step, &input.logits, buffers, workers)
+        self.forward_outputs(spec, row, step, &input.logits, buffers, workers)
     }
 
     /// Pre-activations, without bias, of all passes over states of mean square 1.

@@ -235,7 +235,7 @@ impl NetworkSpec {
 
     /// Whether what a row hands on has states: above the last layer only logits are read.
     #[must_use]
-    pub fn hands_on_states(&self, row: Shard) -> bool {
+    pub fn outputs_states(&self, row: Shard) -> bool {
         row.layer + 1 < self.depth() || self.feedback_shard().is_none()
     }
 
@@ -255,7 +255,7 @@ impl NetworkSpec {
     /// How many logits a row hands on per sample: heads that correct the layers below read what
     /// those say, a head that stands alone does not.
     #[must_use]
-    pub fn logits_handed_on(&self) -> usize {
+    pub fn output_logits(&self) -> usize {
         match self.objective {
             Objective::Goodness => self.classes,
             Objective::Softmax => 0,
