@@ -151,7 +151,7 @@ pub fn encode(state: &ShardState, spec: &NetworkSpec, shard: Shard) -> Vec<u8> {
             parameter.moments(spec.optimizer).for_each(&mut put);
         }
     }
-    state.peers.iter().copied().for_each(&mut put);
+    state.running_means.iter().copied().for_each(&mut put);
     bytes
 }
 
@@ -218,8 +218,8 @@ pub fn decode(
     let [weights, bias, head] =
         shapes(spec, shard).map(|shape| reader.parameter(shape, moments(spec, step, shape)));
     let (weights, bias, head) = (weights?, bias?, head?);
-    let peers = reader.take(spec.width(shard), f32::is_finite)?;
-    Ok(ShardState::from_parts(weights, bias, head, peers, step))
+    let running_means = reader.take(spec.width(shard), f32::is_finite)?;
+    Ok(ShardState::from_parts(weights, bias, head, running_means, step))
 }
 
 /// As [`decode`], but without what only the shard's training remembers, which is most of it.

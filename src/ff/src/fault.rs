@@ -105,7 +105,7 @@ mod tests {
             assert_eq!(with(&|state| of(state).second[1] = f32::INFINITY), Some(fault));
             assert_eq!(with(&|state| of(state).second[1] = -1.0), Some(fault));
         }
-        assert_eq!(with(&|state| state.peers[1] = f32::NAN), Some(Fault::Weights));
+        assert_eq!(with(&|state| state.running_means[1] = f32::NAN), Some(Fault::Weights));
     }
 
     #[test]

@@ -92,15 +92,15 @@ pub(crate) fn add_columns(matrix: &[f32], sums: &mut [f32]) {
 /// Peer normalisation (ffnew.m): takes the batch mean of the positive pass, `positive` = B x width,
 /// into the running mean, and returns what is added to the direction of every positive sample:
 /// lambda (mean over units - own mean). Not gated by the ReLU, so that dead units come back.
-pub(crate) fn peer_term(peers: &mut [f32], positive: &[f32], strength: f32) -> Vec<f32> {
-    let mut means = vec![0.0; peers.len()];
+pub(crate) fn peer_term(running_means: &mut [f32], positive: &[f32], strength: f32) -> Vec<f32> {
+    let mut means = vec![0.0; running_means.len()];
     add_columns(positive, &mut means);
-    let share = (1.0 - PEER_MEMORY) * (peers.len() as f32 / positive.len() as f32);
-    for (peer, mean) in peers.iter_mut().zip(&means) {
-        *peer = PEER_MEMORY * *peer + share * mean;
+    let share = (1.0 - PEER_MEMORY) * (running_means.len() as f32 / positive.len() as f32);
+    for (running, mean) in running_means.iter_mut().zip(&means) {
+        *running = PEER_MEMORY * *running + share * mean;
     }
-    let mean = sum(peers) / peers.len() as f32;
-    peers.iter().map(|peer| strength * (mean - peer)).collect()
+    let mean = sum(running_means) / running_means.len() as f32;
+    running_means.iter().map(|own| strength * (mean - own)).collect()
 }
 
 /// Turns the outputs of the positive and the negative pass (2B x width, positives first) into
@@ -110,10 +110,10 @@ pub(crate) fn directions(
     h: &mut [f32],
     goodness: &[f32],
     slope: f32,
-    peers: &[f32],
+    peer_term: &[f32],
     workers: &dyn Workers,
 ) {
-    let width = peers.len();
+    let width = peer_term.len();
     let threshold = width as f32;
     let (positive, negative) = h.split_at_mut(h.len() / 2);
     let (good, bad) = goodness.split_at(goodness.len() / 2);
@@ -124,7 +124,7 @@ pub(crate) fn directions(
     each(workers, parts, &|((positive, negative), (good, bad)): Directed<'_>| {
         for (row, goodness) in positive.chunks_exact_mut(width).zip(good) {
             let factor = slope * sigmoid(threshold - goodness);
-            for (x, peer) in row.iter_mut().zip(peers) {
+            for (x, peer) in row.iter_mut().zip(peer_term) {
                 *x = factor * *x + peer;
             }
         }

@@ -92,11 +92,11 @@ impl ShardState {
         buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> (Array2<f32>, StepReport) {
-        let (batch, width) = (labels.len(), self.peers.len());
+        let (batch, width) = (labels.len(), self.running_means.len());
         workers.mark(Mark::Phase(Phase::Directions));
         let h = flat_mut(&mut buffers.h);
         let strength = spec.peer_normalization;
-        let peers = goodness::peer_term(&mut self.peers, &h[..batch * width], strength);
+        let peers = goodness::peer_term(&mut self.running_means, &h[..batch * width], strength);
         let cases = &buffers.goodness[..2 * batch];
         goodness::directions(&mut h[..2 * batch * width], cases, slope, &peers, workers);
         let neutral = rows(states, 2 * batch..3 * batch);
@@ -149,7 +149,7 @@ impl ShardState {
 
     /// The bias follows the sum of the directions over the cases, without decay.
     fn train_bias(&mut self, spec: &NetworkSpec, batch: usize, h: &[f32]) {
-        let mut sums = vec![0.0; self.peers.len()];
+        let mut sums = vec![0.0; self.running_means.len()];
         let directions = &h[..spec.objective.cases() * batch * sums.len()];
         goodness::add_columns(directions, &mut sums);
         let rule = Rule::new(spec, self.step, batch, spec.lr, 0.0);

@@ -29,7 +29,7 @@ pub struct ShardState {
     /// out x classes: from the row's neutral outputs to logits.
     pub head: Parameter,
     /// Running mean output of each unit in the positive pass; as at first where there is none.
-    pub peers: Vec<f32>,
+    pub running_means: Vec<f32>,
     /// Steps done.
     pub step: u64,
 }
@@ -72,9 +72,9 @@ impl ShardState {
     /// A shard with given tensors (in x out, 1 x out, out x classes) and no step done.
     #[must_use]
     pub fn new(weights: Array2<f32>, bias: Array2<f32>, head: Array2<f32>) -> Self {
-        let peers = vec![FIRST_PEER_MEAN; weights.ncols()];
+        let running_means = vec![FIRST_PEER_MEAN; weights.ncols()];
         let [weights, bias, head] = [weights, bias, head].map(Parameter::new);
-        Self::from_parts(weights, bias, head, peers, 0)
+        Self::from_parts(weights, bias, head, running_means, 0)
     }
 
     /// The row as if it had begun with its weights: what its training remembers is given up.
@@ -89,17 +89,17 @@ impl ShardState {
         weights: Parameter,
         bias: Parameter,
         head: Parameter,
-        peers: Vec<f32>,
+        running_means: Vec<f32>,
         step: u64,
     ) -> Self {
-        Self { weights, bias, head, peers, step }
+        Self { weights, bias, head, running_means, step }
     }
 
     /// Whether every tensor has the shape that the spec asks for.
     #[must_use]
     pub fn fits(&self, spec: &NetworkSpec, row: Shard) -> bool {
         let (inputs, width) = (spec.input_width(row), spec.width(row));
-        self.peers.len() == width
+        self.running_means.len() == width
             && self.weights.fits(spec.optimizer, inputs, width)
             && self.bias.fits(spec.optimizer, 1, width)
             && self.head.fits(spec.optimizer, width, spec.classes)
@@ -108,8 +108,8 @@ impl ShardState {
     /// What keeps it from being a checkpoint.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
-        let means = self.peers.iter().all(|x| x.is_finite());
-        if !(means && self.weights.is_sound() && self.bias.is_sound()) {
+        let is_finite = self.running_means.iter().all(|x| x.is_finite());
+        if !(is_finite && self.weights.is_sound() && self.bias.is_sound()) {
             return Some(Fault::Weights);
         }
         (!self.head.is_sound()).then_some(Fault::Head)
@@ -162,7 +162,7 @@ impl ShardState {
         buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> (Activations, StepReport) {
-        let (batch, width) = (input.labels.len(), self.peers.len());
+        let (batch, width) = (input.labels.len(), self.running_means.len());
         let scales = self.read_labelled(spec, input, buffers, workers);
         let done = self.passes(spec, row, heard, buffers, workers);
         workers.mark(Mark::Phase(Phase::Directions));
@@ -242,7 +242,7 @@ impl ShardState {
     /// Pre-activations, without bias, of all passes over states of mean square 1.
     fn read(&self, states: &Array2<f32>, buffers: &mut Buffers, workers: &dyn Workers) {
         workers.mark(Mark::Phase(Phase::Forward));
-        buffers.fit(states.nrows(), self.peers.len());
+        buffers.fit(states.nrows(), self.running_means.len());
         product(states.view(), self.weights.value.view(), buffers.h.view_mut(), workers);
     }
 
@@ -255,7 +255,7 @@ impl ShardState {
         workers: &dyn Workers,
     ) -> Scales {
         workers.mark(Mark::Phase(Phase::Forward));
-        let (batch, width) = (input.labels.len(), self.peers.len());
+        let (batch, width) = (input.labels.len(), self.running_means.len());
         buffers.fit(spec.objective.passes() * batch, width);
         buffers.fit_first(batch, width, spec.classes);
         let Buffers { h, shared, .. } = buffers;

@@ -221,10 +221,10 @@ fn peers_pull_towards_their_mean_even_when_dead() {
     let mut without = with.clone();
     with.train_first(&spec, row, &input, &mut buffers, &Inline);
     without.train_first(&off, row, &input, &mut buffers, &Inline);
-    assert_eq!(with.peers, without.peers);
-    assert!((with.peers[3] - 0.45).abs() < 1e-6, "0.9 of 0.5 and no output");
-    let mean = with.peers.iter().sum::<f32>() / 32.0;
-    for (k, peer) in with.peers.iter().enumerate() {
+    assert_eq!(with.running_means, without.running_means);
+    assert!((with.running_means[3] - 0.45).abs() < 1e-6, "0.9 of 0.5 and no output");
+    let mean = with.running_means.iter().sum::<f32>() / 32.0;
+    for (k, peer) in with.running_means.iter().enumerate() {
         let pull = direction(&with.bias.first, k) - direction(&without.bias.first, k);
         close(pull, f64::from(0.03 * (mean - peer)) * BATCH as f64);
     }
