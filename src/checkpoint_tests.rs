@@ -5,7 +5,7 @@ use crate::ff::{Encoding, FirstInput, Inline, Key, Network, Objective, Purpose, 
 
 /// A network of two layers.
 fn tiny(optimizer: Optimizer, shards: usize) -> NetworkSpec {
-    let spec = NetworkSpec::usual(Objective::Goodness, optimizer, vec![20, 32, 32], 4);
+    let spec = NetworkSpec::default_for(Objective::Goodness, optimizer, vec![20, 32, 32], 4);
     NetworkSpec {
         encoding: Encoding::U8,
         shards_per_layer: shards,

@@ -51,7 +51,7 @@ impl Diverged {
 /// The flags that may be the cause, the one furthest above its default first.
 fn advice(spec: &NetworkSpec, fault: Fault) -> String {
     let (objective, optimizer) = (spec.objective, spec.optimizer);
-    let usual = NetworkSpec::usual(objective, optimizer, spec.layers.clone(), spec.classes);
+    let usual = NetworkSpec::default_for(objective, optimizer, spec.layers.clone(), spec.classes);
     type Flag = (&'static str, fn(&NetworkSpec) -> f32);
     let layers: [Flag; 3] = [
         ("--lr", |it| it.lr),
@@ -108,7 +108,7 @@ mod tests {
             "layer 1, shard 0 diverged at step 7: its weights are not finite any more; lower \
              --lr (1e6) or --peer-normalization (0.03)"
         );
-        let softmax = NetworkSpec::usual(Objective::Softmax, Optimizer::Sgd, vec![20, 8], 4);
+        let softmax = NetworkSpec::default_for(Objective::Softmax, Optimizer::Sgd, vec![20, 8], 4);
         let told = told(&softmax, Fault::Weights);
         assert!(told.ends_with("lower --lr (1) or --head-lr (0.1)"), "{told}");
     }

@@ -134,7 +134,7 @@ fn defaults(spec: &Spec, data_classes: Option<usize>) -> SpecArgs {
             batch_size: USUAL_BATCH,
             encoding: super::network::USUAL_WIRE,
             seed: super::network::USUAL_SEED,
-            ..NetworkSpec::usual(
+            ..NetworkSpec::default_for(
                 own.objective,
                 own.optimizer,
                 input.chain(USUAL_LAYERS).collect(),

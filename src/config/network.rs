@@ -26,7 +26,7 @@ impl SpecArgs {
     ) -> Result<NetworkSpec, SpecArgsError> {
         let objective: Objective = named("objective", &self.objective, "goodness")?;
         let optimizer: Optimizer = named("optimizer", &self.optimizer, "sgd")?;
-        let usual = NetworkSpec::usual(objective, optimizer, layers, classes);
+        let usual = NetworkSpec::default_for(objective, optimizer, layers, classes);
         let negatives: Option<Negatives> = given("negatives", &self.negatives)?;
         let embedding: Option<LabelEmbedding> = given("label-embedding", &self.label_embedding)?;
         Ok(NetworkSpec {

@@ -149,7 +149,8 @@ mod tests {
 
     #[test]
     fn a_machine_says_how_fast_it_is_with_work_and_without() {
-        let spec = NetworkSpec::usual(Objective::Goodness, Optimizer::Sgd, vec![20, 30, 30], 4);
+        let spec =
+            NetworkSpec::default_for(Objective::Goodness, Optimizer::Sgd, vec![20, 30, 30], 4);
         let mut speed = Speed::default();
         assert_eq!((speed.report(), speed.patience()), (None, IDLE.0));
         assert!(speed.glance(&spec, &mut Buffers::default(), &Inline) > 0);
@@ -178,7 +179,7 @@ mod tests {
     fn a_glance_at_large_shards_is_short() {
         let wide = |batch_size, width| {
             let layers = vec![784, width, width];
-            let usual = NetworkSpec::usual(Objective::Goodness, Optimizer::Sgd, layers, 10);
+            let usual = NetworkSpec::default_for(Objective::Goodness, Optimizer::Sgd, layers, 10);
             NetworkSpec { batch_size, ..usual }
         };
         let shard = Shard { layer: 1, index: 0 };
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn a_network_of_one_layer_can_be_looked_at() {
         for objective in [Objective::Goodness, Objective::Softmax] {
-            let spec = NetworkSpec::usual(objective, Optimizer::Sgd, vec![20, 30], 4);
+            let spec = NetworkSpec::default_for(objective, Optimizer::Sgd, vec![20, 30], 4);
             assert!(Speed::default().glance(&spec, &mut Buffers::default(), &Inline) > 0);
         }
     }

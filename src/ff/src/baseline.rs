@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn the_same_work_as_the_step() {
         for objective in [Objective::Goodness, Objective::Softmax] {
-            let usual = NetworkSpec::usual(objective, Optimizer::Sgd, vec![20, 8, 6], 4);
+            let usual = NetworkSpec::default_for(objective, Optimizer::Sgd, vec![20, 8, 6], 4);
             for spec in [NetworkSpec { shards_per_layer: 2, ..usual.clone() }, usual] {
                 let mut bare = ProductBaseline::new(&spec);
                 let macs: u64 = spec.shards().into_iter().map(|row| spec.step_macs(row)).sum();

@@ -182,7 +182,7 @@ mod tests {
         let append = LabelEmbedding::Append;
         let narrow = NetworkSpec { label_embedding: append, layers: vec![3, 8], ..goodness };
         assert_eq!(narrow.check(), Ok(()), "the slots are no pixels");
-        let softmax = NetworkSpec::usual(Objective::Softmax, Optimizer::Adam, vec![3, 8], 4);
+        let softmax = NetworkSpec::default_for(Objective::Softmax, Optimizer::Adam, vec![3, 8], 4);
         assert_eq!(softmax.check(), Ok(()), "no label slots, so three pixels are enough");
         let bad = [
             NetworkSpec { negatives: Negatives::Random, ..softmax.clone() },

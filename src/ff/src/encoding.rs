@@ -208,7 +208,7 @@ mod tests {
         let mut specs = Vec::new();
         for objective in [Objective::Goodness, Objective::Softmax] {
             for encoding in [Encoding::F32, Encoding::U8, Encoding::U4] {
-                let usual = NetworkSpec::usual(objective, Optimizer::Sgd, vec![20, 37], 4);
+                let usual = NetworkSpec::default_for(objective, Optimizer::Sgd, vec![20, 37], 4);
                 specs.push(NetworkSpec { batch_size: 5, encoding, ..usual });
             }
         }
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn two_values_share_a_byte_and_nobody_the_rest() {
-        let usual = NetworkSpec::usual(Objective::Softmax, Optimizer::Sgd, vec![20, 3], 4);
+        let usual = NetworkSpec::default_for(Objective::Softmax, Optimizer::Sgd, vec![20, 3], 4);
         let spec = NetworkSpec { batch_size: 1, encoding: Encoding::U4, ..usual };
         let states = ndarray::array![[2.0, 30.0, 14.9]];
         let bytes = encode(&Activations { states, logits: Array2::zeros((1, 0)) }, &spec, ROW);

@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn images_are_prepared_for_their_labels() {
-        let spec = |objective| NetworkSpec::usual(objective, Optimizer::Sgd, vec![4, 2], 2);
+        let spec = |objective| NetworkSpec::default_for(objective, Optimizer::Sgd, vec![4, 2], 2);
         let pixels = array![[1.0, 1.0, 3.0, 1.0], [0.0, 0.0, 0.0, 0.0]];
         let slots = prepare(&spec(Objective::Goodness), pixels.clone());
         assert_eq!(slots, array![[0.0, 0.0, 3.0, 1.0], [0.0, 0.0, 0.0, 0.0]]);
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn contrast_is_normalized_before_labels_are_written() {
-        let usual = NetworkSpec::usual(Objective::Goodness, Optimizer::Sgd, vec![4, 2], 2);
+        let usual = NetworkSpec::default_for(Objective::Goodness, Optimizer::Sgd, vec![4, 2], 2);
         let spec = NetworkSpec { contrast_normalization: true, ..usual };
         let pixels = array![[0.2, 0.4, 0.2, 0.4], [0.0, 0.0, 0.0, 1.0], [0.7, 0.7, 0.7, 0.7]];
         let far = 3f32.sqrt();

@@ -164,12 +164,12 @@ impl NetworkSpec {
     /// of 100; one epoch of one step, to be replaced by the caller.
     #[must_use]
     pub fn hinton(layers: Vec<usize>, classes: usize) -> Self {
-        Self::usual(Objective::Goodness, Optimizer::Sgd, layers, classes)
+        Self::default_for(Objective::Goodness, Optimizer::Sgd, layers, classes)
     }
 
     /// What suits an objective and an optimiser; otherwise as [`NetworkSpec::hinton`].
     #[must_use]
-    pub fn usual(
+    pub fn default_for(
         objective: Objective,
         optimizer: Optimizer,
         layers: Vec<usize>,
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(shapes, [(20, 4), (20, 4), (8, 3), (8, 3)]);
         assert_eq!(spec.step_macs(rows[0]), 100 * (20 * 4 * 2 + 4 * 4 * 2));
         assert_eq!(spec.step_macs(rows[2]), 100 * (8 * 3 * 5 + 3 * 4 * 2));
-        let spec = NetworkSpec::usual(Objective::Softmax, Optimizer::Sgd, vec![20, 8, 6], 4);
+        let spec = NetworkSpec::default_for(Objective::Softmax, Optimizer::Sgd, vec![20, 8, 6], 4);
         assert_eq!(spec.step_macs(rows[0]), 100 * (20 * 8 * 2 + 8 * 4 * 3));
     }
 

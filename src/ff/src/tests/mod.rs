@@ -48,7 +48,7 @@ pub(crate) fn tiny_for(
         steps: 30,
         steps_per_epoch: 10,
         seed: 42,
-        ..NetworkSpec::usual(objective, optimizer, vec![20, 32, 32], 4)
+        ..NetworkSpec::default_for(objective, optimizer, vec![20, 32, 32], 4)
     }
 }
 
