@@ -1,54 +1,64 @@
-//! The Forward-Forward mathematics.
+//! Forward-Forward networks (Hinton 2022): layers that are trained one by one, each for an objective
+//! of its own, without a gradient from the layer above.
 //!
-//! The rule: pure and reproducible. Nothing here reads a file, a clock or entropy, every sum has a
-//! written order, and threads are an argument ([`Workers`]) that never changes a result.
+//! Rule: pure and reproducible. Nothing here reads a file, a clock or entropy, every sum has a
+//! written order, and threads are an argument ([`Workers`]) that never changes a result. So a
+//! [`NetworkSpec`] and its images determine every byte of the trained [`Network`].
+//!
+//! - `spec` is what determines a run, and which specs can be trained; `rng` its random numbers.
+//! - `samples` has a step's images: their order, their changes, their wrong labels.
+//! - `shard` is one step of what has its own weights; `network` all of it, scored, named and hashed.
+//! - `encoding` turns what one layer outputs into the bytes that the next one reads.
+//! - `numerics` has the sums, the memory and the threads below it all.
+//!
+//! A network that learns to tell two kinds of noise apart:
+//!
+//! ```
+//! use ffp2p_ff::{FirstInput, Inline, Key, Network, NetworkSpec, Purpose, negative_labels};
+//! use ndarray::Array2;
+//!
+//! let spec = NetworkSpec { batch_size: 50, steps: 40, ..NetworkSpec::hinton(vec![16, 24], 2) };
+//! spec.check()?;
+//!
+//! // An image of class 0 is bright in its left half, one of class 1 in its right half.
+//! let labels: Vec<u8> = (0..50).map(|image| image % 2).collect();
+//! let mut noise = Key::new(spec.seed, Purpose::Data).stream();
+//! let images = Array2::from_shape_fn((50, 16), |(image, pixel)| {
+//!     let is_bright = pixel / 8 == usize::from(labels[image]);
+//!     0.5 * noise.unit() + if is_bright { 0.5 } else { 0.0 }
+//! });
+//!
+//! let mut network = Network::init(spec.clone());
+//! let samples: Vec<u32> = (0..50).collect();
+//! for epoch in 0..spec.steps {
+//!     let wrong = negative_labels(&spec, epoch, &samples, &labels, None);
+//!     let batch = FirstInput::new(&spec, images.clone(), labels.clone(), wrong);
+//!     network.train_step(&batch, &Inline);
+//! }
+//! let score = network.evaluate(&images, &labels, &Inline);
+//! assert!(score.softmax_correct > 45, "{score:?}");
+//! # Ok::<(), ffp2p_ff::SpecError>(())
+//! ```
 
-mod activations;
-mod augment;
-mod baseline;
-mod buffers;
-mod check;
-mod dropout;
 mod encoding;
-mod evaluate;
-mod fault;
-mod feedback;
-mod first_layer;
-mod goodness;
-mod head;
-mod layers;
-mod matrix;
-mod negatives;
 mod network;
-mod optim;
-mod passes;
-mod product;
-mod quantize;
-mod reductions;
+mod numerics;
 mod rng;
+mod samples;
 mod shard;
 mod spec;
-mod tensors;
 #[cfg(test)]
-pub(crate) mod tests;
-mod workers;
+mod tests;
 
-pub use activations::{Activations, concat};
-pub use augment::{Frame, augment};
-pub use baseline::ProductBaseline;
-pub use buffers::Buffers;
-pub use check::SpecError;
 pub use encoding::{DecodeError, decode, decode_all, encode, encoded_len, round};
-pub use evaluate::{Evaluation, evaluate};
-pub use fault::Fault;
-pub use feedback::FeedbackTable;
-pub use first_layer::FirstInput;
-pub use layers::Layers;
-pub use negatives::{epoch_order, negative_labels};
-pub use network::{Below, Network, NetworkError};
-pub use optim::Parameter;
+pub use network::{
+    Below, Evaluation, Layers, Network, NetworkError, ProductBaseline, Tensor, evaluate,
+    hash_layers, model_hash,
+};
+pub use numerics::{Buffers, Inline, Mark, Phase, Task, Workers};
 pub use rng::{Key, Purpose, Stream};
-pub use shard::{ShardState, StepReport};
-pub use spec::{Encoding, LabelEmbedding, Negatives, NetworkSpec, Objective, Optimizer, Shard};
-pub use tensors::{Tensor, hash_layers, model_hash};
-pub use workers::{Inline, Mark, Phase, Task, Workers};
+pub use samples::{FeedbackTable, Frame, augment, epoch_order, negative_labels};
+pub use shard::{Activations, Fault, FirstInput, Parameter, ShardState, StepReport, concat};
+pub use spec::{
+    Encoding, LabelEmbedding, Negatives, NetworkSpec, Objective, Optimizer, Shard, SpecError,
+};

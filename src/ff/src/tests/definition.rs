@@ -3,7 +3,7 @@
 use ndarray::{Array2, Axis, concatenate};
 
 use super::{batch, mask, tiny};
-use crate::matrix::rows;
+use crate::numerics::matrix::rows;
 use crate::{
     Activations, Buffers, Encoding, FirstInput, Inline, LabelEmbedding, NetworkSpec, Optimizer,
     Shard, ShardState, StepReport,

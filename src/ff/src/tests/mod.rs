@@ -6,8 +6,8 @@ mod runs;
 
 use ndarray::Array2;
 
-use super::dropout::Dropout;
-use super::{
+use crate::shard::dropout::Dropout;
+use crate::{
     Encoding, FirstInput, Key, Network, NetworkSpec, Objective, Optimizer, Purpose, Shard, Task,
     Workers, negative_labels,
 };

@@ -8,10 +8,10 @@
 use ndarray::Array2;
 
 use super::goodness::add_columns;
-use super::matrix::{columns_mut, flat, flat_mut};
-use super::reductions::{inverse_rms, sum, sum_squares};
-use super::spec::{LabelEmbedding, NetworkSpec};
-use super::workers::{Workers, each, share};
+use crate::numerics::matrix::{columns_mut, flat, flat_mut};
+use crate::numerics::reductions::{inverse_rms, sum, sum_squares};
+use crate::numerics::workers::{Workers, each, share};
+use crate::spec::{LabelEmbedding, NetworkSpec};
 
 /// What the first layer reads in one step, B samples of D pixels.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,9 +6,9 @@
 
 use ndarray::Array2;
 
-use super::fault::Fault;
-use super::rng::{Key, Purpose};
-use super::spec::NetworkSpec;
+use crate::rng::{Key, Purpose};
+use crate::shard::Fault;
+use crate::spec::NetworkSpec;
 
 /// The entry of a sample that has no wrong label yet.
 const NONE: u8 = u8::MAX;

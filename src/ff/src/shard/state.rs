@@ -6,15 +6,15 @@
 use ndarray::Array2;
 
 use super::activations::Activations;
-use super::buffers::Buffers;
 use super::fault::Fault;
 use super::first_layer::{FirstInput, Labels, Scales};
-use super::matrix::{flat, flat_mut, rows};
 use super::optim::{Parameter, Rule};
 use super::product::{Gradient, product, update};
-use super::rng::{Key, Purpose};
-use super::spec::{NetworkSpec, Objective, Shard};
-use super::workers::{Mark, Phase, Workers};
+use crate::numerics::Buffers;
+use crate::numerics::matrix::{flat, flat_mut, rows};
+use crate::numerics::workers::{Mark, Phase, Workers};
+use crate::rng::{Key, Purpose};
+use crate::spec::{NetworkSpec, Objective, Shard};
 
 /// The running mean output of a unit before the first step (ffnew.m).
 const FIRST_PEER_MEAN: f32 = 0.5;
@@ -55,7 +55,7 @@ pub struct StepReport {
 }
 
 /// What the layers below say (B x [`NetworkSpec::output_logits`]), and the right labels.
-pub(super) type Heard<'a> = (&'a Array2<f32>, &'a [u8]);
+pub(crate) type Heard<'a> = (&'a Array2<f32>, &'a [u8]);
 
 impl ShardState {
     /// A row before its first step: weights N(0, 1/fan-in), biases and head 0 (ffnew.m).

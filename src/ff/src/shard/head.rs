@@ -6,8 +6,8 @@
 
 use ndarray::Array2;
 
-use super::matrix::flat_mut;
-use super::reductions::argmax;
+use crate::numerics::matrix::flat_mut;
+use crate::numerics::reductions::argmax;
 
 /// How a mini-batch was classified.
 pub(crate) struct Outcome {

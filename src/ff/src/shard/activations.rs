@@ -1,12 +1,12 @@
 //! Activation batches: what a layer passes to the next one in a step.
 //!
-//! Rule: rows come in the order positive, negative, neutral pass, each in batch order; the softmax
+//! The rule: rows come in the order positive, negative, neutral pass, each in batch order; the softmax
 //! objective has the neutral pass alone.
 
 use ndarray::Array2;
 
-use super::buffers::Buffers;
-use super::matrix::columns_mut;
+use crate::numerics::Buffers;
+use crate::numerics::matrix::columns_mut;
 
 /// What a row, or a whole layer, hands to the next layer for one step of B samples.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +30,7 @@ pub fn concat(shards: &[Activations]) -> Activations {
 
 /// As [`concat()`], in memory used before, which the shards' goes to; without a copy where there is
 /// one shard.
-pub(super) fn concat_in(mut shards: Vec<Activations>, buffers: &mut Buffers) -> Activations {
+pub(crate) fn concat_in(mut shards: Vec<Activations>, buffers: &mut Buffers) -> Activations {
     if shards.len() == 1 {
         return shards.swap_remove(0);
     }

@@ -12,15 +12,15 @@ const SPARE: usize = 32;
 #[derive(Debug, Default)]
 pub struct Buffers {
     /// All passes x out: pre-activations, then outputs, then directions.
-    pub(super) h: Array2<f32>,
+    pub(crate) h: Array2<f32>,
     /// Labelled images only, B x out: shared product, then shared directions.
-    pub(super) shared: Array2<f32>,
+    pub(crate) shared: Array2<f32>,
     /// Labelled images only, classes x out: directions of the label slots.
-    pub(super) slots: Array2<f32>,
+    pub(crate) slots: Array2<f32>,
     /// One a row of `h`.
-    pub(super) goodness: Vec<f32>,
+    pub(crate) goodness: Vec<f32>,
     /// One a worker: a piece of a gradient.
-    pub(super) blocks: Vec<Vec<f32>>,
+    pub(crate) blocks: Vec<Vec<f32>>,
     spare: Vec<Array2<f32>>,
 }
 
@@ -40,7 +40,7 @@ impl Clone for Buffers {
 
 impl Buffers {
     /// A row-major matrix whose values are all to be written.
-    pub(super) fn take(&mut self, shape: (usize, usize)) -> Array2<f32> {
+    pub(crate) fn take(&mut self, shape: (usize, usize)) -> Array2<f32> {
         match self.spare.iter().position(|matrix| matrix.dim() == shape) {
             Some(at) => self.spare.swap_remove(at),
             None => Array2::zeros(shape),
@@ -56,7 +56,7 @@ impl Buffers {
     }
 
     /// Makes room for the passes of a row.
-    pub(super) fn fit(&mut self, rows: usize, width: usize) {
+    pub(crate) fn fit(&mut self, rows: usize, width: usize) {
         if self.h.dim() != (rows, width) {
             let room = self.take((rows, width));
             let old = std::mem::replace(&mut self.h, room);
@@ -66,7 +66,7 @@ impl Buffers {
     }
 
     /// Makes room for what labelled images need besides.
-    pub(super) fn fit_first(&mut self, batch: usize, width: usize, classes: usize) {
+    pub(crate) fn fit_first(&mut self, batch: usize, width: usize, classes: usize) {
         if self.shared.dim() != (batch, width) || self.slots.dim() != (classes, width) {
             self.shared = Array2::zeros((batch, width));
             self.slots = Array2::zeros((classes, width));

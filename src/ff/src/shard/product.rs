@@ -7,9 +7,9 @@
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
-use super::matrix;
 use super::optim::{Parameter, Part, Rule};
-use super::workers::{Mark, Phase, Workers, each, share};
+use crate::numerics::matrix;
+use crate::numerics::workers::{Mark, Phase, Workers, each, share};
 
 /// Columns are shared out in multiples of the widest kernel, so that no worker has a ragged edge.
 const COLUMNS: usize = 16;

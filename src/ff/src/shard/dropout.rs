@@ -7,8 +7,8 @@
 //! 1 / sqrt(1 - p), which keeps the expected goodness, hence the threshold's meaning. The softmax
 //! objective reads normalised outputs only, where any scale cancels.
 
-use super::rng::{Key, Purpose, Stream};
-use super::spec::{NetworkSpec, Shard};
+use crate::rng::{Key, Purpose, Stream};
+use crate::spec::{NetworkSpec, Shard};
 
 /// Draws of a unit are 16 bits, so probabilities are multiples of 2^-16.
 const DRAWS: f32 = 65_536.0;

@@ -7,9 +7,9 @@ use std::convert::Infallible;
 
 use ndarray::Array2;
 
-use super::network::Network;
-use super::shard::ShardState;
-use super::spec::NetworkSpec;
+use super::Network;
+use crate::shard::ShardState;
+use crate::spec::NetworkSpec;
 
 /// Where the layers of a network come from.
 pub trait Layers {

@@ -7,11 +7,11 @@ use std::ops::Range;
 
 use ndarray::Array2;
 
-use super::matrix::rows;
-use super::product::product;
-use super::rng::{Key, Purpose};
-use super::spec::{NetworkSpec, Objective, Shard};
-use super::workers::Workers;
+use crate::numerics::matrix::rows;
+use crate::numerics::workers::Workers;
+use crate::rng::{Key, Purpose};
+use crate::shard::product::product;
+use crate::spec::{NetworkSpec, Objective, Shard};
 
 /// The products of every row of a network, on made-up numbers.
 #[derive(Debug)]

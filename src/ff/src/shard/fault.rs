@@ -7,8 +7,8 @@
 use std::fmt;
 
 use super::activations::Activations;
-use super::matrix::flat;
-use super::reductions;
+use crate::numerics::matrix::flat;
+use crate::numerics::reductions;
 
 /// Which numbers of a row are infinite or NaN, or a second moment below zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

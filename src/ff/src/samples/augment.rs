@@ -6,9 +6,9 @@
 
 use ndarray::Array2;
 
-use super::matrix::flat_mut;
-use super::rng::{Key, Purpose, Stream};
-use super::spec::NetworkSpec;
+use crate::numerics::matrix::flat_mut;
+use crate::rng::{Key, Purpose, Stream};
+use crate::spec::NetworkSpec;
 
 /// How the pixels of an image lie: plane after plane, each row by row from the top left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

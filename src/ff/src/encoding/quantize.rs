@@ -4,8 +4,8 @@
 //! side reads, bit for bit. No value is converted by itself, so all of it vectorises on any
 //! processor.
 
-use super::reductions;
-use super::spec::Encoding;
+use crate::numerics::reductions;
+use crate::spec::Encoding;
 
 /// Numbers this large have no fraction, and the last byte of one is what was added to it.
 const WHOLE: f32 = 8_388_608.0;

@@ -3,6 +3,10 @@
 //! The rule: two equal specs give equal bytes. A spec that passes [`NetworkSpec::check`] can be
 //! trained without further questions; one from a stranger is checked before anything is allocated.
 
+mod check;
+
+pub use check::SpecError;
+
 use serde::{Deserialize, Serialize};
 
 /// What a layer is trained for.

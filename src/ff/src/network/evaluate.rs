@@ -7,18 +7,18 @@
 
 use ndarray::Array2;
 
-use super::activations::{Activations, concat_in};
-use super::buffers::Buffers;
-use super::dropout::Dropout;
-use super::first_layer::{Labels, Scales, prepare};
-use super::goodness;
+use super::Network;
 use super::layers::Layers;
-use super::matrix::{argmax_rows, flat, flat_mut, rows};
-use super::network::Network;
-use super::product::product;
-use super::shard::ShardState;
-use super::spec::{NetworkSpec, Objective};
-use super::workers::Workers;
+use crate::numerics::Buffers;
+use crate::numerics::matrix::{argmax_rows, flat, flat_mut, rows};
+use crate::numerics::workers::Workers;
+use crate::shard::ShardState;
+use crate::shard::activations::{Activations, concat_in};
+use crate::shard::dropout::Dropout;
+use crate::shard::first_layer::{Labels, Scales, prepare};
+use crate::shard::goodness;
+use crate::shard::product::product;
+use crate::spec::{NetworkSpec, Objective};
 
 /// Passes that go through a product together, if one image has no more: as many as training has.
 const BLOCK: usize = 192;

@@ -4,8 +4,8 @@
 //! sample happens to sit in, and never the right label.
 
 use super::feedback::FeedbackTable;
-use super::rng::{Key, Purpose};
-use super::spec::{Negatives, NetworkSpec};
+use crate::rng::{Key, Purpose};
+use crate::spec::{Negatives, NetworkSpec};
 
 /// A wrong label for each of a batch's samples; none where there is no negative pass. What `table`
 /// has of a sample comes first, the rest is uniform over the wrong classes. `samples` are numbers

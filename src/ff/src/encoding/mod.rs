@@ -9,13 +9,15 @@
 //! times its row's scale, and a row's scale is its largest value / 255. U4 is U8 with half a byte
 //! and 15. Where only the feedback row reads, there are logits and no states.
 
+mod quantize;
+
 use ndarray::Array2;
 
-use super::activations::Activations;
-use super::matrix::flat_mut;
-use super::quantize::Quantizer;
-use super::spec::{Encoding, NetworkSpec, Shard};
-use super::workers::{Workers, each, share};
+use self::quantize::Quantizer;
+use crate::numerics::matrix::flat_mut;
+use crate::numerics::workers::{Workers, each, share};
+use crate::shard::activations::Activations;
+use crate::spec::{Encoding, NetworkSpec, Shard};
 
 /// Why bytes are not activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -152,7 +154,7 @@ pub fn decode(bytes: &[u8], spec: &NetworkSpec, row: Shard) -> Result<Activation
 /// # Panics
 /// If there is no shard.
 ///
-/// [`concat`]: super::concat
+/// [`concat`]: crate::concat
 pub fn decode_all(
     shards: &[impl AsRef<[u8]>],
     spec: &NetworkSpec,
@@ -197,9 +199,10 @@ pub fn decode_all(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::concat;
+    use crate::numerics::reductions;
     use crate::rng::{Key, Purpose};
     use crate::{Inline, Negatives, Objective, Optimizer};
-    use crate::{concat, reductions};
 
     const ROW: Shard = Shard { layer: 0, index: 0 };
 

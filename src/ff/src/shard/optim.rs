@@ -5,8 +5,8 @@
 
 use ndarray::Array2;
 
-use super::matrix::flat_mut;
-use super::spec::{NetworkSpec, Optimizer};
+use crate::numerics::matrix::flat_mut;
+use crate::spec::{NetworkSpec, Optimizer};
 
 /// Smoothing of the gradient, and Adam's beta 1.
 const FIRST: f32 = 0.9;

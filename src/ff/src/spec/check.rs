@@ -3,7 +3,7 @@
 //! The rule: everything is checked here, by number and by name, before anything is allocated. A
 //! field that the objective has no use for has one value only, so that equal runs are equal specs.
 
-use super::spec::{LabelEmbedding, Negatives, NetworkSpec, Objective};
+use super::{LabelEmbedding, Negatives, NetworkSpec, Objective};
 
 /// The widest layer and the widest input.
 const MAX_WIDTH: usize = 1 << 16;

@@ -6,21 +6,21 @@
 use ndarray::{Array2, ArrayView2};
 
 use super::activations::Activations;
-use super::buffers::Buffers;
 use super::dropout::Dropout;
 use super::fault::Fault;
-use super::matrix::{flat, flat_mut, rows};
 use super::optim::Rule;
 use super::product::{Gradient, product, update};
-use super::shard::{Heard, ShardState, StepReport};
-use super::spec::{NetworkSpec, Objective, Shard};
-use super::workers::{Mark, Phase, Workers};
+use super::state::{Heard, ShardState, StepReport};
 use super::{goodness, head};
+use crate::numerics::Buffers;
+use crate::numerics::matrix::{flat, flat_mut, rows};
+use crate::numerics::workers::{Mark, Phase, Workers};
+use crate::spec::{NetworkSpec, Objective, Shard};
 
 impl ShardState {
     /// From pre-activations (without bias) in `buffers.h` to what is handed on, and to directions
     /// of the cases in `buffers.h`. Bias and head learn on the way.
-    pub(super) fn passes(
+    pub(crate) fn passes(
         &mut self,
         spec: &NetworkSpec,
         row: Shard,
@@ -45,7 +45,7 @@ impl ShardState {
 
     /// From pre-activations (without bias) in `buffers.h` to what is handed on in a step, with the
     /// weights as they are.
-    pub(super) fn forward_outputs(
+    pub(crate) fn forward_outputs(
         &self,
         spec: &NetworkSpec,
         row: Shard,

@@ -3,16 +3,26 @@
 //! The rule: a step of the network is a step of every row in order, with activations rounded
 //! between layers exactly as their encoding rounds them. Whatever peers do must equal this.
 
+mod baseline;
+mod evaluate;
+mod layers;
+mod tensors;
+
+pub use baseline::ProductBaseline;
+pub use evaluate::{Evaluation, evaluate};
+pub use layers::Layers;
+pub use tensors::{Tensor, hash_layers, model_hash};
+
 use ndarray::Array2;
 
-use super::activations::{Activations, concat_in};
-use super::buffers::Buffers;
-use super::check::SpecError;
-use super::encoding::round;
-use super::first_layer::FirstInput;
-use super::shard::{ShardState, StepReport};
-use super::spec::{NetworkSpec, Shard};
-use super::workers::{Mark, Phase, Workers};
+use crate::encoding::round;
+use crate::numerics::Buffers;
+use crate::numerics::workers::{Mark, Phase, Workers};
+use crate::shard::activations::{Activations, concat_in};
+use crate::shard::first_layer::FirstInput;
+use crate::shard::{ShardState, StepReport};
+use crate::spec::SpecError;
+use crate::spec::{NetworkSpec, Shard};
 
 /// Every row of a network.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,8 +8,8 @@
 //! d(h^2) is dropped, as in ffnew.m, so they are half the gradient.
 
 use super::dropout::Dropout;
-use super::reductions::{dot, inverse_rms, relu, sigmoid, softplus, sum, sum_squares};
-use super::workers::{Workers, each, share};
+use crate::numerics::reductions::{dot, inverse_rms, relu, sigmoid, softplus, sum, sum_squares};
+use crate::numerics::workers::{Workers, each, share};
 
 /// How much of the running mean stays at each step (ffnew.m).
 const PEER_MEMORY: f32 = 0.9;

@@ -6,9 +6,9 @@
 use ndarray::Array2;
 
 use super::layers::Layers;
-use super::network::{Network, NetworkError};
-use super::shard::ShardState;
-use super::spec::{NetworkSpec, Shard};
+use super::{Network, NetworkError};
+use crate::shard::ShardState;
+use crate::spec::{NetworkSpec, Shard};
 
 /// A named tensor in row-major order.
 #[derive(Debug, Clone, PartialEq)]

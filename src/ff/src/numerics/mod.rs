@@ -1,0 +1,11 @@
+//! What every computation stands on: matrices, sums, memory and threads.
+//!
+//! Rule: nothing here knows what a network is.
+
+mod buffers;
+pub(crate) mod matrix;
+pub(crate) mod reductions;
+pub(crate) mod workers;
+
+pub use buffers::Buffers;
+pub use workers::{Inline, Mark, Phase, Task, Workers};
