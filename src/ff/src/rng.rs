@@ -1,6 +1,6 @@
 //! Random numbers that are a function of what they are for.
 //!
-//! The rule: no shared stream. A number is named by its key (seed, purpose, layer, shard, epoch)
+//! Rule: no shared stream. A number is named by its key (seed, purpose, layer, shard, epoch)
 //! and its place in that key's stream, so any peer can draw it in any order and gets the same.
 
 use blake3::{Hasher, OutputReader};
@@ -14,11 +14,11 @@ const ITEM_BYTES: u64 = 64;
 /// Bytes read ahead from the hash's output.
 const BUFFER: usize = 256;
 
-/// What random numbers are for. The number of each is part of every result.
+/// The use of random numbers. The number of each is part of every result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Purpose {
-    /// The first weights of a row.
+    /// The first weights of a shard.
     Weights = 1,
     /// The order of the samples in an epoch.
     Order = 2,
@@ -26,13 +26,13 @@ pub enum Purpose {
     FixedNegative = 3,
     /// A wrong label redrawn each epoch.
     RandomNegative = 4,
-    /// Made-up data sets.
+    /// Generated data sets.
     Data = 5,
-    /// How an image is moved and mirrored in an epoch.
+    /// The shift and the mirroring of an image in an epoch.
     Augment = 6,
-    /// Which units a step leaves out.
+    /// The units that a step leaves out.
     Dropout = 7,
-    /// A wrong label drawn from what the network said.
+    /// A wrong label drawn from what the network predicted.
     AdaptiveNegative = 8,
 }
 
@@ -41,7 +41,7 @@ pub enum Purpose {
 pub struct Key {
     /// The run's seed.
     pub seed: u64,
-    /// What the numbers are for.
+    /// The use of the numbers.
     pub purpose: Purpose,
     /// Layer, from 0.
     pub layer: u32,

@@ -1,6 +1,6 @@
-//! A row as whole numbers times a scale: what is left of it where a value has a byte or half of one.
+//! Quantisation: a row as whole numbers times a scale, a byte or half a byte each.
 //!
-//! The rule: a number is the same whether it is kept or sent, so rounding here is what the other
+//! Rule: a number is the same whether it is kept or sent, so rounding here is what the other
 //! side reads, bit for bit. No value is converted by itself, so all of it vectorises on any
 //! processor.
 
@@ -10,7 +10,7 @@ use crate::spec::Encoding;
 /// Numbers this large have no fraction, and the last byte of one is what was added to it.
 const WHOLE: f32 = 8_388_608.0;
 
-/// The whole numbers that stand for the values of a row.
+/// The whole numbers that replace the values of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quantizer {
     /// 0 to 255: a byte each.
@@ -29,7 +29,7 @@ impl Quantizer {
         }
     }
 
-    /// The bytes of a row, its scale aside.
+    /// The number of bytes of a row, without its scale.
     pub(super) fn bytes(self, width: usize) -> usize {
         match self {
             Self::Byte => width,
@@ -53,7 +53,7 @@ impl Quantizer {
         (scale, if inverse.is_finite() { inverse } else { 0.0 })
     }
 
-    /// Rounds a row as sending it would.
+    /// Rounds a row as encoding it would.
     pub(super) fn round(self, row: &mut [f32]) {
         let (scale, inverse) = self.scales(row);
         row.iter_mut().for_each(|x| *x = number(*x, inverse) * scale);
@@ -88,7 +88,7 @@ impl Quantizer {
         }
     }
 
-    /// Whether the bytes of a row have nothing where it has no value.
+    /// Whether an unused half byte of a row is zero.
     pub(super) fn is_padded(self, width: usize, bytes: &[u8]) -> bool {
         let has_half = self == Self::Nibble && !width.is_multiple_of(2);
         !has_half || bytes.last().is_none_or(|last| last >> 4 == 0)

@@ -1,9 +1,9 @@
-//! What a network says about images it has not seen.
+//! Evaluation: the labels that a network gives to images it has not seen.
 //!
-//! The rule: evaluation reads weights only and never rounds. A group of images goes up the stack
+//! Rule: evaluation reads weights only and never rounds. A group of images goes up the stack
 //! layer by layer, in blocks, the neutral pass and every label hypothesis of a block as one matrix,
-//! so memory stays bounded, also where only one layer is in memory at a time. Whoever needs the
-//! machine more is let in between two blocks.
+//! so memory stays bounded, also where only one layer is in memory at a time. Between two
+//! blocks, training may take the machine.
 
 use ndarray::Array2;
 
@@ -27,7 +27,7 @@ const BLOCK: usize = 192;
 /// activations are in memory meanwhile.
 const GROUP: usize = 256;
 
-/// How many images were classified right.
+/// The number of images that were classified right, in every way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evaluation {
     /// Images.
@@ -37,7 +37,7 @@ pub struct Evaluation {
     /// By the label whose input has the largest goodness (one pass per class); 0 with the softmax
     /// objective, whose input has no label.
     pub goodness_correct: u32,
-    /// By the largest logit accumulated up to each layer, where the first layer speaks for itself;
+    /// By the largest logit accumulated up to each layer, where the first layer stands alone;
     /// with the softmax objective by each layer's own.
     pub layers_correct: Vec<u32>,
 }
@@ -55,13 +55,13 @@ impl Evaluation {
     }
 }
 
-/// A block of N images on its way up. Shards of every layer: the neutral pass, then hypothesis by
+/// A block of N images on its way up. Its rows are the neutral pass, then hypothesis by
 /// hypothesis.
 struct Block {
     images: usize,
     /// The layer below.
     below: Below,
-    /// For each row: goodness so far.
+    /// Goodness so far of each row.
     goodness: Vec<f32>,
     /// N x classes for each layer so far: accumulated, or its own with the softmax objective.
     layers: Vec<Array2<f32>>,
@@ -222,13 +222,13 @@ impl Block {
                 self.goodness.iter_mut().zip(&squares).for_each(|(total, g)| *total += g);
             }
             let neutral = rows(&states, 0..self.images);
-            let said = match (&self.below, spec.objective) {
+            let below = match (&self.below, spec.objective) {
                 (Below::Layer(below), Objective::Goodness) if spec.counts(layer - 1) => {
                     &below.logits
                 }
                 _ => &nothing,
             };
-            let logits = state.logits(neutral, said, workers);
+            let logits = state.logits(neutral, below, workers);
             shards.push(Activations { states, logits });
         }
         let layer = concat_in(shards, &mut Buffers::default());
@@ -284,10 +284,10 @@ fn correct(scores: &Array2<f32>, labels: &[u8]) -> u32 {
     if scores.is_empty() {
         return 0;
     }
-    let said = argmax_rows(scores);
-    let scores = scores.outer_iter().map(|scores| scores.iter().all(|x| x.is_finite()));
-    let right = said.iter().zip(labels).zip(scores);
-    right.filter(|((said, label), is_said)| said == label && *is_said).count() as u32
+    let predicted = argmax_rows(scores);
+    let finite = scores.outer_iter().map(|scores| scores.iter().all(|x| x.is_finite()));
+    let cases = predicted.iter().zip(labels).zip(finite);
+    cases.filter(|((predicted, label), is_finite)| predicted == label && *is_finite).count() as u32
 }
 
 #[cfg(test)]
@@ -297,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scores_that_are_none_are_never_right() {
+    fn scores_that_are_not_finite_are_never_right() {
         let scores = array![[0.0, 1.0], [f32::NAN, f32::NAN], [f32::INFINITY, 0.0], [2.0, 1.0]];
         assert_eq!(correct(&scores, &[1, 0, 0, 0]), 2);
         assert_eq!(correct(&Array2::zeros((2, 0)), &[0, 0]), 0);

@@ -1,6 +1,6 @@
-//! A network layer by layer, for whoever need not have all of it in memory.
+//! A network layer by layer, so that not all of it has to be in memory.
 //!
-//! The rule: a layer that is asked for twice is the same both times.
+//! Rule: a layer that is asked for twice is the same both times.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -11,26 +11,26 @@ use super::Network;
 use crate::shard::ShardState;
 use crate::spec::NetworkSpec;
 
-/// Where the layers of a network come from.
+/// A source of the layers of a network.
 pub trait Layers {
-    /// Why a layer cannot be had.
+    /// The reason why a layer cannot be had.
     type Error;
 
-    /// What the network was made from.
+    /// The spec that the network was made from.
     fn spec(&self) -> &NetworkSpec;
 
-    /// The rows of one layer, in the order of their shards.
+    /// The shards of one layer, in order.
     ///
     /// # Errors
     /// If it cannot be had; no other layer is asked for then.
     fn layer(&mut self, layer: usize) -> Result<Cow<'_, [ShardState]>, Self::Error>;
 
-    /// The heads of one layer's rows, H x classes each, in the order of their shards.
+    /// The heads of one layer's shards, H x classes each, in order.
     ///
     /// # Errors
     /// As [`Layers::layer`].
     fn heads(&mut self, layer: usize) -> Result<Vec<Array2<f32>>, Self::Error> {
-        Ok(self.layer(layer)?.iter().map(|row| row.head.value.clone()).collect())
+        Ok(self.layer(layer)?.iter().map(|shard| shard.head.value.clone()).collect())
     }
 }
 

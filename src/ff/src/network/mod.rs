@@ -1,6 +1,6 @@
 //! The whole network in one place: the sequential reference.
 //!
-//! The rule: a step of the network is a step of every row in order, with activations rounded
+//! Rule: a step of the network is a step of every shard in order, with activations rounded
 //! between layers exactly as their encoding rounds them. Whatever peers do must equal this.
 
 mod baseline;
@@ -24,31 +24,31 @@ use crate::shard::{ShardState, StepReport};
 use crate::spec::SpecError;
 use crate::spec::{NetworkSpec, Shard};
 
-/// Every row of a network.
+/// The shards of a network, with memory for their steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
     spec: NetworkSpec,
-    rows: Vec<ShardState>,
+    shards: Vec<ShardState>,
     buffers: Buffers,
 }
 
-/// Why parts do not make a network.
+/// The reason why parts do not make a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetworkError {
-    /// The spec itself is wrong.
+    /// The spec cannot be trained.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// Too few or too many rows.
-    #[error("the network has {expected} rows, not {found}")]
+    /// Too few or too many shards.
+    #[error("the network has {expected} shards, not {found}")]
     Shards {
         /// Shards of the spec.
         expected: usize,
-        /// Shards there are.
+        /// Shards given.
         found: usize,
     },
-    /// A row of another shape.
-    #[error("the row of layer {layer}, shard {shard} does not have the shape of the spec", layer = .0.layer, shard = .0.index)]
+    /// A shard of another shape.
+    #[error("shard {index} of layer {layer} does not have the shape of the spec", layer = .0.layer, index = .0.index)]
     Shape(Shard),
     /// A tensor is missing, or has another shape, or holds a number that is not finite.
     #[error("there is no tensor {name} of shape {shape:?} with finite values")]
@@ -64,45 +64,46 @@ impl Network {
     /// A network before its first step. The spec has to be one that passes its check.
     #[must_use]
     pub fn init(spec: NetworkSpec) -> Self {
-        let rows = spec.shards().into_iter().map(|row| ShardState::init(&spec, row)).collect();
-        Self { spec, rows, buffers: Buffers::default() }
+        let shards =
+            spec.shards().into_iter().map(|shard| ShardState::init(&spec, shard)).collect();
+        Self { spec, shards, buffers: Buffers::default() }
     }
 
-    /// A network of rows trained elsewhere, in the order of [`NetworkSpec::rows`].
+    /// A network of shards trained elsewhere, in the order of [`NetworkSpec::shards`].
     ///
     /// # Errors
-    /// If the spec is wrong, or the rows are not those of the spec.
-    pub fn from_shards(spec: NetworkSpec, rows: Vec<ShardState>) -> Result<Self, NetworkError> {
+    /// If the spec is wrong, or the shards are not those of the spec.
+    pub fn from_shards(spec: NetworkSpec, shards: Vec<ShardState>) -> Result<Self, NetworkError> {
         spec.check()?;
         let expected = spec.shards();
-        if rows.len() != expected.len() {
-            return Err(NetworkError::Shards { expected: expected.len(), found: rows.len() });
+        if shards.len() != expected.len() {
+            return Err(NetworkError::Shards { expected: expected.len(), found: shards.len() });
         }
-        match expected.iter().zip(&rows).find(|(row, state)| !state.fits(&spec, **row)) {
-            Some((row, _)) => Err(NetworkError::Shape(*row)),
-            None => Ok(Self { spec, rows, buffers: Buffers::default() }),
+        match expected.iter().zip(&shards).find(|(shard, state)| !state.fits(&spec, **shard)) {
+            Some((shard, _)) => Err(NetworkError::Shape(*shard)),
+            None => Ok(Self { spec, shards, buffers: Buffers::default() }),
         }
     }
 
-    /// What the network was made from.
+    /// The spec that the network was made from.
     #[must_use]
     pub fn spec(&self) -> &NetworkSpec {
         &self.spec
     }
 
-    /// Its rows, in the order of [`NetworkSpec::rows`].
+    /// Its shards, in the order of [`NetworkSpec::shards`].
     #[must_use]
     pub fn shards(&self) -> &[ShardState] {
-        &self.rows
+        &self.shards
     }
 
-    /// Its rows, in the order of [`NetworkSpec::rows`].
+    /// Its shards, in the order of [`NetworkSpec::shards`].
     #[must_use]
-    pub fn into_rows(self) -> Vec<ShardState> {
-        self.rows
+    pub fn into_shards(self) -> Vec<ShardState> {
+        self.shards
     }
 
-    /// One step of every row, from the first layer up. The reports are in row order; the
+    /// One step of every shard, from the first layer up. The reports are in shard order; the
     /// logits (B x [`NetworkSpec::output_logits`]) are those of the last layer.
     ///
     /// # Panics
@@ -127,7 +128,7 @@ impl Network {
         (reports, logits)
     }
 
-    /// Nobody reads what [`Network::train_layer`] or [`Network::forward`] gave any more.
+    /// Takes back what [`Network::train_layer`] or [`Network::forward`] returned, to use its memory again.
     pub fn give(&mut self, shards: Vec<Activations>) {
         shards.into_iter().for_each(|shard| self.buffers.give(shard.states));
     }
@@ -138,7 +139,7 @@ impl Network {
         shards
     }
 
-    /// One step of the rows of one layer: what each hands on, not rounded, and its report.
+    /// One step of the shards of one layer: the outputs of each, not rounded, and its report.
     ///
     /// # Panics
     /// As [`Network::train_step`].
@@ -149,21 +150,22 @@ impl Network {
         workers: &dyn Workers,
     ) -> (Vec<Activations>, Vec<StepReport>) {
         workers.mark(Mark::Layer(layer));
-        let Self { spec, rows, buffers } = self;
-        let train = |(shard, state): (usize, &mut ShardState)| {
-            let row = Shard { layer, index: shard };
+        let Self { spec, shards, buffers } = self;
+        let train = |(index, state): (usize, &mut ShardState)| {
+            let shard = Shard { layer, index };
             match below {
-                Below::Images(input) => state.train_first(spec, row, input, buffers, workers),
+                Below::Images(input) => state.train_first(spec, shard, input, buffers, workers),
                 Below::Layer(below, labels) => {
-                    state.train(spec, row, below, labels, buffers, workers)
+                    state.train(spec, shard, below, labels, buffers, workers)
                 }
             }
         };
-        let rows = rows.iter_mut().skip(layer * spec.shards_per_layer).take(spec.shards_per_layer);
-        rows.enumerate().map(train).unzip()
+        let shards =
+            shards.iter_mut().skip(layer * spec.shards_per_layer).take(spec.shards_per_layer);
+        shards.enumerate().map(train).unzip()
     }
 
-    /// What the rows of one layer hand on for a step with their weights as they are, not rounded.
+    /// The outputs of the shards of one layer in a step with their weights as they are, not rounded.
     ///
     /// # Panics
     /// As [`Network::train_step`].
@@ -174,26 +176,27 @@ impl Network {
         below: &Below<'_>,
         workers: &dyn Workers,
     ) -> Vec<Activations> {
-        let Self { spec, rows, buffers } = self;
-        let forward = |(shard, state): (usize, &mut ShardState)| {
-            let row = Shard { layer, index: shard };
+        let Self { spec, shards, buffers } = self;
+        let forward = |(index, state): (usize, &mut ShardState)| {
+            let shard = Shard { layer, index };
             match below {
                 Below::Images(input) => {
-                    state.forward_first(spec, row, step, input, buffers, workers)
+                    state.forward_first(spec, shard, step, input, buffers, workers)
                 }
-                Below::Layer(below, _) => state.forward(spec, row, step, below, buffers, workers),
+                Below::Layer(below, _) => state.forward(spec, shard, step, below, buffers, workers),
             }
         };
-        let rows = rows.iter_mut().skip(layer * spec.shards_per_layer).take(spec.shards_per_layer);
-        rows.enumerate().map(forward).collect()
+        let shards =
+            shards.iter_mut().skip(layer * spec.shards_per_layer).take(spec.shards_per_layer);
+        shards.enumerate().map(forward).collect()
     }
 }
 
-/// What a layer reads in one step.
+/// The input of a layer in one step.
 #[derive(Debug)]
 pub enum Below<'a> {
-    /// The first one.
+    /// The first layer reads images.
     Images(&'a FirstInput),
-    /// An upper one: what the layer below hands on, and the right labels.
+    /// An upper layer reads the outputs of the layer below, and the right labels.
     Layer(&'a Activations, &'a [u8]),
 }

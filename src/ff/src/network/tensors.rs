@@ -1,6 +1,6 @@
 //! A network as named tensors, the way PyTorch's linear layers hold them, and its hash.
 //!
-//! The rule: the model is the weights that classify, and nothing a placement or an optimiser left
+//! Rule: the model is the weights that classify, and nothing that a placement or an optimiser left
 //! behind. Shards lie side by side; the mean over shards is folded into the heads.
 
 use ndarray::Array2;
@@ -61,7 +61,7 @@ pub fn model_hash(tensors: &[Tensor]) -> blake3::Hash {
     hasher.finalize()
 }
 
-/// The hash of so many tensors, before the first of them.
+/// The hash of `count` tensors, before the first of them.
 fn begin(count: usize) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&number(count));
@@ -112,23 +112,23 @@ pub fn hash_layers<L: Layers>(layers: &mut L) -> Result<blake3::Hash, L::Error> 
         add(&mut hasher, &name, &shape, head(&spec, heads.iter()));
     }
     for &layer in &order {
-        let rows = layers.layer(layer)?;
+        let shards = layers.layer(layer)?;
         let (name, shape) = Kind::Bias.of(&spec, layer);
-        add(&mut hasher, &name, &shape, bias(&rows));
+        add(&mut hasher, &name, &shape, bias(&shards));
         let (name, shape) = Kind::Weight.of(&spec, layer);
-        add(&mut hasher, &name, &shape, weight(&rows));
+        add(&mut hasher, &name, &shape, weight(&shards));
     }
     Ok(hasher.finalize())
 }
 
 /// The values of a layer's weights, from its shards.
-fn weight(rows: &[ShardState]) -> impl Iterator<Item = f32> {
-    rows.iter().flat_map(|row| row.weights.value.t()).copied()
+fn weight(shards: &[ShardState]) -> impl Iterator<Item = f32> {
+    shards.iter().flat_map(|shard| shard.weights.value.t()).copied()
 }
 
 /// The values of a layer's bias, from its shards.
-fn bias(rows: &[ShardState]) -> impl Iterator<Item = f32> {
-    rows.iter().flat_map(|row| &row.bias.value).copied()
+fn bias(shards: &[ShardState]) -> impl Iterator<Item = f32> {
+    shards.iter().flat_map(|shard| &shard.bias.value).copied()
 }
 
 /// The values of a layer's head, from those of its shards.
@@ -136,17 +136,17 @@ fn head<'a>(
     spec: &NetworkSpec,
     heads: impl Iterator<Item = &'a Array2<f32>> + Clone,
 ) -> impl Iterator<Item = f32> {
-    let shards = spec.shards_per_layer as f32;
+    let count = spec.shards_per_layer as f32;
     let of_class = move |class| heads.clone().flat_map(move |head| head.column(class));
-    (0..spec.classes).flat_map(of_class).map(move |x| x / shards)
+    (0..spec.classes).flat_map(of_class).map(move |x| x / count)
 }
 
-fn tensor(spec: &NetworkSpec, layer: usize, rows: &[ShardState], kind: Kind) -> Tensor {
+fn tensor(spec: &NetworkSpec, layer: usize, shards: &[ShardState], kind: Kind) -> Tensor {
     let (name, shape) = kind.of(spec, layer);
     let data = match kind {
-        Kind::Weight => weight(rows).collect(),
-        Kind::Bias => bias(rows).collect(),
-        Kind::Head => head(spec, rows.iter().map(|row| &row.head.value)).collect(),
+        Kind::Weight => weight(shards).collect(),
+        Kind::Bias => bias(shards).collect(),
+        Kind::Head => head(spec, shards.iter().map(|shard| &shard.head.value)).collect(),
     };
     Tensor { name, shape, data }
 }
@@ -157,8 +157,8 @@ impl Network {
     /// number of shards, so that one product with the whole layer's outputs gives the mean.
     #[must_use]
     pub fn tensors(&self) -> Vec<Tensor> {
-        let of_layer = |(layer, rows): (usize, &[ShardState])| {
-            Kind::ALL.map(|kind| tensor(self.spec(), layer, rows, kind))
+        let of_layer = |(layer, shards): (usize, &[ShardState])| {
+            Kind::ALL.map(|kind| tensor(self.spec(), layer, shards, kind))
         };
         self.shards().chunks(self.spec().shards_per_layer).enumerate().flat_map(of_layer).collect()
     }
@@ -170,13 +170,13 @@ impl Network {
         hash
     }
 
-    /// A network that classifies as the model says. What training left behind starts anew.
+    /// A network that classifies as the model says. What training left behind starts again.
     ///
     /// # Errors
     /// If the spec is wrong, or a tensor is missing, mis-shaped or not finite.
     pub fn from_tensors(spec: NetworkSpec, tensors: &[Tensor]) -> Result<Self, NetworkError> {
         spec.check()?;
-        let mut rows = Vec::with_capacity(spec.shards().len());
+        let mut shards = Vec::with_capacity(spec.shards().len());
         for layer in 0..spec.depth() {
             let [weight, bias, head] = Kind::ALL.map(|kind| {
                 let (name, shape) = kind.of(&spec, layer);
@@ -185,10 +185,10 @@ impl Network {
             let (weight, bias, head) = (weight?, bias?, head?);
             let inputs = spec.input_width(Shard { layer, index: 0 });
             let outputs = spec.layers[layer + 1];
-            for shard in 0..spec.shards_per_layer {
-                let width = spec.width(Shard { layer, index: shard });
-                let unit = |k: usize| shard * width + k;
-                rows.push(ShardState::new(
+            for index in 0..spec.shards_per_layer {
+                let width = spec.width(Shard { layer, index });
+                let unit = |k: usize| index * width + k;
+                shards.push(ShardState::new(
                     Array2::from_shape_fn((inputs, width), |(i, k)| weight[unit(k) * inputs + i]),
                     Array2::from_shape_fn((1, width), |(_, k)| bias[unit(k)]),
                     Array2::from_shape_fn((width, spec.classes), |(k, class)| {
@@ -197,7 +197,7 @@ impl Network {
                 ));
             }
         }
-        Self::from_shards(spec, rows)
+        Self::from_shards(spec, shards)
     }
 }
 

@@ -1,14 +1,14 @@
-//! Memory that a step needs and the next one needs again.
+//! Memory that one step uses and the next one uses again.
 //!
-//! The rule: it changes nothing but the time a step takes. Large matrices are made once and used by
-//! every row in turn; what one held before is never read.
+//! Rule: it changes nothing but the time a step takes. Large matrices are made once and used by
+//! every shard in turn; what one held before is never read.
 
 use ndarray::Array2;
 
-/// Matrices that wait to be used again, at most: what the shards of two layers hand on.
+/// Matrices that wait to be used again, at most: the outputs of the shards of two layers.
 const SPARE: usize = 32;
 
-/// Memory for the steps of any rows, one after the other.
+/// Memory for the steps of any shards, one after the other.
 #[derive(Debug, Default)]
 pub struct Buffers {
     /// All passes x out: pre-activations, then outputs, then directions.
@@ -17,9 +17,9 @@ pub struct Buffers {
     pub(crate) shared: Array2<f32>,
     /// Labelled images only, classes x out: directions of the label slots.
     pub(crate) slots: Array2<f32>,
-    /// One a row of `h`.
+    /// One for each row of `h`.
     pub(crate) goodness: Vec<f32>,
-    /// One a worker: a piece of a gradient.
+    /// One for each worker: a piece of a gradient.
     pub(crate) blocks: Vec<Vec<f32>>,
     spare: Vec<Array2<f32>>,
 }
@@ -47,7 +47,7 @@ impl Buffers {
         }
     }
 
-    /// Nobody reads this row-major matrix any more: something of the same shape can lie there.
+    /// Takes a row-major matrix that is not read any more, for the next one of its shape.
     pub fn give(&mut self, matrix: Array2<f32>) {
         if self.spare.len() >= SPARE {
             self.spare.remove(0);
@@ -55,7 +55,7 @@ impl Buffers {
         self.spare.push(matrix);
     }
 
-    /// Makes room for the passes of a row.
+    /// Makes room for the passes of a shard.
     pub(crate) fn fit(&mut self, rows: usize, width: usize) {
         if self.h.dim() != (rows, width) {
             let room = self.take((rows, width));
@@ -65,7 +65,7 @@ impl Buffers {
         self.goodness.resize(rows, 0.0);
     }
 
-    /// Makes room for what labelled images need besides.
+    /// Makes room for what labelled images need in addition.
     pub(crate) fn fit_first(&mut self, batch: usize, width: usize, classes: usize) {
         if self.shared.dim() != (batch, width) || self.slots.dim() != (classes, width) {
             self.shared = Array2::zeros((batch, width));

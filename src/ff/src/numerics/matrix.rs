@@ -1,6 +1,6 @@
 //! Views of matrices.
 //!
-//! The rule: a matrix made here is row-major and owned, so its values are one slice.
+//! Rule: a matrix made here is row-major and owned, so its values are one slice.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What every computation stands on: matrices, sums, memory and threads.
+//! The base of every computation: matrices, sums, memory and threads.
 //!
 //! Rule: nothing here knows what a network is.
 

@@ -1,6 +1,6 @@
 //! Sums and scalar functions that give the same bits everywhere.
 //!
-//! The rule: a sum over a row runs in sixteen fixed lanes and ends in one fixed tree, so it
+//! Rule: a sum over a row runs in sixteen fixed lanes and ends in one fixed tree, so it
 //! vectorises on any processor without changing a bit; `exp` and `ln` are libm's, not the
 //! platform's.
 
@@ -103,7 +103,7 @@ pub(crate) fn softplus(x: f32) -> f32 {
     relu(x) + libm::log1pf(libm::expf(-x.abs()))
 }
 
-/// What a row is multiplied by to give it mean square 1: `1 / sqrt(squares / width)`.
+/// The factor that gives a row mean square 1: `1 / sqrt(squares / width)`.
 pub(crate) fn inverse_rms(squares: f32, width: usize) -> f32 {
     1.0 / (squares / width as f32 + TINY).sqrt()
 }

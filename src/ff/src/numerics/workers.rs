@@ -1,17 +1,17 @@
 //! Threads as an argument: the caller owns them, the mathematics only names independent work.
 //!
-//! The rule: work is split along independent outputs only, so a result never depends on how many
+//! Rule: work is split along independent outputs only, so a result never depends on how many
 //! workers there are or on which of them finishes first.
 
 /// One independent piece of work.
 pub type Task<'a> = Box<dyn FnOnce() + Send + 'a>;
 
-/// What a thread does from now on, for whoever counts time.
+/// The kind of work that a thread does from now on, for a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
-    /// It works for this layer.
+    /// Work for this layer.
     Layer(usize),
-    /// It does this part of a step.
+    /// This part of a step.
     Phase(Phase),
 }
 
@@ -24,7 +24,7 @@ pub enum Phase {
     Normalization,
     /// Directions of the pre-activations, bias and peer normalisation.
     Directions,
-    /// What the head says, and how wrong it is.
+    /// The logits of the head, and their error.
     Head,
     /// Products that give the gradient of weights and head.
     Gradient,
@@ -36,14 +36,13 @@ pub enum Phase {
 
 /// Runs independent pieces of work; the result never depends on how.
 pub trait Workers: Sync {
-    /// The calling thread says what it does from now on. Changes nothing.
+    /// Called by a thread that begins another kind of work. Changes nothing.
     fn mark(&self, _mark: Mark) {}
 
-    /// The calling thread can be made to wait here for its turn, where others compute, too. Changes
-    /// nothing.
+    /// Called where a thread may be made to wait while others compute. Changes nothing.
     fn turn(&self) {}
 
-    /// How many pieces are worth making: the number of threads, at least 1.
+    /// The number of pieces worth making: the number of threads, at least 1.
     fn count(&self) -> usize;
 
     /// Runs every task to its end, in any order, before it returns.

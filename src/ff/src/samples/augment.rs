@@ -1,6 +1,6 @@
 //! Images moved and mirrored, so that a sample is not the same in every epoch.
 //!
-//! The rule: what is done to a sample follows from the seed, the epoch and the sample's number, so
+//! Rule: what is done to a sample follows from the seed, the epoch and the sample's number, so
 //! it is the same wherever the sample is trained. Labels are written afterwards, and all passes of
 //! a step see the same image.
 
@@ -10,18 +10,18 @@ use crate::numerics::matrix::flat_mut;
 use crate::rng::{Key, Purpose, Stream};
 use crate::spec::NetworkSpec;
 
-/// How the pixels of an image lie: plane after plane, each row by row from the top left.
+/// The layout of the pixels of an image: plane after plane, each row by row from the top left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
     /// Planes: 1 for grey, 3 for colour.
     pub channels: usize,
-    /// Shards of a plane.
+    /// Rows of a plane.
     pub height: usize,
     /// Pixels of a row.
     pub width: usize,
 }
 
-/// What is done to one image.
+/// A shift and a mirroring of one image.
 struct Change {
     /// Pixels to the right and down.
     shift: (isize, isize),
@@ -57,12 +57,12 @@ impl Change {
     }
 }
 
-/// A place moved by so much, where it is still inside.
+/// A place moved by `by`, where it is still inside.
 fn moved(place: usize, by: isize, size: usize) -> Option<usize> {
     place.checked_add_signed(by).filter(|&place| place < size)
 }
 
-/// Changes the images of some samples (N x D, as they are) as the spec asks in an epoch.
+/// Changes the images of samples (N x D, as they are) as the spec asks in an epoch.
 ///
 /// # Panics
 /// If the images do not fill the frame, or there are not as many as samples.

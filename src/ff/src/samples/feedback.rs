@@ -1,8 +1,8 @@
-//! Wrong labels drawn from what the network itself said: adaptive negatives.
+//! Adaptive negatives: wrong labels drawn from what the network predicted.
 //!
-//! The rule: a sample's wrong label is drawn where its logits are known, once, from the softmax of
+//! Rule: a sample's wrong label is drawn where its logits are known, once, from the softmax of
 //! the wrong classes (Hinton 2022, ffnew.m), by a key of epoch and sample. Readers get the table
-//! as it was a fixed number of chapters ago, so who is ahead of whom changes nothing.
+//! as it was a fixed number of chapters ago, so it does not matter which peer is ahead.
 
 use ndarray::Array2;
 
@@ -13,7 +13,7 @@ use crate::spec::NetworkSpec;
 /// The entry of a sample that has no wrong label yet.
 const NONE: u8 = u8::MAX;
 
-/// The state of the feedback row: the latest wrong label of every training sample.
+/// The state of the feedback shard: the latest wrong label of every training sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedbackTable {
     /// One byte a sample; 255 where none was drawn yet.
@@ -48,14 +48,14 @@ impl FeedbackTable {
         self.step
     }
 
-    /// The wrong label of a sample, if one was drawn and it is not `right`, which only a stranger's
-    /// table could say.
+    /// The wrong label of a sample, if one was drawn and it is not `right`, which only a
+    /// false table could say.
     pub(crate) fn wrong(&self, sample: u32, right: u8) -> Option<u8> {
         let label = self.labels.get(sample as usize).copied()?;
         (label != NONE && label != right).then_some(label)
     }
 
-    /// One step of the feedback row: draws a wrong label for each sample of a mini-batch from its
+    /// One step of the feedback shard: draws a wrong label for each sample of a mini-batch from its
     /// logits (B x classes) over the spec's temperature, in an epoch counted from 0. `samples` are
     /// numbers in the data set, `labels` their right labels.
     ///
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn logits_that_are_none_still_give_a_wrong_class() {
+    fn logits_that_are_not_finite_still_give_a_wrong_class() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let wrong = draw([bad; 4].into_iter(), 3, 0.5);
             assert!(wrong < 3, "{bad}: {wrong}");

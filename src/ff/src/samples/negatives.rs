@@ -1,14 +1,14 @@
-//! Which samples a step sees, in which order, and with which wrong labels.
+//! The order of the samples in an epoch, and their wrong labels.
 //!
-//! The rule: a function of the seed, the epoch and the sample's number; never of the batch a
+//! Rule: a function of the seed, the epoch and the sample's number; never of the batch a
 //! sample happens to sit in, and never the right label.
 
 use super::feedback::FeedbackTable;
 use crate::rng::{Key, Purpose};
 use crate::spec::{Negatives, NetworkSpec};
 
-/// A wrong label for each of a batch's samples; none where there is no negative pass. What `table`
-/// has of a sample comes first, the rest is uniform over the wrong classes. `samples` are numbers
+/// A wrong label for each of a batch's samples; empty where there is no negative pass. The entry of
+/// a sample in `table` comes first, the rest is uniform over the wrong classes. `samples` are numbers
 /// in the data set, `labels` their right labels (below `classes`).
 #[must_use]
 pub fn negative_labels(

@@ -1,6 +1,6 @@
 //! Activation batches: what a layer passes to the next one in a step.
 //!
-//! The rule: rows come in the order positive, negative, neutral pass, each in batch order; the softmax
+//! Rule: rows come in the order positive, negative, neutral pass, each in batch order; the softmax
 //! objective has the neutral pass alone.
 
 use ndarray::Array2;
@@ -8,7 +8,7 @@ use ndarray::Array2;
 use crate::numerics::Buffers;
 use crate::numerics::matrix::columns_mut;
 
-/// What a row, or a whole layer, hands to the next layer for one step of B samples.
+/// The outputs of a shard, or of a whole layer, that the next layer reads in one step of B samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activations {
     /// 3B x H outputs (B x H with the softmax objective), row-major, none below zero; each row of
@@ -28,8 +28,8 @@ pub fn concat(shards: &[Activations]) -> Activations {
     side_by_side(shards, &mut Buffers::default())
 }
 
-/// As [`concat()`], in memory used before, which the shards' goes to; without a copy where there is
-/// one shard.
+/// As [`concat()`], in memory that was used before, to which that of the shards is added; one shard
+/// is not copied.
 pub(crate) fn concat_in(mut shards: Vec<Activations>, buffers: &mut Buffers) -> Activations {
     if shards.len() == 1 {
         return shards.swap_remove(0);

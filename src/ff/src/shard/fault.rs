@@ -1,8 +1,8 @@
-//! What of a row has become a number that nothing goes on from.
+//! Faults: numbers of a shard from which training cannot go on.
 //!
-//! The rule: whatever a reader of activations or of a checkpoint would refuse is found where it is
-//! made: what a row hands on and its losses at every step, all its tensors at a chapter's end. So
-//! whoever trains a cell finds the same fault at the same step.
+//! Rule: whatever a reader of activations or of a checkpoint would refuse is found where it is
+//! made: a shard's outputs and losses at every step, all its tensors at a chapter's end. So
+//! every peer that trains a cell finds the same fault at the same step.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use super::activations::Activations;
 use crate::numerics::matrix::flat;
 use crate::numerics::reductions;
 
-/// Which numbers of a row are infinite or NaN, or a second moment below zero.
+/// The part of a shard that is infinite or NaN, or a second moment below zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Its weights or biases, what its optimiser remembers of them, or its outputs.
@@ -29,7 +29,7 @@ impl fmt::Display for Fault {
 }
 
 impl Activations {
-    /// What keeps a reader from using them.
+    /// The reason why no reader would take them.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         // States are few, and none is above the root of the width: a sum of them does not overflow.
@@ -51,7 +51,7 @@ mod tests {
     use crate::tests::{batch, tiny};
     use crate::{Encoding, Inline, Network, NetworkSpec, Optimizer, Parameter, ShardState};
 
-    /// A network with these settings trained until one of its rows has a fault: row, steps, fault.
+    /// A network with these settings trained until one of its shards has a fault: shard, steps, fault.
     fn first_fault(change: impl Fn(&mut NetworkSpec)) -> Option<(usize, u64, Fault)> {
         let mut spec = tiny(Optimizer::Sgd, Encoding::U8, 1);
         spec.steps = 400;
@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn what_went_out_of_range_is_named() {
-        let of = |change: fn(&mut NetworkSpec)| first_fault(change).map(|(row, _, it)| (row, it));
+        let of =
+            |change: fn(&mut NetworkSpec)| first_fault(change).map(|(shard, _, it)| (shard, it));
         assert_eq!(of(|_| ()), None);
         assert_eq!(of(|spec| spec.head_weight_decay = 1e3), Some((0, Fault::Head)));
         assert_eq!(of(|spec| spec.head_lr = f32::MAX), Some((0, Fault::Head)));

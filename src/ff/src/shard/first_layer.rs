@@ -1,7 +1,7 @@
-//! The first layer's share of work: every label of an image costs one row add, not one product.
+//! The first layer, where labels enter: each label of an image costs one added row, not a product.
 //! Where no label enters the input, an image is a layer's output like any other.
 //!
-//! The rule: an image is multiplied once. With x the image with empty label slots and s the label
+//! Rule: an image is multiplied once. With x the image with empty label slots and s the label
 //! strength, the length r of the input is the same for every label y, so the normalised input's
 //! product is (x W + s W\[y\]) / r, and the neutral one's (x W + s/C sum of W\[c\]) / r0.
 
@@ -13,14 +13,14 @@ use crate::numerics::reductions::{inverse_rms, sum, sum_squares};
 use crate::numerics::workers::{Workers, each, share};
 use crate::spec::{LabelEmbedding, NetworkSpec};
 
-/// What the first layer reads in one step, B samples of D pixels.
+/// The input of the first layer in one step, B samples of D pixels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FirstInput {
     /// B x D pixels as `prepare` leaves them, row-major.
     pub pixels: Array2<f32>,
     /// B right labels.
     pub labels: Vec<u8>,
-    /// B wrong labels; none without a negative pass.
+    /// B wrong labels; empty without a negative pass.
     pub negatives: Vec<u8>,
 }
 
@@ -71,7 +71,7 @@ fn normalize_contrast(image: &mut [f32]) {
     image.iter_mut().for_each(|x| *x *= scale);
 }
 
-/// What a label adds to the product `x W` of an image.
+/// The part of a label in the product of an image, next to `x W`.
 pub(crate) struct Labels<'a> {
     /// classes x width: the weights of the label slots.
     rows: &'a [f32],
@@ -96,7 +96,7 @@ impl<'a> Labels<'a> {
         Self { rows, total, strength: spec.label_strength, neutral }
     }
 
-    /// The row, its factor and the image's scale for a label, or for none.
+    /// The row, its factor and the image's scale for a label, or for the neutral one.
     fn row(&self, label: Option<u8>, scales: &Scales, image: usize) -> (&[f32], f32, f32) {
         match label {
             None => (&self.total, self.neutral, scales.neutral[image]),
@@ -151,7 +151,7 @@ impl Scales {
 
     /// The weight gradient of both passes as one product: with d+ and d- the directions (2B x
     /// width), `shared` = (d+ + d-) / r goes with the pixels, and each label's slot gets s d / r of
-    /// the samples that wear it, in batch order, positives first.
+    /// the samples that carry it, in batch order, positives first.
     pub(crate) fn gather(
         &self,
         directions: &[f32],
@@ -198,16 +198,16 @@ mod tests {
         assert_eq!(slots, array![[0.0, 0.0, 3.0, 1.0], [0.0, 0.0, 0.0, 0.0]]);
         let label_embedding = LabelEmbedding::Append;
         let append = NetworkSpec { label_embedding, ..spec(Objective::Goodness) };
-        let beside = array![[0.0, 0.0, 1.0, 1.0, 3.0, 1.0], [0.0; 6]];
-        assert_eq!(prepare(&append, pixels.clone()), beside);
+        let appended = array![[0.0, 0.0, 1.0, 1.0, 3.0, 1.0], [0.0; 6]];
+        assert_eq!(prepare(&append, pixels.clone()), appended);
         let scaled = prepare(&spec(Objective::Softmax), pixels.clone());
         assert!((scaled - pixels / 3f32.sqrt()).iter().all(|x| x.abs() < 1e-6));
     }
 
     #[test]
     fn contrast_is_normalized_before_labels_are_written() {
-        let usual = NetworkSpec::default_for(Objective::Goodness, Optimizer::Sgd, vec![4, 2], 2);
-        let spec = NetworkSpec { contrast_normalization: true, ..usual };
+        let default = NetworkSpec::default_for(Objective::Goodness, Optimizer::Sgd, vec![4, 2], 2);
+        let spec = NetworkSpec { contrast_normalization: true, ..default };
         let pixels = array![[0.2, 0.4, 0.2, 0.4], [0.0, 0.0, 0.0, 1.0], [0.7, 0.7, 0.7, 0.7]];
         let far = 3f32.sqrt();
         let expected: Array2<f32> =

@@ -1,6 +1,6 @@
-//! Goodness: what a row of neurons is trained for, and what it hands on.
+//! Goodness, the objective of a shard, and the outputs that follow from it.
 //!
-//! The rule: a row needs nothing from its siblings. Its threshold is its own width, its outputs
+//! Rule: a shard needs nothing from its siblings. Its threshold is its own width, its outputs
 //! are normalised by its own length, and its goodness is taken before that.
 //!
 //! Hinton 2022, section 2, equation 1: p = sigmoid(g - theta), g the sum of the squared outputs.
@@ -11,7 +11,7 @@ use super::dropout::Dropout;
 use crate::numerics::reductions::{dot, inverse_rms, relu, sigmoid, softplus, sum, sum_squares};
 use crate::numerics::workers::{Workers, each, share};
 
-/// How much of the running mean stays at each step (ffnew.m).
+/// Share of the running mean that stays at each step (ffnew.m).
 const PEER_MEMORY: f32 = 0.9;
 
 /// `h = relu(z + b)` in place, with some of it left out, and `goodness` = sum of h^2, per row of

@@ -1,15 +1,15 @@
-//! The softmax head of a row: what its neutral outputs say about the label.
+//! The softmax head of a shard: the label that its neutral outputs speak for.
 //!
-//! The rule: nothing ever travels down to another row. With the goodness objective only the head's
-//! own weights learn from it, and it corrects what the layers below already said; with the softmax
-//! objective it stands alone and its row learns with it.
+//! Rule: no gradient ever travels down to another shard. With the goodness objective only the head's
+//! own weights learn from it, and it corrects the logits of the layers below; with the softmax
+//! objective it stands alone and its shard learns with it.
 
 use ndarray::Array2;
 
 use crate::numerics::matrix::flat_mut;
 use crate::numerics::reductions::argmax;
 
-/// How a mini-batch was classified.
+/// The classification of a mini-batch.
 pub(crate) struct Outcome {
     /// Mean cross-entropy, in nats.
     pub(crate) loss: f32,

@@ -1,6 +1,6 @@
 //! Parameters and how a gradient changes them.
 //!
-//! The rule: one pass over memory per tensor, element by element, so that a tensor may be cut
+//! Rule: one pass over memory per tensor, element by element, so that a tensor may be cut
 //! anywhere. Gradients are ascent directions, summed over the mini-batch.
 
 use ndarray::Array2;

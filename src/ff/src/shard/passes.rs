@@ -1,7 +1,7 @@
-//! What a row does with a mini-batch between its product and its weight gradient.
+//! The passes of a mini-batch through a shard, between its product and its weight gradient.
 //!
-//! The rule: pre-activations come in, activations and directions go out. Each objective has one
-//! method here; what they share stands in [`ShardState::passes`], once.
+//! Rule: pre-activations come in, activations and directions go out. Each objective has one
+//! method here; what they share is in [`ShardState::passes`], once.
 
 use ndarray::{Array2, ArrayView2};
 
@@ -10,7 +10,7 @@ use super::dropout::Dropout;
 use super::fault::Fault;
 use super::optim::Rule;
 use super::product::{Gradient, product, update};
-use super::state::{Heard, ShardState, StepReport};
+use super::state::{LogitsBelow, ShardState, StepReport};
 use super::{goodness, head};
 use crate::numerics::Buffers;
 use crate::numerics::matrix::{flat, flat_mut, rows};
@@ -18,44 +18,44 @@ use crate::numerics::workers::{Mark, Phase, Workers};
 use crate::spec::{NetworkSpec, Objective, Shard};
 
 impl ShardState {
-    /// From pre-activations (without bias) in `buffers.h` to what is handed on, and to directions
-    /// of the cases in `buffers.h`. Bias and head learn on the way.
+    /// From pre-activations (without bias) in `buffers.h` to the outputs, and to directions of the
+    /// cases in `buffers.h`. Bias and head learn on the way.
     pub(crate) fn passes(
         &mut self,
         spec: &NetworkSpec,
-        row: Shard,
-        heard: Heard<'_>,
+        shard: Shard,
+        below: LogitsBelow<'_>,
         buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> (Activations, StepReport) {
-        let dropout = Dropout::new(spec, row, self.step);
+        let dropout = Dropout::new(spec, shard, self.step);
         let states = self.outputs(&dropout, buffers, workers);
         let slope = dropout.scale();
         let (logits, mut report) = match spec.objective {
-            Objective::Goodness => self.contrast(spec, slope, heard, &states, buffers, workers),
-            Objective::Softmax => self.classify(spec, slope, heard, &states, buffers, workers),
+            Objective::Goodness => self.contrast(spec, slope, below, &states, buffers, workers),
+            Objective::Softmax => self.classify(spec, slope, below, &states, buffers, workers),
         };
-        let logits = if spec.counts(row.layer) { logits } else { heard.0.clone() };
+        let logits = if spec.counts(shard.layer) { logits } else { below.logits.clone() };
         workers.mark(Mark::Phase(Phase::Directions));
-        self.train_bias(spec, heard.1.len(), flat(&buffers.h));
-        let handed_on = Activations { states, logits };
-        report.fault = report.fault_with(spec, &handed_on);
-        (handed_on, report)
+        self.train_bias(spec, below.labels.len(), flat(&buffers.h));
+        let outputs = Activations { states, logits };
+        report.fault = report.fault_with(spec, &outputs);
+        (outputs, report)
     }
 
-    /// From pre-activations (without bias) in `buffers.h` to what is handed on in a step, with the
-    /// weights as they are.
+    /// From pre-activations (without bias) in `buffers.h` to the outputs in a step, with the weights
+    /// as they are.
     pub(crate) fn forward_outputs(
         &self,
         spec: &NetworkSpec,
-        row: Shard,
+        shard: Shard,
         step: u64,
         below: &Array2<f32>,
         buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> Activations {
-        let states = self.outputs(&Dropout::new(spec, row, step), buffers, workers);
-        let adds = spec.counts(row.layer) && spec.objective == Objective::Goodness;
+        let states = self.outputs(&Dropout::new(spec, shard, step), buffers, workers);
+        let adds = spec.counts(shard.layer) && spec.objective == Objective::Goodness;
         let batch = below.nrows();
         let logits = if adds {
             self.logits(rows(&states, 2 * batch..3 * batch), below, workers)
@@ -87,7 +87,7 @@ impl ShardState {
         &mut self,
         spec: &NetworkSpec,
         slope: f32,
-        (below, labels): Heard<'_>,
+        LogitsBelow { logits: below, labels }: LogitsBelow<'_>,
         states: &Array2<f32>,
         buffers: &mut Buffers,
         workers: &dyn Workers,
@@ -116,12 +116,12 @@ impl ShardState {
     }
 
     /// The softmax objective: the head's error goes through the head, as it was before the step,
-    /// into this row's weights, and no further.
+    /// into this shard's weights, and no further.
     fn classify(
         &mut self,
         spec: &NetworkSpec,
         slope: f32,
-        (below, labels): Heard<'_>,
+        LogitsBelow { logits: below, labels }: LogitsBelow<'_>,
         states: &Array2<f32>,
         buffers: &mut Buffers,
         workers: &dyn Workers,
@@ -136,7 +136,7 @@ impl ShardState {
         self.train_head(spec, states.view(), &errors, blocks, workers);
         let mean = goodness::mean(goodness);
         let report = StepReport {
-            // Outputs that overflow are normalised to nothing, of which the head is merely unsure.
+            // Outputs that overflow are normalised to zero, for which the head is merely unsure.
             loss: if mean.is_finite() { outcome.loss } else { f32::INFINITY },
             head_loss: outcome.loss,
             correct: outcome.correct,
@@ -174,7 +174,7 @@ impl ShardState {
         update(&mut self.head, &gradient, &rule, blocks, workers);
     }
 
-    /// What the layers below say plus what this row says: N x classes.
+    /// The logits of the layers below plus those of this shard: N x classes.
     pub(crate) fn logits(
         &self,
         read: ArrayView2<'_, f32>,
@@ -189,15 +189,15 @@ impl ShardState {
 }
 
 impl StepReport {
-    /// What is wrong with the step that it is of, which handed these on.
-    fn fault_with(&self, spec: &NetworkSpec, handed_on: &Activations) -> Option<Fault> {
+    /// The fault of the step that it reports, which had these outputs.
+    fn fault_with(&self, spec: &NetworkSpec, outputs: &Activations) -> Option<Fault> {
         let goodness = [self.positive_goodness, self.negative_goodness];
         let contrasts = spec.objective == Objective::Goodness;
-        let outputs =
+        let is_sound =
             goodness.iter().all(|x| x.is_finite()) && (!contrasts || self.loss.is_finite());
         let losses = self.loss.is_finite() && self.head_loss.is_finite();
-        let of_outputs = (!outputs).then_some(Fault::Weights);
+        let of_outputs = (!is_sound).then_some(Fault::Weights);
         let of_losses = (!losses).then_some(Fault::Head);
-        of_outputs.or_else(|| handed_on.fault()).or(of_losses)
+        of_outputs.or_else(|| outputs.fault()).or(of_losses)
     }
 }

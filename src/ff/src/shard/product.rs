@@ -1,6 +1,6 @@
 //! Matrix products, and the weight update that follows one.
 //!
-//! The rule: ndarray's product only, with factors 1 and 0. Each of its sums runs over the inner
+//! Rule: ndarray's product only, with factors 1 and 0. Each of its sums runs over the inner
 //! dimension in an order that does not depend on which rows and columns are asked for, so a
 //! product may be cut along its output, and only there.
 
@@ -14,7 +14,7 @@ use crate::numerics::workers::{Mark, Phase, Workers, each, share};
 /// Columns are shared out in multiples of the widest kernel, so that no worker has a ragged edge.
 const COLUMNS: usize = 16;
 
-/// Shards of a weight gradient that are made and used up at a time, so that it stays in the cache.
+/// Rows of a weight gradient that are made and used up at a time, so that they stay in the cache.
 const BLOCK: usize = 256;
 
 /// `c = a b`, shared out by columns of `c`.

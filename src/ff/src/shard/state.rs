@@ -1,7 +1,7 @@
-//! A row of neurons with its own weights, and one step of its training.
+//! The state of a shard, and one step of its training.
 //!
-//! The rule: all passes of a step see the weights from before the step; what is handed on never
-//! depends on what the step then learns.
+//! Rule: all passes of a step see the weights from before the step; its outputs never depend on
+//! what the step then learns.
 
 use ndarray::Array2;
 
@@ -19,51 +19,57 @@ use crate::spec::{NetworkSpec, Objective, Shard};
 /// The running mean output of a unit before the first step (ffnew.m).
 const FIRST_PEER_MEAN: f32 = 0.5;
 
-/// The weights of a row and all that its training remembers.
+/// The weights of a shard and all that its training remembers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShardState {
     /// in x out.
     pub weights: Parameter,
     /// 1 x out.
     pub bias: Parameter,
-    /// out x classes: from the row's neutral outputs to logits.
+    /// out x classes: from the shard's neutral outputs to logits.
     pub head: Parameter,
-    /// Running mean output of each unit in the positive pass; as at first where there is none.
+    /// Running mean output of each unit in the positive pass; unchanged where there is none.
     pub running_means: Vec<f32>,
     /// Steps done.
     pub step: u64,
 }
 
-/// What one step of a row has to say.
+/// The measurements of one step of a shard.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepReport {
-    /// What the weights climb down, in nats. Goodness: mean of -ln p over the positive and
+    /// The loss of the weights, in nats. Goodness: mean of -ln p over the positive and
     /// -ln (1 - p) over the negative samples. Softmax: `head_loss`. Not finite once outputs are not.
     pub loss: f32,
-    /// Mean cross-entropy of what the head says, in nats: accumulated logits, this row's included,
-    /// or with the softmax objective its own ones.
+    /// Mean cross-entropy of the head, in nats: of the accumulated logits, this shard's included, or
+    /// with the softmax objective of its own.
     pub head_loss: f32,
     /// Samples of the mini-batch whose largest such logit was the label's.
     pub correct: u32,
     /// Mean goodness of the positive pass (the neutral one where there is no other); the threshold
-    /// is the row's width.
+    /// is the shard's width.
     pub positive_goodness: f32,
     /// Mean goodness of the negative pass; 0 where there is none.
     pub negative_goodness: f32,
-    /// What keeps anybody from going on from the step.
+    /// The reason why training cannot go on from the step.
     pub fault: Option<Fault>,
 }
 
-/// What the layers below say (B x [`NetworkSpec::output_logits`]), and the right labels.
-pub(crate) type Heard<'a> = (&'a Array2<f32>, &'a [u8]);
+/// The logits of the layers below, and the right labels.
+#[derive(Clone, Copy)]
+pub(crate) struct LogitsBelow<'a> {
+    /// B x [`NetworkSpec::output_logits`].
+    pub(crate) logits: &'a Array2<f32>,
+    /// B right labels.
+    pub(crate) labels: &'a [u8],
+}
 
 impl ShardState {
-    /// A row before its first step: weights N(0, 1/fan-in), biases and head 0 (ffnew.m).
+    /// A shard before its first step: weights N(0, 1/fan-in), biases and head 0 (ffnew.m).
     #[must_use]
-    pub fn init(spec: &NetworkSpec, row: Shard) -> Self {
-        let (layer, shard) = (row.layer as u32, row.index as u32);
+    pub fn init(spec: &NetworkSpec, shard: Shard) -> Self {
+        let (inputs, width) = (spec.input_width(shard), spec.width(shard));
+        let (layer, shard) = (shard.layer as u32, shard.index as u32);
         let mut stream = Key { layer, shard, ..Key::new(spec.seed, Purpose::Weights) }.stream();
-        let (inputs, width) = (spec.input_width(row), spec.width(row));
         let spread = 1.0 / (inputs as f32).sqrt();
         let weights = Array2::from_shape_simple_fn((inputs, width), || spread * stream.normal());
         Self::new(weights, Array2::zeros((1, width)), Array2::zeros((width, spec.classes)))
@@ -77,13 +83,13 @@ impl ShardState {
         Self::from_parts(weights, bias, head, running_means, 0)
     }
 
-    /// The row as if it had begun with its weights: what its training remembers is given up.
+    /// The shard as if it had begun with its weights: what its training remembers is dropped.
     #[must_use]
     pub fn only_weights(self) -> Self {
         Self::new(self.weights.value, self.bias.value, self.head.value)
     }
 
-    /// A row from its parts: for checkpoints.
+    /// A shard from its parts, as a checkpoint has them.
     #[must_use]
     pub fn from_parts(
         weights: Parameter,
@@ -97,15 +103,15 @@ impl ShardState {
 
     /// Whether every tensor has the shape that the spec asks for.
     #[must_use]
-    pub fn fits(&self, spec: &NetworkSpec, row: Shard) -> bool {
-        let (inputs, width) = (spec.input_width(row), spec.width(row));
+    pub fn fits(&self, spec: &NetworkSpec, shard: Shard) -> bool {
+        let (inputs, width) = (spec.input_width(shard), spec.width(shard));
         self.running_means.len() == width
             && self.weights.fits(spec.optimizer, inputs, width)
             && self.bias.fits(spec.optimizer, 1, width)
             && self.head.fits(spec.optimizer, width, spec.classes)
     }
 
-    /// What keeps it from being a checkpoint.
+    /// The reason why it cannot be a checkpoint.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         let is_finite = self.running_means.iter().all(|x| x.is_finite());
@@ -115,56 +121,59 @@ impl ShardState {
         (!self.head.is_sound()).then_some(Fault::Head)
     }
 
-    /// One step of a row of the first layer. What it returns is not rounded.
+    /// One step of a shard of the first layer. Its outputs are not rounded.
     ///
     /// # Panics
     /// If the input does not have the spec's shapes, or a label is not below `classes`.
     pub fn train_first(
         &mut self,
         spec: &NetworkSpec,
-        row: Shard,
+        shard: Shard,
         input: &FirstInput,
         buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> (Activations, StepReport) {
         let nothing = Array2::zeros((input.labels.len(), spec.output_logits()));
-        let heard = (&nothing, &input.labels[..]);
+        let below = LogitsBelow { logits: &nothing, labels: &input.labels };
         match spec.objective {
-            Objective::Goodness => self.train_labelled(spec, row, input, heard, buffers, workers),
-            Objective::Softmax => self.train_on(spec, row, &input.pixels, heard, buffers, workers),
+            Objective::Goodness => self.train_labelled(spec, shard, input, below, buffers, workers),
+            Objective::Softmax => {
+                self.train_on(spec, shard, &input.pixels, below, buffers, workers)
+            }
         }
     }
 
-    /// One step of a row of an upper layer, on what the layer below hands on (3B x in, or B x in
-    /// with the softmax objective). What it returns is not rounded.
+    /// One step of a shard of an upper layer, on the outputs of the layer below (3B x in, or B x in
+    /// with the softmax objective). Its own are not rounded.
     ///
     /// # Panics
     /// If the input does not have the spec's shapes, or a label is not below `classes`.
     pub fn train(
         &mut self,
         spec: &NetworkSpec,
-        row: Shard,
+        shard: Shard,
         input: &Activations,
         labels: &[u8],
         buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> (Activations, StepReport) {
-        self.train_on(spec, row, &input.states, (&input.logits, labels), buffers, workers)
+        let below = LogitsBelow { logits: &input.logits, labels };
+        self.train_on(spec, shard, &input.states, below, buffers, workers)
     }
 
-    /// A step on images that wear labels.
+    /// A step on images that carry labels.
     fn train_labelled(
         &mut self,
         spec: &NetworkSpec,
-        row: Shard,
+        shard: Shard,
         input: &FirstInput,
-        heard: Heard<'_>,
+        below: LogitsBelow<'_>,
         buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> (Activations, StepReport) {
         let (batch, width) = (input.labels.len(), self.running_means.len());
         let scales = self.read_labelled(spec, input, buffers, workers);
-        let done = self.passes(spec, row, heard, buffers, workers);
+        let done = self.passes(spec, shard, below, buffers, workers);
         workers.mark(Mark::Phase(Phase::Directions));
         let Buffers { h, shared, slots: extra, blocks, .. } = buffers;
         let pixels = input.pixels.view();
@@ -180,15 +189,15 @@ impl ShardState {
     fn train_on(
         &mut self,
         spec: &NetworkSpec,
-        row: Shard,
+        shard: Shard,
         states: &Array2<f32>,
-        heard: Heard<'_>,
+        below: LogitsBelow<'_>,
         buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> (Activations, StepReport) {
-        let batch = heard.1.len();
+        let batch = below.labels.len();
         self.read(states, buffers, workers);
-        let done = self.passes(spec, row, heard, buffers, workers);
+        let done = self.passes(spec, shard, below, buffers, workers);
         let Buffers { h, blocks, .. } = buffers;
         let cases = 0..spec.objective.cases() * batch;
         let gradient = Gradient {
@@ -200,15 +209,15 @@ impl ShardState {
         done
     }
 
-    /// What a row of the first layer hands on for a step with the weights as they are; nothing
-    /// learns. What it returns is not rounded.
+    /// The outputs of a shard of the first layer in a step with the weights as they are; nothing
+    /// learns. They are not rounded.
     ///
     /// # Panics
     /// If the input does not have the spec's shapes, or a label is not below `classes`.
     pub fn forward_first(
         &mut self,
         spec: &NetworkSpec,
-        row: Shard,
+        shard: Shard,
         step: u64,
         input: &FirstInput,
         buffers: &mut Buffers,
@@ -219,24 +228,24 @@ impl ShardState {
             Objective::Softmax => self.read(&input.pixels, buffers, workers),
         }
         let nothing = Array2::zeros((input.labels.len(), spec.output_logits()));
-        self.forward_outputs(spec, row, step, &nothing, buffers, workers)
+        self.forward_outputs(spec, shard, step, &nothing, buffers, workers)
     }
 
-    /// As [`ShardState::forward_first`], for a row of an upper layer.
+    /// As [`ShardState::forward_first`], for a shard of an upper layer.
     ///
     /// # Panics
     /// If the input does not have the spec's shapes.
     pub fn forward(
         &mut self,
         spec: &NetworkSpec,
-        row: Shard,
+        shard: Shard,
         step: u64,
         input: &Activations,
         buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> Activations {
         self.read(&input.states, buffers, workers);
-        self.forward_outputs(spec, row, step, &input.logits, buffers, workers)
+        self.forward_outputs(spec, shard, step, &input.logits, buffers, workers)
     }
 
     /// Pre-activations, without bias, of all passes over states of mean square 1.
@@ -246,7 +255,7 @@ impl ShardState {
         product(states.view(), self.weights.value.view(), buffers.h.view_mut(), workers);
     }
 
-    /// Pre-activations, without bias, of all passes over images that wear labels.
+    /// Pre-activations, without bias, of all passes over images that carry labels.
     fn read_labelled(
         &self,
         spec: &NetworkSpec,

@@ -1,6 +1,6 @@
-//! Which specs can be trained, and what is wrong with the others.
+//! The check of a spec: whether it can be trained, and if not, why.
 //!
-//! The rule: everything is checked here, by number and by name, before anything is allocated. A
+//! Rule: everything is checked here, by number and by name, before anything is allocated. A
 //! field that the objective has no use for has one value only, so that equal runs are equal specs.
 
 use super::{LabelEmbedding, Negatives, NetworkSpec, Objective};
@@ -22,7 +22,7 @@ const MIN_TEMPERATURE: f32 = 1e-6;
 /// The largest shift of an image.
 const MAX_SHIFT: usize = 64;
 
-/// Why a spec cannot be trained.
+/// The reason why a spec cannot be trained.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {

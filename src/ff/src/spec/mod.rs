@@ -1,6 +1,6 @@
-//! What determines the mathematics of a run, and nothing else.
+//! The spec: everything that determines the mathematics of a run, and nothing else.
 //!
-//! The rule: two equal specs give equal bytes. A spec that passes [`NetworkSpec::check`] can be
+//! Rule: two equal specs give equal bytes. A spec that passes [`NetworkSpec::check`] can be
 //! trained without further questions; one from a stranger is checked before anything is allocated.
 
 mod check;
@@ -9,18 +9,18 @@ pub use check::SpecError;
 
 use serde::{Deserialize, Serialize};
 
-/// What a layer is trained for.
+/// The objective that a layer is trained for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Objective {
     /// High goodness for right labels, low for wrong ones (Hinton 2022, section 2, equation 1).
     Goodness,
-    /// The row's own softmax head is right: a local cross-entropy, without negatives and without a
+    /// The shard's own softmax head is right: a local cross-entropy, without negatives and without a
     /// label in the input (the paper's Performance-Optimized network, section 4.4).
     Softmax,
 }
 
-/// Where the wrong labels of the negative pass come from.
+/// The source of the wrong labels of the negative pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Negatives {
@@ -28,26 +28,26 @@ pub enum Negatives {
     Fixed,
     /// A wrong label per sample and epoch (the paper's RandomNEG).
     Random,
-    /// A wrong label per sample and epoch, drawn from what the network said of the sample earlier
+    /// A wrong label per sample and epoch, drawn from what the network predicted earlier
     /// (the paper's AdaptiveNEG, with the draw of ffnew.m); random before that.
     Adaptive,
     /// There is no negative pass (the softmax objective).
     None,
 }
 
-/// How labels enter the input.
+/// The way in which labels enter the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelEmbedding {
     /// Over the first `classes` pixels (Hinton 2022, section 3.3).
     Overlay,
-    /// Beside the pixels, in `classes` slots of their own before the first.
+    /// Next to the pixels, in `classes` slots of their own before the first.
     Append,
     /// Not at all (the softmax objective).
     None,
 }
 
-/// How gradients become weights.
+/// The rule by which gradients change weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Optimizer {
@@ -57,7 +57,7 @@ pub enum Optimizer {
     Adam,
 }
 
-/// How activations are rounded on their way to the next layer.
+/// The encoding of activations on their way to the next layer, and the rounding that it brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
@@ -85,30 +85,30 @@ pub struct NetworkSpec {
     pub layers: Vec<usize>,
     /// Number of classes.
     pub classes: usize,
-    /// Equal groups of neurons a layer is split into, each a row of its own.
+    /// Equal groups of neurons a layer is split into, each a shard of its own.
     pub shards_per_layer: usize,
-    /// What a layer is trained for.
+    /// The objective of every layer.
     pub objective: Objective,
-    /// Where wrong labels come from.
+    /// The source of wrong labels.
     pub negatives: Negatives,
-    /// What the logits are divided by before adaptive negatives are drawn from their softmax; 1 for
-    /// other negatives.
+    /// The divisor of the logits before adaptive negatives are drawn from their softmax; 1 for other
+    /// negatives.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub negative_temperature: f32,
-    /// How labels enter the input.
+    /// The way in which labels enter the input.
     pub label_embedding: LabelEmbedding,
     /// The value of a label's slot, in units of a pixel, after contrast normalisation; 0 where the
     /// input has none.
     pub label_strength: f32,
-    /// Each image is moved by -shift to shift pixels each way, anew every epoch.
+    /// Each image is moved by -shift to shift pixels each way, drawn again every epoch.
     pub shift: usize,
-    /// Whether half of the images are mirrored, anew every epoch.
+    /// Whether half of the images are mirrored, drawn again every epoch.
     pub flip: bool,
     /// Whether each image is taken as its differences from its mean, in units of their root mean
     /// square (global contrast normalisation; Goodfellow et al. 2016, section 12.2.1.1).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub contrast_normalization: bool,
-    /// How gradients become weights.
+    /// The rule by which gradients change weights.
     pub optimizer: Optimizer,
     /// Learning rate of the layers.
     pub lr: f32,
@@ -120,9 +120,9 @@ pub struct NetworkSpec {
     pub head_weight_decay: f32,
     /// Strength of peer normalisation (`lambda` in ffnew.m); 0 with the softmax objective.
     pub peer_normalization: f32,
-    /// Share of a row's units that each training pass leaves out.
+    /// Share of a shard's units that each training pass leaves out.
     pub dropout: f32,
-    /// How activations are rounded on their way up.
+    /// The encoding of activations between layers.
     #[serde(rename = "wire")]
     pub encoding: Encoding,
     /// Samples of a step.
@@ -154,7 +154,7 @@ impl Objective {
         }
     }
 
-    /// The passes, from the first, that a row's weights learn from.
+    /// The passes, from the first, that a shard's weights learn from.
     pub(crate) fn cases(self) -> usize {
         match self {
             Self::Goodness => 2,
@@ -171,7 +171,7 @@ impl NetworkSpec {
         Self::default_for(Objective::Goodness, Optimizer::Sgd, layers, classes)
     }
 
-    /// What suits an objective and an optimiser; otherwise as [`NetworkSpec::hinton`].
+    /// The defaults of an objective and an optimiser; otherwise as [`NetworkSpec::hinton`].
     #[must_use]
     pub fn default_for(
         objective: Objective,
@@ -216,19 +216,19 @@ impl NetworkSpec {
         self.layers.len().saturating_sub(1)
     }
 
-    /// Every row, layer by layer and shard by shard.
+    /// Every shard, layer by layer and shard by shard.
     #[must_use]
     pub fn shards(&self) -> Vec<Shard> {
         let layer = |layer| (0..self.shards_per_layer).map(move |index| Shard { layer, index });
         (0..self.depth()).flat_map(layer).collect()
     }
 
-    /// The row above the last layer that draws wrong labels from its logits; it has no weights and
+    /// The shard above the last layer that draws wrong labels from its logits; it has no weights and
     /// is no part of the model.
     #[must_use]
     pub fn feedback_shard(&self) -> Option<Shard> {
-        let row = Shard { layer: self.depth(), index: 0 };
-        (self.negatives == Negatives::Adaptive).then_some(row)
+        let shard = Shard { layer: self.depth(), index: 0 };
+        (self.negatives == Negatives::Adaptive).then_some(shard)
     }
 
     /// The first shard of the last layer.
@@ -237,27 +237,27 @@ impl NetworkSpec {
         Shard { layer: self.depth().saturating_sub(1), index: 0 }
     }
 
-    /// Whether what a row hands on has states: above the last layer only logits are read.
+    /// Whether the outputs of a shard have states: above the last layer only logits are read.
     #[must_use]
-    pub fn outputs_states(&self, row: Shard) -> bool {
-        row.layer + 1 < self.depth() || self.feedback_shard().is_none()
+    pub fn outputs_states(&self, shard: Shard) -> bool {
+        shard.layer + 1 < self.depth() || self.feedback_shard().is_none()
     }
 
-    /// How many values a row reads per sample and pass.
+    /// The number of values that a shard reads per sample and pass.
     #[must_use]
-    pub fn input_width(&self, row: Shard) -> usize {
-        let appended = row.layer == 0 && self.label_embedding == LabelEmbedding::Append;
-        self.layers[row.layer] + if appended { self.classes } else { 0 }
+    pub fn input_width(&self, shard: Shard) -> usize {
+        let appended = shard.layer == 0 && self.label_embedding == LabelEmbedding::Append;
+        self.layers[shard.layer] + if appended { self.classes } else { 0 }
     }
 
-    /// How many units a row has; also its goodness threshold.
+    /// The number of units of a shard; also its goodness threshold.
     #[must_use]
-    pub fn width(&self, row: Shard) -> usize {
-        self.layers[row.layer + 1] / self.shards_per_layer
+    pub fn width(&self, shard: Shard) -> usize {
+        self.layers[shard.layer + 1] / self.shards_per_layer
     }
 
-    /// How many logits a row hands on per sample: heads that correct the layers below read what
-    /// those say, a head that stands alone does not.
+    /// The number of logits that a shard outputs per sample: heads that correct the layers below read
+    /// the logits of those, a head that stands alone does not.
     #[must_use]
     pub fn output_logits(&self) -> usize {
         match self.objective {
@@ -273,21 +273,21 @@ impl NetworkSpec {
         layer > 0 || self.depth() == 1 || self.objective == Objective::Softmax
     }
 
-    /// Multiply-accumulates of one step of a row, for sharing out work. Goodness: the first layer
+    /// Multiply-accumulates of one step of a shard, for sharing out work. Goodness: the first layer
     /// makes two products (its three passes share one), an upper one five passes' worth, the head
     /// two. Softmax: two products, and the head three.
     #[must_use]
-    pub fn step_macs(&self, row: Shard) -> u64 {
-        let (products, head) = match (self.objective, row.layer) {
+    pub fn step_macs(&self, shard: Shard) -> u64 {
+        let (products, head) = match (self.objective, shard.layer) {
             (Objective::Goodness, 0) => (2, 2),
             (Objective::Goodness, _) => (5, 2),
             (Objective::Softmax, _) => (2, 3),
         };
-        let per_unit = products * self.input_width(row) + head * self.classes;
-        self.batch_size as u64 * self.width(row) as u64 * per_unit as u64
+        let per_unit = products * self.input_width(shard) + head * self.classes;
+        self.batch_size as u64 * self.width(shard) as u64 * per_unit as u64
     }
 
-    /// What the learning rate is multiplied by at a step, counted from 0: 1 for the first half of
+    /// The factor of the learning rate at a step, counted from 0: 1 for the first half of
     /// the run, then down to nearly 0 in a straight line (ffnew.m, by step instead of by epoch).
     #[must_use]
     pub fn gain(&self, step: u64) -> f32 {
@@ -297,7 +297,7 @@ impl NetworkSpec {
 }
 
 impl Objective {
-    /// What suits an optimiser: learning rates of layers and heads, weight decay of both.
+    /// The defaults for an optimiser: learning rates of layers and heads, weight decay of both.
     fn rates(self, optimizer: Optimizer) -> [f32; 4] {
         match (self, optimizer) {
             (Self::Goodness, Optimizer::Sgd) => [0.01, 0.1, 0.001, 0.003],
@@ -316,14 +316,15 @@ mod tests {
     fn rows_and_their_shapes() {
         let spec = NetworkSpec { shards_per_layer: 2, ..NetworkSpec::hinton(vec![20, 8, 6], 4) };
         assert_eq!(spec.check(), Ok(()));
-        let rows = spec.shards();
-        assert!(rows.is_sorted());
-        let shapes: Vec<_> = rows.iter().map(|r| (spec.input_width(*r), spec.width(*r))).collect();
+        let shards = spec.shards();
+        assert!(shards.is_sorted());
+        let shapes: Vec<_> =
+            shards.iter().map(|it| (spec.input_width(*it), spec.width(*it))).collect();
         assert_eq!(shapes, [(20, 4), (20, 4), (8, 3), (8, 3)]);
-        assert_eq!(spec.step_macs(rows[0]), 100 * (20 * 4 * 2 + 4 * 4 * 2));
-        assert_eq!(spec.step_macs(rows[2]), 100 * (8 * 3 * 5 + 3 * 4 * 2));
+        assert_eq!(spec.step_macs(shards[0]), 100 * (20 * 4 * 2 + 4 * 4 * 2));
+        assert_eq!(spec.step_macs(shards[2]), 100 * (8 * 3 * 5 + 3 * 4 * 2));
         let spec = NetworkSpec::default_for(Objective::Softmax, Optimizer::Sgd, vec![20, 8, 6], 4);
-        assert_eq!(spec.step_macs(rows[0]), 100 * (20 * 8 * 2 + 8 * 4 * 3));
+        assert_eq!(spec.step_macs(shards[0]), 100 * (20 * 8 * 2 + 8 * 4 * 3));
     }
 
     #[test]

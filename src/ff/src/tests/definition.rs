@@ -38,7 +38,7 @@ fn normalized(x: &Array2<f64>) -> Array2<f64> {
     x / &squares.sqrt().insert_axis(Axis(1))
 }
 
-/// What a row is given in a step: its input, and what its outputs are multiplied by.
+/// What a step is given: the input of the shard, and the factors of dropout.
 struct Given {
     inputs: Array2<f64>,
     mask: Array2<f64>,
@@ -110,9 +110,9 @@ struct Step {
     report: StepReport,
 }
 
-/// A new row whose bias and head are not zero.
-fn awake(spec: &NetworkSpec, row: Shard) -> ShardState {
-    let mut state = ShardState::init(spec, row);
+/// A new shard whose bias and head are not zero.
+fn awake(spec: &NetworkSpec, shard: Shard) -> ShardState {
+    let mut state = ShardState::init(spec, shard);
     state.bias.value.fill(0.05);
     let value = |(unit, class): (usize, usize)| ((unit * 7 + class * 3) % 5) as f32 / 9.0;
     state.head.value = Array2::from_shape_fn(state.head.value.dim(), value);
@@ -134,13 +134,15 @@ fn steps((shards, dropout, label_embedding): (usize, f32, LabelEmbedding)) -> Ve
     let mut steps = Vec::new();
     for layer in 0..2 {
         let mut outs = Vec::new();
-        for shard in 0..shards {
-            let row = Shard { layer, index: shard };
-            let mut after = awake(&spec, row);
+        for index in 0..shards {
+            let shard = Shard { layer, index };
+            let mut after = awake(&spec, shard);
             let before = after.clone();
             let (out, report) = match &below {
-                None => after.train_first(&spec, row, &input, &mut buffers, &Inline),
-                Some(below) => after.train(&spec, row, below, &input.labels, &mut buffers, &Inline),
+                None => after.train_first(&spec, shard, &input, &mut buffers, &Inline),
+                Some(below) => {
+                    after.train(&spec, shard, below, &input.labels, &mut buffers, &Inline)
+                }
             };
             let inputs = match &below {
                 None => overlay(&spec, &input),
@@ -151,7 +153,7 @@ fn steps((shards, dropout, label_embedding): (usize, f32, LabelEmbedding)) -> Ve
             steps.push(Step {
                 before,
                 after,
-                given: Given { inputs, mask: mask(&spec, row) },
+                given: Given { inputs, mask: mask(&spec, shard) },
                 below,
                 labels: input.labels.clone(),
                 out,
@@ -215,12 +217,12 @@ fn the_head_climbs_its_likelihood() {
 fn peers_pull_towards_their_mean_even_when_dead() {
     let spec = tiny(Optimizer::Sgd, Encoding::F32, 1);
     let off = NetworkSpec { peer_normalization: 0.0, ..spec.clone() };
-    let (row, input) = (Shard { layer: 0, index: 0 }, batch(&spec, 0));
-    let (mut with, mut buffers) = (ShardState::init(&spec, row), Buffers::default());
+    let (shard, input) = (Shard { layer: 0, index: 0 }, batch(&spec, 0));
+    let (mut with, mut buffers) = (ShardState::init(&spec, shard), Buffers::default());
     with.bias.value[[0, 3]] = -100.0;
     let mut without = with.clone();
-    with.train_first(&spec, row, &input, &mut buffers, &Inline);
-    without.train_first(&off, row, &input, &mut buffers, &Inline);
+    with.train_first(&spec, shard, &input, &mut buffers, &Inline);
+    without.train_first(&off, shard, &input, &mut buffers, &Inline);
     assert_eq!(with.running_means, without.running_means);
     assert!((with.running_means[3] - 0.45).abs() < 1e-6, "0.9 of 0.5 and no output");
     let mean = with.running_means.iter().sum::<f32>() / 32.0;
@@ -237,9 +239,10 @@ fn rows_keep_the_order_of_the_passes() {
     let spec = tiny(Optimizer::Sgd, Encoding::F32, 1);
     let mut input = batch(&spec, 0);
     input.negatives.clone_from(&input.labels);
-    let row = Shard { layer: 0, index: 0 };
+    let shard = Shard { layer: 0, index: 0 };
     let buffers = &mut Buffers::default();
-    let (out, _) = ShardState::init(&spec, row).train_first(&spec, row, &input, buffers, &Inline);
+    let (out, _) =
+        ShardState::init(&spec, shard).train_first(&spec, shard, &input, buffers, &Inline);
     let part = |k: usize| rows(&out.states, k * BATCH..(k + 1) * BATCH);
     assert_eq!(part(0), part(1));
     assert_ne!(part(0), part(2));

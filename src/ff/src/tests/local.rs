@@ -23,7 +23,7 @@ fn normalized(x: &Array2<f64>) -> Array2<f64> {
     x / &squares.sqrt().insert_axis(Axis(1))
 }
 
-/// What the row hands on, and its logits.
+/// The outputs of the shard, and its logits.
 fn forward(state: &ShardState, step: &Step) -> (Array2<f64>, Array2<f64>) {
     let wide = |x: &Array2<f32>| x.mapv(f64::from);
     let z = step.inputs.dot(&wide(&state.weights.value)) + wide(&state.bias.value);
@@ -32,7 +32,7 @@ fn forward(state: &ShardState, step: &Step) -> (Array2<f64>, Array2<f64>) {
     (states, logits)
 }
 
-/// Sum over the mini-batch of the log-likelihood of the labels by the row's own head.
+/// Sum over the mini-batch of the log-likelihood of the labels by the shard's own head.
 fn likelihood(state: &ShardState, step: &Step) -> f64 {
     let (_, logits) = forward(state, step);
     let case = |(row, label): (usize, &u8)| {
@@ -42,19 +42,19 @@ fn likelihood(state: &ShardState, step: &Step) -> f64 {
     step.labels.iter().enumerate().map(case).sum()
 }
 
-/// A step of a row that has a head: before, after, what it read, and what it said.
+/// A step of a shard that has a head: before, after, its inputs, outputs and report.
 struct Step {
     before: ShardState,
     after: ShardState,
     inputs: Array2<f64>,
-    /// What dropout multiplies the outputs by.
+    /// The factors of dropout.
     mask: Array2<f64>,
     labels: Vec<u8>,
     out: Activations,
     report: StepReport,
 }
 
-/// A step of every row of two layers.
+/// A step of every shard of two layers.
 fn steps((shards, dropout): (usize, f32)) -> Vec<Step> {
     let spec = NetworkSpec { dropout, ..local(Optimizer::Sgd, Encoding::F32, shards) };
     let input = batch(&spec, 0);
@@ -62,21 +62,23 @@ fn steps((shards, dropout): (usize, f32)) -> Vec<Step> {
     let (mut steps, mut below): (Vec<Step>, Option<Activations>) = (Vec::new(), None);
     for layer in 0..2 {
         let mut outs = Vec::new();
-        for shard in 0..shards {
-            let row = Shard { layer, index: shard };
-            let mut after = ShardState::init(&spec, row);
+        for index in 0..shards {
+            let shard = Shard { layer, index };
+            let mut after = ShardState::init(&spec, shard);
             after.bias.value.fill(0.05);
             let value = |(unit, class): (usize, usize)| ((unit * 7 + class * 3) % 5) as f32 / 9.0;
             after.head.value = Array2::from_shape_fn(after.head.value.dim(), value);
             let before = after.clone();
             let (out, report) = match &below {
-                None => after.train_first(&spec, row, &input, &mut buffers, &Inline),
-                Some(below) => after.train(&spec, row, below, &input.labels, &mut buffers, &Inline),
+                None => after.train_first(&spec, shard, &input, &mut buffers, &Inline),
+                Some(below) => {
+                    after.train(&spec, shard, below, &input.labels, &mut buffers, &Inline)
+                }
             };
             let inputs = below.as_ref().map_or(&input.pixels, |below| &below.states);
             let (inputs, labels) = (inputs.mapv(f64::from), input.labels.clone());
             outs.push(out.clone());
-            let mask = mask(&spec, row);
+            let mask = mask(&spec, shard);
             steps.push(Step { before, after, inputs, mask, labels, out, report });
         }
         below = Some(concat(&outs));
@@ -136,9 +138,9 @@ fn every_tensor_climbs_the_local_likelihood() {
 #[test]
 fn threads_change_no_bit() {
     for shards in [1, 2] {
-        let usual = local(Optimizer::Adam, Encoding::U8, shards);
+        let default = local(Optimizer::Adam, Encoding::U8, shards);
         let layers = vec![150, 272, 300];
-        let spec = NetworkSpec { layers, steps: 5, dropout: 0.2, ..usual };
+        let spec = NetworkSpec { layers, steps: 5, dropout: 0.2, ..default };
         let alone = trained(&spec, &Inline);
         let (pixels, labels) = images(&spec, 99);
         let score = alone.evaluate(&pixels, &labels, &Inline);
@@ -151,26 +153,33 @@ fn threads_change_no_bit() {
 }
 
 #[test]
-fn rows_that_talk_in_bytes_are_the_network() {
+fn shards_that_talk_in_bytes_are_the_network() {
     for (encoding, shards) in [(Encoding::F32, 1), (Encoding::U8, 2), (Encoding::U4, 1)] {
         let spec = local(Optimizer::Sgd, encoding, shards);
         let mut buffers = Buffers::default();
-        let mut rows: Vec<ShardState> =
-            spec.shards().into_iter().map(|row| ShardState::init(&spec, row)).collect();
+        let mut states: Vec<ShardState> =
+            spec.shards().into_iter().map(|shard| ShardState::init(&spec, shard)).collect();
         for step in 0..spec.steps {
             let input = batch(&spec, step);
             let mut lower = Vec::new();
-            for (row, state) in spec.shards().into_iter().zip(&mut rows) {
-                if row.layer == 0 {
-                    let (out, _) = state.train_first(&spec, row, &input, &mut buffers, &Inline);
-                    lower.push(decode(&encode(&out, &spec, row), &spec, row).unwrap());
+            for (shard, state) in spec.shards().into_iter().zip(&mut states) {
+                if shard.layer == 0 {
+                    let (out, _) = state.train_first(&spec, shard, &input, &mut buffers, &Inline);
+                    lower.push(decode(&encode(&out, &spec, shard), &spec, shard).unwrap());
                     buffers.give(out.states);
                 } else {
-                    state.train(&spec, row, &concat(&lower), &input.labels, &mut buffers, &Inline);
+                    state.train(
+                        &spec,
+                        shard,
+                        &concat(&lower),
+                        &input.labels,
+                        &mut buffers,
+                        &Inline,
+                    );
                 }
             }
         }
-        assert_eq!(rows, trained(&spec, &Inline).shards());
+        assert_eq!(states, trained(&spec, &Inline).shards());
     }
 }
 
@@ -192,9 +201,9 @@ const PINNED: [&str; 3] = ["a01fe97265eb9bf6", "e3db9ac8cbf6de2c", "f91196beebfb
 #[test]
 fn it_learns_and_says_so_layer_by_layer() {
     for (optimizer, shards) in [(Optimizer::Sgd, 1), (Optimizer::Adam, 2)] {
-        let usual = local(optimizer, Encoding::U8, shards);
-        let (lr, head_lr) = (2.0 * usual.lr, 2.0 * usual.head_lr);
-        let spec = NetworkSpec { lr, head_lr, steps: 300, ..usual };
+        let default = local(optimizer, Encoding::U8, shards);
+        let (lr, head_lr) = (2.0 * default.lr, 2.0 * default.head_lr);
+        let spec = NetworkSpec { lr, head_lr, steps: 300, ..default };
         let mut network = Network::init(spec.clone());
         for step in 0..spec.steps {
             network.train_step(&batch(&spec, step), &Inline);

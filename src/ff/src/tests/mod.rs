@@ -1,4 +1,4 @@
-//! Tests of the mathematics as a whole: made-up data, and helpers the other test modules share.
+//! Tests of the mathematics as a whole: generated data, and helpers the other test modules share.
 
 mod definition;
 mod local;
@@ -12,7 +12,7 @@ use crate::{
     Workers, negative_labels,
 };
 
-/// As many threads as it says, made anew for every call.
+/// Threads in this number, started again for every call.
 pub(crate) struct Scoped(pub(crate) usize);
 
 impl Workers for Scoped {
@@ -52,7 +52,7 @@ pub(crate) fn tiny_for(
     }
 }
 
-/// Made-up images of a step and their labels: a class lights its own share of the pixels.
+/// Generated images of a step and their labels: a class lights its own share of the pixels.
 pub(crate) fn images(spec: &NetworkSpec, step: u64) -> (Array2<f32>, Vec<u8>) {
     let mut stream = Key { epoch: step, ..Key::new(spec.seed, Purpose::Data) }.stream();
     let labels: Vec<u8> =
@@ -65,7 +65,7 @@ pub(crate) fn images(spec: &NetworkSpec, step: u64) -> (Array2<f32>, Vec<u8>) {
     (Array2::from_shape_fn(shape, pixel), labels)
 }
 
-/// A mini-batch of made-up images.
+/// A mini-batch of generated images.
 pub(crate) fn batch(spec: &NetworkSpec, step: u64) -> FirstInput {
     let (pixels, labels) = images(spec, step);
     let samples: Vec<u32> = (0..spec.batch_size as u32).collect();
@@ -73,10 +73,10 @@ pub(crate) fn batch(spec: &NetworkSpec, step: u64) -> FirstInput {
     FirstInput::new(spec, pixels, labels, negatives)
 }
 
-/// What the first step of a row multiplies its outputs by, unit by unit: dropout.
-pub(crate) fn mask(spec: &NetworkSpec, row: Shard) -> Array2<f64> {
-    let mut mask = Dropout::new(spec, row, 0).mask(spec.width(row));
-    let mut ones = Array2::ones((spec.objective.passes() * spec.batch_size, spec.width(row)));
+/// The dropout of the first step of a shard: the factor of each unit.
+pub(crate) fn mask(spec: &NetworkSpec, shard: Shard) -> Array2<f64> {
+    let mut mask = Dropout::new(spec, shard, 0).mask(spec.width(shard));
+    let mut ones = Array2::ones((spec.objective.passes() * spec.batch_size, spec.width(shard)));
     for (index, mut row) in ones.outer_iter_mut().enumerate() {
         mask.apply(index, row.as_slice_mut().unwrap());
     }

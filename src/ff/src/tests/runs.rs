@@ -17,8 +17,8 @@ fn threads_change_no_bit() {
         for shards in [1, 2] {
             let layers = vec![150, 272, 300];
             let steps = 5;
-            let usual = tiny(optimizer, Encoding::U8, shards);
-            let spec = NetworkSpec { layers, steps, dropout: 0.2, ..usual };
+            let default = tiny(optimizer, Encoding::U8, shards);
+            let spec = NetworkSpec { layers, steps, dropout: 0.2, ..default };
             let alone = trained(&spec, &Inline);
             let (pixels, labels) = images(&spec, 99);
             let score = alone.evaluate(&pixels, &labels, &Inline);
@@ -62,31 +62,38 @@ const PINNED: [&str; 12] = [
 ];
 
 #[test]
-fn rows_that_talk_in_bytes_are_the_network() {
+fn shards_that_talk_in_bytes_are_the_network() {
     for (encoding, shards) in
         ENCODINGS.into_iter().flat_map(|encoding| [(encoding, 1), (encoding, 2)])
     {
         let spec = tiny(Optimizer::Sgd, encoding, shards);
         let mut buffers = Buffers::default();
-        let mut rows: Vec<ShardState> =
-            spec.shards().into_iter().map(|row| ShardState::init(&spec, row)).collect();
+        let mut states: Vec<ShardState> =
+            spec.shards().into_iter().map(|shard| ShardState::init(&spec, shard)).collect();
         for step in 0..spec.steps {
             let input = batch(&spec, step);
             let mut lower = Vec::new();
-            for (row, state) in spec.shards().into_iter().zip(&mut rows) {
-                if row.layer == 0 {
-                    let (out, _) = state.train_first(&spec, row, &input, &mut buffers, &Inline);
-                    let bytes = encode(&out, &spec, row);
-                    lower.push(decode(&bytes, &spec, row).unwrap());
+            for (shard, state) in spec.shards().into_iter().zip(&mut states) {
+                if shard.layer == 0 {
+                    let (out, _) = state.train_first(&spec, shard, &input, &mut buffers, &Inline);
+                    let bytes = encode(&out, &spec, shard);
+                    lower.push(decode(&bytes, &spec, shard).unwrap());
                     buffers.give(out.states);
                 } else {
-                    state.train(&spec, row, &concat(&lower), &input.labels, &mut buffers, &Inline);
+                    state.train(
+                        &spec,
+                        shard,
+                        &concat(&lower),
+                        &input.labels,
+                        &mut buffers,
+                        &Inline,
+                    );
                 }
             }
         }
         let network = trained(&spec, &Inline);
-        assert_eq!(rows, network.shards());
-        assert_eq!(Network::from_shards(spec, rows).unwrap(), network);
+        assert_eq!(states, network.shards());
+        assert_eq!(Network::from_shards(spec, states).unwrap(), network);
     }
 }
 
@@ -94,9 +101,9 @@ fn rows_that_talk_in_bytes_are_the_network() {
 fn it_learns() {
     for optimizer in OPTIMIZERS {
         for encoding in ENCODINGS {
-            let usual = tiny(optimizer, encoding, 2);
-            let (lr, head_lr) = (4.0 * usual.lr, 10.0 * usual.head_lr);
-            let spec = NetworkSpec { lr, head_lr, steps: 300, ..usual };
+            let default = tiny(optimizer, encoding, 2);
+            let (lr, head_lr) = (4.0 * default.lr, 10.0 * default.head_lr);
+            let spec = NetworkSpec { lr, head_lr, steps: 300, ..default };
             let mut network = Network::init(spec.clone());
             let (first, _) = network.train_step(&batch(&spec, 0), &Inline);
             let mut last = first.clone();
@@ -132,8 +139,8 @@ fn it_learns() {
 fn evaluation_is_the_training_pass() {
     for (depth, label_embedding) in [(1, LabelEmbedding::Append), (2, LabelEmbedding::Overlay)] {
         for shards in [1, 2] {
-            let usual = tiny(Optimizer::Sgd, Encoding::F32, shards);
-            let mut spec = NetworkSpec { label_embedding, ..usual };
+            let default = tiny(Optimizer::Sgd, Encoding::F32, shards);
+            let mut spec = NetworkSpec { label_embedding, ..default };
             spec.layers.truncate(depth + 1);
             let network = trained(&spec, &Inline);
             let (pixels, _) = images(&spec, 500);
@@ -194,11 +201,11 @@ fn a_model_goes_through_its_tensors() {
 #[test]
 fn parts_of_another_network_are_refused() {
     let spec = tiny(Optimizer::Sgd, Encoding::F32, 1);
-    let mut rows = Network::init(spec.clone()).into_rows();
-    rows[1].head.value = Array2::zeros((32, 5));
-    let refused = Network::from_shards(spec.clone(), rows.clone());
+    let mut states = Network::init(spec.clone()).into_shards();
+    states[1].head.value = Array2::zeros((32, 5));
+    let refused = Network::from_shards(spec.clone(), states.clone());
     assert_eq!(refused, Err(NetworkError::Shape(Shard { layer: 1, index: 0 })));
-    rows.pop();
-    let refused = Network::from_shards(spec, rows);
+    states.pop();
+    let refused = Network::from_shards(spec, states);
     assert_eq!(refused, Err(NetworkError::Shards { expected: 2, found: 1 }));
 }
