@@ -12,6 +12,7 @@ const LINES: usize = 100;
 const WIDTH: usize = 240;
 
 /// Runs the seeds of a test, or the one that the environment names.
+#[expect(clippy::disallowed_methods, reason = "the environment names the seeds")]
 pub(crate) fn each(name: &str, seeds: u64, scenario: impl Fn(u64) -> Scenario) -> Vec<Report> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let only = number("SEED");
