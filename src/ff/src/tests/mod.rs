@@ -15,6 +15,7 @@ use crate::{
 /// Threads in this number, started again for every call.
 pub(crate) struct Scoped(pub(crate) usize);
 
+#[expect(clippy::disallowed_methods, reason = "tests bring the threads")]
 impl Workers for Scoped {
     fn count(&self) -> usize {
         self.0
