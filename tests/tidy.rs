@@ -1,9 +1,15 @@
-//! The rules of the house that the compiler does not keep: which part may know which, how long a
-//! file may be, and that each opens with its idea.
+//! The house rules that the compiler does not keep.
+//!
+//! Rule: they hold without exception. Which part may know which, the length of files and functions,
+//! imports that go one way, and a first line that says what a file is.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "tidy/imports.rs"]
+mod imports;
+
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -11,19 +17,22 @@ use std::{
 /// Lines of a file, at most. Two ideas in one file are one too many.
 const MAX_LINES: usize = 400;
 
-/// Words that a pure part must not contain, tests included.
-const IMPURE: &[&str] = &[
-    "std::fs",
-    "std::net",
-    "std::time",
-    "std::env",
-    "Instant::now",
-    "SystemTime",
-    "HashMap",
-    "HashSet",
-    "rand::",
-    "tokio",
-    "libp2p",
+/// Lines of a function, at most.
+const MAX_FUNCTION: usize = 60;
+
+/// Source files of a folder, at most, where files are sorted into folders.
+const MAX_FILES: usize = 12;
+
+/// Folders whose files are sorted into folders. `net/proto/src` follows.
+const SORTED: &[&str] = &["src/ff/src"];
+
+/// Packages without import cycles and long functions. The others follow: `net/proto/src`, `net/src`, `src`.
+const UNTANGLED: &[&str] = &["src/ff/src"];
+
+/// The pure packages, and all that they may depend on: nothing that knows an operating system.
+const PURE: [(&str, &[&str]); 2] = [
+    ("src/ff", &["blake3", "libm", "ndarray", "serde", "thiserror"]),
+    ("net/proto", &["blake3", "serde"]),
 ];
 
 /// The files below `folder` with this ending.
@@ -57,35 +66,31 @@ fn code(path: &Path) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
+/// What the lints of a pure package and its build for wasm32 cannot see: what it may be given.
 #[test]
-fn pure_parts_know_no_world() {
-    for path in files("src/ff", ".rs").into_iter().chain(files("net/proto/src", ".rs")) {
-        let code = code(&path);
-        for word in IMPURE {
-            assert!(!code.contains(word), "{} knows {word}", path.display());
+fn pure_packages_depend_on_pure_ones() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: String| fs::read_to_string(root.join(path)).unwrap();
+    for (package, allowed) in PURE {
+        let manifest: toml::Table = read(format!("{package}/Cargo.toml")).parse().unwrap();
+        for (name, _) in manifest["dependencies"].as_table().unwrap() {
+            assert!(allowed.contains(&name.as_str()), "{package} depends on {name}");
         }
+        let others =
+            manifest.keys().filter(|key| key.as_str() == "target" || key.starts_with("build"));
+        assert_eq!(others.count(), 0, "{package} has dependencies of another kind");
+        let lints = |package: &str| read(format!("{package}/.clippy.toml"));
+        assert_eq!(lints(package), lints(PURE[0].0), "{package} has lints of its own");
     }
 }
 
 #[test]
-fn arrows_point_one_way() {
-    let forbidden = [
-        (
-            "src/ff",
-            &["crate::node", "crate::config", "crate::data", "ffp2p_proto", "ffp2p_net"][..],
-        ),
-        ("src/data", &["crate::", "ffp2p_proto", "ffp2p_net"]),
-        ("net/src", &["ndarray", "ffp2p::"]),
-        ("net/proto/src", &["ndarray", "ffp2p::", "ffp2p_net"]),
-    ];
-    for (folder, words) in forbidden {
-        for path in files(folder, ".rs") {
-            // How text is written is below everything, and knows nothing.
-            let code = code(&path).replace("crate::text", "");
-            for word in words {
-                let own = *word == "crate::" && code.contains("crate::data");
-                assert!(own || !code.contains(word), "{} knows {word}", path.display());
-            }
+fn data_knows_only_itself() {
+    for path in files("src/data", ".rs") {
+        // How text is written is below everything, and knows nothing.
+        let code = code(&path).replace("crate::text", "").replace("crate::data", "");
+        for word in ["crate::", "ffp2p_ff", "ffp2p_proto", "ffp2p_net"] {
+            assert!(!code.contains(word), "{} knows {word}", path.display());
         }
     }
 }
@@ -117,6 +122,49 @@ fn files_open_with_their_idea_and_stay_short() {
         assert!(text.starts_with("//! "), "{} does not say what it is", path.display());
         let lines = text.lines().count();
         assert!(lines <= MAX_LINES, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn folders_are_small() {
+    for folder in SORTED {
+        let mut counts: BTreeMap<PathBuf, usize> = BTreeMap::new();
+        for path in files(folder, ".rs") {
+            *counts.entry(path.parent().unwrap().to_owned()).or_default() += 1;
+        }
+        counts.retain(|_, count| *count > MAX_FILES);
+        assert!(counts.is_empty(), "more than {MAX_FILES} files: {counts:?}");
+    }
+}
+
+#[test]
+fn functions_are_short() {
+    for path in UNTANGLED.iter().flat_map(|folder| files(folder, ".rs")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| opens_function(line)) {
+            let indent = line.len() - line.trim_start().len();
+            let ends = |line: &&str| line.trim_start() == "}" && line.len() == indent + 1;
+            let length = 1 + lines[at..].iter().position(ends).unwrap_or(0);
+            let place = format!("{}:{}", path.display(), at + 1);
+            assert!(length <= MAX_FUNCTION, "{place} is a function of {length} lines");
+        }
+    }
+}
+
+/// Whether a function begins at this line and does not end there.
+fn opens_function(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let is_before = |word: &str| word.starts_with("pub") || ["const", "async"].contains(&word);
+    words.find(|word| !is_before(word)) == Some("fn") && !line.ends_with([';', '}'])
+}
+
+#[test]
+fn no_files_import_each_other() {
+    for folder in UNTANGLED {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let cycles = imports::Package::read(&root).cycles();
+        assert!(cycles.is_empty(), "{folder} has import cycles: {cycles:#?}");
     }
 }
 
