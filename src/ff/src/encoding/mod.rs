@@ -74,6 +74,21 @@ fn put(bytes: &mut Vec<u8>, values: &[f32]) {
 }
 
 /// The bytes of a shard's outputs for a mini-batch; the layout is at the top of this file.
+///
+/// ```
+/// use ffp2p_ff::{Activations, Encoding, NetworkSpec, Objective, Optimizer, Shard, decode, encode};
+/// use ndarray::{Array2, array};
+///
+/// let spec = NetworkSpec::default_for(Objective::Softmax, Optimizer::Adam, vec![9, 3], 2);
+/// let spec = NetworkSpec { encoding: Encoding::U8, batch_size: 1, ..spec };
+/// let shard = Shard { layer: 0, index: 0 };
+/// let outputs = Activations { states: array![[0.0, 2.0, 510.0]], logits: Array2::zeros((1, 0)) };
+///
+/// let bytes = encode(&outputs, &spec, shard);
+/// assert_eq!(bytes, [0, 0, 0, 64, 0, 1, 255], "the row's scale, 2.0, and a byte for each state");
+/// assert_eq!(decode(&bytes, &spec, shard)?, outputs);
+/// # Ok::<(), ffp2p_ff::DecodeError>(())
+/// ```
 #[must_use]
 pub fn encode(activations: &Activations, spec: &NetworkSpec, shard: Shard) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(encoded_len(spec, shard));

@@ -88,6 +88,15 @@ pub enum SpecError {
 impl NetworkSpec {
     /// Whether the spec can be trained, and if not, why.
     ///
+    /// ```
+    /// use ffp2p_ff::{NetworkSpec, SpecError};
+    ///
+    /// let spec = NetworkSpec::hinton(vec![784, 500, 500], 10);
+    /// assert_eq!(spec.check(), Ok(()));
+    /// let spec = NetworkSpec { shards_per_layer: 3, ..spec };
+    /// assert_eq!(spec.check(), Err(SpecError::Shards { width: 500, shards: 3 }));
+    /// ```
+    ///
     /// # Errors
     /// The first thing that is wrong, in the order of the fields.
     pub fn check(&self) -> Result<(), SpecError> {
