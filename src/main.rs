@@ -1,17 +1,20 @@
-//! The doorway: parse, log, run, exit code.
+//! The program `ffp2p`: parse the command line, set up the log, run the command, return its exit code.
+//!
+//! Rule: nothing is decided here.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use ffp2p::{cli::Cli, commands, view};
 
-/// Our own warnings. Libraries log as errors what we are told anyway and tell in our own words: that
-/// a peer has just gone, or, every two seconds, that a firewall keeps multicast back.
+/// The warnings of our own packages. What libraries log as errors is reported in our own words: that a
+/// peer has just left, or, every two seconds, that a firewall blocks multicast.
 const DEFAULT_LOG: &str = "off,ffp2p=warn,ffp2p_net=warn,ffp2p_proto=warn";
 
-/// How glibc hands out memory: what is large goes back to the system as soon as it is not used, and few
-/// places keep the rest. As it is by default, a node holds up to twice as much. "Large" is more than the
-/// 1.1 MiB that a matrix product asks for each time: new pages cost up to a tenth of its time.
+/// Settings of glibc's allocator: what is large goes back to the system as soon as it is freed, and few
+/// arenas keep the rest. With its defaults a node holds up to twice as much. "Large" is more than the
+/// 1.1 MiB that a matrix product asks for each time: new pages cost up to a tenth of its time. Safe code
+/// can set them by the environment alone, and other allocators hold more.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const MEMORY: [(&str, &str); 3] = [
     ("MALLOC_MMAP_THRESHOLD_", "2097152"),
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
     if std::env::var_os("FFP2P_LOG").is_some() {
         log.init();
     } else {
-        // What is said unasked is for the user: neither when nor where in the code matters.
+        // Without a filter of the user's, neither the time nor the place in the code matters.
         log.without_time().with_target(false).init();
     }
     match commands::run(cli.command) {
@@ -46,8 +49,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Starts the program anew with the settings, which are read before `main`; where that cannot be, or
-/// somebody has set them, it goes on as it is.
+/// Starts the program again with the settings, which are read before `main`. Where that fails, or the
+/// user has set one of them, the program goes on as it is.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn set_memory() {
     use std::{env, os::unix::process::CommandExt, process::Command};
@@ -55,11 +58,11 @@ fn set_memory() {
         && let Ok(program) = env::current_exe()
     {
         let mut given = env::args_os();
-        let mut anew = Command::new(program);
+        let mut again = Command::new(program);
         if let Some(name) = given.next() {
-            anew.arg0(name);
+            again.arg0(name);
         }
-        // It comes back only if it could not.
-        let _ = anew.args(given).envs(MEMORY).exec();
+        // It returns only if it failed.
+        let _ = again.args(given).envs(MEMORY).exec();
     }
 }
