@@ -11,7 +11,7 @@
 //! - `encoding` turns what one layer outputs into the bytes that the next one reads.
 //! - `numerics` has the sums, the memory and the threads below it all.
 //!
-//! A network that learns to tell two kinds of noise apart:
+//! A network that learns to tell two kinds of images apart:
 //!
 //! ```
 //! use ffp2p_ff::{FirstInput, Inline, Key, Network, NetworkSpec, Purpose, negative_labels};
