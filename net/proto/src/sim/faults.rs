@@ -7,12 +7,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::chance::Chance;
-use super::costs::Costs;
-use super::facts::Facts;
-use super::network::{STRAY_MS, Weather};
-use super::reference::Mathematics;
-use super::stand_in::StandIn;
+use crate::sim::checks::facts::Facts;
+use crate::sim::forecast::costs::Costs;
+use crate::sim::mathematics::fake_training::StandIn;
+use crate::sim::mathematics::reference::Mathematics;
+use crate::sim::network::cables::{STRAY_MS, Weather};
+use crate::sim::rng::Chance;
 use crate::{Config, Hash, LayerPlan, Message, Placement, Plan, Role};
 
 /// One machine.
@@ -97,7 +97,7 @@ pub struct Scenario {
     pub private: Vec<Rc<dyn Mathematics>>,
     /// Where everything goes that any machine sends; nowhere if there is none.
     pub tap: Option<Tap>,
-    /// What takes time, where a run is to be predicted ([`World::forecast`](super::World)) and not
+    /// What takes time, where a run is to be predicted ([`World::forecast`](crate::sim::World)) and not
     /// checked.
     pub costs: Option<Costs>,
     /// Timers and limits of the machines that have none of their own.
@@ -209,12 +209,12 @@ impl Scenario {
     }
 
     /// What a step computes on a machine.
-    pub(super) fn mathematics_of(&self, machine: usize) -> Rc<dyn Mathematics> {
+    pub(crate) fn mathematics_of(&self, machine: usize) -> Rc<dyn Mathematics> {
         Rc::clone(self.private.get(machine).unwrap_or(&self.mathematics))
     }
 
     /// What is true of the run before anything happened.
-    pub(super) fn facts(&self) -> Facts {
+    pub(crate) fn facts(&self) -> Facts {
         if self.costs.is_some() {
             return Facts::unchecked(self.plan.clone());
         }
@@ -223,13 +223,13 @@ impl Scenario {
     }
 
     /// Timers and limits of one machine.
-    pub(super) fn config_of(&self, machine: &Machine) -> Config {
+    pub(crate) fn config_of(&self, machine: &Machine) -> Config {
         let config = machine.config.as_ref().unwrap_or(&self.config);
         Config { exit_when_done: self.config.exit_when_done, ..config.clone() }
     }
 
     /// How long the slowest worker's trainer can be busy with one job, a scoring, ms.
-    pub(super) fn longest_job_ms(&self) -> u64 {
+    pub(crate) fn longest_job_ms(&self) -> u64 {
         2 * Costs::rough(&self.plan).evaluate / self.slowest()
     }
 

@@ -6,12 +6,12 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use super::moment::Moment;
+use crate::sim::clock::Moment;
 use crate::{Hash, NodeId};
 
 /// The record of a run, when asked for.
 #[derive(Debug, Default)]
-pub(super) struct Trace {
+pub(crate) struct Trace {
     written: Option<Written>,
 }
 
@@ -25,12 +25,12 @@ struct Written {
 
 impl Trace {
     /// A trace that keeps so many lines; `None` is no trace at all.
-    pub(super) fn new(keep: Option<usize>) -> Self {
+    pub(crate) fn new(keep: Option<usize>) -> Self {
         Self { written: keep.map(|keep| Written { keep, ..Written::default() }) }
     }
 
     /// Writes one line; `what` is only made into text when the trace is on.
-    pub(super) fn line(
+    pub(crate) fn line(
         &mut self,
         now: Moment,
         node: Option<(usize, NodeId)>,
@@ -49,12 +49,12 @@ impl Trace {
     }
 
     /// The hash of every line there was; `None` when the trace is off.
-    pub(super) fn hash(&self) -> Option<Hash> {
+    pub(crate) fn hash(&self) -> Option<Hash> {
         self.written.as_ref().map(|written| Hash(*written.hasher.finalize().as_bytes()))
     }
 
     /// The last lines.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.written.iter().flat_map(|written| written.last.iter().cloned()).collect()
     }
 }

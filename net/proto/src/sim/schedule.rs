@@ -2,17 +2,17 @@
 //!
 //! Rule: an entry is due when its moment has come and the entry before it has happened.
 
-use super::moment::Moment;
-use super::network::Cause;
-use super::{Event, Fault, When, World};
 use crate::Input;
+use crate::sim::clock::Moment;
+use crate::sim::network::cables::Cause;
+use crate::sim::{Event, Fault, When, World};
 
 /// A leaving node may take this much longer than its linger time: a stall, a late wake-up, ms.
 const LEAVE_SLACK_MS: u64 = 1_500;
 
 impl World {
     /// Plans the next entry of the schedule, if it waits for a time and not for work.
-    pub(super) fn arm(&mut self) {
+    pub(crate) fn arm(&mut self) {
         if self.is_armed {
             return;
         }
@@ -31,7 +31,7 @@ impl World {
         self.cells.len() as u64 * 1_000 >= share * self.all
     }
 
-    pub(super) fn next_fault(&mut self) -> Result<(), String> {
+    pub(crate) fn next_fault(&mut self) -> Result<(), String> {
         self.is_armed = false;
         if let Some((_, fault)) = self.schedule.pop_front() {
             self.trace.line(self.now, None, format_args!("{fault:?}"));
@@ -81,7 +81,7 @@ impl World {
     }
 
     /// The faults are over.
-    pub(super) fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.trace.line(self.now, None, format_args!("healed"));
         self.healed = true;
         self.network.set_weather(self.scenario.calm.clone());

@@ -3,8 +3,8 @@
 //! Rule: the same nodes and the same network as in a checked run; only what a step computes is left
 //! out, and how much its results weigh is put in. Ends when the first node has the model.
 
-use super::moment::Moment;
-use super::{Failure, World};
+use crate::sim::clock::Moment;
+use crate::sim::{Failure, World};
 use crate::{Plan, ShardId};
 
 /// Parts into which all work is cut, to see how it goes on.
@@ -12,11 +12,11 @@ const PARTS: u64 = 1_000;
 
 /// How far the work is.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     /// When the first step was done.
     began: Option<Moment>,
     /// When a machine was last started.
-    pub(super) started: Moment,
+    pub(crate) started: Moment,
     /// What the steps done cost, and what all do.
     work: (u64, u64),
     /// When each part was done, and what each machine had passed on by then, bytes.
@@ -24,7 +24,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan) -> Self {
         let all = plan.shards().map(|shard| plan.cost(shard) * plan.end(shard)).sum();
         Self { work: (0, all), ..Self::default() }
     }
@@ -99,7 +99,7 @@ impl World {
     }
 
     /// A step of `shard` was done that nobody had done before.
-    pub(super) fn note_progress(&mut self, shard: ShardId) {
+    pub(crate) fn note_progress(&mut self, shard: ShardId) {
         let progress = &mut self.progress;
         progress.began.get_or_insert(self.now);
         progress.work.0 += self.scenario.plan.cost(shard);

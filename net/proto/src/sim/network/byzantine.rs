@@ -5,26 +5,26 @@
 //! have it and are no batch. Facts that
 //! only auditing could tell from true ones (a score, a checkpoint of a real cell) are left out.
 
-use super::chance::Chance;
+use crate::sim::rng::Chance;
 use crate::{
     BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Message, NodeId, Offer, Plan,
     Retained, Role, Score, ShardId, Snapshot, Span, Term, Turn,
 };
 
 /// Blobs that are served with other bytes, per mille.
-pub(super) const FALSE_BLOBS: u64 = 500;
+pub(crate) const FALSE_BLOBS: u64 = 500;
 
 /// True messages to all that a false one follows, per mille.
-pub(super) const FALSE_WORDS: u64 = 150;
+pub(crate) const FALSE_WORDS: u64 = 150;
 
 /// True messages to all that an offer of what is no batch follows, per mille.
-pub(super) const FALSE_BATCHES: u64 = 400;
+pub(crate) const FALSE_BATCHES: u64 = 400;
 
 /// True messages to all that a forged checkpoint follows, while there may be more, per mille.
-pub(super) const FALSE_FACTS: u64 = 200;
+pub(crate) const FALSE_FACTS: u64 = 200;
 
 /// Changes some bytes, so that they lose their hash.
-pub(super) fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {
+pub(crate) fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {
     let at = chance.below(bytes.len() as u64) as usize;
     match chance.below(4) {
         0 => bytes.truncate(at),
@@ -34,7 +34,7 @@ pub(super) fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {
 }
 
 /// A message that no honest peer would send now.
-pub(super) fn draw(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Message {
+pub(crate) fn draw(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Message {
     match chance.below(10) {
         0 | 1 => Message::Leases(vec![old_lease(known, chance)]),
         2 => Message::Leases(vec![forged_lease(known, chance)]),

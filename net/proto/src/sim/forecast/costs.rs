@@ -39,7 +39,7 @@ pub struct Costs {
 
 impl Costs {
     /// Those of a run that is checked and not predicted: rough, and nothing but training counts.
-    pub(super) fn rough(plan: &Plan) -> Self {
+    pub(crate) fn rough(plan: &Plan) -> Self {
         let train: Vec<u64> = plan.layers.iter().map(|layer| layer.step_cost.max(1)).collect();
         let step = plan.shards().map(|shard| plan.cost(shard)).sum::<u64>();
         Self {
@@ -57,7 +57,7 @@ impl Costs {
     }
 
     /// The entry of a shard's layer.
-    pub(super) fn of(list: &[u64], plan: &Plan, shard: ShardId) -> u64 {
+    pub(crate) fn of(list: &[u64], plan: &Plan, shard: ShardId) -> u64 {
         list.get(plan.layer(shard)).copied().unwrap_or_default()
     }
 }

@@ -9,16 +9,16 @@ use crate::{Hash, Input, ShardId};
 
 /// What trainers made.
 #[derive(Debug, Default)]
-pub(super) struct Made {
+pub(crate) struct Made {
     batches: BTreeSet<Hash>,
     checkpoints: BTreeMap<(ShardId, u64), Hash>,
     /// Checkpoints that differ from the first one of their cell.
-    pub(super) rivals: u64,
+    pub(crate) rivals: u64,
 }
 
 impl Made {
     /// A trainer answers.
-    pub(super) fn note(&mut self, answer: &Input) {
+    pub(crate) fn note(&mut self, answer: &Input) {
         if let Input::Refreshed { batch, .. } = answer {
             self.batches.insert(batch.hash);
         } else if let &Input::Trained { shard, step, batch, checkpoint, .. } = answer {
@@ -30,7 +30,7 @@ impl Made {
     }
 
     /// Whether `hash` is of activations.
-    pub(super) fn is_batch(&self, hash: &Hash) -> bool {
+    pub(crate) fn is_batch(&self, hash: &Hash) -> bool {
         self.batches.contains(hash)
     }
 }

@@ -4,31 +4,31 @@
 
 use std::collections::BTreeSet;
 
-use super::private::Made;
-use super::reference::{Mathematics, Reference};
+use crate::sim::mathematics::private::Made;
+use crate::sim::mathematics::reference::{Mathematics, Reference};
 use crate::{
     Checkpoint, Config, Hash, MAX_CHECKPOINTS_PER_SHARD, MAX_FETCHES, NodeId, Plan, Score, ShardId,
 };
 
 /// What is true of the run, whoever looks.
 #[derive(Debug)]
-pub(super) struct Facts {
-    pub(super) plan: Plan,
+pub(crate) struct Facts {
+    pub(crate) plan: Plan,
     /// The sequential run; `None` where each machine has data of its own.
-    pub(super) reference: Option<Reference>,
+    pub(crate) reference: Option<Reference>,
     /// What was made, where each machine has data of its own.
-    pub(super) made: Option<Made>,
+    pub(crate) made: Option<Made>,
     /// Blobs that one node may hold at once.
-    pub(super) max_blobs: usize,
+    pub(crate) max_blobs: usize,
     /// The nodes that lie.
-    pub(super) liars: BTreeSet<NodeId>,
+    pub(crate) liars: BTreeSet<NodeId>,
     /// Bytes that they offer or announce by their right hash and that are no batch or checkpoint.
-    pub(super) junk: BTreeSet<Hash>,
+    pub(crate) junk: BTreeSet<Hash>,
 }
 
 impl Facts {
     /// The facts of a run that all train with `mathematics`, or each with something of its own.
-    pub(super) fn new(plan: Plan, config: &Config, mathematics: Option<&dyn Mathematics>) -> Self {
+    pub(crate) fn new(plan: Plan, config: &Config, mathematics: Option<&dyn Mathematics>) -> Self {
         let reference = mathematics.map(|mathematics| Reference::of(&plan, mathematics));
         let max_blobs = max_blobs(&plan, config);
         let made = mathematics.is_none().then(Made::default);
@@ -36,7 +36,7 @@ impl Facts {
     }
 
     /// The facts of a run that is predicted: that it goes well is taken for granted.
-    pub(super) fn unchecked(plan: Plan) -> Self {
+    pub(crate) fn unchecked(plan: Plan) -> Self {
         Self {
             plan,
             reference: None,
@@ -48,7 +48,7 @@ impl Facts {
     }
 
     /// Whether `found` is what the sequential run has, where there is one.
-    pub(super) fn is<T: PartialEq>(
+    pub(crate) fn is<T: PartialEq>(
         &self,
         found: &T,
         right: impl FnOnce(&Reference) -> Option<T>,
@@ -56,7 +56,7 @@ impl Facts {
         self.reference.as_ref().is_none_or(|run| right(run).as_ref() == Some(found))
     }
 
-    pub(super) fn checkpoint(&self, found: &Checkpoint) -> Result<(), String> {
+    pub(crate) fn checkpoint(&self, found: &Checkpoint) -> Result<(), String> {
         let what = (found.blob, found.loss_micro);
         if !self.junk.contains(&found.blob.hash)
             && !self.is(&what, |run| run.checkpoint(found.shard, found.step))
@@ -66,20 +66,20 @@ impl Facts {
         ensure(self.plan.is_boundary(found.step), || format!("{found:?} is no chapter's end"))
     }
 
-    pub(super) fn score(&self, found: &Score) -> Result<(), String> {
+    pub(crate) fn score(&self, found: &Score) -> Result<(), String> {
         ensure(self.is(found, |run| run.score(found.epoch)), || {
             format!("{found:?} is not what the sequential run has")
         })
     }
 
     /// Whether it is the batch that the sequential run has, or a lie, which only a trainer can tell.
-    pub(super) fn batch(&self, shard: ShardId, step: u64, found: Hash) -> Result<(), String> {
+    pub(crate) fn batch(&self, shard: ShardId, step: u64, found: Hash) -> Result<(), String> {
         let right = |run: &Reference| run.batch(shard, step).map(|blob| blob.hash);
         let is_right = self.junk.contains(&found) || self.is(&found, right);
         ensure(is_right, || format!("shard {shard} step {step}: a wrong batch"))
     }
 
-    pub(super) fn state(&self, shard: ShardId, step: u64, found: Hash) -> Result<(), String> {
+    pub(crate) fn state(&self, shard: ShardId, step: u64, found: Hash) -> Result<(), String> {
         let right = |run: &Reference| run.checkpoint(shard, step).map(|(blob, _)| blob.hash);
         let is_right = self.junk.contains(&found) || self.is(&found, right);
         ensure(is_right, || format!("shard {shard} step {step}: a wrong checkpoint"))
@@ -101,6 +101,6 @@ fn max_blobs(plan: &Plan, config: &Config) -> usize {
 }
 
 /// An error in words where something does not hold.
-pub(super) fn ensure(holds: bool, rule: impl FnOnce() -> String) -> Result<(), String> {
+pub(crate) fn ensure(holds: bool, rule: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(rule()) }
 }

@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::faults::Sent;
-use super::lies::{self, damage};
-use super::weight;
-use super::{Event, World};
+use crate::sim::faults::Sent;
+use crate::sim::forecast::message_size;
+use crate::sim::network::byzantine::{self, damage};
+use crate::sim::{Event, World};
 use crate::{BlobRef, Checkpoint, Hash, Input, Message, NodeId, Offer};
 
 /// A fetch that got no answer fails after this long, ms.
@@ -56,19 +56,19 @@ impl World {
         self.scenario.machines[self.nodes[node].machine].lies
     }
 
-    pub(super) fn broadcast(&mut self, node: usize, message: Message) {
+    pub(crate) fn broadcast(&mut self, node: usize, message: Message) {
         self.publish(node, message);
-        if self.is_liar(node) && !self.healed && self.chance.hit(lies::FALSE_WORDS) {
+        if self.is_liar(node) && !self.healed && self.chance.hit(byzantine::FALSE_WORDS) {
             let known = self.nodes[node].state.snapshot();
-            let lie = lies::draw(&self.facts.plan, &known, &mut self.chance);
+            let lie = byzantine::draw(&self.facts.plan, &known, &mut self.chance);
             self.trace.line(self.now, None, format_args!("{} lies", self.nodes[node].id));
             self.publish(node, lie);
         }
-        if self.is_liar(node) && !self.healed && self.chance.hit(lies::FALSE_BATCHES) {
+        if self.is_liar(node) && !self.healed && self.chance.hit(byzantine::FALSE_BATCHES) {
             self.offer_junk(node);
         }
         let may_forge = self.is_liar(node) && !self.healed && self.forged < self.scenario.forgeries;
-        if may_forge && self.chance.hit(lies::FALSE_FACTS) {
+        if may_forge && self.chance.hit(byzantine::FALSE_FACTS) {
             self.forge(node);
         }
     }
@@ -113,18 +113,18 @@ impl World {
         let paths = self.paths(node);
         let is_heard_by_all = paths.len() <= MAX_LINKS && paths.iter().all(|path| path.len() == 2);
         let copies = if is_heard_by_all { 1 } else { paths.len().min(GOSSIP_MESH) as u64 };
-        let size = self.weigh(|| weight::gossip(&message));
+        let size = self.weigh(|| message_size::gossip(&message));
         for path in paths {
             self.spread((node, path[path.len() - 1]), size, copies);
             self.transmit(&path, &message);
         }
     }
 
-    pub(super) fn send(&mut self, node: usize, to: NodeId, message: Message) {
+    pub(crate) fn send(&mut self, node: usize, to: NodeId, message: Message) {
         if let Some(&to) = self.by_id.get(&to)
             && self.links.contains(&(node, to))
         {
-            let size = self.weigh(|| weight::direct(&message));
+            let size = self.weigh(|| message_size::direct(&message));
             self.pass((node, to), size);
             self.transmit(&[node, to], &Rc::new(message));
         }
@@ -185,7 +185,7 @@ impl World {
         }
     }
 
-    pub(super) fn deliver(
+    pub(crate) fn deliver(
         &mut self,
         from: usize,
         via: usize,
@@ -199,7 +199,7 @@ impl World {
         self.tell(to, Input::Received { from, message: message.clone() })
     }
 
-    pub(super) fn fetch(&mut self, node: usize, blob: BlobRef, from: NodeId) {
+    pub(crate) fn fetch(&mut self, node: usize, blob: BlobRef, from: NodeId) {
         let token = self.nodes[node].begin_fetch(blob, from);
         let Some(&server) = self.by_id.get(&from).filter(|at| self.links.contains(&(node, **at)))
         else {
@@ -211,7 +211,7 @@ impl World {
         // What is fetched of one peer at one moment is asked for by one question.
         let question = (node, server, self.now);
         if self.asked.replace(question) != Some(question) {
-            self.pass((node, server), self.weigh(|| weight::REQUEST));
+            self.pass((node, server), self.weigh(|| message_size::REQUEST));
         }
         if !self.network.loses() {
             let hash = blob.hash;
@@ -222,7 +222,7 @@ impl World {
     }
 
     /// A node looks a blob up for another one, at the moment at which it is asked.
-    pub(super) fn serve(
+    pub(crate) fn serve(
         &mut self,
         node: usize,
         asker: usize,
@@ -241,7 +241,7 @@ impl World {
             self.lose(node, hash);
             bytes = None;
         }
-        if self.is_liar(node) && self.chance.hit(lies::FALSE_BLOBS) {
+        if self.is_liar(node) && self.chance.hit(byzantine::FALSE_BLOBS) {
             bytes.iter_mut().for_each(|bytes| damage(bytes, &mut self.chance));
         }
         bytes.iter().for_each(|bytes| self.record(|| Sent::Blob(bytes.clone())));
@@ -256,7 +256,7 @@ impl World {
     }
 
     /// Nothing came for long; what is under way is waited for.
-    pub(super) fn give_up(&mut self, node: usize, token: u64) -> Result<(), String> {
+    pub(crate) fn give_up(&mut self, node: usize, token: u64) -> Result<(), String> {
         match self.nodes[node].fetches.get(&token) {
             Some(pending) if pending.arrives > self.now => {
                 let later = pending.arrives;
@@ -267,7 +267,7 @@ impl World {
         }
     }
 
-    pub(super) fn answer(
+    pub(crate) fn answer(
         &mut self,
         node: usize,
         from: usize,
@@ -281,7 +281,7 @@ impl World {
         self.end_fetch(node, token, bytes)
     }
 
-    pub(super) fn end_fetch(
+    pub(crate) fn end_fetch(
         &mut self,
         node: usize,
         token: u64,

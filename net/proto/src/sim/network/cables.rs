@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chance::Chance;
-use super::moment::Moment;
+use crate::sim::clock::Moment;
+use crate::sim::rng::Chance;
 
 /// How bad the network is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Weather {
 }
 
 /// How late a stray copy of a message can be, ms, in bad weather.
-pub(super) const STRAY_MS: u64 = 8_000;
+pub(crate) const STRAY_MS: u64 = 8_000;
 
 /// How long a machine takes to notice that another one came, ms.
 const DISCOVERY_MS: (u64, u64) = (30, 1_200);
@@ -56,7 +56,7 @@ const TIMEOUT_MS: (u64, u64) = (500, 8_000);
 
 /// Why the ends of a link will hear something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(crate) enum Cause {
     /// It can be used (again).
     Found,
     /// One end closed it.
@@ -67,7 +67,7 @@ pub(super) enum Cause {
 
 /// All links between machines.
 #[derive(Debug)]
-pub(super) struct Network {
+pub(crate) struct Network {
     weather: Weather,
     chance: Chance,
     /// Latency in microseconds by (lower machine, higher machine).
@@ -79,7 +79,7 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn new(seed: u64, weather: Weather) -> Self {
+    pub(crate) fn new(seed: u64, weather: Weather) -> Self {
         Self {
             weather,
             chance: Chance::new(seed, "network"),
@@ -90,32 +90,32 @@ impl Network {
     }
 
     /// The weather changes; latencies of links already in use stay.
-    pub(super) fn set_weather(&mut self, weather: Weather) {
+    pub(crate) fn set_weather(&mut self, weather: Weather) {
         self.weather = weather;
     }
 
     /// Nothing passes from any of `from` to any of `to` any more.
-    pub(super) fn cut(&mut self, from: &[usize], to: &[usize]) {
+    pub(crate) fn cut(&mut self, from: &[usize], to: &[usize]) {
         self.cuts.extend(from.iter().flat_map(|&a| to.iter().map(move |&b| (a, b))));
     }
 
     /// Everything passes again.
-    pub(super) fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.cuts.clear();
     }
 
     /// Whether something passes in this direction.
-    pub(super) fn open(&self, from: usize, to: usize) -> bool {
+    pub(crate) fn open(&self, from: usize, to: usize) -> bool {
         !self.cuts.contains(&(from, to))
     }
 
     /// Whether a connection can live between two machines: it needs both directions.
-    pub(super) fn connectable(&self, a: usize, b: usize) -> bool {
+    pub(crate) fn connectable(&self, a: usize, b: usize) -> bool {
         self.open(a, b) && self.open(b, a)
     }
 
     /// How long one copy takes in this direction, microseconds.
-    pub(super) fn delay(&mut self, from: usize, to: usize) -> u64 {
+    pub(crate) fn delay(&mut self, from: usize, to: usize) -> u64 {
         let (low, high) = self.weather.latency;
         let (chance, jitter) = (&mut self.chance, self.weather.jitter);
         let link = (from.min(to), from.max(to));
@@ -124,18 +124,18 @@ impl Network {
     }
 
     /// Whether this copy is lost.
-    pub(super) fn loses(&mut self) -> bool {
+    pub(crate) fn loses(&mut self) -> bool {
         self.chance.hit(self.weather.loss)
     }
 
     /// Whether a failure shows at once (a reset) and not by a timeout only.
-    pub(super) fn resets(&mut self) -> bool {
+    pub(crate) fn resets(&mut self) -> bool {
         self.chance.hit(500)
     }
 
     /// The delays, in microseconds, of the copies of one message along `path`: none when it is lost, two when it
     /// is repeated.
-    pub(super) fn copies(&mut self, path: &[usize]) -> Vec<u64> {
+    pub(crate) fn copies(&mut self, path: &[usize]) -> Vec<u64> {
         let mut delays = Vec::new();
         let count = if self.chance.hit(self.weather.repeats) { 2 } else { 1 };
         for _ in 0..count {
@@ -154,13 +154,13 @@ impl Network {
     }
 
     /// When a blob of `size` bytes that is sent now has arrived.
-    pub(super) fn transfer(&mut self, from: usize, to: usize, size: u64, now: Moment) -> Moment {
+    pub(crate) fn transfer(&mut self, from: usize, to: usize, size: u64, now: Moment) -> Moment {
         let delay = self.delay(from, to);
         self.occupy(from, to, size, now).after_us(delay)
     }
 
     /// Has the cables of both ends carry `size` bytes; returns when they have, latency aside.
-    pub(super) fn occupy(&mut self, from: usize, to: usize, size: u64, now: Moment) -> Moment {
+    pub(crate) fn occupy(&mut self, from: usize, to: usize, size: u64, now: Moment) -> Moment {
         if self.weather.bytes_per_ms == 0 {
             return now;
         }
@@ -175,7 +175,7 @@ impl Network {
     }
 
     /// How long an end of a link takes to hear of what happened to it, ms.
-    pub(super) fn notice(&mut self, cause: Cause) -> u64 {
+    pub(crate) fn notice(&mut self, cause: Cause) -> u64 {
         let (low, high) = match cause {
             Cause::Found => DISCOVERY_MS,
             Cause::Closed => RESET_MS,

@@ -3,7 +3,7 @@
 //! Rule: bytes name their cell and nothing else, and count as much on the network as the real ones
 //! would.
 
-use super::reference::Mathematics;
+use crate::sim::mathematics::reference::Mathematics;
 use crate::{Plan, ShardId};
 
 /// Sizes in bytes, one entry a shard.

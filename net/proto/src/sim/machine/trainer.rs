@@ -8,14 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use super::chance::Chance;
-use super::costs::Costs;
-use super::faults::Scenario;
-use super::reference::{Mathematics, blob, loss_micro, score};
+use crate::sim::faults::Scenario;
+use crate::sim::forecast::costs::Costs;
+use crate::sim::mathematics::reference::{Mathematics, blob, loss_micro, score};
+use crate::sim::rng::Chance;
 use crate::{BlobRef, Hash, Input, Output, Plan, Score, ShardId};
 
 /// The blobs of a node.
-pub(super) type Store = BTreeMap<Hash, Vec<u8>>;
+pub(crate) type Store = BTreeMap<Hash, Vec<u8>>;
 
 /// Steps between two reports of the speed, in a run that is predicted.
 const SPEED_STEPS: u64 = 32;
@@ -40,7 +40,7 @@ struct Shard {
 
 /// One thread with its queue.
 #[derive(Debug)]
-pub(super) struct Trainer {
+pub(crate) struct Trainer {
     speed: u64,
     costs: Costs,
     /// Loads of a checkpoint that fail, per mille.
@@ -72,18 +72,18 @@ pub(super) struct Trainer {
 
 /// What a finished job has made.
 #[derive(Debug, Default)]
-pub(super) struct Made {
+pub(crate) struct Made {
     /// The answer to the decisions.
-    pub(super) answer: Option<Input>,
+    pub(crate) answer: Option<Input>,
     /// What it has to say of its speed.
-    pub(super) speed: Option<Input>,
+    pub(crate) speed: Option<Input>,
     /// The cell that was trained.
-    pub(super) cell: Option<(ShardId, u64)>,
+    pub(crate) cell: Option<(ShardId, u64)>,
 }
 
 impl Trainer {
     /// A trainer of `speed` millions of multiply-accumulates a second.
-    pub(super) fn new(
+    pub(crate) fn new(
         scenario: &Scenario,
         speed: u64,
         chance: Chance,
@@ -113,18 +113,18 @@ impl Trainer {
     }
 
     /// The store does not have a blob any more.
-    pub(super) fn lose(&mut self, hash: Hash) {
+    pub(crate) fn lose(&mut self, hash: Hash) {
         self.lost.insert(hash);
     }
 
     /// The name of `bytes`.
-    pub(super) fn name(&self, bytes: &[u8]) -> BlobRef {
+    pub(crate) fn name(&self, bytes: &[u8]) -> BlobRef {
         blob(&*self.mathematics, bytes)
     }
 
     /// The network passed on `size` bytes in so many messages and copies of messages, which the job
     /// in hand waits for; returns how long that took, microseconds.
-    pub(super) fn steal(&mut self, size: u64, messages: u64, copies: u64) -> u64 {
+    pub(crate) fn steal(&mut self, size: u64, messages: u64, copies: u64) -> u64 {
         let costs = &self.costs;
         let work =
             messages * costs.message + copies * costs.copy + costs.megabyte * size / 1_000_000;
@@ -134,7 +134,7 @@ impl Trainer {
     }
 
     /// How much longer the job in hand takes because of what the network did meanwhile.
-    pub(super) fn delayed(&mut self) -> Option<u64> {
+    pub(crate) fn delayed(&mut self) -> Option<u64> {
         let stolen = std::mem::take(&mut self.stolen);
         let scored = std::mem::take(&mut self.scored);
         // What scoring takes tells nothing of how fast the machine trains.
@@ -144,13 +144,13 @@ impl Trainer {
     }
 
     /// Takes a job; true when it is the only one, so that its end is to be waited for.
-    pub(super) fn push(&mut self, job: Output) -> bool {
+    pub(crate) fn push(&mut self, job: Output) -> bool {
         self.jobs.push_back(job);
         self.jobs.len() == 1
     }
 
     /// Begins the job in hand; returns how long it takes, microseconds.
-    pub(super) fn begin(&mut self, plan: &Plan) -> Option<u64> {
+    pub(crate) fn begin(&mut self, plan: &Plan) -> Option<u64> {
         let costs = &self.costs;
         let of = |list: &[u64], shard: ShardId| Costs::of(list, plan, shard);
         let job = self.jobs.front()?;
@@ -173,20 +173,20 @@ impl Trainer {
     }
 
     /// Takes an epoch to score.
-    pub(super) fn score(&mut self, epoch: Output) {
+    pub(crate) fn score(&mut self, epoch: Output) {
         let us = (self.costs.evaluate * 1_000 / self.speed).max(self.costs.least_us);
         self.scoring = Some((epoch, us));
         self.hurries = false;
     }
 
     /// What is being scored shall no longer wait for training.
-    pub(super) fn hurry_score(&mut self) {
+    pub(crate) fn hurry_score(&mut self) {
         self.hurries = true;
     }
 
     /// Scores for a turn; returns how long it is until the next, microseconds, and nothing once all
     /// is scored.
-    pub(super) fn score_on(&mut self) -> Option<u64> {
+    pub(crate) fn score_on(&mut self) -> Option<u64> {
         let (_, left) = self.scoring.as_mut()?;
         let turn = (*left).min(SCORING_TURN);
         *left -= turn;
@@ -197,7 +197,7 @@ impl Trainer {
     }
 
     /// The score, once all is scored.
-    pub(super) fn scored(&mut self, store: &Store) -> Result<Option<Input>, String> {
+    pub(crate) fn scored(&mut self, store: &Store) -> Result<Option<Input>, String> {
         let Some((job, _)) = self.scoring.take() else { return Ok(None) };
         let Output::Evaluate { epoch, checkpoints } = &job else { return Ok(None) };
         match self.read(store, checkpoints)? {
@@ -207,12 +207,12 @@ impl Trainer {
     }
 
     /// The speed, if there was no work yet that would show it.
-    pub(super) fn glance(&self) -> Option<u64> {
+    pub(crate) fn glance(&self) -> Option<u64> {
         (self.jobs.is_empty() && self.pace == (0, 0, 0)).then_some(self.speed)
     }
 
     /// The speed, every so many steps, measured as a real trainer does.
-    pub(super) fn report(&mut self, work: u64) -> Option<Input> {
+    pub(crate) fn report(&mut self, work: u64) -> Option<Input> {
         let (steps, all, us) = &mut self.pace;
         (*steps, *all, *us) = (*steps + 1, *all + work, *us + self.takes);
         if !self.measures || *steps < SPEED_STEPS {
@@ -228,7 +228,7 @@ impl Trainer {
     }
 
     /// Ends the job in hand.
-    pub(super) fn finish(&mut self, plan: &Plan, store: &mut Store) -> Result<Made, String> {
+    pub(crate) fn finish(&mut self, plan: &Plan, store: &mut Store) -> Result<Made, String> {
         let Some(job) = self.jobs.pop_front() else { return Ok(Made::default()) };
         // Each is nothing for the jobs of another kind.
         let done = self.load(store, &job)?;
@@ -338,7 +338,7 @@ impl Trainer {
 }
 
 /// The blobs that a job reads.
-pub(super) fn reads_of(job: &Output) -> Vec<Hash> {
+pub(crate) fn reads_of(job: &Output) -> Vec<Hash> {
     if let Output::Load { checkpoint, .. } = job {
         return checkpoint.iter().copied().collect();
     }
@@ -349,7 +349,7 @@ pub(super) fn reads_of(job: &Output) -> Vec<Hash> {
 }
 
 /// The answer to a job that is not done.
-pub(super) fn undone(job: &Output) -> Option<Input> {
+pub(crate) fn undone(job: &Output) -> Option<Input> {
     if let Output::Load { shard, load, .. } = *job {
         return Some(Input::Loaded { shard, load, ok: false });
     }

@@ -2,54 +2,43 @@
 //!
 //! A [`Scenario`] is data: a plan, machines, weather, and a schedule of faults. [`World`] runs it
 //! in two phases, the faults and then the healing, and looks after every event whether what must
-//! hold still holds (`check`). Training is stood in for by hashes (`stand_in`), so that "the same
+//! hold still holds (`checks`). Training is stood in for by hashes (`fake_training`), so that "the same
 //! model as the sequential run" is checked for every checkpoint and every batch, not just for the
 //! last ones.
 //!
 //! Rule: everything follows from the scenario. Events are ordered by time and then by the order
 //! in which they came up; the same scenario gives the same trace to the letter.
 
-mod chance;
-mod check;
-mod costs;
-mod facts;
+mod checks;
+mod clock;
 mod faults;
 mod forecast;
-mod lies;
-mod moment;
+mod machine;
+mod mathematics;
 mod network;
-mod node;
-mod private;
-mod reference;
-mod script;
-mod shapes;
-mod shell;
-mod stand_in;
+mod rng;
+mod schedule;
 mod trace;
-mod trainer;
-mod travel;
-mod verdict;
-mod weight;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 
-pub use chance::Chance;
-pub use costs::Costs;
 pub use faults::{Fault, Machine, Scenario, Sent, Tap, When, draw_plan, draw_weather};
-pub use forecast::{Forecast, Part};
-pub use network::Weather;
-pub use reference::{Mathematics, Reference, model_hash};
-pub use shapes::Shapes;
-pub use stand_in::StandIn;
+pub use forecast::costs::Costs;
+pub use forecast::outcome::{Forecast, Part};
+pub use mathematics::fake_training::StandIn;
+pub use mathematics::reference::{Mathematics, Reference, model_hash};
+pub use mathematics::shapes::Shapes;
+pub use network::cables::Weather;
+pub use rng::Chance;
 
 use crate::{Hash, Input, Message, NodeId, ShardId, Time};
-use facts::Facts;
-use forecast::Progress;
-use moment::Moment;
-use network::Network;
-use node::{Disk, Node};
+use checks::facts::Facts;
+use clock::Moment;
+use forecast::outcome::Progress;
+use machine::node::{Disk, Node};
+use network::cables::Network;
 use trace::Trace;
 
 /// The faults of a schedule must be through by then, ms.

@@ -5,26 +5,26 @@
 
 use std::collections::BTreeMap;
 
-use super::chance::Chance;
-use super::check::Watch;
-use super::facts::Facts;
-use super::faults::{Machine, Scenario};
-use super::moment::Moment;
-use super::trainer::{Store, Trainer};
+use crate::sim::checks::facts::Facts;
+use crate::sim::checks::watch::Watch;
+use crate::sim::clock::Moment;
+use crate::sim::faults::{Machine, Scenario};
+use crate::sim::machine::trainer::{Store, Trainer};
+use crate::sim::rng::Chance;
 use crate::{
     BlobRef, Checkpoint, Hash, Input, NodeId, Notice, Output, Score, ShardId, State, Time,
 };
 
 /// What survives a crash: by shard and step, the checkpoints that were to be kept and not yet dropped.
-pub(super) type Disk = BTreeMap<(ShardId, u64), (Checkpoint, Vec<u8>)>;
+pub(crate) type Disk = BTreeMap<(ShardId, u64), (Checkpoint, Vec<u8>)>;
 
 /// A fetch that was asked for and not yet answered.
 #[derive(Debug)]
-pub(super) struct Pending {
-    pub(super) blob: BlobRef,
-    pub(super) from: NodeId,
+pub(crate) struct Pending {
+    pub(crate) blob: BlobRef,
+    pub(crate) from: NodeId,
     /// When it will be here, once it is under way.
-    pub(super) arrives: Moment,
+    pub(crate) arrives: Moment,
 }
 
 /// A moment of the simulation on a clock that showed `begin` at its beginning.
@@ -34,39 +34,39 @@ fn on_clock(now: Moment, begin: u64, rate: u64) -> Time {
 
 /// One process.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) id: NodeId,
-    pub(super) machine: usize,
-    pub(super) state: State,
-    pub(super) alive: bool,
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) machine: usize,
+    pub(crate) state: State,
+    pub(crate) alive: bool,
     /// Until then it does nothing.
-    pub(super) stalled: Moment,
+    pub(crate) stalled: Moment,
     /// Its own time at the simulation's beginning.
     clock: u64,
     /// Milliseconds of its clock in a second.
     clock_rate: u64,
-    pub(super) store: Store,
-    pub(super) disk: Disk,
-    pub(super) trainer: Trainer,
-    pub(super) fetches: BTreeMap<u64, Pending>,
+    pub(crate) store: Store,
+    pub(crate) disk: Disk,
+    pub(crate) trainer: Trainer,
+    pub(crate) fetches: BTreeMap<u64, Pending>,
     next_fetch: u64,
     /// When it will be woken.
-    pub(super) wake: Option<Moment>,
+    pub(crate) wake: Option<Moment>,
     /// What checks it; a run that is predicted is not checked.
     watch: Option<Watch>,
     /// When it was asked to go.
-    pub(super) leaving: Option<Moment>,
+    pub(crate) leaving: Option<Moment>,
     /// Whether it ended by itself, and not because it was asked to.
-    pub(super) is_done: bool,
+    pub(crate) is_done: bool,
     /// The whole model, once it has it.
-    pub(super) complete: Option<Vec<Hash>>,
+    pub(crate) complete: Option<Vec<Hash>>,
     /// The scores it was told of, by epoch.
-    pub(super) scores: BTreeMap<u64, Score>,
+    pub(crate) scores: BTreeMap<u64, Score>,
 }
 
 impl Node {
     /// A process that starts now on a machine with `disk`.
-    pub(super) fn new(
+    pub(crate) fn new(
         scenario: &Scenario,
         (number, machine): (usize, usize),
         what: &Machine,
@@ -109,13 +109,13 @@ impl Node {
     }
 
     /// When its decisions want to be woken, on the simulation's clock.
-    pub(super) fn next_wakeup(&self) -> Moment {
+    pub(crate) fn next_wakeup(&self) -> Moment {
         let ticks = self.state.next_wakeup().0.saturating_sub(self.clock);
         Moment((ticks * 1_000_000).div_ceil(self.clock_rate))
     }
 
     /// The decisions hear something; what they want is checked but not yet carried out.
-    pub(super) fn handle(&mut self, input: Input, now: Moment) -> Vec<Output> {
+    pub(crate) fn handle(&mut self, input: Input, now: Moment) -> Vec<Output> {
         if let Some(watch) = &mut self.watch {
             watch.input(&input);
         }
@@ -127,7 +127,7 @@ impl Node {
     }
 
     /// Checks one output and carries it out as far as it concerns this node alone.
-    pub(super) fn carry_out(&mut self, facts: &Facts, output: &Output) -> Result<(), String> {
+    pub(crate) fn carry_out(&mut self, facts: &Facts, output: &Output) -> Result<(), String> {
         if let Some(watch) = &mut self.watch {
             watch.output(facts, &self.store, output)?;
         }
@@ -150,21 +150,21 @@ impl Node {
     }
 
     /// Checks what holds between two events; `looks` for what a view shows, too.
-    pub(super) fn after(&mut self, facts: &Facts, looks: bool) -> Result<(), String> {
+    pub(crate) fn after(&mut self, facts: &Facts, looks: bool) -> Result<(), String> {
         let Some(watch) = &mut self.watch else { return Ok(()) };
         let snapshot = looks.then(|| self.state.snapshot());
         watch.after(facts, &self.store, snapshot.as_ref())
     }
 
     /// Notes a fetch; its number names it until it is answered.
-    pub(super) fn begin_fetch(&mut self, blob: BlobRef, from: NodeId) -> u64 {
+    pub(crate) fn begin_fetch(&mut self, blob: BlobRef, from: NodeId) -> u64 {
         self.next_fetch += 1;
         self.fetches.insert(self.next_fetch, Pending { blob, from, arrives: Moment(0) });
         self.next_fetch
     }
 
     /// Answers a fetch with what arrived; `None` when it was answered before.
-    pub(super) fn end_fetch(&mut self, token: u64, bytes: Option<Vec<u8>>) -> Option<Input> {
+    pub(crate) fn end_fetch(&mut self, token: u64, bytes: Option<Vec<u8>>) -> Option<Input> {
         let Pending { blob, from, .. } = self.fetches.remove(&token)?;
         match bytes {
             Some(bytes) if self.trainer.name(&bytes) == blob => {
@@ -176,7 +176,7 @@ impl Node {
     }
 
     /// The numbers of the fetches that `peer` was asked for.
-    pub(super) fn fetches_from(&self, peer: NodeId) -> Vec<u64> {
+    pub(crate) fn fetches_from(&self, peer: NodeId) -> Vec<u64> {
         let from = self.fetches.iter().filter(|(_, pending)| pending.from == peer);
         from.map(|(&token, _)| token).collect()
     }

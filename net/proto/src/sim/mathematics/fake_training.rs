@@ -4,14 +4,14 @@
 //! another batch than the sequential run reads, ends with other bytes. So "the same model" can be
 //! checked for every checkpoint that anyone ever announces.
 
-use super::reference::Mathematics;
+use crate::sim::mathematics::reference::Mathematics;
 use crate::{Hash, ShardId};
 
 /// Bytes that an activation batch carries besides its hash.
 const PADDING: usize = 8;
 
 /// One hash over parts that are told apart by their lengths.
-pub(super) fn mix(purpose: &str, numbers: &[u64], parts: &[&[u8]]) -> Hash {
+pub(crate) fn mix(purpose: &str, numbers: &[u64], parts: &[&[u8]]) -> Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(purpose.as_bytes());
     for number in numbers {

@@ -9,30 +9,30 @@ use crate::Time;
 
 /// A moment, in microseconds since the simulation began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment(pub(super) u64);
+pub(crate) struct Moment(pub(crate) u64);
 
 impl Moment {
-    pub(super) const fn from_ms(ms: u64) -> Self {
+    pub(crate) const fn from_ms(ms: u64) -> Self {
         Self(ms.saturating_mul(1_000))
     }
 
     /// This moment plus `ms` milliseconds.
-    pub(super) const fn after(self, ms: u64) -> Self {
+    pub(crate) const fn after(self, ms: u64) -> Self {
         self.after_us(ms.saturating_mul(1_000))
     }
 
     /// This moment plus `us` microseconds.
-    pub(super) const fn after_us(self, us: u64) -> Self {
+    pub(crate) const fn after_us(self, us: u64) -> Self {
         Self(self.0.saturating_add(us))
     }
 
     /// Whole milliseconds since the simulation began.
-    pub(super) const fn ms(self) -> u64 {
+    pub(crate) const fn ms(self) -> u64 {
         self.0 / 1_000
     }
 
     /// The same, as the decisions count.
-    pub(super) const fn time(self) -> Time {
+    pub(crate) const fn time(self) -> Time {
         Time(self.ms())
     }
 }

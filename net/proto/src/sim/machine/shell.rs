@@ -3,13 +3,13 @@
 //! Rule: nothing is carried out in zero time that takes time in a real node. What travels between
 //! nodes is in the file beside this one.
 
-use super::lies::damage;
-use super::moment::Moment;
-use super::network::Cause;
-use super::node::{Disk, Node};
-use super::reference::blob;
-use super::trainer::{reads_of, undone};
-use super::{Event, World};
+use crate::sim::clock::Moment;
+use crate::sim::machine::node::{Disk, Node};
+use crate::sim::machine::trainer::{reads_of, undone};
+use crate::sim::mathematics::reference::blob;
+use crate::sim::network::byzantine::damage;
+use crate::sim::network::cables::Cause;
+use crate::sim::{Event, World};
 use crate::{Hash, Input, Notice, Output};
 
 /// A node is woken up to this much late, ms.
@@ -26,12 +26,12 @@ const MEASURE_AGAIN_MS: (u64, u64) = (3_000, 9_000);
 
 impl World {
     /// The node that runs on a machine.
-    pub(super) fn running(&self, machine: usize) -> Option<usize> {
+    pub(crate) fn running(&self, machine: usize) -> Option<usize> {
         self.nodes.iter().position(|node| node.alive && node.machine == machine)
     }
 
     /// A node starts on `machine`, which keeps its disk or lost it.
-    pub(super) fn start(&mut self, machine: usize, disk: bool) -> Result<(), String> {
+    pub(crate) fn start(&mut self, machine: usize, disk: bool) -> Result<(), String> {
         if self.running(machine).is_some() {
             return Ok(());
         }
@@ -79,7 +79,7 @@ impl World {
     }
 
     /// A node is no more.
-    pub(super) fn stop(&mut self, node: usize, cause: Cause) {
+    pub(crate) fn stop(&mut self, node: usize, cause: Cause) {
         let ended = &mut self.nodes[node];
         ended.alive = false;
         ended.store.clear();
@@ -91,13 +91,13 @@ impl World {
     }
 
     /// Whether a connection between two nodes can live.
-    pub(super) fn connectable(&self, a: usize, b: usize) -> bool {
+    pub(crate) fn connectable(&self, a: usize, b: usize) -> bool {
         let (a, b) = (&self.nodes[a], &self.nodes[b]);
         a.alive && b.alive && self.network.connectable(a.machine, b.machine)
     }
 
     /// Has everybody notice, in a while, what changed about the links of some.
-    pub(super) fn relink(&mut self, of: &[usize], cause: Cause) {
+    pub(crate) fn relink(&mut self, of: &[usize], cause: Cause) {
         for &node in of {
             for peer in (0..self.nodes.len()).filter(|&peer| peer != node) {
                 self.look_later(node, peer, cause);
@@ -107,7 +107,7 @@ impl World {
     }
 
     /// As [`relink`](Self::relink), for all.
-    pub(super) fn relink_all(&mut self, cause: Cause) {
+    pub(crate) fn relink_all(&mut self, cause: Cause) {
         let living = (0..self.nodes.len()).filter(|&node| self.nodes[node].alive);
         self.relink(&living.collect::<Vec<_>>(), cause);
     }
@@ -122,7 +122,7 @@ impl World {
     }
 
     /// A node looks at one link; it hears of a change, but not of one that is over already.
-    pub(super) fn notice(&mut self, node: usize, peer: usize) -> Result<(), String> {
+    pub(crate) fn notice(&mut self, node: usize, peer: usize) -> Result<(), String> {
         self.noticing.remove(&(node, peer));
         let id = self.nodes[peer].id;
         if self.connectable(node, peer) {
@@ -138,7 +138,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn wake(&mut self, node: usize, at: Moment) -> Result<(), String> {
+    pub(crate) fn wake(&mut self, node: usize, at: Moment) -> Result<(), String> {
         if self.nodes[node].wake != Some(at) {
             return Ok(());
         }
@@ -151,7 +151,7 @@ impl World {
     }
 
     /// Lets a node's decisions hear something and carries out what they want.
-    pub(super) fn tell(&mut self, node: usize, input: Input) -> Result<(), String> {
+    pub(crate) fn tell(&mut self, node: usize, input: Input) -> Result<(), String> {
         let name = (self.nodes[node].machine, self.nodes[node].id);
         self.trace.line(self.now, Some(name), format_args!("<- {input:?}"));
         // A view costs more than an event, and owners change with a notice only.
@@ -252,12 +252,12 @@ impl World {
     }
 
     /// A node notices that its store does not have a blob any more.
-    pub(super) fn lose(&mut self, node: usize, hash: Hash) {
+    pub(crate) fn lose(&mut self, node: usize, hash: Hash) {
         self.push(self.now, Event::Tell { node, input: Box::new(Input::Lost { hash }) });
     }
 
     /// Whether a read shows that a blob is lost.
-    pub(super) fn is_lost(&mut self) -> bool {
+    pub(crate) fn is_lost(&mut self) -> bool {
         self.scenario.lost > 0 && !self.healed && self.chance.hit(self.scenario.lost)
     }
 
@@ -274,7 +274,7 @@ impl World {
     }
 
     /// Scores on, for a turn, or is done with it.
-    pub(super) fn score_on(&mut self, node: usize) -> Result<(), String> {
+    pub(crate) fn score_on(&mut self, node: usize) -> Result<(), String> {
         if let Some(us) = self.nodes[node].trainer.score_on() {
             self.push(self.now.after_us(us), Event::Scores { node });
             return Ok(());
@@ -284,7 +284,7 @@ impl World {
         score.map_or(Ok(()), |score| self.tell(node, score))
     }
 
-    pub(super) fn job_done(&mut self, node: usize) -> Result<(), String> {
+    pub(crate) fn job_done(&mut self, node: usize) -> Result<(), String> {
         if let Some(us) = self.nodes[node].trainer.delayed() {
             self.push(self.now.after_us(us), Event::JobDone { node });
             return Ok(());

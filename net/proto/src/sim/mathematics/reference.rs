@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-use super::stand_in::mix;
+use crate::sim::mathematics::fake_training::mix;
 use crate::{BlobRef, Hash, Plan, Score, ShardId};
 
 /// Test samples that an evaluation pretends to look at.
@@ -56,17 +56,17 @@ pub trait Mathematics: fmt::Debug {
 }
 
 /// The blob name of `bytes`.
-pub(super) fn blob(mathematics: &dyn Mathematics, bytes: &[u8]) -> BlobRef {
+pub(crate) fn blob(mathematics: &dyn Mathematics, bytes: &[u8]) -> BlobRef {
     BlobRef { hash: Hash::of(bytes), size: mathematics.size(bytes) }
 }
 
 /// The loss reported with a checkpoint, in millionths: anything that the state determines.
-pub(super) fn loss_micro(state: &BlobRef) -> u64 {
+pub(crate) fn loss_micro(state: &BlobRef) -> u64 {
     u64::from(state.hash.0[0]) * 3_906
 }
 
 /// What an evaluation of these checkpoints finds: anything that they determine.
-pub(super) fn score(epoch: u64, checkpoints: &[&[u8]]) -> Score {
+pub(crate) fn score(epoch: u64, checkpoints: &[&[u8]]) -> Score {
     let found = mix("score", &[epoch], checkpoints);
     let part = |at: usize| (u32::from(found.0[at]) << 8 | u32::from(found.0[at + 1])) % SAMPLES;
     Score { epoch, samples: SAMPLES, softmax_correct: part(0), other_correct: part(2) }
@@ -192,8 +192,8 @@ pub fn model_hash(checkpoints: &[Hash]) -> Hash {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stand_in::StandIn;
     use super::*;
+    use crate::sim::mathematics::fake_training::StandIn;
 
     #[test]
     fn the_reference_knows_every_cell() {

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Facts, ensure};
-use super::trainer::Store;
+use crate::sim::checks::facts::{Facts, ensure};
+use crate::sim::machine::trainer::Store;
 use crate::{
     Checkpoint, Hash, Heartbeat, Input, MAX_FETCHES, MAX_TRAIN_IN_FLIGHT, Message, NodeId, Notice,
     Output, Role, ShardId, Snapshot, Term,
@@ -24,7 +24,7 @@ struct Load {
 
 /// What one node has asked for and was told.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     me: NodeId,
     role: Role,
     loads: BTreeMap<ShardId, Load>,
@@ -37,7 +37,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(me: NodeId, role: Role) -> Self {
+    pub(crate) fn new(me: NodeId, role: Role) -> Self {
         Self {
             me,
             role,
@@ -51,7 +51,7 @@ impl Watch {
     }
 
     /// Before the decisions hear something.
-    pub(super) fn input(&mut self, input: &Input) {
+    pub(crate) fn input(&mut self, input: &Input) {
         match input {
             Input::Loaded { shard, load, ok } => {
                 if let Some(found) = self.loads.get_mut(shard).filter(|found| found.load == *load) {
@@ -87,7 +87,7 @@ impl Watch {
     }
 
     /// One thing that the decisions want, before it is carried out.
-    pub(super) fn output(
+    pub(crate) fn output(
         &mut self,
         facts: &Facts,
         store: &Store,
@@ -229,7 +229,7 @@ impl Watch {
     }
 
     /// After everything was carried out.
-    pub(super) fn after(
+    pub(crate) fn after(
         &mut self,
         facts: &Facts,
         store: &Store,

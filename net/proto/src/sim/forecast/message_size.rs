@@ -12,7 +12,7 @@ const GOSSIP: u64 = 250;
 const DIRECT: u64 = 70;
 
 /// A request for a blob, and what is around its answer.
-pub(super) const REQUEST: u64 = 130;
+pub(crate) const REQUEST: u64 = 130;
 
 const LEASE: u64 = 37;
 const TURN: u64 = 36;
@@ -29,12 +29,12 @@ const KEY: u64 = 32;
 const HEARTBEAT: u64 = 35;
 
 /// Bytes of a message to all, as it goes to one peer.
-pub(super) fn gossip(message: &Message) -> u64 {
+pub(crate) fn gossip(message: &Message) -> u64 {
     GOSSIP + body(message)
 }
 
 /// Bytes of a message to one peer.
-pub(super) fn direct(message: &Message) -> u64 {
+pub(crate) fn direct(message: &Message) -> u64 {
     DIRECT + body(message)
 }
 

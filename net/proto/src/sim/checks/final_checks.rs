@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::node::Node;
-use super::{Trained, World};
+use crate::sim::machine::node::Node;
+use crate::sim::{Trained, World};
 use crate::{Hash, NodeId};
 
 /// Checkpoints of one shard that a node may hold when all is done: the last one, and those of the
@@ -15,7 +15,7 @@ const LAST_BLOBS_PER_SHARD: usize = 9;
 
 impl World {
     /// Whether everybody who was asked to go is gone and everybody else has all there is to have.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         let goes = self.scenario.config.exit_when_done;
         let mut honest = self.living().filter(|node| !self.lies(node));
         honest.all(|node| !goes && node.leaving.is_none() && self.has_all(node))
@@ -36,7 +36,7 @@ impl World {
     }
 
     /// Whether the nodes that are left, and those that ended by themselves, have the right model.
-    pub(super) fn verdict(&self) -> Result<(), String> {
+    pub(crate) fn verdict(&self) -> Result<(), String> {
         let model = self.model();
         for node in self.nodes.iter().filter(|node| !self.lies(node)) {
             let must = (node.alive && node.leaving.is_none()) || node.is_done;
@@ -53,7 +53,7 @@ impl World {
     }
 
     /// The model of the nodes that are left: the sequential run's, where there is one.
-    pub(super) fn model(&self) -> Option<Vec<Hash>> {
+    pub(crate) fn model(&self) -> Option<Vec<Hash>> {
         let honest = self.living().filter(|node| !self.lies(node) && node.leaving.is_none());
         let ended = self.nodes.iter().filter(|node| node.is_done && !self.lies(node));
         let model = honest.chain(ended).find_map(|node| node.complete.clone());
@@ -62,7 +62,7 @@ impl World {
 
     /// Who trained which chapter, as all nodes had it on record: those that are left know better
     /// than those that ended.
-    pub(super) fn ledger(&self) -> Vec<Trained> {
+    pub(crate) fn ledger(&self) -> Vec<Trained> {
         let machine = |id: NodeId| self.by_id.get(&id).map(|&node| self.nodes[node].machine);
         let honest = self.nodes.iter().filter(|it| !self.lies(it));
         let (alive, ended): (Vec<&Node>, Vec<&Node>) = honest.partition(|it| it.alive);
@@ -78,21 +78,21 @@ impl World {
     }
 
     /// Epochs of which anybody ever knew the score.
-    pub(super) fn scored(&self) -> u64 {
+    pub(crate) fn scored(&self) -> u64 {
         let epochs = 1..=self.scenario.plan.epochs();
         let known = |epoch: &u64| self.nodes.iter().any(|node| node.scores.contains_key(epoch));
         epochs.filter(known).count() as u64
     }
 
     /// Leases that were given out, over all shards.
-    pub(super) fn terms(&self) -> u64 {
+    pub(crate) fn terms(&self) -> u64 {
         let last = |shard: &crate::ShardView| shard.owner.map_or(0, |(_, term)| term.0);
         let known = |node: &Node| node.state.snapshot().shards.iter().map(last).sum();
         self.nodes.iter().map(known).max().unwrap_or(0)
     }
 
     /// Who is where, for the message of a failure.
-    pub(super) fn situation(&self) -> String {
+    pub(crate) fn situation(&self) -> String {
         let mut text = format!(
             "{} of {} steps done, {} of {} epochs scored",
             self.cells.len(),
