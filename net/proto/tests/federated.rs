@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use ffp2p_proto::sim::{
-    Fault, Mathematics, Report, Scenario, StandIn, Trained, When, World, model_hash,
+    FakeTraining, Fault, Mathematics, Report, Scenario, Trained, When, World, model_hash,
 };
 use ffp2p_proto::{Hash, Placement, Plan, ShardId};
 use support::{any_fault, draws, each, late};
@@ -31,7 +31,7 @@ fn federated(seed: u64, workers: usize) -> Scenario {
     }
     plan.refreshed = true;
     scenario.unreadable /= 20;
-    scenario.private = (0..MACHINES).map(|data| Rc::new(StandIn { data }) as Rc<_>).collect();
+    scenario.private = (0..MACHINES).map(|data| Rc::new(FakeTraining { data }) as Rc<_>).collect();
     scenario
 }
 
@@ -39,7 +39,7 @@ fn federated(seed: u64, workers: usize) -> Scenario {
 struct Replay<'a> {
     plan: &'a Plan,
     owners: BTreeMap<(ShardId, u64), usize>,
-    mathematics: Vec<StandIn>,
+    mathematics: Vec<FakeTraining>,
     states: Vec<Vec<u8>>,
 }
 
@@ -74,7 +74,7 @@ impl Replay<'_> {
 fn replayed(plan: &Plan, ledger: &[Trained]) -> Hash {
     let owners =
         ledger.iter().map(|&(shard, chapter, machine)| ((shard, chapter), machine)).collect();
-    let mathematics: Vec<StandIn> = (0..MACHINES).map(|data| StandIn { data }).collect();
+    let mathematics: Vec<FakeTraining> = (0..MACHINES).map(|data| FakeTraining { data }).collect();
     let states = plan.shards().map(|shard| mathematics[0].initial(shard)).collect();
     let mut replay = Replay { plan, owners, mathematics, states };
     (0..plan.chapters()).for_each(|chapter| replay.chapter(chapter));

@@ -9,10 +9,10 @@ use std::rc::Rc;
 
 use crate::sim::checks::facts::Facts;
 use crate::sim::forecast::costs::Costs;
-use crate::sim::mathematics::fake_training::StandIn;
+use crate::sim::mathematics::fake_training::FakeTraining;
 use crate::sim::mathematics::reference::Mathematics;
 use crate::sim::network::cables::{STRAY_MS, Weather};
-use crate::sim::rng::Chance;
+use crate::sim::rng::Rng;
 use crate::{Config, Hash, LayerPlan, Message, Placement, Plan, Role};
 
 /// One machine.
@@ -128,7 +128,7 @@ impl Scenario {
         Self {
             seed,
             plan,
-            mathematics: Rc::new(StandIn::default()),
+            mathematics: Rc::new(FakeTraining::default()),
             private: Vec::new(),
             tap: None,
             costs: None,
@@ -147,32 +147,32 @@ impl Scenario {
     /// A run drawn from `seed`: plan, speeds, weather and at times windows; `workers` nodes start
     /// one by one.
     pub fn drawn(seed: u64, workers: usize) -> Self {
-        let chance = &mut Chance::new(seed, "scenario");
-        let plan = draw_plan(chance);
+        let rng = &mut Rng::new(seed, "scenario");
+        let plan = draw_plan(rng);
         let mut scenario = Self::quiet(seed, plan, workers);
         for machine in &mut scenario.machines {
-            machine.speed = chance.between(60, 240);
-            if chance.hit(100) {
+            machine.speed = rng.between(60, 240);
+            if rng.hit(100) {
                 machine.speed /= 10;
             }
-            machine.clock_rate = chance.between(SLOWEST_CLOCK, FASTEST_CLOCK);
+            machine.clock_rate = rng.between(SLOWEST_CLOCK, FASTEST_CLOCK);
         }
-        scenario.weather = draw_weather(chance);
-        scenario.unreadable = if chance.hit(800) { 0 } else { chance.below(100) };
+        scenario.weather = draw_weather(rng);
+        scenario.unreadable = if rng.hit(800) { 0 } else { rng.below(100) };
         if scenario.plan.is_by_chapter() {
             // Every chapter loads every shard, and one that fails costs all chapters since.
             scenario.unreadable /= 20;
         }
-        if chance.hit(300) {
-            scenario.config.window = chance.between(1, 40);
-            scenario.config.replicas = chance.below(3) as usize;
+        if rng.hit(300) {
+            scenario.config.window = rng.between(1, 40);
+            scenario.config.replicas = rng.below(3) as usize;
         }
         for machine in &mut scenario.machines {
-            machine.config = chance.hit(200).then(|| draw_config(&scenario.config, chance));
+            machine.config = rng.hit(200).then(|| draw_config(&scenario.config, rng));
         }
-        scenario.rot = if chance.hit(700) { 0 } else { chance.below(400) };
+        scenario.rot = if rng.hit(700) { 0 } else { rng.below(400) };
         for (when, _) in &mut scenario.schedule {
-            *when = When::After(if chance.hit(500) { 0 } else { chance.below(1_500) });
+            *when = When::After(if rng.hit(500) { 0 } else { rng.below(1_500) });
         }
         scenario
     }
@@ -258,43 +258,43 @@ const FASTEST_CLOCK: u64 = 1_050;
 const TIGHT: u64 = 2_000;
 
 /// Settings of one machine that differ from the others': how far it goes ahead, what it keeps.
-fn draw_config(usual: &Config, chance: &mut Chance) -> Config {
+fn draw_config(usual: &Config, rng: &mut Rng) -> Config {
     Config {
-        window: chance.between(1, usual.window),
-        replicas: chance.below(4) as usize,
-        batch_bytes: if chance.hit(500) { usual.batch_bytes } else { chance.below(TIGHT) },
-        copy_bytes: if chance.hit(500) { usual.copy_bytes } else { chance.below(400) },
-        silent_ms: chance.between(2_000, 5_000),
-        on_disk: chance.hit(500),
+        window: rng.between(1, usual.window),
+        replicas: rng.below(4) as usize,
+        batch_bytes: if rng.hit(500) { usual.batch_bytes } else { rng.below(TIGHT) },
+        copy_bytes: if rng.hit(500) { usual.copy_bytes } else { rng.below(400) },
+        silent_ms: rng.between(2_000, 5_000),
+        on_disk: rng.hit(500),
         ..usual.clone()
     }
 }
 
 /// A plan of 1 to 4 layers, 1 to 3 shards each, whose steps take some 5 to 30 ms; some with a feedback
 /// shard on top, some refreshed, some with chapters of one step.
-pub fn draw_plan(chance: &mut Chance) -> Plan {
-    let layers = chance.between(1, 4);
+pub fn draw_plan(rng: &mut Rng) -> Plan {
+    let layers = rng.between(1, 4);
     let mut layer =
-        || LayerPlan { shards: chance.between(1, 3) as u16, step_cost: chance.between(500, 3_000) };
+        || LayerPlan { shards: rng.between(1, 3) as u16, step_cost: rng.between(500, 3_000) };
     let mut layers: Vec<LayerPlan> = (0..layers).map(|_| layer()).collect();
-    let chapter_steps = chance.between(3, 10);
-    let steps = chance.between(30, 120);
-    let placement = match chance.below(10) {
+    let chapter_steps = rng.between(3, 10);
+    let steps = rng.between(30, 120);
+    let placement = match rng.below(10) {
         0..=5 => Placement::SingleLayer,
         6..=7 => Placement::AllLayers,
         8 => Placement::Federated,
         _ => Placement::Sequential,
     };
-    let epoch_steps = chance.between(chapter_steps, steps);
-    let (feedback, refreshed) = (chance.hit(400), chance.hit(400));
+    let epoch_steps = rng.between(chapter_steps, steps);
+    let (feedback, refreshed) = (rng.hit(400), rng.hit(400));
     let is_private = placement == Placement::Federated;
     let (feedback, refreshed) = (feedback && !is_private, refreshed || is_private);
-    let chapter_steps = if chance.hit(120) { chance.between(1, 2) } else { chapter_steps };
+    let chapter_steps = if rng.hit(120) { rng.between(1, 2) } else { chapter_steps };
     if feedback {
-        layers.push(LayerPlan { shards: 1, step_cost: chance.between(100, 1_500) });
+        layers.push(LayerPlan { shards: 1, step_cost: rng.between(100, 1_500) });
     }
     Plan {
-        run: Hash::of(&chance.any().to_le_bytes()),
+        run: Hash::of(&rng.any().to_le_bytes()),
         layers,
         steps,
         epoch_steps,
@@ -307,15 +307,15 @@ pub fn draw_plan(chance: &mut Chance) -> Plan {
 
 /// Weather between a good LAN and a bad one: up to a fifth lost, up to a tenth repeated, some of
 /// it seconds late.
-pub fn draw_weather(chance: &mut Chance) -> Weather {
-    let slow = chance.between(1, 40);
+pub fn draw_weather(rng: &mut Rng) -> Weather {
+    let slow = rng.between(1, 40);
     Weather {
-        loss: if chance.hit(300) { 0 } else { chance.below(200) },
-        repeats: chance.below(100),
+        loss: if rng.hit(300) { 0 } else { rng.below(200) },
+        repeats: rng.below(100),
         latency: (1_000, slow * 1_000),
-        jitter: chance.below(60) * 1_000,
+        jitter: rng.below(60) * 1_000,
         stray_ms: STRAY_MS,
-        stray: if chance.hit(500) { 0 } else { chance.below(30) },
-        bytes_per_ms: if chance.hit(700) { 0 } else { chance.between(5, 40) },
+        stray: if rng.hit(500) { 0 } else { rng.below(30) },
+        bytes_per_ms: if rng.hit(700) { 0 } else { rng.between(5, 40) },
     }
 }

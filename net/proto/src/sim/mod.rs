@@ -27,11 +27,11 @@ use std::rc::Rc;
 pub use faults::{Fault, Machine, Scenario, Sent, Tap, When, draw_plan, draw_weather};
 pub use forecast::costs::Costs;
 pub use forecast::outcome::{Forecast, Part};
-pub use mathematics::fake_training::StandIn;
+pub use mathematics::fake_training::FakeTraining;
 pub use mathematics::reference::{Mathematics, Reference, model_hash};
 pub use mathematics::shapes::Shapes;
 pub use network::cables::Weather;
-pub use rng::Chance;
+pub use rng::Rng;
 
 use crate::{Hash, Input, Message, NodeId, ShardId, Time};
 use checks::facts::Facts;
@@ -163,7 +163,7 @@ pub struct World {
     sequence: u64,
     queue: BTreeMap<(Moment, u64), Event>,
     network: Network,
-    chance: Chance,
+    rng: Rng,
     /// Every node there ever was.
     nodes: Vec<Node>,
     by_id: BTreeMap<NodeId, usize>,
@@ -212,7 +212,7 @@ impl World {
             sequence: 0,
             queue: BTreeMap::new(),
             network: Network::new(scenario.seed, scenario.weather.clone()),
-            chance: Chance::new(scenario.seed, "world"),
+            rng: Rng::new(scenario.seed, "world"),
             nodes: Vec::new(),
             by_id: BTreeMap::new(),
             disks: BTreeMap::new(),

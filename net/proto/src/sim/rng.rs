@@ -1,4 +1,4 @@
-//! Chance that can be repeated: numbers from BLAKE3's output stream, keyed by seed and purpose.
+//! Random numbers that can be repeated, taken from BLAKE3's output stream, keyed by seed and purpose.
 //!
 //! Rule: every purpose has its own stream, so that one more draw for the network does not change
 //! the schedule of the faults.
@@ -9,19 +9,19 @@ use std::fmt;
 const BUFFER: usize = 512;
 
 /// A stream of numbers that a seed and a purpose determine.
-pub struct Chance {
+pub struct Rng {
     reader: blake3::OutputReader,
     buffer: [u8; BUFFER],
     used: usize,
 }
 
-impl fmt::Debug for Chance {
+impl fmt::Debug for Rng {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Chance").field("position", &self.reader.position()).finish_non_exhaustive()
+        f.debug_struct("Rng").field("position", &self.reader.position()).finish_non_exhaustive()
     }
 }
 
-impl Chance {
+impl Rng {
     /// The stream of `purpose` under `seed`.
     pub fn new(seed: u64, purpose: &str) -> Self {
         let mut hasher = blake3::Hasher::new();
@@ -63,8 +63,8 @@ mod tests {
     #[test]
     fn a_seed_and_a_purpose_name_one_stream() {
         let draw = |seed, purpose| {
-            let mut chance = Chance::new(seed, purpose);
-            (0..200).map(|_| chance.any()).collect::<Vec<_>>()
+            let mut rng = Rng::new(seed, purpose);
+            (0..200).map(|_| rng.any()).collect::<Vec<_>>()
         };
         assert_eq!(draw(1, "a"), draw(1, "a"));
         assert_ne!(draw(1, "a"), draw(2, "a"));
@@ -73,14 +73,14 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_bounds_and_use_all_of_them() {
-        let mut chance = Chance::new(7, "bounds");
-        let drawn: Vec<u64> = (0..1000).map(|_| chance.between(3, 6)).collect();
+        let mut rng = Rng::new(7, "bounds");
+        let drawn: Vec<u64> = (0..1000).map(|_| rng.between(3, 6)).collect();
         for value in 3..=6 {
             assert!(drawn.contains(&value), "{value}");
         }
         assert!(drawn.iter().all(|value| (3..=6).contains(value)));
-        assert_eq!(chance.below(0), 0);
-        let hits = (0..1000).filter(|_| chance.hit(250)).count();
+        assert_eq!(rng.below(0), 0);
+        let hits = (0..1000).filter(|_| rng.hit(250)).count();
         assert!((150..350).contains(&hits), "{hits}");
     }
 }

@@ -3,7 +3,7 @@
 //! Rule: a failing seed says how to replay it, in whichever test.
 
 use ffp2p_proto::Role;
-use ffp2p_proto::sim::{Chance, Failure, Fault, Report, Scenario, When, World};
+use ffp2p_proto::sim::{Failure, Fault, Report, Rng, Scenario, When, World};
 
 /// Lines of the trace of a failed run to show.
 const LINES: usize = 100;
@@ -39,8 +39,8 @@ pub(crate) fn each(name: &str, seeds: u64, scenario: impl Fn(u64) -> Scenario) -
 }
 
 /// Draws for a test's own part of a scenario.
-pub(crate) fn draws(seed: u64) -> Chance {
-    Chance::new(seed, "test")
+pub(crate) fn draws(seed: u64) -> Rng {
+    Rng::new(seed, "test")
 }
 
 /// A worker on a new machine that starts once this share of the work is done, per mille.
@@ -51,7 +51,7 @@ pub(crate) fn late(scenario: Scenario, share: u64, speed: u64) -> Scenario {
 }
 
 /// Anything that can happen to a machine or to the network, and its end.
-pub(crate) fn any_fault(scenario: Scenario, chance: &mut Chance) -> Scenario {
+pub(crate) fn any_fault(scenario: Scenario, chance: &mut Rng) -> Scenario {
     let machines = scenario.machines.len() as u64;
     let machine = chance.below(machines) as usize;
     let begin = match chance.hit(700) {

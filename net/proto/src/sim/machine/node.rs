@@ -10,7 +10,7 @@ use crate::sim::checks::watch::Watch;
 use crate::sim::clock::Moment;
 use crate::sim::faults::{Machine, Scenario};
 use crate::sim::machine::trainer::{Store, Trainer};
-use crate::sim::rng::Chance;
+use crate::sim::rng::Rng;
 use crate::{
     BlobRef, Checkpoint, Hash, Input, NodeId, Notice, Output, Score, ShardId, State, Time,
 };
@@ -73,18 +73,18 @@ impl Node {
         disk: Disk,
         now: Moment,
     ) -> Self {
-        let mut chance = Chance::new(scenario.seed, &format!("node {number}"));
+        let mut rng = Rng::new(scenario.seed, &format!("node {number}"));
         let mut key = [0; 32];
         for part in key.chunks_mut(8) {
-            part.copy_from_slice(&chance.any().to_le_bytes());
+            part.copy_from_slice(&rng.any().to_le_bytes());
         }
-        let (id, clock) = (NodeId(key), chance.below(1_000_000));
+        let (id, clock) = (NodeId(key), rng.below(1_000_000));
         let plan = scenario.plan.clone();
         let config = scenario.config_of(what);
         let own = on_clock(now, clock, what.clock_rate);
         let state = State::new(id, what.role, plan, config, own);
         let mathematics = scenario.mathematics_of(machine);
-        let trainer = Trainer::new(scenario, what.speed, chance, mathematics);
+        let trainer = Trainer::new(scenario, what.speed, rng, mathematics);
         let store = disk.values().map(|(it, bytes)| (it.blob.hash, bytes.clone())).collect();
         Self {
             id,

@@ -51,8 +51,8 @@ impl World {
         let tells: &[_] =
             if self.scenario.costs.is_none() { &[MEASURE_MS, MEASURE_AGAIN_MS] } else { &[] };
         for &(low, high) in tells {
-            let at = self.now.after(self.chance.between(low, high));
-            let speed = what.speed * self.chance.between(900, 1_100) / 1_000;
+            let at = self.now.after(self.rng.between(low, high));
+            let speed = what.speed * self.rng.between(900, 1_100) / 1_000;
             let input = Box::new(Input::Speed(speed.max(1)));
             self.push(at, Event::Tell { node: number, input });
         }
@@ -70,8 +70,8 @@ impl World {
     /// Some bytes on a disk change; what lost its hash is not used, as in a real folder.
     fn spoil(&mut self, kept: &mut Disk) {
         for (_, bytes) in kept.values_mut() {
-            if self.chance.hit(self.scenario.rot) {
-                damage(bytes, &mut self.chance);
+            if self.rng.hit(self.scenario.rot) {
+                damage(bytes, &mut self.rng);
             }
         }
         let mathematics = &*self.scenario.mathematics;
@@ -180,7 +180,7 @@ impl World {
         if self.nodes[node].alive
             && self.nodes[node].wake.is_none_or(|at| at > due.after(WAKE_LAG_MS))
         {
-            let at = due.max(self.now).after(self.chance.between(0, WAKE_LAG_MS));
+            let at = due.max(self.now).after(self.rng.between(0, WAKE_LAG_MS));
             self.nodes[node].wake = Some(at);
             self.push(at, Event::Wake { node, at });
         }
@@ -258,7 +258,7 @@ impl World {
 
     /// Whether a read shows that a blob is lost.
     pub(crate) fn is_lost(&mut self) -> bool {
-        self.scenario.lost > 0 && !self.healed && self.chance.hit(self.scenario.lost)
+        self.scenario.lost > 0 && !self.healed && self.rng.hit(self.scenario.lost)
     }
 
     /// The first blob that a job reads and that turns out to be lost, and what that makes of the job.

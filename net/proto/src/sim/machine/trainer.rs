@@ -11,7 +11,7 @@ use std::rc::Rc;
 use crate::sim::faults::Scenario;
 use crate::sim::forecast::costs::Costs;
 use crate::sim::mathematics::reference::{Mathematics, blob, loss_micro, score};
-use crate::sim::rng::Chance;
+use crate::sim::rng::Rng;
 use crate::{BlobRef, Hash, Input, Output, Plan, Score, ShardId};
 
 /// The blobs of a node.
@@ -45,7 +45,7 @@ pub(crate) struct Trainer {
     costs: Costs,
     /// Loads of a checkpoint that fail, per mille.
     unreadable: u64,
-    chance: Chance,
+    rng: Rng,
     mathematics: Rc<dyn Mathematics>,
     shards: BTreeMap<ShardId, Shard>,
     /// What the store lost.
@@ -86,7 +86,7 @@ impl Trainer {
     pub(crate) fn new(
         scenario: &Scenario,
         speed: u64,
-        chance: Chance,
+        rng: Rng,
         mathematics: Rc<dyn Mathematics>,
     ) -> Self {
         let costs = scenario.costs.clone().unwrap_or_else(|| Costs::rough(&scenario.plan));
@@ -94,7 +94,7 @@ impl Trainer {
             speed: speed.max(1),
             costs,
             unreadable: scenario.unreadable,
-            chance,
+            rng,
             mathematics,
             shards: BTreeMap::new(),
             lost: BTreeSet::new(),
@@ -166,7 +166,7 @@ impl Trainer {
         } else {
             0
         };
-        let luck = self.chance.between(1_000 - costs.spread, 1_000 + costs.spread);
+        let luck = self.rng.between(1_000 - costs.spread, 1_000 + costs.spread);
         self.takes = (work * luck / self.speed).max(costs.least_us);
         (self.stolen, self.scored) = (0, 0);
         Some(self.takes)
@@ -256,7 +256,7 @@ impl Trainer {
             Some(_) => return Ok(None),
             found => return Err(format!("shard {shard} step {step}: checkpoint is {found:?}")),
         };
-        let ok = checkpoint.is_none() || !self.chance.hit(self.unreadable);
+        let ok = checkpoint.is_none() || !self.rng.hit(self.unreadable);
         if ok {
             self.shards.insert(shard, Shard { load, step, state });
         } else {

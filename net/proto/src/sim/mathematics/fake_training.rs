@@ -25,12 +25,12 @@ pub(crate) fn mix(purpose: &str, numbers: &[u64], parts: &[&[u8]]) -> Hash {
 
 /// Training made of hashes: a state is shard, steps done and a hash of all that came before.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct StandIn {
+pub struct FakeTraining {
     /// Names the data that is trained on.
     pub data: u64,
 }
 
-impl Mathematics for StandIn {
+impl Mathematics for FakeTraining {
     fn initial(&self, shard: ShardId) -> Vec<u8> {
         encode(shard, 0, &mix("init", &[shard.0.into()], &[]))
     }
@@ -110,35 +110,37 @@ mod tests {
     #[test]
     fn a_state_knows_its_place() {
         let state = encode(ShardId(3), 9, &Hash([5; 32]));
-        assert!(StandIn::default().is_state(ShardId(3), 9, &state));
+        assert!(FakeTraining::default().is_state(ShardId(3), 9, &state));
         assert!(
-            !StandIn::default().is_state(ShardId(3), 8, &state)
-                && !StandIn::default().is_state(ShardId(2), 9, &state)
+            !FakeTraining::default().is_state(ShardId(3), 8, &state)
+                && !FakeTraining::default().is_state(ShardId(2), 9, &state)
         );
-        assert!(!StandIn::default().is_state(ShardId(3), 9, b"short"));
+        assert!(!FakeTraining::default().is_state(ShardId(3), 9, b"short"));
     }
 
     #[test]
     fn a_batch_is_told_from_other_bytes() {
-        let (_, batch) = StandIn::default().train(ShardId(0), 0, b"state", &[], None);
-        let is_batch = |bytes: &[u8]| StandIn::default().is_batch(bytes);
+        let (_, batch) = FakeTraining::default().train(ShardId(0), 0, b"state", &[], None);
+        let is_batch = |bytes: &[u8]| FakeTraining::default().is_batch(bytes);
         assert!(is_batch(&batch) && !is_batch(&batch[1..]) && !is_batch(&[1; 40]));
     }
 
     #[test]
     fn a_step_depends_on_all_it_reads() {
         let train = |shard, step, state: &[u8], inputs: &[&[u8]]| {
-            StandIn::default().train(ShardId(shard), step, state, inputs, None)
+            FakeTraining::default().train(ShardId(shard), step, state, inputs, None)
         };
-        let (state, other) =
-            (StandIn::default().initial(ShardId(1)), StandIn::default().initial(ShardId(2)));
+        let (state, other) = (
+            FakeTraining::default().initial(ShardId(1)),
+            FakeTraining::default().initial(ShardId(2)),
+        );
         let base = train(1, 2, &state, &[b"a", b"b"]);
         assert_eq!(base, train(1, 2, &state, &[b"a", b"b"]));
         assert_ne!(base, train(1, 3, &state, &[b"a", b"b"]));
         assert_ne!(base, train(2, 2, &state, &[b"a", b"b"]));
         assert_ne!(base, train(1, 2, &state, &[b"b", b"a"]));
         assert_ne!(base, train(1, 2, &other, &[b"a", b"b"]));
-        let table = |table| StandIn::default().train(ShardId(0), 2, &state, &[], table);
+        let table = |table| FakeTraining::default().train(ShardId(0), 2, &state, &[], table);
         assert_ne!(table(None), table(Some(b"a")));
         assert_ne!(table(Some(b"b")), table(Some(b"a")));
     }

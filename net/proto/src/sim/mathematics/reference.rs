@@ -193,12 +193,12 @@ pub fn model_hash(checkpoints: &[Hash]) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::mathematics::fake_training::StandIn;
+    use crate::sim::mathematics::fake_training::FakeTraining;
 
     #[test]
     fn the_reference_knows_every_cell() {
         let plan = Plan { epoch_steps: 4, ..Plan::example(&[2, 1], 7, 3) };
-        let reference = Reference::of(&plan, &StandIn::default());
+        let reference = Reference::of(&plan, &FakeTraining::default());
         assert_eq!(reference.finals().len(), 3);
         assert!(plan.shards().all(|shard| reference.checkpoint(shard, 7).is_some()));
         assert_eq!(reference.checkpoint(ShardId(0), 8), None);
@@ -214,8 +214,8 @@ mod tests {
         let online = Plan::example(&[1; 3], 7, 2);
         let feedback = Plan { feedback: true, ..online.clone() };
         let refreshed = Plan { refreshed: true, ..online.clone() };
-        let [online, feedback, refreshed] =
-            [online, feedback, refreshed].map(|plan| Reference::of(&plan, &StandIn::default()));
+        let [online, feedback, refreshed] = [online, feedback, refreshed]
+            .map(|plan| Reference::of(&plan, &FakeTraining::default()));
         assert_eq!((online.finals().len(), feedback.finals().len()), (3, 2));
         // The third chapter is the first that reads a table.
         assert_eq!(online.batch(ShardId(0), 3), feedback.batch(ShardId(0), 3));

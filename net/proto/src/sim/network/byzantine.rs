@@ -5,7 +5,7 @@
 //! have it and are no batch. Facts that
 //! only auditing could tell from true ones (a score, a checkpoint of a real cell) are left out.
 
-use crate::sim::rng::Chance;
+use crate::sim::rng::Rng;
 use crate::{
     BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Message, NodeId, Offer, Plan,
     Retained, Role, Score, ShardId, Snapshot, Span, Term, Turn,
@@ -24,42 +24,42 @@ pub(crate) const FALSE_BATCHES: u64 = 400;
 pub(crate) const FALSE_FACTS: u64 = 200;
 
 /// Changes some bytes, so that they lose their hash.
-pub(crate) fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {
-    let at = chance.below(bytes.len() as u64) as usize;
-    match chance.below(4) {
+pub(crate) fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
+    let at = rng.below(bytes.len() as u64) as usize;
+    match rng.below(4) {
         0 => bytes.truncate(at),
         1 => bytes.push(0),
-        _ => bytes[at] ^= 1 << chance.below(8),
+        _ => bytes[at] ^= 1 << rng.below(8),
     }
 }
 
 /// A message that no honest peer would send now.
-pub(crate) fn draw(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Message {
-    match chance.below(10) {
-        0 | 1 => Message::Leases(vec![old_lease(known, chance)]),
-        2 => Message::Leases(vec![forged_lease(known, chance)]),
-        3 => oversize(chance),
-        4 => heartbeat(plan, known, chance),
+pub(crate) fn draw(plan: &Plan, known: &Snapshot, rng: &mut Rng) -> Message {
+    match rng.below(10) {
+        0 | 1 => Message::Leases(vec![old_lease(known, rng)]),
+        2 => Message::Leases(vec![forged_lease(known, rng)]),
+        3 => oversize(rng),
+        4 => heartbeat(plan, known, rng),
         5 => Message::Want {
-            seq: chance.below(9),
-            reader: any_shard(chance),
-            shards: vec![any_shard(chance)],
-            from: chance.any(),
-            until: chance.below(1_000),
+            seq: rng.below(9),
+            reader: any_shard(rng),
+            shards: vec![any_shard(rng)],
+            from: rng.any(),
+            until: rng.below(1_000),
         },
         6 => {
-            let (shard, step, blob) = (any_shard(chance), chance.any(), any_blob(chance));
+            let (shard, step, blob) = (any_shard(rng), rng.any(), any_blob(rng));
             Message::Have(vec![Offer { shard, step, blob }])
         }
         7 => Message::Ledger(vec![Span {
-            shard: any_shard(chance),
+            shard: any_shard(rng),
             first: 0,
             last: u64::MAX,
-            by: any_node(chance),
+            by: any_node(rng),
         }]),
-        8 => Message::Turns(vec![forged_turn(plan, known, chance)]),
+        8 => Message::Turns(vec![forged_turn(plan, known, rng)]),
         _ => Message::Score(Score {
-            epoch: plan.epochs() + 1 + chance.below(9),
+            epoch: plan.epochs() + 1 + rng.below(9),
             samples: 10,
             softmax_correct: 11,
             other_correct: 0,
@@ -67,54 +67,54 @@ pub(crate) fn draw(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Messag
     }
 }
 
-fn any_shard(chance: &mut Chance) -> ShardId {
-    ShardId(chance.below(80) as u16)
+fn any_shard(rng: &mut Rng) -> ShardId {
+    ShardId(rng.below(80) as u16)
 }
 
-fn any_node(chance: &mut Chance) -> NodeId {
-    NodeId([chance.below(256) as u8; 32])
+fn any_node(rng: &mut Rng) -> NodeId {
+    NodeId([rng.below(256) as u8; 32])
 }
 
-fn any_blob(chance: &mut Chance) -> BlobRef {
-    BlobRef { hash: Hash([chance.below(256) as u8; 32]), size: chance.any() }
+fn any_blob(rng: &mut Rng) -> BlobRef {
+    BlobRef { hash: Hash([rng.below(256) as u8; 32]), size: rng.any() }
 }
 
 /// Somebody here.
-fn peer(known: &Snapshot, chance: &mut Chance) -> NodeId {
-    known.peers[chance.below(known.peers.len() as u64) as usize].id
+fn peer(known: &Snapshot, rng: &mut Rng) -> NodeId {
+    known.peers[rng.below(known.peers.len() as u64) as usize].id
 }
 
 /// A lease that was overtaken long ago, or never was.
-fn old_lease(known: &Snapshot, chance: &mut Chance) -> Lease {
-    let view = &known.shards[chance.below(known.shards.len() as u64) as usize];
-    let term = view.owner.map_or(0, |(_, term)| chance.below(term.0));
-    Lease { shard: view.shard, term: Term(term), owner: peer(known, chance), from: chance.any() }
+fn old_lease(known: &Snapshot, rng: &mut Rng) -> Lease {
+    let view = &known.shards[rng.below(known.shards.len() as u64) as usize];
+    let term = view.owner.map_or(0, |(_, term)| rng.below(term.0));
+    Lease { shard: view.shard, term: Term(term), owner: peer(known, rng), from: rng.any() }
 }
 
 /// A lease that takes a shard from its owner: for nobody, for somebody here, or by a term that leaves
 /// hardly any after it.
-fn forged_lease(known: &Snapshot, chance: &mut Chance) -> Lease {
-    let view = &known.shards[chance.below(known.shards.len() as u64) as usize];
+fn forged_lease(known: &Snapshot, rng: &mut Rng) -> Lease {
+    let view = &known.shards[rng.below(known.shards.len() as u64) as usize];
     let term = view.owner.map_or(0, |(_, term)| term.0);
-    let step = if chance.hit(300) { u64::MAX / 2 } else { 1 + chance.below(1_000) };
-    let owner = if chance.hit(500) { any_node(chance) } else { peer(known, chance) };
-    Lease { shard: view.shard, term: Term(term.saturating_add(step)), owner, from: chance.any() }
+    let step = if rng.hit(300) { u64::MAX / 2 } else { 1 + rng.below(1_000) };
+    let owner = if rng.hit(500) { any_node(rng) } else { peer(known, rng) };
+    Lease { shard: view.shard, term: Term(term.saturating_add(step)), owner, from: rng.any() }
 }
 
 /// A turn for nobody or for somebody here, of a chapter that may be over or none.
-fn forged_turn(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Turn {
-    let term = if chance.hit(300) { u64::MAX / 2 } else { chance.below(1_000) };
-    let owner = if chance.hit(500) { any_node(chance) } else { peer(known, chance) };
-    Turn { chapter: chance.below(plan.chapters() + 3), term: Term(term), owner }
+fn forged_turn(plan: &Plan, known: &Snapshot, rng: &mut Rng) -> Turn {
+    let term = if rng.hit(300) { u64::MAX / 2 } else { rng.below(1_000) };
+    let owner = if rng.hit(500) { any_node(rng) } else { peer(known, rng) };
+    Turn { chapter: rng.below(plan.chapters() + 3), term: Term(term), owner }
 }
 
 /// A list longer than any may be.
-fn oversize(chance: &mut Chance) -> Message {
-    let by = any_node(chance);
-    let blob = any_blob(chance);
+fn oversize(rng: &mut Rng) -> Message {
+    let by = any_node(rng);
+    let blob = any_blob(rng);
     let checkpoint = Checkpoint { shard: ShardId(0), step: 1, blob, by, loss_micro: 0 };
     let lease = Lease { shard: ShardId(0), term: Term(1), owner: by, from: 0 };
-    match chance.below(4) {
+    match rng.below(4) {
         0 => Message::Checkpoints(vec![checkpoint; MAX_LIST + 1]),
         1 => Message::Leases(vec![lease; MAX_LIST + 1]),
         2 => Message::Have(vec![Offer { shard: ShardId(0), step: 0, blob }; MAX_LIST + 1]),
@@ -123,30 +123,29 @@ fn oversize(chance: &mut Chance) -> Message {
 }
 
 /// A heartbeat with everything out of range; its number silences the true ones after it.
-fn heartbeat(plan: &Plan, known: &Snapshot, chance: &mut Chance) -> Message {
+fn heartbeat(plan: &Plan, known: &Snapshot, rng: &mut Rng) -> Message {
     let cell = Checkpoint {
-        shard: any_shard(chance),
-        step: plan.steps + 1 + chance.below(9),
-        blob: any_blob(chance),
-        by: any_node(chance),
-        loss_micro: chance.any(),
+        shard: any_shard(rng),
+        step: plan.steps + 1 + rng.below(9),
+        blob: any_blob(rng),
+        by: any_node(rng),
+        loss_micro: rng.any(),
     };
-    let retained =
-        Retained { shard: any_shard(chance), from: chance.below(9), until: chance.any() };
+    let retained = Retained { shard: any_shard(rng), from: rng.below(9), until: rng.any() };
     Message::Heartbeat(Heartbeat {
-        seq: if chance.hit(100) { u64::MAX } else { 0 },
+        seq: if rng.hit(100) { u64::MAX } else { 0 },
         role: Role::Worker,
-        leaving: chance.hit(500),
-        complete: chance.hit(500),
-        speed: chance.any(),
-        leases: vec![old_lease(known, chance)],
-        progress: vec![(any_shard(chance), chance.any())],
+        leaving: rng.hit(500),
+        complete: rng.hit(500),
+        speed: rng.any(),
+        leases: vec![old_lease(known, rng)],
+        progress: vec![(any_shard(rng), rng.any())],
         held: vec![cell],
         retained: vec![retained],
         scores: Vec::new(),
-        evaluating: chance.below(9),
-        kept: Kept { batches: chance.any(), checkpoints: u64::MAX, on_disk: true, full: false },
-        avoids: vec![peer(known, chance)],
-        turns: vec![forged_turn(plan, known, chance)],
+        evaluating: rng.below(9),
+        kept: Kept { batches: rng.any(), checkpoints: u64::MAX, on_disk: true, full: false },
+        avoids: vec![peer(known, rng)],
+        turns: vec![forged_turn(plan, known, rng)],
     })
 }

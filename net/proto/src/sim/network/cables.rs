@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sim::clock::Moment;
-use crate::sim::rng::Chance;
+use crate::sim::rng::Rng;
 
 /// How bad the network is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub(crate) enum Cause {
 #[derive(Debug)]
 pub(crate) struct Network {
     weather: Weather,
-    chance: Chance,
+    rng: Rng,
     /// Latency in microseconds by (lower machine, higher machine).
     latency: BTreeMap<(usize, usize), u64>,
     /// Directions in which nothing passes.
@@ -82,7 +82,7 @@ impl Network {
     pub(crate) fn new(seed: u64, weather: Weather) -> Self {
         Self {
             weather,
-            chance: Chance::new(seed, "network"),
+            rng: Rng::new(seed, "network"),
             latency: BTreeMap::new(),
             cuts: BTreeSet::new(),
             busy: BTreeMap::new(),
@@ -117,30 +117,30 @@ impl Network {
     /// How long one copy takes in this direction, microseconds.
     pub(crate) fn delay(&mut self, from: usize, to: usize) -> u64 {
         let (low, high) = self.weather.latency;
-        let (chance, jitter) = (&mut self.chance, self.weather.jitter);
+        let (rng, jitter) = (&mut self.rng, self.weather.jitter);
         let link = (from.min(to), from.max(to));
-        let base = *self.latency.entry(link).or_insert_with(|| chance.between(low, high));
-        base + self.chance.between(0, jitter)
+        let base = *self.latency.entry(link).or_insert_with(|| rng.between(low, high));
+        base + self.rng.between(0, jitter)
     }
 
     /// Whether this copy is lost.
     pub(crate) fn loses(&mut self) -> bool {
-        self.chance.hit(self.weather.loss)
+        self.rng.hit(self.weather.loss)
     }
 
     /// Whether a failure shows at once (a reset) and not by a timeout only.
     pub(crate) fn resets(&mut self) -> bool {
-        self.chance.hit(500)
+        self.rng.hit(500)
     }
 
     /// The delays, in microseconds, of the copies of one message along `path`: none when it is lost, two when it
     /// is repeated.
     pub(crate) fn copies(&mut self, path: &[usize]) -> Vec<u64> {
         let mut delays = Vec::new();
-        let count = if self.chance.hit(self.weather.repeats) { 2 } else { 1 };
+        let count = if self.rng.hit(self.weather.repeats) { 2 } else { 1 };
         for _ in 0..count {
-            let stray = self.chance.hit(self.weather.stray);
-            let late = if stray { self.chance.below(self.weather.stray_ms) } else { 0 };
+            let stray = self.rng.hit(self.weather.stray);
+            let late = if stray { self.rng.below(self.weather.stray_ms) } else { 0 };
             let mut delay = late * 1_000;
             let arrives = path.windows(2).all(|hop| {
                 delay += self.delay(hop[0], hop[1]);
@@ -181,7 +181,7 @@ impl Network {
             Cause::Closed => RESET_MS,
             Cause::Dead => TIMEOUT_MS,
         };
-        self.chance.between(low, high)
+        self.rng.between(low, high)
     }
 }
 

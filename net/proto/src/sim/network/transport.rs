@@ -58,17 +58,17 @@ impl World {
 
     pub(crate) fn broadcast(&mut self, node: usize, message: Message) {
         self.publish(node, message);
-        if self.is_liar(node) && !self.healed && self.chance.hit(byzantine::FALSE_WORDS) {
+        if self.is_liar(node) && !self.healed && self.rng.hit(byzantine::FALSE_WORDS) {
             let known = self.nodes[node].state.snapshot();
-            let lie = byzantine::draw(&self.facts.plan, &known, &mut self.chance);
+            let lie = byzantine::draw(&self.facts.plan, &known, &mut self.rng);
             self.trace.line(self.now, None, format_args!("{} lies", self.nodes[node].id));
             self.publish(node, lie);
         }
-        if self.is_liar(node) && !self.healed && self.chance.hit(byzantine::FALSE_BATCHES) {
+        if self.is_liar(node) && !self.healed && self.rng.hit(byzantine::FALSE_BATCHES) {
             self.offer_junk(node);
         }
         let may_forge = self.is_liar(node) && !self.healed && self.forged < self.scenario.forgeries;
-        if may_forge && self.chance.hit(byzantine::FALSE_FACTS) {
+        if may_forge && self.rng.hit(byzantine::FALSE_FACTS) {
             self.forge(node);
         }
     }
@@ -77,9 +77,9 @@ impl World {
     /// done yet.
     fn forge(&mut self, node: usize) {
         let known = self.nodes[node].state.snapshot();
-        let view = &known.shards[self.chance.below(known.shards.len() as u64) as usize];
+        let view = &known.shards[self.rng.below(known.shards.len() as u64) as usize];
         let (shard, plan) = (view.shard, &self.facts.plan);
-        let ahead = view.done.saturating_add(self.chance.below(3) * plan.chapter_steps);
+        let ahead = view.done.saturating_add(self.rng.below(3) * plan.chapter_steps);
         let step = plan.chapter_end(ahead.min(plan.steps - 1));
         let bytes = self.scenario.mathematics.initial(shard);
         let blob = self.nodes[node].trainer.name(&bytes);
@@ -98,9 +98,9 @@ impl World {
     /// read.
     fn offer_junk(&mut self, node: usize) {
         let known = self.nodes[node].state.snapshot();
-        let view = &known.shards[self.chance.below(known.shards.len() as u64) as usize];
-        let (shard, step) = (view.shard, view.done + self.chance.below(6));
-        let bytes = self.chance.any().to_le_bytes().to_vec();
+        let view = &known.shards[self.rng.below(known.shards.len() as u64) as usize];
+        let (shard, step) = (view.shard, view.done + self.rng.below(6));
+        let bytes = self.rng.any().to_le_bytes().to_vec();
         let blob = self.nodes[node].trainer.name(&bytes);
         self.facts.junk.insert(blob.hash);
         self.nodes[node].store.insert(blob.hash, bytes);
@@ -241,8 +241,8 @@ impl World {
             self.lose(node, hash);
             bytes = None;
         }
-        if self.is_liar(node) && self.chance.hit(byzantine::FALSE_BLOBS) {
-            bytes.iter_mut().for_each(|bytes| damage(bytes, &mut self.chance));
+        if self.is_liar(node) && self.rng.hit(byzantine::FALSE_BLOBS) {
+            bytes.iter_mut().for_each(|bytes| damage(bytes, &mut self.rng));
         }
         bytes.iter().for_each(|bytes| self.record(|| Sent::Blob(bytes.clone())));
         let size = bytes.as_ref().map_or(0, |bytes| self.nodes[node].trainer.name(bytes).size);
