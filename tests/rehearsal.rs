@@ -18,7 +18,7 @@ use ffp2p::{
 };
 use ffp2p_proto::{
     Hash, Placement,
-    sim::{Chance, Fault, Mathematics, Scenario, When, World},
+    sim::{Fault, Mathematics, Rng, Scenario, When, World},
 };
 use real::Real;
 
@@ -58,7 +58,7 @@ fn alone(checked: &Checked) -> Vec<Hash> {
 
 /// A run with a late node, a liar, a cut, and crashes with and without a disk.
 fn scenario(seed: u64, checked: &Checked, mathematics: &Rc<Real>) -> Scenario {
-    let chance = &mut Chance::new(seed, "rehearsal");
+    let chance = &mut Rng::new(seed, "rehearsal");
     let mut scenario = Scenario::drawn(seed, 4);
     scenario.plan = checked.spec.plan();
     // A step of the plan takes microseconds; of a real one some milliseconds.

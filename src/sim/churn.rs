@@ -3,7 +3,7 @@
 //! Rule: each machine has a stream of its own, so that one more machine does not change when the
 //! others crash.
 
-use ffp2p_proto::sim::{Chance, Fault, When};
+use ffp2p_proto::sim::{Fault, Rng, When};
 
 /// How often machines crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -28,7 +28,7 @@ impl Churn {
         }
         let mut found = Vec::new();
         for machine in 0..machines {
-            let chance = &mut Chance::new(seed, &format!("crashes {machine}"));
+            let chance = &mut Rng::new(seed, &format!("crashes {machine}"));
             let mut now = 0;
             loop {
                 // A whole number in a thousand million: never 0, which has no logarithm.
