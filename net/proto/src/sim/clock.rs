@@ -1,7 +1,7 @@
 //! The simulation's own clock.
 //!
-//! Rule: finer than any node's, which counts milliseconds: a step may take less than one, and a
-//! thousand of them must not be rounded a thousand times.
+//! Rule: it is finer than any node's, which counts milliseconds: a step may take less than one, and
+//! a thousand of them must not be rounded a thousand times.
 
 use std::fmt;
 
@@ -12,6 +12,7 @@ use crate::Time;
 pub(crate) struct Moment(pub(crate) u64);
 
 impl Moment {
+    /// The moment `ms` milliseconds after the simulation began.
     pub(crate) const fn from_ms(ms: u64) -> Self {
         Self(ms.saturating_mul(1_000))
     }
@@ -24,6 +25,11 @@ impl Moment {
     /// This moment plus `us` microseconds.
     pub(crate) const fn after_us(self, us: u64) -> Self {
         Self(self.0.saturating_add(us))
+    }
+
+    /// Microseconds from `earlier` to this moment; zero when `earlier` is later.
+    pub(crate) const fn us_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
     }
 
     /// Whole milliseconds since the simulation began.

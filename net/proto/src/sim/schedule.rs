@@ -1,91 +1,71 @@
-//! Going through the schedule of faults, entry by entry.
+//! The faults that are yet to come.
 //!
 //! Rule: an entry is due when its moment has come and the entry before it has happened.
 
-use crate::Input;
+use std::collections::VecDeque;
+
 use crate::sim::clock::Moment;
-use crate::sim::network::cables::Cause;
-use crate::sim::{Event, Fault, When, World};
+use crate::sim::events::{Event, Events};
+use crate::sim::faults::{Fault, When};
 
-/// A leaving node may take this much longer than its linger time: a stall, a late wake-up, ms.
-const LEAVE_SLACK_MS: u64 = 1_500;
+/// Entries in order, the next one first.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    entries: VecDeque<(When, Fault)>,
+    /// Whether the next entry is among the planned events.
+    is_armed: bool,
+}
 
-impl World {
-    /// Plans the next entry of the schedule, if it waits for a time and not for work.
-    pub(crate) fn arm(&mut self) {
+impl Schedule {
+    /// A schedule of which nothing has happened.
+    pub(crate) fn new(entries: &[(When, Fault)]) -> Self {
+        Self { entries: entries.iter().cloned().collect(), is_armed: false }
+    }
+
+    /// Whether all of it has happened.
+    pub(crate) fn is_over(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Plans the next entry, unless it waits for work; `done` says whether this part of all work
+    /// was done, per mille.
+    pub(crate) fn arm(&mut self, events: &mut Events, done: impl Fn(u64) -> bool) {
         if self.is_armed {
             return;
         }
-        let at = match self.schedule.front() {
+        let at = match self.entries.front() {
             Some((When::At(ms), _)) => Moment::from_ms(*ms),
-            Some((When::After(ms), _)) => self.now.after(*ms),
-            Some((When::Done(share), _)) if self.is_done(*share) => self.now,
+            Some((When::After(ms), _)) => events.now().after(*ms),
+            Some((When::Done(share), _)) if done(*share) => events.now(),
             Some((When::Done(_), _)) | None => return,
         };
         self.is_armed = true;
-        self.push(at, Event::Fault);
+        events.push(at, Event::Fault);
     }
 
-    /// Whether this share of all steps was done, per mille.
-    fn is_done(&self, share: u64) -> bool {
-        self.cells.len() as u64 * 1_000 >= share * self.all
-    }
-
-    pub(crate) fn next_fault(&mut self) -> Result<(), String> {
+    /// Takes the entry that is due.
+    pub(crate) fn pop(&mut self) -> Option<Fault> {
         self.is_armed = false;
-        if let Some((_, fault)) = self.schedule.pop_front() {
-            self.trace.line(self.now, None, format_args!("{fault:?}"));
-            self.apply(fault)?;
-            self.arm();
-        }
-        Ok(())
+        self.entries.pop_front().map(|(_, fault)| fault)
     }
+}
 
-    fn apply(&mut self, fault: Fault) -> Result<(), String> {
-        match fault {
-            Fault::Start { machine, disk } => {
-                self.progress.started = self.now;
-                self.start(machine, disk)?;
-            }
-            Fault::Leave(machine) => {
-                if let Some(node) = self.running(machine) {
-                    let linger = self.scenario.config.linger_ms + LEAVE_SLACK_MS;
-                    self.nodes[node].leaving = Some(self.now);
-                    self.push(self.now.after(linger), Event::MustBeGone { node });
-                    self.tell(node, Input::Leave)?;
-                }
-            }
-            Fault::Crash(machine) => {
-                if let Some(node) = self.running(machine) {
-                    self.crashes += 1;
-                    let is_reset = self.network.resets();
-                    self.stop(node, if is_reset { Cause::Closed } else { Cause::Dead });
-                }
-            }
-            Fault::Stall(machine, ms) => {
-                if let Some(node) = self.running(machine) {
-                    self.nodes[node].stalled = self.now.after(ms);
-                }
-            }
-            Fault::Cut(from, to) => {
-                self.network.cut(&from, &to);
-                self.relink_all(Cause::Dead);
-            }
-            Fault::Heal => {
-                self.network.heal();
-                self.relink_all(Cause::Found);
-            }
-            Fault::Weather(weather) => self.network.set_weather(weather),
-        }
-        Ok(())
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// The faults are over.
-    pub(crate) fn heal(&mut self) {
-        self.trace.line(self.now, None, format_args!("healed"));
-        self.healed = true;
-        self.network.set_weather(self.scenario.calm.clone());
-        self.network.heal();
-        self.relink_all(Cause::Found);
+    #[test]
+    fn an_entry_waits_for_the_one_before_it_and_for_its_work() {
+        let faults = [(When::After(5), Fault::Crash(0)), (When::Done(500), Fault::Crash(1))];
+        let (mut schedule, mut events) = (Schedule::new(&faults), Events::default());
+        schedule.arm(&mut events, |_| true);
+        schedule.arm(&mut events, |_| true);
+        assert!(matches!(events.pop(Moment::from_ms(5)), Some(Event::Fault)));
+        assert_eq!((schedule.pop(), events.planned()), (Some(Fault::Crash(0)), 1));
+        schedule.arm(&mut events, |share| share < 500);
+        assert_eq!(events.planned(), 1);
+        schedule.arm(&mut events, |share| share <= 500);
+        assert_eq!((events.planned(), schedule.is_over()), (2, false));
+        assert_eq!((schedule.pop(), schedule.is_over()), (Some(Fault::Crash(1)), true));
     }
 }

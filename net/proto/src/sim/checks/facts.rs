@@ -1,53 +1,52 @@
-//! What is true of a simulated run, and what a check measures by.
+//! The truth about a simulated run, by which checks measure.
 //!
 //! Rule: it follows from the scenario, and from what trainers made where there is no other way.
 
 use std::collections::BTreeSet;
 
 use crate::sim::mathematics::private::Made;
-use crate::sim::mathematics::reference::{Mathematics, Reference};
+use crate::sim::mathematics::reference::Reference;
+use crate::sim::scenario::Scenario;
 use crate::{
     Checkpoint, Config, Hash, MAX_CHECKPOINTS_PER_SHARD, MAX_FETCHES, NodeId, Plan, Score, ShardId,
 };
 
-/// What is true of the run, whoever looks.
+/// Facts that hold for every node.
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) plan: Plan,
     /// The sequential run; `None` where each machine has data of its own.
     pub(crate) reference: Option<Reference>,
-    /// What was made, where each machine has data of its own.
+    /// The record of what was made, where each machine has data of its own.
     pub(crate) made: Option<Made>,
     /// Blobs that one node may hold at once.
     pub(crate) max_blobs: usize,
     /// The nodes that lie.
     pub(crate) liars: BTreeSet<NodeId>,
-    /// Bytes that they offer or announce by their right hash and that are no batch or checkpoint.
+    /// Blobs of theirs that are offered or announced by their right hash, but are no batch and not
+    /// the checkpoint that they pass for.
     pub(crate) junk: BTreeSet<Hash>,
 }
 
 impl Facts {
-    /// The facts of a run that all train with `mathematics`, or each with something of its own.
-    pub(crate) fn new(plan: Plan, config: &Config, mathematics: Option<&dyn Mathematics>) -> Self {
-        let reference = mathematics.map(|mathematics| Reference::of(&plan, mathematics));
-        let max_blobs = max_blobs(&plan, config);
-        let made = mathematics.is_none().then(Made::default);
-        Self { plan, reference, made, max_blobs, liars: BTreeSet::new(), junk: BTreeSet::new() }
-    }
-
-    /// The facts of a run that is predicted: that it goes well is taken for granted.
-    pub(crate) fn unchecked(plan: Plan) -> Self {
+    /// The facts of a scenario before anything happened. A run that is predicted is not checked, and
+    /// has none.
+    pub(crate) fn of(scenario: &Scenario) -> Self {
+        let plan = scenario.plan.clone();
+        let is_checked = scenario.costs.is_none();
+        let is_shared = scenario.private.is_empty();
+        let reference = || Reference::of(&plan, &*scenario.mathematics);
         Self {
-            plan,
-            reference: None,
-            made: None,
-            max_blobs: usize::MAX,
+            reference: (is_checked && is_shared).then(reference),
+            made: (is_checked && !is_shared).then(Made::default),
+            max_blobs: if is_checked { max_blobs(&plan, &scenario.config) } else { usize::MAX },
             liars: BTreeSet::new(),
             junk: BTreeSet::new(),
+            plan,
         }
     }
 
-    /// Whether `found` is what the sequential run has, where there is one.
+    /// Whether `found` equals what the sequential run has, where there is one.
     pub(crate) fn is<T: PartialEq>(
         &self,
         found: &T,
@@ -56,6 +55,7 @@ impl Facts {
         self.reference.as_ref().is_none_or(|run| right(run).as_ref() == Some(found))
     }
 
+    /// Checks an announced checkpoint.
     pub(crate) fn checkpoint(&self, found: &Checkpoint) -> Result<(), String> {
         let what = (found.blob, found.loss_micro);
         if !self.junk.contains(&found.blob.hash)
@@ -66,19 +66,21 @@ impl Facts {
         ensure(self.plan.is_boundary(found.step), || format!("{found:?} is no chapter's end"))
     }
 
+    /// Checks an announced score.
     pub(crate) fn score(&self, found: &Score) -> Result<(), String> {
         ensure(self.is(found, |run| run.score(found.epoch)), || {
             format!("{found:?} is not what the sequential run has")
         })
     }
 
-    /// Whether it is the batch that the sequential run has, or a lie, which only a trainer can tell.
+    /// Checks that it is the batch that the sequential run has, or junk, which only a trainer can tell.
     pub(crate) fn batch(&self, shard: ShardId, step: u64, found: Hash) -> Result<(), String> {
         let right = |run: &Reference| run.batch(shard, step).map(|blob| blob.hash);
         let is_right = self.junk.contains(&found) || self.is(&found, right);
         ensure(is_right, || format!("shard {shard} step {step}: a wrong batch"))
     }
 
+    /// Checks that it is the state of `shard` after `step` steps, or junk.
     pub(crate) fn state(&self, shard: ShardId, step: u64, found: Hash) -> Result<(), String> {
         let right = |run: &Reference| run.checkpoint(shard, step).map(|(blob, _)| blob.hash);
         let is_right = self.junk.contains(&found) || self.is(&found, right);
@@ -86,8 +88,8 @@ impl Facts {
     }
 }
 
-/// Chapters shorter than this make a checkpoint in nearly every step: before news of copies come
-/// back, or of shards above, there are many, and nothing but their number in the run bounds them.
+/// Chapters shorter than this make a checkpoint in nearly every step: there are many before others
+/// report their copies or the shards above advance, and only their number in the run bounds them.
 const SHORT_CHAPTER: u64 = 3;
 
 /// Blobs that one node may hold: for every shard, a window and three chapters of its inputs and of
@@ -100,7 +102,7 @@ fn max_blobs(plan: &Plan, config: &Config) -> usize {
     plan.shard_count() * (batches + checkpoints.max(MAX_CHECKPOINTS_PER_SHARD)) + MAX_FETCHES
 }
 
-/// An error in words where something does not hold.
+/// Checks that a rule holds; the error is the rule in words.
 pub(crate) fn ensure(holds: bool, rule: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(rule()) }
 }

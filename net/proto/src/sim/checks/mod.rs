@@ -4,4 +4,5 @@
 
 pub(crate) mod facts;
 pub(crate) mod final_checks;
+pub(crate) mod findings;
 pub(crate) mod watch;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::sim::checks::facts::{Facts, ensure};
-use crate::sim::machine::trainer::Store;
+use crate::sim::machine::store::Store;
 use crate::{
     Checkpoint, Hash, Heartbeat, Input, MAX_FETCHES, MAX_TRAIN_IN_FLIGHT, Message, NodeId, Notice,
     Output, Role, ShardId, Snapshot, Term,
@@ -108,7 +108,7 @@ impl Watch {
             }
             Output::Fetch { blob, from } => {
                 ensure(*from != self.me, || "it fetches from itself".to_owned())?;
-                ensure(!store.contains_key(&blob.hash), || "it fetches what it has".to_owned())?;
+                ensure(!store.contains(&blob.hash), || "it fetches what it has".to_owned())?;
                 let twice = self.fetching.insert(blob.hash, *from);
                 ensure(twice.is_none(), || format!("{:?} is being fetched twice", blob.hash))?;
                 ensure(self.fetching.len() <= MAX_FETCHES, || "too many fetches".to_owned())
@@ -277,7 +277,7 @@ fn reads(
 }
 
 fn stored(store: &Store, hash: &Hash) -> Result<(), String> {
-    ensure(store.contains_key(hash), || format!("{hash:?} is not in the store"))
+    ensure(store.contains(hash), || format!("{hash:?} is not in the store"))
 }
 
 fn held(facts: &Facts, store: &Store, checkpoint: &Checkpoint) -> Result<(), String> {

@@ -5,3 +5,4 @@
 pub(crate) mod costs;
 pub(crate) mod message_size;
 pub(crate) mod outcome;
+pub(crate) mod progress;

@@ -8,26 +8,27 @@ use std::collections::BTreeMap;
 use crate::sim::checks::facts::Facts;
 use crate::sim::checks::watch::Watch;
 use crate::sim::clock::Moment;
-use crate::sim::faults::{Machine, Scenario};
-use crate::sim::machine::trainer::{Store, Trainer};
+use crate::sim::machine::store::Store;
+use crate::sim::machine::trainer::Trainer;
 use crate::sim::rng::Rng;
+use crate::sim::scenario::{Machine, Scenario};
 use crate::{
     BlobRef, Checkpoint, Hash, Input, NodeId, Notice, Output, Score, ShardId, State, Time,
 };
 
-/// What survives a crash: by shard and step, the checkpoints that were to be kept and not yet dropped.
+/// The checkpoints that survive a crash: those that were kept and not dropped, by shard and step.
 pub(crate) type Disk = BTreeMap<(ShardId, u64), (Checkpoint, Vec<u8>)>;
 
 /// A fetch that was asked for and not yet answered.
 #[derive(Debug)]
-pub(crate) struct Pending {
-    pub(crate) blob: BlobRef,
-    pub(crate) from: NodeId,
-    /// When it will be here, once it is under way.
-    pub(crate) arrives: Moment,
+struct Pending {
+    blob: BlobRef,
+    from: NodeId,
+    /// The moment at which it will be here, once it is under way.
+    arrives: Moment,
 }
 
-/// A moment of the simulation on a clock that showed `begin` at its beginning.
+/// A moment of the simulation on a clock that showed `begin` at its start.
 fn on_clock(now: Moment, begin: u64, rate: u64) -> Time {
     Time(begin + now.0 * rate / 1_000_000)
 }
@@ -39,28 +40,28 @@ pub(crate) struct Node {
     pub(crate) machine: usize,
     pub(crate) state: State,
     pub(crate) alive: bool,
-    /// Until then it does nothing.
+    /// It does nothing until then.
     pub(crate) stalled: Moment,
-    /// Its own time at the simulation's beginning.
+    /// Its own time at the simulation's start.
     clock: u64,
-    /// Milliseconds of its clock in a second.
+    /// Milliseconds that its clock counts in a second.
     clock_rate: u64,
     pub(crate) store: Store,
     pub(crate) disk: Disk,
     pub(crate) trainer: Trainer,
-    pub(crate) fetches: BTreeMap<u64, Pending>,
+    fetches: BTreeMap<u64, Pending>,
     next_fetch: u64,
-    /// When it will be woken.
+    /// The moment at which it will be woken.
     pub(crate) wake: Option<Moment>,
-    /// What checks it; a run that is predicted is not checked.
+    /// Checks it; a run that is predicted is not checked.
     watch: Option<Watch>,
-    /// When it was asked to go.
+    /// The moment at which it was asked to leave.
     pub(crate) leaving: Option<Moment>,
-    /// Whether it ended by itself, and not because it was asked to.
+    /// Whether it ended because the run was done, and not because it was asked to.
     pub(crate) is_done: bool,
     /// The whole model, once it has it.
     pub(crate) complete: Option<Vec<Hash>>,
-    /// The scores it was told of, by epoch.
+    /// The scores that it was notified of, by epoch.
     pub(crate) scores: BTreeMap<u64, Score>,
 }
 
@@ -108,20 +109,19 @@ impl Node {
         }
     }
 
-    /// When its decisions want to be woken, on the simulation's clock.
+    /// The moment at which its decisions want to be woken, on the simulation's clock.
     pub(crate) fn next_wakeup(&self) -> Moment {
         let ticks = self.state.next_wakeup().0.saturating_sub(self.clock);
         Moment((ticks * 1_000_000).div_ceil(self.clock_rate))
     }
 
-    /// The decisions hear something; what they want is checked but not yet carried out.
+    /// Hands an input to the decisions; returns their outputs, neither checked nor carried out.
     pub(crate) fn handle(&mut self, input: Input, now: Moment) -> Vec<Output> {
         if let Some(watch) = &mut self.watch {
             watch.input(&input);
         }
         if let Input::Lost { hash } = &input {
-            self.store.remove(hash);
-            self.trainer.lose(*hash);
+            self.store.lose(*hash);
         }
         self.state.handle(input, on_clock(now, self.clock, self.clock_rate))
     }
@@ -149,7 +149,7 @@ impl Node {
         Ok(())
     }
 
-    /// Checks what holds between two events; `looks` for what a view shows, too.
+    /// Checks what must hold between two events; with `looks`, also what a view shows.
     pub(crate) fn after(&mut self, facts: &Facts, looks: bool) -> Result<(), String> {
         let Some(watch) = &mut self.watch else { return Ok(()) };
         let snapshot = looks.then(|| self.state.snapshot());
@@ -173,6 +173,18 @@ impl Node {
             }
             found => Some(Input::FetchFailed { hash: blob.hash, from, lied: found.is_some() }),
         }
+    }
+
+    /// The blob of a fetch is under way and will be here at `arrives`.
+    pub(crate) fn expect_blob(&mut self, token: u64, arrives: Moment) {
+        if let Some(pending) = self.fetches.get_mut(&token) {
+            pending.arrives = arrives;
+        }
+    }
+
+    /// The moment at which the blob of a fetch will be here; `None` when it was answered before.
+    pub(crate) fn blob_arrives(&self, token: u64) -> Option<Moment> {
+        self.fetches.get(&token).map(|pending| pending.arrives)
     }
 
     /// The numbers of the fetches that `peer` was asked for.

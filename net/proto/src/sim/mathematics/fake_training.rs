@@ -1,27 +1,15 @@
-//! What stands in for training: hashes that depend on everything a real step depends on.
+//! Fake training: hashes that depend on everything a real step depends on.
 //!
 //! Rule: a shard that was loaded at the wrong state, that skipped or repeated a step, or that read
 //! another batch than the sequential run reads, ends with other bytes. So "the same model" can be
-//! checked for every checkpoint that anyone ever announces.
+//! checked for every checkpoint that is ever announced.
 
-use crate::sim::mathematics::reference::Mathematics;
+use crate::sim::mathematics::Mathematics;
+use crate::sim::mathematics::digest::mix;
 use crate::{Hash, ShardId};
 
 /// Bytes that an activation batch carries besides its hash.
 const PADDING: usize = 8;
-
-/// One hash over parts that are told apart by their lengths.
-pub(crate) fn mix(purpose: &str, numbers: &[u64], parts: &[&[u8]]) -> Hash {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(purpose.as_bytes());
-    for number in numbers {
-        hasher.update(&number.to_le_bytes());
-    }
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
-    }
-    Hash(*hasher.finalize().as_bytes())
-}
 
 /// Training made of hashes: a state is shard, steps done and a hash of all that came before.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,7 +58,7 @@ impl Mathematics for FakeTraining {
     }
 }
 
-/// A hash of all that a step reads.
+/// A hash of everything that a step reads.
 fn forward(
     data: u64,
     purpose: &str,
@@ -110,12 +98,11 @@ mod tests {
     #[test]
     fn a_state_knows_its_place() {
         let state = encode(ShardId(3), 9, &Hash([5; 32]));
-        assert!(FakeTraining::default().is_state(ShardId(3), 9, &state));
-        assert!(
-            !FakeTraining::default().is_state(ShardId(3), 8, &state)
-                && !FakeTraining::default().is_state(ShardId(2), 9, &state)
-        );
-        assert!(!FakeTraining::default().is_state(ShardId(3), 9, b"short"));
+        let is_state =
+            |shard, step, bytes| FakeTraining::default().is_state(ShardId(shard), step, bytes);
+        assert!(is_state(3, 9, &state[..]));
+        assert!(!is_state(3, 8, &state[..]) && !is_state(2, 9, &state[..]));
+        assert!(!is_state(3, 9, b"short"));
     }
 
     #[test]
@@ -130,10 +117,7 @@ mod tests {
         let train = |shard, step, state: &[u8], inputs: &[&[u8]]| {
             FakeTraining::default().train(ShardId(shard), step, state, inputs, None)
         };
-        let (state, other) = (
-            FakeTraining::default().initial(ShardId(1)),
-            FakeTraining::default().initial(ShardId(2)),
-        );
+        let [state, other] = [1, 2].map(|shard| FakeTraining::default().initial(ShardId(shard)));
         let base = train(1, 2, &state, &[b"a", b"b"]);
         assert_eq!(base, train(1, 2, &state, &[b"a", b"b"]));
         assert_ne!(base, train(1, 3, &state, &[b"a", b"b"]));

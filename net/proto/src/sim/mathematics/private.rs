@@ -1,4 +1,4 @@
-//! What the simulator knows of a run in which each machine has data of its own.
+//! The record of what was made in a run in which each machine has data of its own.
 //!
 //! Rule: there is no sequential run to compare with, so what was made is written down instead:
 //! activation batches, none of which may leave its machine, and cells that two machines trained.
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Hash, Input, ShardId};
 
-/// What trainers made.
+/// The results of all trainers.
 #[derive(Debug, Default)]
 pub(crate) struct Made {
     batches: BTreeSet<Hash>,
@@ -17,7 +17,7 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// A trainer answers.
+    /// Notes the answer of a trainer.
     pub(crate) fn note(&mut self, answer: &Input) {
         if let Input::Refreshed { batch, .. } = answer {
             self.batches.insert(batch.hash);

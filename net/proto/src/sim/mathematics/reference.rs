@@ -1,80 +1,18 @@
-//! What training is to the simulator, and what the sequential run makes of it.
+//! The sequential run: what one process alone would have trained.
 //!
-//! Rule: [`Mathematics`] is a function of its arguments; the sequential run calls it in order, the
-//! simulated nodes call it whenever and wherever a cell is theirs, and the bytes must be equal.
+//! Rule: it goes through the plan in order, knows nothing of nodes, and every honest checkpoint,
+//! batch and score of a simulated run must equal one of its own.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 
-use crate::sim::mathematics::fake_training::mix;
+use crate::sim::mathematics::digest::{loss_micro, score};
+use crate::sim::mathematics::{Mathematics, blob};
 use crate::{BlobRef, Hash, Plan, Score, ShardId};
 
-/// Test samples that an evaluation pretends to look at.
-const SAMPLES: u32 = 10_000;
-
-/// What a step computes: the stand-in made of hashes, or the real thing.
-pub trait Mathematics: fmt::Debug {
-    /// The state of `shard` before its first step, as canonical bytes.
-    fn initial(&self, shard: ShardId) -> Vec<u8>;
-
-    /// One step of `shard`: its next state and the batch it hands on. `inputs` are the batches of
-    /// the shards below, in order; a shard of the lowest layer has none, and may have `feedback`, a
-    /// checkpoint of the feedback shard.
-    fn train(
-        &self,
-        shard: ShardId,
-        step: u64,
-        state: &[u8],
-        inputs: &[&[u8]],
-        feedback: Option<&[u8]>,
-    ) -> (Vec<u8>, Vec<u8>);
-
-    /// The batch that `shard` hands on for `step`, computed with its `state` at the chapter's end.
-    fn refresh(
-        &self,
-        shard: ShardId,
-        step: u64,
-        state: &[u8],
-        inputs: &[&[u8]],
-        feedback: Option<&[u8]>,
-    ) -> Vec<u8>;
-
-    /// Whether `state` is a state of `shard` after `step` steps.
-    fn is_state(&self, shard: ShardId, step: u64, state: &[u8]) -> bool;
-
-    /// Whether a trainer can read `bytes` as a batch; where it cannot and the hash is right, somebody
-    /// lies. Needed only where somebody does.
-    fn is_batch(&self, _bytes: &[u8]) -> bool {
-        true
-    }
-
-    /// How many bytes these count as, on the network and in a store.
-    fn size(&self, bytes: &[u8]) -> u64 {
-        bytes.len() as u64
-    }
-}
-
-/// The blob name of `bytes`.
-pub(crate) fn blob(mathematics: &dyn Mathematics, bytes: &[u8]) -> BlobRef {
-    BlobRef { hash: Hash::of(bytes), size: mathematics.size(bytes) }
-}
-
-/// The loss reported with a checkpoint, in millionths: anything that the state determines.
-pub(crate) fn loss_micro(state: &BlobRef) -> u64 {
-    u64::from(state.hash.0[0]) * 3_906
-}
-
-/// What an evaluation of these checkpoints finds: anything that they determine.
-pub(crate) fn score(epoch: u64, checkpoints: &[&[u8]]) -> Score {
-    let found = mix("score", &[epoch], checkpoints);
-    let part = |at: usize| (u32::from(found.0[at]) << 8 | u32::from(found.0[at + 1])) % SAMPLES;
-    Score { epoch, samples: SAMPLES, softmax_correct: part(0), other_correct: part(2) }
-}
-
-/// The sequential run: every state, every batch, every checkpoint and every score there can be.
+/// Every state, activation batch, checkpoint and score of the sequential run.
 #[derive(Debug)]
-pub struct Reference {
+pub(crate) struct Reference {
     /// By shard, then by steps done.
     states: Vec<Vec<BlobRef>>,
     /// By shard, then by step.
@@ -85,8 +23,8 @@ pub struct Reference {
     model: usize,
 }
 
-/// What a chapter of a shard reads.
-struct Read<'a> {
+/// The inputs of a shard's chapter.
+struct Inputs<'a> {
     /// The chapter's batches of the shards before it, by step.
     made: &'a [Vec<Vec<u8>>],
     table: Option<&'a [u8]>,
@@ -94,7 +32,7 @@ struct Read<'a> {
 
 impl Reference {
     /// Trains `plan` in one go.
-    pub fn of(plan: &Plan, mathematics: &dyn Mathematics) -> Self {
+    pub(crate) fn of(plan: &Plan, mathematics: &dyn Mathematics) -> Self {
         let mut now: Vec<Vec<u8>> = plan.shards().map(|shard| mathematics.initial(shard)).collect();
         let mut reference = Self {
             states: now.iter().map(|state| vec![blob(mathematics, state)]).collect(),
@@ -110,7 +48,7 @@ impl Reference {
             let mut made: Vec<Vec<Vec<u8>>> = Vec::new();
             for shard in plan.shards() {
                 let table = plan.table_of(shard, steps.start).and_then(|step| tables.get(&step));
-                let read = Read { made: &made, table: table.map(Vec::as_slice) };
+                let read = Inputs { made: &made, table: table.map(Vec::as_slice) };
                 let state = &mut now[usize::from(shard.0)];
                 made.push(reference.chapter(plan, mathematics, shard, steps.clone(), state, &read));
             }
@@ -125,7 +63,7 @@ impl Reference {
         reference
     }
 
-    /// Trains one chapter of one shard; returns what it hands on.
+    /// Trains one chapter of one shard; returns its activation batches.
     fn chapter(
         &mut self,
         plan: &Plan,
@@ -133,7 +71,7 @@ impl Reference {
         shard: ShardId,
         steps: Range<u64>,
         state: &mut Vec<u8>,
-        read: &Read<'_>,
+        read: &Inputs<'_>,
     ) -> Vec<Vec<u8>> {
         let at = usize::from(shard.0);
         let sources = plan.inputs(shard);
@@ -149,32 +87,32 @@ impl Reference {
             batches.push(made.1);
         }
         if plan.is_refreshed(shard) {
-            let again = |step| mathematics.refresh(shard, step, state, &inputs(step), read.table);
-            batches = steps.clone().map(again).collect();
+            let refresh = |step| mathematics.refresh(shard, step, state, &inputs(step), read.table);
+            batches = steps.clone().map(refresh).collect();
         }
         self.batches[at].extend(batches.iter().map(|batch| blob(mathematics, batch)));
         batches
     }
 
     /// The checkpoint of `shard` after `step` steps, and its loss.
-    pub fn checkpoint(&self, shard: ShardId, step: u64) -> Option<(BlobRef, u64)> {
+    pub(crate) fn checkpoint(&self, shard: ShardId, step: u64) -> Option<(BlobRef, u64)> {
         let states = self.states.get(usize::from(shard.0))?;
         let state = states.get(usize::try_from(step).ok()?)?;
         Some((*state, loss_micro(state)))
     }
 
-    /// The batch that `shard` hands on in `step`.
-    pub fn batch(&self, shard: ShardId, step: u64) -> Option<BlobRef> {
+    /// The activation batch of `shard` for `step`.
+    pub(crate) fn batch(&self, shard: ShardId, step: u64) -> Option<BlobRef> {
         self.batches.get(usize::from(shard.0))?.get(usize::try_from(step).ok()?).copied()
     }
 
     /// The score of an epoch, from 1.
-    pub fn score(&self, epoch: u64) -> Option<Score> {
+    pub(crate) fn score(&self, epoch: u64) -> Option<Score> {
         self.scores.get(&epoch).copied()
     }
 
     /// The last checkpoint of every shard of the model, in order.
-    pub fn finals(&self) -> Vec<Hash> {
+    pub(crate) fn finals(&self) -> Vec<Hash> {
         self.states
             .iter()
             .take(self.model)
@@ -184,15 +122,10 @@ impl Reference {
     }
 }
 
-/// One hash for a whole model: that of its last checkpoints, in shard order.
-pub fn model_hash(checkpoints: &[Hash]) -> Hash {
-    let parts: Vec<&[u8]> = checkpoints.iter().map(|hash| hash.0.as_slice()).collect();
-    mix("model", &[], &parts)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::mathematics::digest::model_hash;
     use crate::sim::mathematics::fake_training::FakeTraining;
 
     #[test]
@@ -209,6 +142,7 @@ mod tests {
         assert_eq!(reference.score(2).map(|score| score.epoch), Some(2));
         assert_ne!(model_hash(&reference.finals()), model_hash(&[]));
     }
+
     #[test]
     fn tables_and_refreshing_change_what_is_trained() {
         let online = Plan::example(&[1; 3], 7, 2);

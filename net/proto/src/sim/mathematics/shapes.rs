@@ -1,9 +1,9 @@
-//! Training of which only the sizes are known: what a forecast puts in a step's place.
+//! Training of which only the sizes are known: what a forecast computes in place of a step.
 //!
 //! Rule: bytes name their cell and nothing else, and count as much on the network as the real ones
 //! would.
 
-use crate::sim::mathematics::reference::Mathematics;
+use crate::sim::mathematics::Mathematics;
 use crate::{Plan, ShardId};
 
 /// Sizes in bytes, one entry a shard.
@@ -29,7 +29,7 @@ impl Shapes {
     }
 }
 
-/// What names a state; anything else names a batch.
+/// Marks the name of a state; anything else marks a batch.
 const STATE: u8 = 0;
 
 fn name(kind: u8, shard: ShardId, step: u64) -> Vec<u8> {

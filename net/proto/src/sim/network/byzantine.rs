@@ -1,29 +1,105 @@
-//! What a machine that lies says beside what its decisions say.
+//! Byzantine machines: what they send besides what their decisions say.
 //!
-//! Rule: nothing here is checked to be harmless, only that it is what a stranger can send: any
+//! Rule: nothing here is checked to be harmless, only to be something that a stranger can send: any
 //! message of the protocol with anything in it, bytes that do not have their hash, and bytes that
-//! have it and are no batch. Facts that
-//! only auditing could tell from true ones (a score, a checkpoint of a real cell) are left out.
+//! have it and are no batch. Facts that only auditing could tell from true ones (a score, a
+//! checkpoint of a real cell) are left out.
 
 use crate::sim::rng::Rng;
+use crate::sim::stage::Stage;
 use crate::{
-    BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Message, NodeId, Offer, Plan,
-    Retained, Role, Score, ShardId, Snapshot, Span, Term, Turn,
+    BlobRef, Checkpoint, Hash, Heartbeat, Input, Kept, Lease, MAX_LIST, Message, NodeId, Offer,
+    Plan, Retained, Role, Score, ShardId, Snapshot, Span, Term, Turn,
 };
 
 /// Blobs that are served with other bytes, per mille.
-pub(crate) const FALSE_BLOBS: u64 = 500;
+const FALSE_BLOBS: u64 = 500;
 
-/// True messages to all that a false one follows, per mille.
-pub(crate) const FALSE_WORDS: u64 = 150;
+/// True broadcasts that a false one follows, per mille.
+const FALSE_MESSAGES: u64 = 150;
 
-/// True messages to all that an offer of what is no batch follows, per mille.
-pub(crate) const FALSE_BATCHES: u64 = 400;
+/// True broadcasts that an offer of junk follows, per mille.
+const FALSE_BATCHES: u64 = 400;
 
-/// True messages to all that a forged checkpoint follows, while there may be more, per mille.
-pub(crate) const FALSE_FACTS: u64 = 200;
+/// True broadcasts that a forged checkpoint follows, while there may be more, per mille.
+const FALSE_FACTS: u64 = 200;
 
-/// Changes some bytes, so that they lose their hash.
+/// All Byzantine machines of a world.
+#[derive(Debug, Default)]
+pub(crate) struct Byzantine {
+    /// Checkpoints that were forged.
+    forged: u64,
+}
+
+impl Byzantine {
+    /// The messages to all that a node sends after a true one; none where it is honest.
+    pub(crate) fn lies(&mut self, stage: &mut Stage, node: usize) -> Vec<Message> {
+        let mut lies = Vec::new();
+        if !stage.is_liar(node) || stage.is_healed {
+            return lies;
+        }
+        if stage.rng.hit(FALSE_MESSAGES) {
+            let known = stage.nodes[node].state.snapshot();
+            lies.push(draw(&stage.facts.plan, &known, &mut stage.rng));
+            let id = stage.nodes[node].id;
+            stage.note(format_args!("{id} lies"));
+        }
+        if stage.rng.hit(FALSE_BATCHES) {
+            lies.push(offer_junk(stage, node));
+        }
+        if self.forged < stage.scenario.forgeries && stage.rng.hit(FALSE_FACTS) {
+            self.forged += 1;
+            lies.push(forge(stage, node));
+        }
+        lies
+    }
+}
+
+/// Damages the bytes that a node is about to serve, at times, where it is Byzantine.
+pub(crate) fn spoil_answer(stage: &mut Stage, node: usize, bytes: &mut Option<Vec<u8>>) {
+    if stage.is_liar(node) && stage.rng.hit(FALSE_BLOBS) {
+        bytes.iter_mut().for_each(|bytes| damage(bytes, &mut stage.rng));
+    }
+}
+
+/// The announcement of a shard's state before its first step as its checkpoint of a chapter that is
+/// not done yet.
+fn forge(stage: &mut Stage, node: usize) -> Message {
+    let known = stage.nodes[node].state.snapshot();
+    let view = &known.shards[stage.rng.below(known.shards.len() as u64) as usize];
+    let (shard, plan) = (view.shard, &stage.facts.plan);
+    let ahead = view.done.saturating_add(stage.rng.below(3) * plan.chapter_steps);
+    let step = plan.chapter_end(ahead.min(plan.steps - 1));
+    let bytes = stage.scenario.mathematics.initial(shard);
+    let (blob, by) = (stage.nodes[node].trainer.name(&bytes), stage.nodes[node].id);
+    let checkpoint = Checkpoint { shard, step, blob, by, loss_micro: 0 };
+    hold_junk(stage, node, blob, bytes);
+    stage.note(format_args!("{by} forges {checkpoint:?}"));
+    // From then on its decisions say so of themselves.
+    stage.push_input(node, Input::Restored(checkpoint));
+    Message::Checkpoints(vec![checkpoint])
+}
+
+/// The offer of bytes by their right hash that are no batch, for a step that a peer is about to
+/// read.
+fn offer_junk(stage: &mut Stage, node: usize) -> Message {
+    let known = stage.nodes[node].state.snapshot();
+    let view = &known.shards[stage.rng.below(known.shards.len() as u64) as usize];
+    let (shard, step) = (view.shard, view.done + stage.rng.below(6));
+    let bytes = stage.rng.any().to_le_bytes().to_vec();
+    let (blob, id) = (stage.nodes[node].trainer.name(&bytes), stage.nodes[node].id);
+    hold_junk(stage, node, blob, bytes);
+    stage.note(format_args!("{id} offers junk"));
+    Message::Have(vec![Offer { shard, step, blob }])
+}
+
+/// Puts junk into a liar's store, and among the facts.
+fn hold_junk(stage: &mut Stage, node: usize, blob: BlobRef, bytes: Vec<u8>) {
+    stage.facts.junk.insert(blob.hash);
+    stage.nodes[node].store.insert(blob.hash, bytes);
+}
+
+/// Changes some bytes, so that they no longer have their hash.
 pub(crate) fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
     let at = rng.below(bytes.len() as u64) as usize;
     match rng.below(4) {
@@ -34,7 +110,7 @@ pub(crate) fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
 }
 
 /// A message that no honest peer would send now.
-pub(crate) fn draw(plan: &Plan, known: &Snapshot, rng: &mut Rng) -> Message {
+fn draw(plan: &Plan, known: &Snapshot, rng: &mut Rng) -> Message {
     match rng.below(10) {
         0 | 1 => Message::Leases(vec![old_lease(known, rng)]),
         2 => Message::Leases(vec![forged_lease(known, rng)]),
@@ -79,20 +155,20 @@ fn any_blob(rng: &mut Rng) -> BlobRef {
     BlobRef { hash: Hash([rng.below(256) as u8; 32]), size: rng.any() }
 }
 
-/// Somebody here.
+/// A peer that is here.
 fn peer(known: &Snapshot, rng: &mut Rng) -> NodeId {
     known.peers[rng.below(known.peers.len() as u64) as usize].id
 }
 
-/// A lease that was overtaken long ago, or never was.
+/// A lease whose term is long over, or that never was.
 fn old_lease(known: &Snapshot, rng: &mut Rng) -> Lease {
     let view = &known.shards[rng.below(known.shards.len() as u64) as usize];
     let term = view.owner.map_or(0, |(_, term)| rng.below(term.0));
     Lease { shard: view.shard, term: Term(term), owner: peer(known, rng), from: rng.any() }
 }
 
-/// A lease that takes a shard from its owner: for nobody, for somebody here, or by a term that leaves
-/// hardly any after it.
+/// A lease that takes a shard from its owner: for nobody, for a peer that is here, or by a term that
+/// leaves hardly any after it.
 fn forged_lease(known: &Snapshot, rng: &mut Rng) -> Lease {
     let view = &known.shards[rng.below(known.shards.len() as u64) as usize];
     let term = view.owner.map_or(0, |(_, term)| term.0);
@@ -101,7 +177,7 @@ fn forged_lease(known: &Snapshot, rng: &mut Rng) -> Lease {
     Lease { shard: view.shard, term: Term(term.saturating_add(step)), owner, from: rng.any() }
 }
 
-/// A turn for nobody or for somebody here, of a chapter that may be over or none.
+/// A lease for nobody or for a peer that is here, on a chapter that may be over or not exist.
 fn forged_turn(plan: &Plan, known: &Snapshot, rng: &mut Rng) -> Turn {
     let term = if rng.hit(300) { u64::MAX / 2 } else { rng.below(1_000) };
     let owner = if rng.hit(500) { any_node(rng) } else { peer(known, rng) };

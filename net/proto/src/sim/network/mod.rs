@@ -4,4 +4,7 @@
 
 pub(crate) mod byzantine;
 pub(crate) mod cables;
+pub(crate) mod links;
+pub(crate) mod traffic;
 pub(crate) mod transport;
+pub(crate) mod weather;
