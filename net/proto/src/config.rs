@@ -3,8 +3,8 @@
 //! Rule: nothing here changes what a cell computes; peers with different settings can be in one
 //! run.
 
-/// Activation batches in one [`Have`](crate::Message::Have).
-pub const MAX_BATCHES_PER_HAVE: usize = 64;
+/// Activation batches in one [`Announce`](crate::Message::Announce).
+pub const MAX_BATCHES_PER_MESSAGE: usize = 64;
 
 /// Fetches in flight at once, over all peers.
 pub const MAX_FETCHES: usize = 16;
@@ -27,13 +27,13 @@ pub const MAX_CHECKPOINTS_PER_SHARD: usize = 8;
 pub struct Config {
     /// Between heartbeats, ms, where peers are few ([`Config::beat_ms`]).
     pub heartbeat_ms: u64,
-    /// A peer that was silent for this long is taken for gone, ms.
+    /// A peer that was silent for this long is considered dead, ms.
     pub silent_ms: u64,
     /// A lost connection leaves a peer this long to be heard by other ways, ms.
     pub disconnected_ms: u64,
     /// After its start a peer only listens for this long, ms: it may not be the first.
     pub listen_ms: u64,
-    /// An unanswered want or fetch is repeated after this long, ms.
+    /// An unanswered request or fetch is repeated after this long, ms.
     pub retry_ms: u64,
     /// A scoring that nobody answers for this long falls to the next peer in order, ms.
     pub score_ms: u64,
@@ -58,12 +58,12 @@ pub struct Config {
     pub exit_when_done: bool,
 }
 
-/// So many peers are few. Among more, each says less often how it is: all hear all others, which
+/// Peers that are few. Among more, each says less often how it is: all hear all others, which
 /// would take a growing part of everybody's time.
 const FEW: u64 = 4;
 
 impl Config {
-    /// Between two heartbeats of a peer that knows so many others, ms: never so long that silence
+    /// Between two heartbeats of a peer that knows `others` other peers, ms: never so long that silence
     /// is near, or that a connection that is quiet in between counts as cut, which costs more.
     #[must_use]
     pub fn beat_ms(&self, others: usize) -> u64 {

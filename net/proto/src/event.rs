@@ -9,7 +9,7 @@
 
 #[cfg(doc)]
 use crate::Plan;
-use crate::{BlobRef, Checkpoint, Hash, Lease, Message, NodeId, Role, Score, ShardId, Turn};
+use crate::{BlobRef, Checkpoint, Hash, Lease, Message, NodeId, Role, Score, ShardId};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ pub enum Input {
     Speed(u64),
     /// A checkpoint that was on disk when the node started; it is in the store.
     Restored(Checkpoint),
-    /// The person wants this node to go: hand over, then finish.
+    /// The user wants this node to go: hand over, then finish.
     Leave,
 }
 
@@ -194,13 +194,13 @@ pub enum Output {
     /// Many epochs wait for their scores: until the one that is being scored is done, training no
     /// longer comes first.
     HurryScore,
-    /// Tell the person.
+    /// Tell the user.
     Notify(Notice),
     /// All that can be done is done: the node may stop.
     Finished,
 }
 
-/// What a person or a script is told.
+/// What the user or a script is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// A peer of this run is here.
@@ -219,10 +219,8 @@ pub enum Notice {
         /// True when it said goodbye.
         goodbye: bool,
     },
-    /// A shard has a new owner.
+    /// A task has a new owner.
     Owner(Lease),
-    /// A chapter has a new owner.
-    Turn(Turn),
     /// A chapter is done.
     Chapter(Checkpoint),
     /// An epoch's accuracy is known.

@@ -17,7 +17,7 @@ fn hex(bytes: &[u8; 32], digits: usize, f: &mut fmt::Formatter<'_>) -> fmt::Resu
 pub struct NodeId(pub [u8; 32]);
 
 impl fmt::Display for NodeId {
-    /// The first eight hexadecimal digits: enough for a person to tell peers apart.
+    /// The first eight hexadecimal digits: enough for the user to tell peers apart.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex(&self.0, 8, f)
     }
@@ -69,7 +69,7 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// A shard of the run: the unit that has its own weights. Numbered layer by layer, then by shard.
+/// A shard of the run: what has its own weights, a layer or a part of it. Numbered layer by layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShardId(pub u16);
 
@@ -79,7 +79,18 @@ impl fmt::Display for ShardId {
     }
 }
 
-/// How many times a lease on a shard was given out; a higher term fences a lower one.
+impl ShardId {
+    /// A peer's place in the order that this shard fixes: every shard has its own, and it does not
+    /// change when other peers come or go (rendezvous hashing, Thaler and Ravishankar 1998).
+    pub(crate) fn rank_of(self, peer: NodeId) -> Hash {
+        let mut bytes = [0; 34];
+        bytes[..2].copy_from_slice(&self.0.to_le_bytes());
+        bytes[2..].copy_from_slice(&peer.0);
+        Hash::of(&bytes)
+    }
+}
+
+/// The number of a lease on a task; a higher term fences a lower one.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

@@ -9,48 +9,32 @@
 //! What is absent: sockets, clocks, threads, entropy, files, floating-point numbers, and any
 //! knowledge of what training is.
 
-mod archive;
-mod assign;
-mod beat;
-mod blobs;
-mod bounds;
-mod columns;
 mod config;
 mod event;
-mod feedback;
-mod fetching;
-mod finish;
 mod flow;
 mod id;
-mod keep;
-mod leases;
-mod ledger;
-mod lost;
-mod members;
+mod jobs;
+mod known;
+mod lifecycle;
 mod message;
-mod offers;
-mod ownership;
+mod outbox;
+mod placement;
 mod plan;
-mod reach;
-mod rotation;
+mod replication;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod snapshot;
-mod spread;
 mod state;
-mod steps;
-mod trust;
-mod turns;
-mod work;
+mod timers;
 
 pub use config::{
-    Config, MAX_BATCHES_PER_HAVE, MAX_CHECKPOINTS_PER_SHARD, MAX_FETCH_BYTES, MAX_FETCHES,
+    Config, MAX_BATCHES_PER_MESSAGE, MAX_CHECKPOINTS_PER_SHARD, MAX_FETCH_BYTES, MAX_FETCHES,
     MAX_MEMBERS, MAX_TRAIN_IN_FLIGHT,
 };
 pub use event::{Input, Notice, Output};
 pub use id::{BlobRef, Hash, NodeId, ShardId, Term, Time};
 pub use message::{
-    Checkpoint, Heartbeat, Kept, Lease, MAX_LIST, Message, Offer, Retained, Role, Score, Span, Turn,
+    Batch, BatchRun, Checkpoint, Heartbeat, Kept, Lease, MAX_LIST, Message, Role, Score, Span, Task,
 };
 pub use plan::{LayerPlan, MAX_SHARDS, Placement, Plan};
 pub use snapshot::{PeerView, ShardView, Snapshot};

@@ -22,28 +22,46 @@ pub enum Role {
     Onlooker,
 }
 
-/// Who owns a shard, under which term, and from which step on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
-    /// The shard.
-    pub shard: ShardId,
-    /// Higher terms fence lower ones.
-    pub term: Term,
-    /// The owner.
-    pub owner: NodeId,
-    /// Steps of the shard that were done when the lease was given.
-    pub from: u64,
+/// What a peer leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Task {
+    /// A shard, step after step, where activation batches stream from owner to owner.
+    Shard(ShardId),
+    /// All shards, in turn, of one branch of a chapter.
+    Branch {
+        /// The chapter, from 0.
+        chapter: u64,
+        /// The branch of the chapter, from 0; a chapter has one.
+        branch: u16,
+    },
 }
 
-/// Who owns a chapter, under which term, where a peer owns all shards of a chapter.
+impl Task {
+    /// The one branch of `chapter`.
+    pub const fn chapter(chapter: u64) -> Self {
+        Self::Branch { chapter, branch: 0 }
+    }
+
+    /// The shard, where it is one.
+    pub const fn shard(self) -> Option<ShardId> {
+        match self {
+            Self::Shard(shard) => Some(shard),
+            Self::Branch { .. } => None,
+        }
+    }
+}
+
+/// The owner of a task, its term, and the step from which on it is theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Turn {
-    /// The chapter, from 0.
-    pub chapter: u64,
-    /// Higher terms fence lower ones.
+pub struct Lease {
+    /// What is leased.
+    pub task: Task,
+    /// A higher term fences a lower one.
     pub term: Term,
     /// The owner.
     pub owner: NodeId,
+    /// Steps of the task's shards that were done when the lease was given.
+    pub from: u64,
 }
 
 /// A fact: after `step` steps, `shard` has exactly these bytes.
@@ -61,9 +79,9 @@ pub struct Checkpoint {
     pub loss_micro: u64,
 }
 
-/// Activation batches of `shard` for the steps `from..until` that a peer still holds.
+/// A run of activation batches of `shard`, of the steps `from..until`, that a peer still holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retained {
+pub struct BatchRun {
     /// The shard that made them.
     pub shard: ShardId,
     /// First step held.
@@ -98,7 +116,8 @@ pub struct Score {
     pub other_correct: u32,
 }
 
-/// Everything a peer has to say about itself; sent twice a second and to every new connection.
+/// Everything a peer has to say about itself; sent every [`Config::beat_ms`](crate::Config::beat_ms)
+/// and to every new connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// Grows with every heartbeat of this peer; an overtaken one is dropped.
@@ -111,14 +130,14 @@ pub struct Heartbeat {
     pub complete: bool,
     /// Measured speed in millions of multiply-accumulates a second; 0 when unknown.
     pub speed: u64,
-    /// Every lease it knows of, its own and others'.
+    /// Every lease it knows of and that is not long over, its own and others'.
     pub leases: Vec<Lease>,
     /// Steps done of each shard it owns.
     pub progress: Vec<(ShardId, u64)>,
     /// Checkpoints it holds: the latest ones of each shard.
     pub held: Vec<Checkpoint>,
     /// Activation batches it holds.
-    pub retained: Vec<Retained>,
+    pub batches: Vec<BatchRun>,
     /// The latest scores it knows of.
     pub scores: Vec<Score>,
     /// The epoch that it is scoring, from 1; 0 for none.
@@ -127,8 +146,6 @@ pub struct Heartbeat {
     pub kept: Kept,
     /// The peers that it cannot work with.
     pub avoids: Vec<NodeId>,
-    /// Every turn that is not long over, its own and others'.
-    pub turns: Vec<Turn>,
 }
 
 /// A run of chapters of one shard that one peer trained, for the export's record.
@@ -146,7 +163,7 @@ pub struct Span {
 
 /// An activation batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Offer {
+pub struct Batch {
     /// The shard that made it.
     pub shard: ShardId,
     /// The step it is of.
@@ -168,10 +185,10 @@ pub enum Message {
     Score(Score),
     /// To all: the sender goes now.
     Goodbye,
-    /// To whoever has what `reader` reads: its owner has done `from` steps and has room up to
+    /// To the peers that hold what `reader` reads: its owner has done `from` steps and has room up to
     /// `until`.
-    Want {
-        /// Grows with every want of this peer; an overtaken one is dropped.
+    Request {
+        /// Grows with every request of this peer; an overtaken one is dropped.
         seq: u64,
         /// The shard that reads.
         reader: ShardId,
@@ -183,11 +200,9 @@ pub enum Message {
         until: u64,
     },
     /// To a reader: activation batches that the sender holds.
-    Have(Vec<Offer>),
+    Announce(Vec<Batch>),
     /// To a new connection: who trained what so far.
-    Ledger(Vec<Span>),
-    /// To all: turns just taken.
-    Turns(Vec<Turn>),
+    Provenance(Vec<Span>),
 }
 
 impl Message {
@@ -198,19 +213,17 @@ impl Message {
                 beat.leases.len(),
                 beat.progress.len(),
                 beat.held.len(),
-                beat.retained.len(),
+                beat.batches.len(),
                 beat.scores.len(),
                 beat.avoids.len(),
-                beat.turns.len(),
             ]
             .iter()
             .all(|&len| len <= MAX_LIST),
             Self::Leases(list) => list.len() <= MAX_LIST,
             Self::Checkpoints(list) => list.len() <= MAX_LIST,
-            Self::Have(offers) => offers.len() <= MAX_LIST,
-            Self::Want { shards, .. } => shards.len() <= MAX_LIST,
-            Self::Ledger(list) => list.len() <= MAX_LIST,
-            Self::Turns(list) => list.len() <= MAX_LIST,
+            Self::Announce(list) => list.len() <= MAX_LIST,
+            Self::Request { shards, .. } => shards.len() <= MAX_LIST,
+            Self::Provenance(list) => list.len() <= MAX_LIST,
             Self::Score(_) | Self::Goodbye => true,
         }
     }

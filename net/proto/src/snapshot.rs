@@ -1,6 +1,9 @@
 //! What a view shows: a copy of the facts, free of any decision.
 
-use crate::{Kept, NodeId, Role, Score, ShardId, Span, Term, state::State, work::Phase};
+use crate::known::Known;
+use crate::known::members::Member;
+use crate::known::own::JobStatus;
+use crate::{Kept, NodeId, Role, Score, ShardId, Span, Task, Term};
 
 /// One peer, for a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,60 +45,61 @@ pub struct Snapshot {
     /// By epoch.
     pub scores: Vec<Score>,
     /// Who trained what.
-    pub ledger: Vec<Span>,
+    pub provenance: Vec<Span>,
     /// Whether this peer holds the whole trained model.
     pub complete: bool,
     /// Activation batches held for readers.
-    pub retained: usize,
+    pub batches: usize,
     /// Blobs on their way here.
     pub fetching: usize,
 }
 
-impl State {
-    /// What this peer knows now.
-    pub fn snapshot(&self) -> Snapshot {
+impl Snapshot {
+    /// What is known, and the number of blobs on their way.
+    pub(crate) fn of(known: &Known, fetching: usize) -> Self {
+        let own = known.own();
         let myself = PeerView {
-            id: self.me,
-            role: self.role,
-            leaving: self.leaving.is_some(),
-            speed: self.speed,
-            kept: self.kept(),
+            id: known.me(),
+            role: known.role(),
+            leaving: known.is_leaving(),
+            speed: own.speed,
+            kept: known.kept(),
         };
-        let others = self.members.iter().filter(|(_, member)| member.heard).map(|(id, member)| {
-            let &crate::members::Member { role, leaving, speed, kept, .. } = member;
+        let others = known.members().iter().filter(|(_, member)| member.heard);
+        let others = others.map(|(id, member)| {
+            let &Member { role, leaving, speed, kept, .. } = member;
             PeerView { id, role, leaving, speed, kept }
         });
-        Snapshot {
+        let runs = own.batches.runs.values().flatten();
+        Self {
             peers: std::iter::once(myself).chain(others).collect(),
-            shards: self.plan.model_shards().map(|shard| self.shard_view(shard)).collect(),
-            scores: self.scores.values().copied().collect(),
-            ledger: self.ledger.spans(),
-            complete: self.complete.is_some(),
-            retained: self.retained.values().map(std::collections::BTreeMap::len).sum(),
-            fetching: self.in_flight.len(),
+            shards: known.plan().model_shards().map(|it| ShardView::of(it, known)).collect(),
+            scores: known.scores().values().copied().collect(),
+            provenance: known.provenance().spans(),
+            complete: own.complete.is_some(),
+            batches: runs.map(|run| (run.end - run.start) as usize).sum(),
+            fetching,
         }
     }
+}
 
-    /// Who trains `shard` now, and by which term.
-    fn standing(&self, shard: ShardId) -> Option<(NodeId, Term)> {
-        if self.plan.is_by_chapter() {
-            let done = self.archive.latest(shard).map_or(0, |fact| fact.checkpoint.step);
-            let turn = self.turns.get(self.plan.chapter_of(done));
-            return turn.map(|turn| (turn.owner, turn.term));
-        }
-        self.leases.get(shard).map(|lease| (lease.owner, lease.term))
-    }
-
-    fn shard_view(&self, shard: ShardId) -> ShardView {
-        let latest = self.archive.latest(shard);
-        let checkpoint = latest.map(|fact| (fact.checkpoint.step, fact.holders.len()));
-        ShardView {
+impl ShardView {
+    fn of(shard: ShardId, known: &Known) -> Self {
+        let latest = known.checkpoints().latest(shard);
+        let checkpoint = latest.map(|entry| (entry.checkpoint.step, entry.holders.len()));
+        let kept = checkpoint.map_or(0, |(step, _)| step);
+        let task = match known.plan().is_by_chapter() {
+            true => Task::chapter(known.plan().chapter_of(kept)),
+            false => Task::Shard(shard),
+        };
+        let lease = known.leases().get(task);
+        let mut jobs = known.own().jobs().filter(|job| job.shard == shard);
+        Self {
             shard,
-            owner: self.standing(shard),
-            done: self.position(shard).max(checkpoint.map_or(0, |(step, _)| step)),
+            owner: lease.map(|lease| (lease.owner, lease.term)),
+            done: known.position(shard).max(kept),
             checkpoint,
-            is_ready: self.owned.get(&shard).is_some_and(|owned| owned.phase == Phase::Ready)
-                || self.columns.values().any(|it| it.shard == shard && it.phase == Phase::Ready),
+            is_ready: jobs.any(JobStatus::is_ready),
         }
     }
 }

@@ -1,123 +1,52 @@
-//! The state machine of one peer: what it knows, and the one way in.
+//! The state machine of one peer: what it knows, its duties and their order, and the one way in.
 //!
-//! Rule: [`State::handle`] is total. Every input first changes what is known; then `settle` looks
-//! at all that is known and does whatever is due, so that no duty hangs on a particular message
-//! having arrived. The duties live in the files beside this one: `ownership` (who shall own what),
-//! `work` (bringing shards to a step and training them), `flow` (activation batches), `fetching` and
-//! `spread` (what is fetched, and when), `keep` (copying, forgetting), `finish` (scores, completion,
-//! leaving).
+//! Rule: [`State::handle`] is total. Every input first changes what is known; then `settle` lets each
+//! duty look at all that is known and do whatever is due, so that no duty hangs on a particular
+//! message having arrived. What a duty finds out is taken in before the next one looks. This file
+//! alone knows all duties; they do not know each other.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
+use crate::flow::announcing::Announcing;
+use crate::flow::flow_control::FlowControl;
+use crate::flow::starvation::Starvation;
+use crate::jobs::{Answered, Jobs};
+use crate::known::Known;
+use crate::lifecycle::completion::Completion;
+use crate::lifecycle::leaving::may_stop;
+use crate::lifecycle::scoring::Scoring;
+use crate::outbox::{Effect, Fact, Outbox};
+use crate::placement::Placement;
+use crate::replication::fetching::Fetching;
+use crate::replication::retention;
+use crate::timers::Timers;
 use crate::{
-    Config, Hash, Input, MAX_LIST, Message, NodeId, Notice, Offer, Output, Plan, Role, Score,
-    ShardId, Time,
-    archive::Archive,
-    blobs::Blobs,
-    columns::Column,
-    fetching::InFlight,
-    flow::Hunger,
-    leases::Leases,
-    ledger::Ledger,
-    members::Members,
-    reach::Reach,
-    spread::Spread,
-    trust::Trust,
-    turns::Turns,
-    work::{Batches, Owned},
+    Config, Hash, Heartbeat, Input, Lease, MAX_LIST, Message, NodeId, Notice, Output, Plan, Role,
+    ShardId, Snapshot, Time,
 };
 
-/// Duties are looked at no less often than this, ms.
-const TICK_MS: u64 = 100;
+/// The reproach to a peer whose batch a trainer cannot read.
+const FALSE_BATCH: &str = "an activation batch of the wrong shape or with numbers out of range";
+
+/// The reproach to a peer that sent other bytes than it was asked for.
+const FALSE_BYTES: &str = "bytes that do not have the hash they were asked for by";
 
 /// One peer's view of a run, and its share in it.
 #[derive(Debug)]
 pub struct State {
-    pub(crate) me: NodeId,
-    pub(crate) role: Role,
-    pub(crate) plan: Plan,
-    pub(crate) config: Config,
-    pub(crate) started: Time,
-    /// The time of the input being handled.
-    pub(crate) now: Time,
-    pub(crate) members: Members,
-    pub(crate) leases: Leases,
-    pub(crate) archive: Archive,
-    pub(crate) ledger: Ledger,
-    pub(crate) scores: BTreeMap<u64, Score>,
-    /// Steps done per shard, as its owner last said.
-    pub(crate) progress: BTreeMap<ShardId, u64>,
-    /// The shards this peer owns and has not finished.
-    pub(crate) owned: BTreeMap<ShardId, Owned>,
-    /// Who owns which chapter, where peers own chapters.
-    pub(crate) turns: Turns,
-    /// The chapters this peer owns and has not finished.
-    pub(crate) columns: BTreeMap<u64, Column>,
-    /// Since when each chapter could be taken and was not.
-    pub(crate) untaken: BTreeMap<u64, Time>,
-    /// For each shard, the step at which it would be taken up, as of the last look.
-    pub(crate) starts: Vec<u64>,
-    /// The shards that need an owner, as of the last look.
-    pub(crate) vacant: BTreeSet<ShardId>,
-    /// The activation batches this peer made and still holds.
-    pub(crate) retained: BTreeMap<ShardId, Batches>,
-    /// Their bytes, as of the last look.
-    pub(crate) batches_kept: u64,
-    /// What was made of late and no reader was told of: at most the shards of the layers and steps
-    /// that the trainer has.
-    pub(crate) unannounced: Vec<Offer>,
-    pub(crate) hunger: Hunger,
-    /// The shards whose batches a peer says it holds and does not deliver.
-    pub(crate) doubts: BTreeSet<(ShardId, NodeId)>,
-    /// The first checkpoint of the feedback shard that any shard could need, as of the last look.
-    pub(crate) tables_from: u64,
-    pub(crate) blobs: Blobs,
-    pub(crate) in_flight: InFlight,
-    pub(crate) spread: Spread,
-    /// Steps handed to the trainer and not answered, by load and step, with the blobs that each
-    /// reads: the trainer may not have begun.
-    pub(crate) training: BTreeMap<(u64, u64), Vec<Hash>>,
-    /// Loads handed out and not answered, with the checkpoint that each reads.
-    pub(crate) loading: BTreeMap<u64, Hash>,
-    pub(crate) speed: u64,
-    pub(crate) leaving: Option<Time>,
-    /// Since when this peer holds the whole model.
-    pub(crate) complete: Option<Time>,
-    pub(crate) is_told: bool,
-    pub(crate) is_finished: bool,
-    /// The epoch this peer is to score, from the moment its turn comes.
-    pub(crate) evaluating: Option<u64>,
-    /// Epochs that this peer tried to score and could not.
-    pub(crate) unscored: BTreeSet<u64>,
-    /// The checkpoints being scored, and whether that was hurried.
-    pub(crate) scoring: Option<Vec<Hash>>,
-    pub(crate) is_hurried: bool,
-    /// Since when each epoch could be scored.
-    pub(crate) scorable: BTreeMap<u64, Time>,
-    /// When this peer last gave a shard away for balance alone, and at which step that shard stood.
-    pub(crate) balanced: Option<(Time, u64)>,
-    /// When shards were last given to a peer for balance, and how often.
-    pub(crate) given: BTreeMap<NodeId, (Time, u32)>,
-    /// When the last owners fell silent.
-    pub(crate) losses: VecDeque<Time>,
-    /// When the first lease was heard of.
-    pub(crate) begun: Option<Time>,
-    /// Since when each vacant shard is.
-    pub(crate) vacant_since: BTreeMap<ShardId, Time>,
-    /// The assignment, for which margin (percent), until something it rests on changes.
-    pub(crate) targets: Option<(u64, Vec<NodeId>)>,
-    pub(crate) loads: u64,
-    pub(crate) wants: u64,
-    pub(crate) beats: u64,
-    pub(crate) next_beat: Time,
-    next_tick: Time,
-    pub(crate) trust: Trust,
-    pub(crate) reach: Reach,
-    /// Whether this peer rests, because another one avoids it.
-    pub(crate) rests: bool,
-    /// What this peer says to itself: it may own neighbouring shards.
-    inbox: VecDeque<Message>,
-    out: Vec<Output>,
+    known: Known,
+    placement: Placement,
+    jobs: Jobs,
+    starvation: Starvation,
+    flow_control: FlowControl,
+    announcing: Announcing,
+    fetching: Fetching,
+    scoring: Scoring,
+    completion: Completion,
+    timers: Timers,
+    out: Outbox,
+    /// What was wanted of the shell since the input being handled came.
+    outputs: Vec<Output>,
 }
 
 impl State {
@@ -128,61 +57,18 @@ impl State {
             config.window = config.window.max(plan.chapter_steps.saturating_mul(2));
         }
         Self {
-            me,
-            role,
-            plan,
-            config,
-            started: now,
-            now,
-            members: Members::default(),
-            leases: Leases::default(),
-            archive: Archive::default(),
-            ledger: Ledger::default(),
-            scores: BTreeMap::new(),
-            progress: BTreeMap::new(),
-            owned: BTreeMap::new(),
-            turns: Turns::default(),
-            columns: BTreeMap::new(),
-            untaken: BTreeMap::new(),
-            starts: Vec::new(),
-            vacant: BTreeSet::new(),
-            retained: BTreeMap::new(),
-            batches_kept: 0,
-            unannounced: Vec::new(),
-            hunger: Hunger::new(),
-            doubts: BTreeSet::new(),
-            tables_from: 0,
-            blobs: Blobs::default(),
-            in_flight: InFlight::default(),
-            spread: Spread::new(now),
-            training: BTreeMap::new(),
-            loading: BTreeMap::new(),
-            speed: 0,
-            leaving: None,
-            complete: None,
-            is_told: false,
-            is_finished: false,
-            evaluating: None,
-            unscored: BTreeSet::new(),
-            scoring: None,
-            is_hurried: false,
-            scorable: BTreeMap::new(),
-            balanced: None,
-            given: BTreeMap::new(),
-            losses: VecDeque::new(),
-            begun: None,
-            vacant_since: BTreeMap::new(),
-            targets: None,
-            loads: 0,
-            wants: 0,
-            beats: 0,
-            next_beat: now,
-            next_tick: now,
-            trust: Trust::default(),
-            reach: Reach::default(),
-            rests: false,
-            inbox: VecDeque::new(),
-            out: Vec::new(),
+            known: Known::new(me, role, plan, config, now),
+            placement: Placement::default(),
+            jobs: Jobs::default(),
+            starvation: Starvation::default(),
+            flow_control: FlowControl::default(),
+            announcing: Announcing::default(),
+            fetching: Fetching::new(now),
+            scoring: Scoring::default(),
+            completion: Completion::default(),
+            timers: Timers::new(now),
+            out: Outbox::new(me),
+            outputs: Vec::new(),
         }
     }
 
@@ -190,187 +76,345 @@ impl State {
     ///
     /// Never fails: what makes no sense is ignored, and blamed on its sender.
     pub fn handle(&mut self, input: Input, now: Time) -> Vec<Output> {
-        self.now = now;
-        match input {
-            Input::Wakeup => {}
-            Input::Connected(peer) => self.on_connected(peer),
-            Input::Disconnected(peer) => {
-                self.unlink(peer);
-                self.members.disconnected(peer, now, &self.config);
-                self.abandon_fetches(peer);
-            }
-            Input::Received { from, message } => self.on_message(from, message, now),
-            Input::Loaded { shard, load, ok } => self.on_loaded(shard, load, ok),
-            Input::Trained { shard, load, step, batch, checkpoint } => {
-                self.on_trained(shard, load, step, batch, checkpoint);
-                if self.plan.is_by_chapter() && checkpoint.is_none() && now < self.next_wakeup() {
-                    // Nobody else reads it. What else may be due can wait until then.
-                    self.train_columns();
-                    return std::mem::take(&mut self.out);
-                }
-            }
-            Input::Refreshed { shard, load, step, batch } => {
-                self.on_refreshed(shard, load, step, batch);
-            }
-            Input::Refused { shard, load, step, bad } => self.on_refused((shard, load, step), bad),
-            Input::Fetched { hash } => self.on_fetched(hash),
-            Input::FetchFailed { hash, from, lied } => {
-                self.on_fetch_failed(hash, from);
-                if lied {
-                    self.on_lie(from, "bytes that do not have the hash they were asked for by");
-                }
-            }
-            Input::Lost { hash } => self.on_lost(hash),
-            Input::Unusable { shard, step } => self.on_unusable(shard, step),
-            Input::Evaluated(score) => self.on_evaluated(score),
-            Input::Speed(speed) => self.on_speed(speed),
-            Input::Restored(checkpoint) => self.on_restored(checkpoint),
-            Input::Leave => {
-                self.leaving.get_or_insert(now);
-                self.targets = None;
-                self.next_beat = now;
-            }
+        self.known.set_now(now);
+        let is_inner = matches!(input, Input::Trained { checkpoint: None, .. });
+        self.take_in(input);
+        self.absorb();
+        if is_inner && self.known.plan().is_by_chapter() && now < self.next_wakeup() {
+            // Nobody else reads the step. What else may be due can wait until then.
+            self.jobs.hand_out(&self.known, &mut self.out);
+            self.absorb();
+            return std::mem::take(&mut self.outputs);
         }
-        self.settle(now);
-        while !self.inbox.is_empty() {
+        self.settle();
+        loop {
             // Looking at everything costs more than hearing something: once for all that it said.
-            for message in std::mem::take(&mut self.inbox) {
-                self.on_message(self.me, message, now);
+            let said = self.out.said_to_self();
+            if said.is_empty() {
+                return std::mem::take(&mut self.outputs);
             }
-            self.settle(now);
+            for message in said {
+                self.on_message(self.known.me(), message);
+            }
+            self.absorb();
+            self.settle();
         }
-        std::mem::take(&mut self.out)
     }
 
     /// When `handle(Input::Wakeup, …)` must be called next, at the latest.
     pub fn next_wakeup(&self) -> Time {
-        self.next_beat.min(self.next_tick)
+        self.timers.next()
     }
 
-    /// Does whatever is due.
-    fn settle(&mut self, now: Time) {
-        self.next_tick = now.after(TICK_MS);
-        if self.is_finished {
-            // Nothing is due any more, and no beat either.
-            self.next_beat = self.next_tick;
+    /// What this peer knows now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::of(&self.known, self.fetching.len())
+    }
+
+    /// Changes what is known, and tells the duty that waits for it.
+    fn take_in(&mut self, input: Input) {
+        let Self { known, jobs, out, .. } = self;
+        match input {
+            Input::Wakeup => {}
+            Input::Connected(peer) => self.on_connected(peer),
+            Input::Disconnected(peer) => {
+                known.disconnected(peer);
+                self.abandon_fetches(peer);
+            }
+            Input::Received { from, message } => self.on_message(from, message),
+            Input::Loaded { load, ok, .. } => jobs.loaded(load, ok, out),
+            Input::Trained { load, step, batch, checkpoint, .. } => {
+                jobs.trained(Answered { load, step }, batch, checkpoint, known, out);
+            }
+            Input::Refreshed { load, step, batch, .. } => {
+                jobs.refreshed(Answered { load, step }, batch, known, out);
+            }
+            Input::Refused { load, step, bad, .. } => {
+                jobs.refused(Answered { load, step }, bad, known, out);
+            }
+            Input::Fetched { hash } => self.on_fetched(hash),
+            Input::FetchFailed { hash, from, lied } => {
+                self.on_fetch_failed(hash, from);
+                if lied {
+                    self.on_lie(from, FALSE_BYTES);
+                }
+            }
+            Input::Lost { hash } => self.on_lost(hash),
+            Input::Unusable { shard, step } => {
+                known.unreadable(shard, step, out);
+                known.lacks_model(step);
+            }
+            Input::Evaluated(score) => self.scoring.scored(score, known, out),
+            Input::Speed(speed) => {
+                if known.set_speed(speed) {
+                    self.timers.beat_now(known.now());
+                }
+            }
+            Input::Restored(checkpoint) => known.restore(checkpoint, out),
+            Input::Leave => {
+                known.leave();
+                self.timers.beat_now(known.now());
+            }
+        }
+    }
+
+    /// Lets each duty do whatever is due.
+    fn settle(&mut self) {
+        self.timers.tick(self.known.now());
+        if self.timers.is_finished() {
             return;
         }
-        for (peer, role) in self.members.expire(now) {
+        for (peer, role) in self.known.expire() {
             self.on_gone(peer, role, false);
         }
-        self.note_apart(now);
-        self.starts = self.start_points();
-        if self.plan.is_by_chapter() {
-            self.take_turns(now);
-            self.walk_columns();
-        } else {
-            self.claim(now);
-            self.hand_over(now);
-            self.note_lost_tables(now);
-            self.place_shards(now);
+        self.absorb();
+        self.publish();
+        self.known.note_apart();
+        self.known.look();
+        if self.known.plan().is_by_chapter() {
+            self.jobs.follow(&self.known, &mut self.out);
+            self.publish();
         }
-        self.forget();
-        self.ask_for_batches(now);
-        self.fetch();
-        self.train();
-        self.announce();
-        self.train_columns();
-        self.evaluate(now);
-        self.finish(now);
-        if now >= self.next_beat && !self.is_finished {
-            self.next_beat = now.after(self.beat_ms());
-            let beat = self.heartbeat();
-            self.say(Message::Heartbeat(beat));
+        self.placement.settle(&self.known, &mut self.out);
+        self.known.publish_moves(self.placement.view());
+        self.absorb();
+        self.starvation.settle(&self.known, &mut self.out);
+        self.known.publish_starving(self.starvation.view(&self.known));
+        self.absorb();
+        self.publish();
+        self.jobs.settle(&self.known, &mut self.out);
+        self.absorb();
+        self.publish();
+        retention::settle(&self.known, &mut self.out);
+        self.absorb();
+        self.flow_control.settle(&self.known, &mut self.out);
+        self.known.publish_lacking(self.flow_control.view());
+        self.absorb();
+        self.fetching.settle(&self.known, &mut self.out);
+        self.absorb();
+        self.announcing.settle(&self.known, &mut self.out);
+        self.absorb();
+        self.publish();
+        self.jobs.hand_out(&self.known, &mut self.out);
+        self.absorb();
+        self.publish();
+        self.scoring.settle(&self.known, &mut self.out);
+        self.absorb();
+        self.known.publish_scoring(self.scoring.view(&self.known));
+        self.completion.settle(&self.known, &mut self.out);
+        self.absorb();
+        self.finish();
+    }
+
+    /// Stops when that is asked for and harms nobody; says how this peer is when that is due.
+    fn finish(&mut self) {
+        if may_stop(&self.known, self.completion.is_told()) {
+            self.timers.finish();
+            self.outputs.push(Output::Broadcast(Message::Goodbye));
+            self.outputs.push(Output::Finished);
+        } else if self.timers.beat(self.known.now(), self.known.beat_ms()) {
+            let heartbeat = self.heartbeat();
+            self.outputs.push(Output::Broadcast(heartbeat));
         }
+    }
+
+    /// Lets everybody see what the duties do now.
+    fn publish(&mut self) {
+        if let Some(jobs) = self.jobs.view() {
+            self.known.publish_jobs(jobs);
+        }
+        if let Some(batches) = self.announcing.view() {
+            self.known.publish_batches(batches);
+        }
+    }
+
+    /// Carries out what the duties want: outputs are passed on, facts are taken in.
+    fn absorb(&mut self) {
+        while let Some(effect) = self.out.next() {
+            match effect {
+                Effect::Output(output) => self.outputs.push(output),
+                Effect::Fact(fact) => self.on_fact(fact),
+                Effect::Heartbeat(first) => {
+                    self.publish();
+                    let heartbeat = self.heartbeat();
+                    for to in first {
+                        self.out.send(to, heartbeat.clone());
+                    }
+                    self.out.say(heartbeat);
+                }
+            }
+        }
+    }
+
+    fn on_fact(&mut self, fact: Fact) {
+        let Self { known, out, .. } = self;
+        match fact {
+            Fact::Leases(leases) => self.merge_leases(&leases),
+            Fact::Made(checkpoint) => known.made(checkpoint, out),
+            Fact::MadeBatch(batch) => self.announcing.made(batch, out),
+            Fact::Ended(shard) => {
+                let steps = known.plan().steps;
+                known.note_progress(shard, steps);
+                self.flow_control.request(shard, steps, known, out);
+            }
+            Fact::TakenUp(shard) => self.starvation.forget(shard),
+            Fact::AskLater(shard, step) => self.flow_control.ask_later(shard, step, known),
+            Fact::AskAgain(shard) => self.flow_control.ask_again(shard),
+            Fact::Unreadable(shard, step) => known.unreadable(shard, step, out),
+            Fact::Forgettable(shard, step) => known.lose_own_copy(shard, step, out),
+            Fact::FirstTable(step) => known.set_first_table(step),
+            Fact::Undelivered(shard, step) => known.suspect_holders(shard, step),
+            Fact::Retry(shard) => known.retry(shard),
+            Fact::Here(hash) => self.on_fetched(hash),
+            Fact::Spoiled(hash) => self.on_lost(hash),
+            Fact::FalseBatch(peer) => self.on_lie(peer, FALSE_BATCH),
+            Fact::Scored(score) => known.learn_score(score, out),
+            Fact::Complete => known.complete(),
+        }
+    }
+
+    fn heartbeat(&mut self) -> Message {
+        Message::Heartbeat(self.known.heartbeat(self.timers.next_heartbeat()))
     }
 
     fn on_connected(&mut self, peer: NodeId) {
-        self.link(peer);
-        let beat = self.heartbeat();
-        self.send(peer, Message::Heartbeat(beat));
-        for spans in self.ledger.spans().chunks(MAX_LIST) {
-            self.send(peer, Message::Ledger(spans.to_vec()));
+        self.known.connected(peer);
+        let heartbeat = self.heartbeat();
+        self.out.send(peer, heartbeat);
+        for spans in self.known.provenance().spans().chunks(MAX_LIST) {
+            self.out.send(peer, Message::Provenance(spans.to_vec()));
         }
     }
 
-    fn on_message(&mut self, from: NodeId, message: Message, now: Time) {
+    fn on_message(&mut self, from: NodeId, message: Message) {
+        let Self { known, out, .. } = self;
         if !message.is_bounded() {
-            return self.blame(from, "a message with a list longer than any honest one");
+            return known.blame(from, "a message with a list longer than any honest one", out);
         }
-        if from != self.me && message != Message::Goodbye {
-            let known = self.members.contains(from);
-            if self.members.heard(from, now, &self.config).is_none() {
-                return;
-            }
-            if !known {
-                self.targets = None;
-            }
+        let is_other = from != known.me() && message != Message::Goodbye;
+        if is_other && !known.heard(from) {
+            return;
         }
         match message {
-            Message::Heartbeat(beat) => self.on_heartbeat(from, beat, now),
-            Message::Leases(leases) => self.merge_leases(&leases, now),
-            Message::Turns(turns) => self.merge_turns(&turns, now),
+            Message::Heartbeat(heartbeat) => self.on_heartbeat(from, heartbeat),
+            Message::Leases(leases) => self.merge_leases(&leases),
             Message::Checkpoints(list) => {
-                for checkpoint in list {
-                    self.learn_from(checkpoint, from);
-                }
+                list.into_iter().for_each(|it| known.learn_from(it, from, out));
             }
-            Message::Score(score) => self.learn_score(score),
+            Message::Score(score) => known.learn_score(score, out),
             Message::Goodbye => {
-                if let Some(role) = self.members.depart(from) {
+                if let Some(role) = known.depart(from) {
                     self.on_gone(from, role, true);
                 }
             }
-            Message::Want { seq, reader, shards, from: step, until } => {
-                self.on_want(from, seq, (reader, &shards), step..until, now);
-            }
-            Message::Have(offers) => self.on_have(from, &offers),
-            Message::Ledger(spans) => {
-                for span in spans {
-                    self.ledger.learn_span(span, &self.plan);
+            Message::Request { seq, reader, shards, from: step, until } => {
+                if known.is_new_request(from, seq) {
+                    self.on_request(from, (reader, &shards), (step, until));
                 }
             }
+            Message::Announce(batches) => {
+                known.announces(from, |shard| batches.iter().any(|it| it.shard == shard));
+                self.jobs.announced(from, &batches, known, out);
+            }
+            Message::Provenance(spans) => known.learn_provenance(spans),
         }
+    }
+
+    fn on_heartbeat(&mut self, from: NodeId, mut heartbeat: Heartbeat) {
+        let Some(is_new) = self.known.on_heartbeat(from, &mut heartbeat) else { return };
+        if is_new {
+            self.out.notify(Notice::PeerJoined { peer: from, role: heartbeat.role });
+            self.timers.beat_now(self.known.now());
+        }
+        self.merge_leases(&std::mem::take(&mut heartbeat.leases));
+        self.known.learn_status(from, heartbeat, &mut self.out);
+    }
+
+    /// Leases that somebody told of, or that this peer took or gave.
+    fn merge_leases(&mut self, leases: &[Lease]) {
+        for &lease in leases {
+            if self.known.merge_lease(lease, &mut self.out) {
+                self.jobs.on_lease(lease, &self.known, &mut self.out);
+            }
+        }
+    }
+
+    /// `from` asks for batches of `shards`, which `reader` reads, from one step on up to another.
+    fn on_request(
+        &mut self,
+        from: NodeId,
+        (reader, shards): (ShardId, &[ShardId]),
+        (step, until): (u64, u64),
+    ) {
+        let Self { known, starvation, out, .. } = self;
+        let inputs = known.plan().inputs(reader);
+        let shards: BTreeSet<ShardId> =
+            shards.iter().copied().filter(|shard| inputs.contains(shard)).collect();
+        if known.owner(reader) == Some(from) && !shards.is_empty() {
+            known.note_progress(reader, step);
+            for &shard in &shards {
+                starvation.on_request((shard, reader), step, known, out);
+            }
+        }
+        self.announcing.answer(from, &shards, &(step..until), out);
     }
 
     /// `peer` is not here any more.
-    pub(crate) fn on_gone(&mut self, peer: NodeId, role: Role, goodbye: bool) {
+    fn on_gone(&mut self, peer: NodeId, role: Role, goodbye: bool) {
         if !goodbye {
-            self.note_loss(peer);
+            self.placement.lost(peer, &self.known);
         }
-        self.archive.forget_peer(peer);
+        self.known.forget_peer(peer);
         self.abandon_fetches(peer);
-        self.doubts.retain(|(_, id)| *id != peer);
-        self.targets = None;
-        self.notify(Notice::PeerLeft { peer, role, goodbye });
+        self.out.notify(Notice::PeerLeft { peer, role, goodbye });
     }
 
-    pub(crate) fn notify(&mut self, notice: Notice) {
-        self.out.push(Output::Notify(notice));
-    }
-
-    pub(crate) fn push(&mut self, output: Output) {
-        self.out.push(output);
-    }
-
-    /// Says something to all others.
-    pub(crate) fn say(&mut self, message: Message) {
-        self.out.push(Output::Broadcast(message));
-    }
-
-    /// Says something to one peer, which may be this one.
-    pub(crate) fn send(&mut self, to: NodeId, message: Message) {
-        if to == self.me {
-            self.inbox.push_back(message);
-        } else {
-            self.out.push(Output::Send { to, message });
+    /// A blob is here.
+    fn on_fetched(&mut self, hash: Hash) {
+        self.fetching.fetched(hash, self.known.now());
+        self.jobs.fetched(hash, &mut self.out);
+        self.known.fetched(hash, &mut self.out);
+        if !self.out.holds(hash) {
+            self.out.push(Output::Drop(hash));
         }
     }
 
-    /// One reason less to hold a blob.
-    pub(crate) fn release(&mut self, hash: Hash) {
-        if self.blobs.release(hash) {
-            self.out.push(Output::Drop(hash));
+    /// `from` did not deliver a blob.
+    fn on_fetch_failed(&mut self, hash: Hash, from: NodeId) {
+        self.fetching.failed(hash, from, self.known.now());
+        self.jobs.not_delivered(hash, from);
+        self.known.not_delivered(hash, from);
+    }
+
+    /// `peer` cannot deliver any more.
+    fn abandon_fetches(&mut self, peer: NodeId) {
+        for hash in self.fetching.asked_of(peer) {
+            self.on_fetch_failed(hash, peer);
+        }
+    }
+
+    /// A blob cannot be read any more, because a disk failed or somebody removed a file. From now on it
+    /// is as if this peer had never had it: it is fetched again where others have it and made again
+    /// where nobody has, and nobody is blamed.
+    fn on_lost(&mut self, hash: Hash) {
+        let Self { known, out, .. } = self;
+        self.jobs.lost(hash, known, out);
+        self.announcing.lost(hash, out);
+        let steps = known.lost(hash, out);
+        self.scoring.lost(hash, &steps, known, out);
+    }
+
+    /// `peer` sent false bytes. If that is once too often, it is as if it had gone for good: its shards
+    /// are free, and nothing it says is heard.
+    fn on_lie(&mut self, peer: NodeId, reason: &'static str) {
+        if !self.known.lied(peer, reason, &mut self.out) {
+            return;
+        }
+        if let Some(role) = self.known.depart(peer) {
+            self.on_gone(peer, role, false);
+        }
+        for hash in self.jobs.announced_by(peer) {
+            self.on_fetch_failed(hash, peer);
         }
     }
 }

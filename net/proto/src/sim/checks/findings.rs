@@ -20,7 +20,7 @@ pub(crate) fn ledger(stage: &Stage) -> Vec<Trained> {
     let (alive, ended): (Vec<&Node>, Vec<&Node>) = honest.partition(|node| node.alive);
     let mut trainers = BTreeMap::new();
     for node in ended.iter().chain(&alive) {
-        for span in node.state.snapshot().ledger {
+        for span in node.state.snapshot().provenance {
             let cells = (span.first..=span.last).map(|chapter| (span.shard, chapter));
             trainers.extend(cells.zip(std::iter::repeat(span.by)));
         }

@@ -203,7 +203,7 @@ impl Watch {
     /// Says nothing false, and claims to hold only what it holds.
     fn message(&self, facts: &Facts, store: &Store, message: &Message) -> Result<(), String> {
         ensure(message.is_bounded(), || "a list is too long".to_owned())?;
-        let streams = matches!(message, Message::Want { .. } | Message::Have(_));
+        let streams = matches!(message, Message::Request { .. } | Message::Announce(_));
         ensure(!streams || !facts.plan.is_by_chapter(), || {
             "activation batches are offered where they stay with their maker".to_owned()
         })?;
@@ -211,20 +211,20 @@ impl Watch {
             Message::Heartbeat(beat) => heartbeat(facts, store, beat),
             Message::Checkpoints(list) => list.iter().try_for_each(|it| held(facts, store, it)),
             Message::Score(score) => facts.score(score),
-            Message::Have(offers) => offers.iter().try_for_each(|offer| {
-                facts.batch(offer.shard, offer.step, offer.blob.hash)?;
-                stored(store, &offer.blob.hash)
+            Message::Announce(batches) => batches.iter().try_for_each(|it| {
+                facts.batch(it.shard, it.step, it.blob.hash)?;
+                stored(store, &it.blob.hash)
             }),
-            Message::Want { from, until, .. } => {
+            Message::Request { from, until, .. } => {
                 ensure(from <= until && *until <= facts.plan.steps, || {
-                    format!("a want from {from} until {until}")
+                    format!("a request from {from} until {until}")
                 })
             }
-            Message::Ledger(spans) => spans.iter().try_for_each(|span| {
+            Message::Provenance(spans) => spans.iter().try_for_each(|span| {
                 let end = facts.plan.chapter_ending(facts.plan.steps);
                 ensure(span.first <= span.last && span.last <= end, || format!("{span:?}"))
             }),
-            Message::Leases(_) | Message::Turns(_) | Message::Goodbye => Ok(()),
+            Message::Leases(_) | Message::Goodbye => Ok(()),
         }
     }
 
@@ -291,7 +291,7 @@ fn heartbeat(facts: &Facts, store: &Store, beat: &Heartbeat) -> Result<(), Strin
     for (shard, step) in &beat.progress {
         ensure(*step <= facts.plan.steps, || format!("shard {shard} has done {step} steps"))?;
     }
-    beat.retained.iter().try_for_each(|kept| {
+    beat.batches.iter().try_for_each(|kept| {
         let Some(run) = &facts.reference else { return Err(format!("{kept:?} is offered")) };
         (kept.from..kept.until).try_for_each(|step| {
             let batch = run.batch(kept.shard, step);
@@ -327,9 +327,6 @@ fn notify(facts: &Facts, notice: &Notice) -> Result<(), String> {
             let is_fair = facts.liars.contains(peer) || is_odd;
             ensure(is_fair, || format!("honest {peer} is blamed: {reason}"))
         }
-        Notice::PeerJoined { .. }
-        | Notice::PeerLeft { .. }
-        | Notice::Owner(_)
-        | Notice::Turn(_) => Ok(()),
+        Notice::PeerJoined { .. } | Notice::PeerLeft { .. } | Notice::Owner(_) => Ok(()),
     }
 }

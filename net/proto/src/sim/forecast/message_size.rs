@@ -15,9 +15,8 @@ const DIRECT: u64 = 70;
 pub(crate) const REQUEST: u64 = 130;
 
 const LEASE: u64 = 37;
-const TURN: u64 = 36;
 const CHECKPOINT: u64 = 79;
-const RETAINED: u64 = 7;
+const RUN: u64 = 7;
 const PROGRESS: u64 = 4;
 const SCORE: u64 = 9;
 const SPAN: u64 = 37;
@@ -42,11 +41,10 @@ fn body(message: &Message) -> u64 {
     match message {
         Message::Heartbeat(beat) => heartbeat(beat),
         Message::Leases(leases) => list(leases, LEASE),
-        Message::Turns(turns) => list(turns, TURN),
         Message::Checkpoints(checkpoints) => list(checkpoints, CHECKPOINT),
-        Message::Have(offers) => list(offers, BATCH),
-        Message::Ledger(spans) => list(spans, SPAN),
-        Message::Want { shards, .. } => SCORE + list(shards, SHARD),
+        Message::Announce(batches) => list(batches, BATCH),
+        Message::Provenance(spans) => list(spans, SPAN),
+        Message::Request { shards, .. } => SCORE + list(shards, SHARD),
         Message::Score(_) | Message::Goodbye => SCORE,
     }
 }
@@ -56,10 +54,9 @@ fn heartbeat(beat: &Heartbeat) -> u64 {
         list(&beat.leases, LEASE),
         list(&beat.progress, PROGRESS),
         list(&beat.held, CHECKPOINT),
-        list(&beat.retained, RETAINED),
+        list(&beat.batches, RUN),
         list(&beat.scores, SCORE),
         list(&beat.avoids, KEY),
-        list(&beat.turns, TURN),
     ];
     HEARTBEAT + lists.iter().sum::<u64>()
 }

@@ -8,8 +8,8 @@
 use crate::sim::rng::Rng;
 use crate::sim::stage::Stage;
 use crate::{
-    BlobRef, Checkpoint, Hash, Heartbeat, Input, Kept, Lease, MAX_LIST, Message, NodeId, Offer,
-    Plan, Retained, Role, Score, ShardId, Snapshot, Span, Term, Turn,
+    Batch, BatchRun, BlobRef, Checkpoint, Hash, Heartbeat, Input, Kept, Lease, MAX_LIST, Message,
+    NodeId, Plan, Role, Score, ShardId, Snapshot, Span, Task, Term,
 };
 
 /// Blobs that are served with other bytes, per mille.
@@ -90,7 +90,7 @@ fn offer_junk(stage: &mut Stage, node: usize) -> Message {
     let (blob, id) = (stage.nodes[node].trainer.name(&bytes), stage.nodes[node].id);
     hold_junk(stage, node, blob, bytes);
     stage.note(format_args!("{id} offers junk"));
-    Message::Have(vec![Offer { shard, step, blob }])
+    Message::Announce(vec![Batch { shard, step, blob }])
 }
 
 /// Puts junk into a liar's store, and among the facts.
@@ -116,7 +116,7 @@ fn draw(plan: &Plan, known: &Snapshot, rng: &mut Rng) -> Message {
         2 => Message::Leases(vec![forged_lease(known, rng)]),
         3 => oversize(rng),
         4 => heartbeat(plan, known, rng),
-        5 => Message::Want {
+        5 => Message::Request {
             seq: rng.below(9),
             reader: any_shard(rng),
             shards: vec![any_shard(rng)],
@@ -125,15 +125,15 @@ fn draw(plan: &Plan, known: &Snapshot, rng: &mut Rng) -> Message {
         },
         6 => {
             let (shard, step, blob) = (any_shard(rng), rng.any(), any_blob(rng));
-            Message::Have(vec![Offer { shard, step, blob }])
+            Message::Announce(vec![Batch { shard, step, blob }])
         }
-        7 => Message::Ledger(vec![Span {
+        7 => Message::Provenance(vec![Span {
             shard: any_shard(rng),
             first: 0,
             last: u64::MAX,
             by: any_node(rng),
         }]),
-        8 => Message::Turns(vec![forged_turn(plan, known, rng)]),
+        8 => Message::Leases(vec![forged_chapter(plan, known, rng)]),
         _ => Message::Score(Score {
             epoch: plan.epochs() + 1 + rng.below(9),
             samples: 10,
@@ -164,7 +164,12 @@ fn peer(known: &Snapshot, rng: &mut Rng) -> NodeId {
 fn old_lease(known: &Snapshot, rng: &mut Rng) -> Lease {
     let view = &known.shards[rng.below(known.shards.len() as u64) as usize];
     let term = view.owner.map_or(0, |(_, term)| rng.below(term.0));
-    Lease { shard: view.shard, term: Term(term), owner: peer(known, rng), from: rng.any() }
+    Lease {
+        task: Task::Shard(view.shard),
+        term: Term(term),
+        owner: peer(known, rng),
+        from: rng.any(),
+    }
 }
 
 /// A lease that takes a shard from its owner: for nobody, for a peer that is here, or by a term that
@@ -174,14 +179,20 @@ fn forged_lease(known: &Snapshot, rng: &mut Rng) -> Lease {
     let term = view.owner.map_or(0, |(_, term)| term.0);
     let step = if rng.hit(300) { u64::MAX / 2 } else { 1 + rng.below(1_000) };
     let owner = if rng.hit(500) { any_node(rng) } else { peer(known, rng) };
-    Lease { shard: view.shard, term: Term(term.saturating_add(step)), owner, from: rng.any() }
+    Lease {
+        task: Task::Shard(view.shard),
+        term: Term(term.saturating_add(step)),
+        owner,
+        from: rng.any(),
+    }
 }
 
 /// A lease for nobody or for a peer that is here, on a chapter that may be over or not exist.
-fn forged_turn(plan: &Plan, known: &Snapshot, rng: &mut Rng) -> Turn {
+fn forged_chapter(plan: &Plan, known: &Snapshot, rng: &mut Rng) -> Lease {
     let term = if rng.hit(300) { u64::MAX / 2 } else { rng.below(1_000) };
     let owner = if rng.hit(500) { any_node(rng) } else { peer(known, rng) };
-    Turn { chapter: rng.below(plan.chapters() + 3), term: Term(term), owner }
+    let task = Task::chapter(rng.below(plan.chapters() + 3));
+    Lease { task, term: Term(term), owner, from: 0 }
 }
 
 /// A list longer than any may be.
@@ -189,12 +200,15 @@ fn oversize(rng: &mut Rng) -> Message {
     let by = any_node(rng);
     let blob = any_blob(rng);
     let checkpoint = Checkpoint { shard: ShardId(0), step: 1, blob, by, loss_micro: 0 };
-    let lease = Lease { shard: ShardId(0), term: Term(1), owner: by, from: 0 };
+    let lease = Lease { task: Task::Shard(ShardId(0)), term: Term(1), owner: by, from: 0 };
     match rng.below(4) {
         0 => Message::Checkpoints(vec![checkpoint; MAX_LIST + 1]),
         1 => Message::Leases(vec![lease; MAX_LIST + 1]),
-        2 => Message::Have(vec![Offer { shard: ShardId(0), step: 0, blob }; MAX_LIST + 1]),
-        _ => Message::Ledger(vec![Span { shard: ShardId(0), first: 0, last: 0, by }; MAX_LIST + 1]),
+        2 => Message::Announce(vec![Batch { shard: ShardId(0), step: 0, blob }; MAX_LIST + 1]),
+        _ => Message::Provenance(vec![
+            Span { shard: ShardId(0), first: 0, last: 0, by };
+            MAX_LIST + 1
+        ]),
     }
 }
 
@@ -207,8 +221,8 @@ fn heartbeat(plan: &Plan, known: &Snapshot, rng: &mut Rng) -> Message {
         by: any_node(rng),
         loss_micro: rng.any(),
     };
-    let retained = Retained { shard: any_shard(rng), from: rng.below(9), until: rng.any() };
-    Message::Heartbeat(Heartbeat {
+    let run = BatchRun { shard: any_shard(rng), from: rng.below(9), until: rng.any() };
+    let mut heartbeat = Heartbeat {
         seq: if rng.hit(100) { u64::MAX } else { 0 },
         role: Role::Worker,
         leaving: rng.hit(500),
@@ -217,11 +231,12 @@ fn heartbeat(plan: &Plan, known: &Snapshot, rng: &mut Rng) -> Message {
         leases: vec![old_lease(known, rng)],
         progress: vec![(any_shard(rng), rng.any())],
         held: vec![cell],
-        retained: vec![retained],
+        batches: vec![run],
         scores: Vec::new(),
         evaluating: rng.below(9),
         kept: Kept { batches: rng.any(), checkpoints: u64::MAX, on_disk: true, full: false },
         avoids: vec![peer(known, rng)],
-        turns: vec![forged_turn(plan, known, rng)],
-    })
+    };
+    heartbeat.leases.push(forged_chapter(plan, known, rng));
+    Message::Heartbeat(heartbeat)
 }
