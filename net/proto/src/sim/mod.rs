@@ -36,6 +36,7 @@ mod world;
 
 pub use faults::{Fault, When};
 pub use forecast::costs::Costs;
+pub use forecast::message_size::idle_heartbeat_bytes;
 pub use forecast::outcome::{Forecast, Part};
 pub use mathematics::Mathematics;
 pub use mathematics::digest::model_hash;

@@ -3,6 +3,7 @@
 //! Rule: a forecast adds costs to a simulated run and never changes what is decided in it.
 
 pub(crate) mod costs;
+pub(crate) mod encoded_size;
 pub(crate) mod message_size;
 pub(crate) mod outcome;
 pub(crate) mod progress;
