@@ -1,6 +1,6 @@
 //! A shard's state as bytes and back: what a peer stores, sends and hashes.
 //!
-//! The rule: canonical and exact. Equal states give equal bytes, and bytes are taken only if they are
+//! Rule: canonical and exact. Equal states give equal bytes, and bytes are taken only if they are
 //! of the step that was announced, every length follows from the spec, every number is finite, and
 //! nothing is left over. Whatever the bytes say, nothing is allocated that the spec does not ask for.
 //!

@@ -13,12 +13,12 @@ use ffp2p_proto::Plan;
 use ndarray::Array2;
 
 use crate::{
-    course::Course,
     diverged::Diverged,
     ff::{
         Activations, Below, Fault, FeedbackTable, FirstInput, Network, Shard, ShardState,
         StepReport, Workers, concat, decode, encode,
     },
+    schedule::Schedule,
     spec::{HandedOn, Spec},
 };
 
@@ -30,7 +30,7 @@ type Encoded = Vec<Vec<Vec<u8>>>;
 pub struct Sequential {
     spec: Spec,
     plan: Plan,
-    course: Course,
+    schedule: Schedule,
     network: Network,
     /// The feedback shard, where there is one.
     table: Option<FeedbackTable>,
@@ -62,11 +62,11 @@ impl Tally<'_> {
 
 impl Sequential {
     /// The run before its first step.
-    pub fn new(spec: Spec, course: Course) -> Self {
+    pub fn new(spec: Spec, schedule: Schedule) -> Self {
         let network = Network::init(spec.network.clone());
-        let table = spec.network.feedback_shard().map(|_| course.first_table());
+        let table = spec.network.feedback_shard().map(|_| schedule.first_table());
         let (tables, pixels) = (VecDeque::new(), Array2::default((0, 0)));
-        Self { plan: spec.plan(), spec, course, network, table, tables, pixels }
+        Self { plan: spec.plan(), spec, schedule, network, table, tables, pixels }
     }
 
     /// Steps done; `None` where it was stopped while a layer is ahead of another, as in the middle
@@ -93,10 +93,10 @@ impl Sequential {
         self.network
     }
 
-    /// Goes on with another course, the next peer's where each has data of its own. Returns the one
+    /// Goes on with another schedule, the next peer's where each has data of its own. Returns the one
     /// before.
-    pub fn take_up(&mut self, course: Course) -> Course {
-        std::mem::replace(&mut self.course, course)
+    pub fn take_up(&mut self, schedule: Schedule) -> Schedule {
+        std::mem::replace(&mut self.schedule, schedule)
     }
 
     /// Trains a chapter, the one after the last. Returns the mean loss of each shard.
@@ -161,12 +161,12 @@ impl Sequential {
     fn images(&mut self, step: u64) -> FirstInput {
         let is_old = self.tables.len() == self.spec.network.depth();
         let table = self.tables.front().filter(|_| is_old);
-        self.course.first_input(step, table, std::mem::take(&mut self.pixels))
+        self.schedule.first_input(step, table, std::mem::take(&mut self.pixels))
     }
 
     fn learn(&mut self, logits: &Array2<f32>, step: u64) -> Result<(), Diverged> {
         let (spec, Some(table)) = (&self.spec.network, &mut self.table) else { return Ok(()) };
-        let drawn = self.course.draw_wrong_labels(table, logits);
+        let drawn = self.schedule.draw_wrong_labels(table, logits);
         drawn.map_err(|fault| Diverged::new(spec, spec.top_shard(), step + 1, fault))
     }
 
@@ -249,7 +249,7 @@ impl Sequential {
             return Ok(done);
         }
         let read = self.decoded(layer, step, below)?;
-        let labels = self.course.labels(step);
+        let labels = self.schedule.labels(step);
         Ok(work(&mut self.network, &Below::Layer(&read, &labels)))
     }
 

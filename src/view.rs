@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use crate::report::{Event, Stopped, takeover};
+use crate::events::{Event, Stopped, takeover};
 
 pub use log::Log;
 

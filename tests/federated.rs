@@ -17,9 +17,9 @@ use std::{
 use ffp2p::{
     checkpoint,
     config::{Checked, SpecArgs},
-    course::Course,
     data::Images,
     ff::Inline,
+    schedule::Schedule,
     sequential::Sequential,
 };
 use ffp2p_proto::{
@@ -31,7 +31,7 @@ use real::Real;
 /// Machines of a run.
 const MACHINES: usize = 3;
 
-/// So many bytes in a shard that are found again are no coincidence.
+/// That many consecutive bytes that are found again are no coincidence.
 const WINDOW: usize = 12;
 
 /// If they are not all alike.
@@ -126,8 +126,8 @@ impl Secrets {
 
     /// Everything that a machine has of its own.
     fn add_machine(&mut self, checked: &Checked, noted: &Noted) {
-        let mut course = Course::new(checked, 1).unwrap();
-        (0..checked.spec.network.steps).for_each(|step| self.add(&course.labels(step)));
+        let mut schedule = Schedule::new(checked, 1).unwrap();
+        (0..checked.spec.network.steps).for_each(|step| self.add(&schedule.labels(step)));
         self.add(checked.data.train_labels());
         self.add_images(checked.data.train(1));
         noted.made.borrow().iter().for_each(|batch| self.add(batch));
@@ -168,10 +168,10 @@ fn owners(report: &Report) -> Option<Vec<usize>> {
 
 /// The model that whoever has all data makes of the record.
 fn replayed(checked: &[Checked], owners: &[usize]) -> Hash {
-    let course = |machine: usize| Course::new(&checked[machine], 1).unwrap();
-    let mut run = Sequential::new(checked[0].spec.clone(), course(0));
+    let schedule = |machine: usize| Schedule::new(&checked[machine], 1).unwrap();
+    let mut run = Sequential::new(checked[0].spec.clone(), schedule(0));
     for (chapter, &machine) in owners.iter().enumerate() {
-        run.take_up(course(machine));
+        run.take_up(schedule(machine));
         run.chapter(chapter as u64, &Inline).unwrap();
     }
     let spec = &checked[0].spec.network;

@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use support::{
+    cluster::{Cluster, Said},
     ffp2p,
-    herd::{Herd, Said},
     lan::Lan,
     model_of, run,
 };
@@ -88,69 +88,69 @@ impl Cells {
 }
 
 /// Waits until all living nodes are done and have ended well; what they said last.
-fn finish(herd: &mut Herd) -> Vec<Value> {
+fn finish(cluster: &mut Cluster) -> Vec<Value> {
     let mut done = Vec::new();
-    while !herd.living().is_empty() {
-        let said = herd.hear();
-        if !herd.is_current(&said) {
+    while !cluster.living().is_empty() {
+        let said = cluster.hear();
+        if !cluster.is_current(&said) {
             continue;
         }
         if said.event["event"] == "done" {
             done.push(said.event);
         } else if said.event["event"] == "ended" {
-            assert_eq!(herd.end(said.slot), 0, "node {}: {}", said.slot, herd.report());
+            assert_eq!(cluster.end(said.slot), 0, "node {}: {}", said.slot, cluster.report());
         }
     }
     done
 }
 
 /// Waits until all living nodes are done; each has the model of a process alone.
-fn finish_alike(herd: &mut Herd, spec: &[String]) -> Vec<Value> {
-    let (living, done, alone) = (herd.living().len(), finish(herd), alone(spec));
+fn finish_alike(cluster: &mut Cluster, spec: &[String]) -> Vec<Value> {
+    let (living, done, alone) = (cluster.living().len(), finish(cluster), alone(spec));
     let alike = done.iter().filter(|done| done["model"] == alone.as_str()).count();
-    assert_eq!((alike, done.len()), (living, living), "{}", herd.report());
+    assert_eq!((alike, done.len()), (living, living), "{}", cluster.report());
     done
 }
 
 /// Kills or starts somebody: mostly one, sometimes two at once, sometimes with an empty or a
 /// damaged folder.
-fn act(herd: &mut Herd, chance: &mut Chance) -> u32 {
-    let (living, dead) = (herd.living(), herd.dead());
+fn act(cluster: &mut Cluster, chance: &mut Chance) -> u32 {
+    let (living, dead) = (cluster.living(), cluster.dead());
     if dead.is_empty() || (living.len() > 1 && chance.below(2) == 0) {
         let kills = if living.len() > 2 { 1 + chance.below(3) / 2 } else { 1 };
         for _ in 0..kills {
-            let slot = chance.pick(&herd.living());
-            herd.kill(slot);
+            let slot = chance.pick(&cluster.living());
+            cluster.kill(slot);
         }
         return kills as u32;
     }
     let slot = chance.pick(&dead);
     match chance.below(6) {
-        0 => herd.empty(slot),
-        1 => herd.damage(slot),
+        0 => cluster.empty(slot),
+        1 => cluster.damage(slot),
         _ => {}
     }
-    herd.revive(slot);
+    cluster.revive(slot);
     0
 }
 
 /// Kills and starts nodes until `kills` were killed.
-fn kill_some(herd: &mut Herd, cells: &mut Cells, chance: &mut Chance, kills: u32) {
+fn kill_some(cluster: &mut Cluster, cells: &mut Cells, chance: &mut Chance, kills: u32) {
     let (mut killed, mut due) = (0, cells.0.len() + SHARDS);
     while killed < kills {
-        let said = hear_on(herd);
+        let said = hear_on(cluster);
         if cells.see(&said) >= due {
-            killed += act(herd, chance);
+            killed += act(cluster, chance);
             due = cells.see(&said) + 1 + chance.below(2 * SHARDS);
         }
     }
 }
 
 /// The next thing that is said in a run that must not be over yet.
-fn hear_on(herd: &mut Herd) -> Said {
-    let said = herd.hear();
-    let is_over = said.event["event"] == "ended" && herd.is_current(&said);
-    assert!(!is_over, "the run was over too early; {}", herd.report());
+fn hear_on(cluster: &mut Cluster) -> Said {
+    let said = cluster.hear();
+    let is_over = said.event["event"] == "ended" && cluster.is_current(&said);
+    assert!(!is_over, "the run was over too early; {}", cluster.report());
     said
 }
 
@@ -169,16 +169,16 @@ fn ten_kills_of_chapter_owners_change_nothing() {
 /// Four nodes, ten kills, and whoever is dead then is started again.
 fn kill_ten_of(spec: &[String]) {
     let mut chance = Chance::from_env();
-    let mut herd = Herd::start(4, spec);
-    kill_some(&mut herd, &mut Cells::default(), &mut chance, KILLS);
-    herd.dead().into_iter().for_each(|slot| herd.revive(slot));
-    finish_alike(&mut herd, spec);
+    let mut cluster = Cluster::start(4, spec);
+    kill_some(&mut cluster, &mut Cells::default(), &mut chance, KILLS);
+    cluster.dead().into_iter().for_each(|slot| cluster.revive(slot));
+    finish_alike(&mut cluster, spec);
 }
 
 /// Waits until something is said that `is_it`.
-fn wait_until(herd: &mut Herd, cells: &mut Cells, is_it: impl Fn(&Said) -> bool) {
+fn wait_until(cluster: &mut Cluster, cells: &mut Cells, is_it: impl Fn(&Said) -> bool) {
     loop {
-        let said = hear_on(herd);
+        let said = hear_on(cluster);
         cells.see(&said);
         if is_it(&said) {
             return;
@@ -199,33 +199,33 @@ fn tells_of_other_owners(said: &Said, name: &str) -> bool {
 }
 
 /// Pulls the cable of an owner, lets the others go on without it, and puts it back.
-fn cut_one_off(herd: &mut Herd, cells: &mut Cells, chance: &mut Chance) {
-    herd.dead().into_iter().for_each(|slot| herd.revive(slot));
+fn cut_one_off(cluster: &mut Cluster, cells: &mut Cells, chance: &mut Chance) {
+    cluster.dead().into_iter().for_each(|slot| cluster.revive(slot));
     let owners = loop {
-        let said = hear_on(herd);
+        let said = hear_on(cluster);
         cells.see(&said);
-        let owners = herd.owners(&said);
+        let owners = cluster.owners(&said);
         if !owners.is_empty() {
             break owners;
         }
     };
     let (_, slot) = owners[chance.below(owners.len())];
-    let name = herd.name(slot).unwrap().to_owned();
-    herd.cut(slot);
-    wait_until(herd, cells, |said| said.slot != slot && tells_of_other_owners(said, &name));
+    let name = cluster.name(slot).unwrap().to_owned();
+    cluster.cut(slot);
+    wait_until(cluster, cells, |said| said.slot != slot && tells_of_other_owners(said, &name));
     for _ in 0..CELLS_APART {
-        wait_until(herd, cells, |said| said.slot != slot && said.event["event"] == "chapter");
+        wait_until(cluster, cells, |said| said.slot != slot && said.event["event"] == "chapter");
     }
-    herd.heal(slot);
-    let healed = herd.seconds();
+    cluster.heal(slot);
+    let healed = cluster.seconds();
     let (mut hears, mut is_heard) = (false, false);
     while !(hears && is_heard) {
-        let said = hear_on(herd);
+        let said = hear_on(cluster);
         cells.see(&said);
         hears |= said.slot == slot && tells_of_peer(&said, "joined");
         is_heard |= said.event["peer"] == name.as_str() && tells_of_peer(&said, "joined");
     }
-    eprintln!("together again {:.2} s after healing", herd.seconds() - healed);
+    eprintln!("together again {:.2} s after healing", cluster.seconds() - healed);
 }
 
 /// Four hosts in a LAN: kills, one pulled cable, kills.
@@ -235,18 +235,18 @@ fn kills_and_a_cut_change_nothing() {
     // Long enough that a cut is noticed and healed in the middle of it.
     let spec = spec(200, 4, 20);
     let mut chance = Chance::from_env();
-    let mut herd = Herd::start_in(Some(lan), 4, &spec);
+    let mut cluster = Cluster::start_in(Some(lan), 4, &spec);
     let mut cells = Cells::default();
-    kill_some(&mut herd, &mut cells, &mut chance, KILLS / 2);
-    cut_one_off(&mut herd, &mut cells, &mut chance);
-    kill_some(&mut herd, &mut cells, &mut chance, KILLS / 2);
-    herd.dead().into_iter().for_each(|slot| herd.revive(slot));
-    finish_alike(&mut herd, &spec);
+    kill_some(&mut cluster, &mut cells, &mut chance, KILLS / 2);
+    cut_one_off(&mut cluster, &mut cells, &mut chance);
+    kill_some(&mut cluster, &mut cells, &mut chance, KILLS / 2);
+    cluster.dead().into_iter().for_each(|slot| cluster.revive(slot));
+    finish_alike(&mut cluster, &spec);
 }
 
 /// Exports from a dead node's folder; exit code and what was said.
-fn export(herd: &Herd, slot: usize) -> (i32, String, String) {
-    let (store, file) = (herd.store(slot), herd.file("offline.safetensors"));
+fn export(cluster: &Cluster, slot: usize) -> (i32, String, String) {
+    let (store, file) = (cluster.store(slot), cluster.file("offline.safetensors"));
     run(&["export", "--json", "--store", store.to_str().unwrap(), "--out", file.to_str().unwrap()])
 }
 
@@ -256,93 +256,93 @@ fn all_are_killed_and_two_go_on() {
     // A chapter takes much longer than copying its checkpoint and writing it to disk.
     let spec = spec(200, 2, 400);
     let mut chance = Chance::from_env();
-    let mut herd = Herd::start(4, &spec);
+    let mut cluster = Cluster::start(4, &spec);
     let mut cells = Cells::default();
-    while cells.see(&herd.hear()) < SHARDS * CHAPTERS as usize / 2 {}
-    (0..4).for_each(|slot| herd.kill(slot));
+    while cells.see(&cluster.hear()) < SHARDS * CHAPTERS as usize / 2 {}
+    (0..4).for_each(|slot| cluster.kill(slot));
     let mut ended = 0;
     while ended < 4 {
-        let said = herd.hear();
+        let said = cluster.hear();
         cells.see(&said);
         ended += u32::from(said.event["event"] == "ended");
     }
-    let (code, _, err) = export(&herd, 0);
+    let (code, _, err) = export(&cluster, 0);
     assert!(code == 3 && err.contains("shard"), "{code}: {err}");
     // Each checkpoint has two holders besides its maker, so any two have all but the newest.
     let one = chance.below(4);
     let other = (one + 1 + chance.below(3)) % 4;
-    [one, other].into_iter().for_each(|slot| herd.revive(slot));
-    let done = finish_alike(&mut herd, &spec);
+    [one, other].into_iter().for_each(|slot| cluster.revive(slot));
+    let done = finish_alike(&mut cluster, &spec);
     for shard in 0..SHARDS {
         let trained: u64 = done.iter().map(|done| done["trained"][shard].as_u64().unwrap()).sum();
         let before = cells.0.iter().filter(|(of, _)| *of == shard as u64).count() as u64;
         eprintln!("shard {shard}: {before} chapters before, {trained} after, of {CHAPTERS}");
-        assert!(trained <= CHAPTERS - before + 1, "shard {shard}; {}", herd.report());
+        assert!(trained <= CHAPTERS - before + 1, "shard {shard}; {}", cluster.report());
     }
 }
 
 #[test]
 fn a_dead_nodes_folder_has_the_model() {
     let spec = spec(64, 1, 60);
-    let mut herd = Herd::start(2, &spec);
+    let mut cluster = Cluster::start(2, &spec);
     let (slot, model) = loop {
-        let said = herd.hear();
+        let said = cluster.hear();
         if said.event["event"] == "done" {
             break (said.slot, said.event["model"].clone());
         }
     };
-    herd.kill(slot);
-    let (code, out, err) = export(&herd, slot);
+    cluster.kill(slot);
+    let (code, out, err) = export(&cluster, slot);
     assert_eq!(code, 0, "{err}");
     let saved: Value = serde_json::from_str(out.trim()).unwrap();
     assert_eq!(saved["model"], model);
-    finish_alike(&mut herd, &spec);
+    finish_alike(&mut cluster, &spec);
 }
 
 #[test]
 fn a_stopped_owner_comes_back_and_yields() {
     let spec = spec(64, 1, 20);
-    let mut herd = Herd::start(4, &spec);
+    let mut cluster = Cluster::start(4, &spec);
     loop {
-        let (shard, slot) = stop_an_owner(&mut herd);
-        let name = herd.name(slot).unwrap().to_owned();
+        let (shard, slot) = stop_an_owner(&mut cluster);
+        let name = cluster.name(slot).unwrap().to_owned();
         // One that had just given the shard away has told so already.
         let gave =
-            wait_for_owner(&mut herd, shard, |said| said.slot != slot, &name).contains(&slot);
-        herd.signal(slot, "-CONT");
+            wait_for_owner(&mut cluster, shard, |said| said.slot != slot, &name).contains(&slot);
+        cluster.signal(slot, "-CONT");
         if !gave {
             // It hears from the others that the shard is theirs.
-            wait_for_owner(&mut herd, shard, |said| said.slot == slot, &name);
+            wait_for_owner(&mut cluster, shard, |said| said.slot == slot, &name);
             break;
         }
     }
-    finish_alike(&mut herd, &spec);
+    finish_alike(&mut cluster, &spec);
 }
 
 /// Stops somebody who owns a shard, as soon as anybody says so of itself: what others say may be over.
-fn stop_an_owner(herd: &mut Herd) -> (usize, usize) {
+fn stop_an_owner(cluster: &mut Cluster) -> (usize, usize) {
     let owned = loop {
-        let said = hear_on(herd);
+        let said = hear_on(cluster);
         let mut owners = said.event["owners"].as_array().into_iter().flatten();
-        let name = herd.name(said.slot);
+        let name = cluster.name(said.slot);
         if let Some(shard) = owners.position(|owner| name.is_some_and(|name| owner == name)) {
             break (shard, said.slot);
         }
     };
-    herd.signal(owned.1, "-STOP");
+    cluster.signal(owned.1, "-STOP");
     owned
 }
 
 /// Waits until such a node tells of another owner of `shard` than `name`; and who else told so before.
 fn wait_for_owner(
-    herd: &mut Herd,
+    cluster: &mut Cluster,
     shard: usize,
     is_it: impl Fn(&Said) -> bool,
     name: &str,
 ) -> Vec<usize> {
     let mut told = Vec::new();
     loop {
-        let said = herd.hear();
+        let said = cluster.hear();
         if said.event["event"] == "owner"
             && said.event["shard"] == shard
             && said.event["peer"] != name

@@ -12,8 +12,8 @@ use std::rc::Rc;
 use ffp2p::{
     checkpoint,
     config::{Checked, SpecArgs},
-    course::Course,
     ff::Inline,
+    schedule::Schedule,
     sequential::Sequential,
 };
 use ffp2p_proto::{
@@ -46,8 +46,8 @@ fn tiny(negatives: &str, activations: &str) -> Checked {
 
 /// The shards' last checkpoints when the network is trained in one piece.
 fn alone(checked: &Checked) -> Vec<Hash> {
-    let course = Course::new(checked, 1).unwrap();
-    let mut run = Sequential::new(checked.spec.clone(), course);
+    let schedule = Schedule::new(checked, 1).unwrap();
+    let mut run = Sequential::new(checked.spec.clone(), schedule);
     for chapter in 0..checked.spec.plan().chapters() {
         run.chapter(chapter, &Inline).unwrap();
     }

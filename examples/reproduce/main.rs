@@ -23,9 +23,9 @@ use std::{
 use clap::Parser;
 use ffp2p::{
     config::{Checked, SpecArgs},
-    course::Course,
     export::Model,
     ff::{Inline, Objective},
+    schedule::Schedule,
     sequential::Sequential,
 };
 use peers::Federation;
@@ -62,7 +62,7 @@ struct Runs {
     run: Vec<Run>,
 }
 
-/// One shard of the table.
+/// One row of the table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Run {
@@ -144,15 +144,15 @@ fn train_seeds(args: &Args, run: &Run, results: &mut Results) -> Result<(), Box<
 /// Trains one run to its end.
 fn train(run: &Run, seed: u64, checked: &Checked) -> Result<Line, Box<dyn Error>> {
     let begun = Instant::now();
-    let mut training = Sequential::new(checked.spec.clone(), Course::new(checked, 1)?);
-    let mut waiting: VecDeque<Course> = match run.federation {
-        Some(federation) => federation.courses(checked)?.into(),
+    let mut training = Sequential::new(checked.spec.clone(), Schedule::new(checked, 1)?);
+    let mut waiting: VecDeque<Schedule> = match run.federation {
+        Some(federation) => federation.schedules(checked)?.into(),
         None => VecDeque::new(),
     };
     for chapter in 0..checked.spec.plan().chapters() {
         if let Some(next) = waiting.pop_front() {
             let last = training.take_up(next);
-            // The first one is the course of all data, which no peer has.
+            // The first one is the schedule of all data, which no peer has.
             waiting.extend((chapter > 0).then_some(last));
         }
         training.chapter(chapter, &Inline)?;

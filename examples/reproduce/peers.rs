@@ -4,9 +4,9 @@
 
 use ffp2p::{
     config::Checked,
-    course::Course,
     data::{BatchSizeError, Data},
     ff::epoch_order,
+    schedule::Schedule,
 };
 use serde::Deserialize;
 
@@ -62,11 +62,11 @@ impl Federation {
     }
 
     /// What each peer trains.
-    pub(crate) fn courses(self, checked: &Checked) -> Result<Vec<Course>, BatchSizeError> {
+    pub(crate) fn schedules(self, checked: &Checked) -> Result<Vec<Schedule>, BatchSizeError> {
         let data = &checked.data;
         let parts = self.samples(data.train_labels(), checked.spec.network.seed);
         let part = |samples: &Vec<u32>| -> Data { data.part(samples, 1) };
-        let course = |data| Course::new(&Checked { spec: checked.spec.clone(), data }, 1);
-        parts.iter().map(part).map(course).collect()
+        let schedule = |data| Schedule::new(&Checked { spec: checked.spec.clone(), data }, 1);
+        parts.iter().map(part).map(schedule).collect()
     }
 }

@@ -14,7 +14,7 @@ use super::{
 const INTRODUCTION: &str = "# Results
 
 Accuracy on the whole test set after the last epoch; no epoch and no seed was chosen by it. The recipes were: rates, dropout and
-lengths come from shorter runs and runs of other seeds, scored on the same test set. Each shard's seeds are 1, 2, 3, ... The second
+lengths come from shorter runs and runs of other seeds, scored on the same test set. Each row's seeds are 1, 2, 3, ... The second
 figure is that of the other classifier: goodness, or with `--objective softmax` the last layer alone. This page and
 [results.csv](results.csv) are written by
 
@@ -35,19 +35,19 @@ pub(crate) fn page(runs: &[Run], results: &Results) -> String {
             "| run | softmax | other classifier | the paper | best published | seconds | commit |";
         // Writing to a string cannot fail.
         let _ = writeln!(page, "\n## {group}\n\n{head}\n|---|---|---|---|---|---|---|");
-        let shards: Vec<&Run> = runs.iter().filter(|run| run.group == group).collect();
-        for run in &shards {
-            page.push_str(&shard(run, results));
+        let rows: Vec<&Run> = runs.iter().filter(|run| run.group == group).collect();
+        for run in &rows {
+            page.push_str(&row(run, results));
         }
         page.push_str("\nSpecs:\n\n");
-        for run in shards {
+        for run in rows {
             let _ = writeln!(page, "- {}: `{}`", run.name, run.flags());
         }
     }
     page
 }
 
-fn shard(run: &Run, results: &Results) -> String {
+fn row(run: &Run, results: &Results) -> String {
     let flags = run.flags();
     let find = |seed| results.find(&run.group, &run.name, seed, &flags);
     let lines: Vec<&Line> = (1..=run.seeds).filter_map(find).collect();

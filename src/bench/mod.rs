@@ -11,12 +11,12 @@ use ndarray::Array2;
 
 use crate::{
     config::Checked,
-    course::Course,
     ff::{
         Activations, FirstInput, Network, NetworkSpec, Phase, ProductBaseline, Shard, Workers,
         decode, encode,
     },
     node::NodeError,
+    schedule::Schedule,
 };
 use clock::Clocked;
 
@@ -64,18 +64,18 @@ impl StepCost {
 /// Times steps of a spec on its own data, in `rounds` rounds.
 ///
 /// # Errors
-/// If the course cannot be made.
+/// If the schedule cannot be made.
 pub fn step(
     checked: &Checked,
     threads: usize,
     rounds: usize,
     workers: &dyn Workers,
 ) -> Result<StepCost, NodeError> {
-    let mut course = Course::new(checked, threads)?;
-    course.draw(threads);
+    let mut schedule = Schedule::new(checked, threads)?;
+    schedule.draw(threads);
     let spec = checked.spec.network.clone();
     let (network, pixels) = (Network::init(spec.clone()), Array2::default((0, 0)));
-    let mut bench = Bench { network, course: &mut course, at: 0, pixels };
+    let mut bench = Bench { network, schedule: &mut schedule, at: 0, pixels };
     let mut bare = ProductBaseline::new(&spec);
     bare.run(workers);
     let began = Instant::now();
@@ -105,7 +105,7 @@ pub fn step(
 /// A run that goes round and round its steps.
 struct Bench<'a> {
     network: Network,
-    course: &'a mut Course,
+    schedule: &'a mut Schedule,
     at: u64,
     /// Where the next step's images can lie.
     pixels: Array2<f32>,
@@ -115,7 +115,7 @@ impl Bench<'_> {
     fn input(&mut self) -> FirstInput {
         let step = self.at % self.network.spec().steps;
         self.at += 1;
-        self.course.first_input(step, None, std::mem::take(&mut self.pixels))
+        self.schedule.first_input(step, None, std::mem::take(&mut self.pixels))
     }
 
     fn steps(&mut self, count: u32, workers: &dyn Workers) {

@@ -13,15 +13,15 @@ use super::{
     runtime,
 };
 use crate::{
+    atomic_file,
     cli::ExportArgs,
+    events::Event,
     export::Model,
     node::{Disk, KeptRun, StateDir, StoredRun},
-    report::Event,
     sequential::NO_NODE,
     spec::Spec,
     text::shown_path,
     view::View,
-    whole,
 };
 
 /// How long peers get to say what they hold.
@@ -54,11 +54,11 @@ pub(super) fn run(args: ExportArgs) -> Result<(), CommandError> {
 fn check_places(args: &ExportArgs) -> Result<(), CommandError> {
     let places = [("--out", Some(&args.out)), ("--trained-by", args.trained_by.as_ref())];
     for (flag, path) in places.into_iter().filter_map(|(flag, path)| Some((flag, path?))) {
-        whole::check(path, 0).map_err(|error| {
+        atomic_file::check(path, 0).map_err(|error| {
             CommandError::Usage(format!("{flag} {}: {error}; name another file", shown_path(path)))
         })?;
     }
-    if args.trained_by.as_deref().is_some_and(|path| whole::are_one(path, &args.out)) {
+    if args.trained_by.as_deref().is_some_and(|path| atomic_file::are_one(path, &args.out)) {
         let text = "--trained-by: this is the file of --out; name another";
         return Err(CommandError::Usage(text.to_owned()));
     }

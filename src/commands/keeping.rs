@@ -8,8 +8,8 @@ use std::path::Path;
 
 use super::CommandError;
 use crate::{
+    events::Event,
     node::{Disk, Durability, StateDir, StoreUser},
-    report::Event,
     spec::Spec,
     view::View,
 };

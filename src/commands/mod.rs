@@ -23,17 +23,17 @@ use ffp2p_net::AboutData;
 pub(crate) use naming::parse_name;
 
 use crate::{
+    atomic_file,
     cli::Command,
     config::SpecArgsError,
     data::{Data, DataError},
     diverged::Diverged,
+    events::Event,
     export::{ModelError, model_size},
     node::{NodeError, StoreError},
-    report::Event,
     spec::Spec,
     text::shown_path,
     view::View,
-    whole,
 };
 
 /// Why a command failed.
@@ -130,7 +130,7 @@ const MAX_THREADS: usize = 1024;
 /// Refuses to train for hours and then not be able to write the model.
 fn check_out(out: Option<&Path>, spec: &Spec) -> Result<(), CommandError> {
     let Some(path) = out else { return Ok(()) };
-    whole::check(path, model_size(spec)).map_err(|error| {
+    atomic_file::check(path, model_size(spec)).map_err(|error| {
         let name = shown_path(path);
         CommandError::Usage(format!(
             "--out {name}: {error}; name a file in a folder that has room and can be written"

@@ -11,7 +11,7 @@ use crate::{
     cli::SimArgs,
     config::Checked,
     node::Pool,
-    sim::{Churn, Link, MAX_NODES, MAX_PER_HOUR, Newcomer, Pace, Prediction, Rehearsal},
+    sim::{Churn, CostModel, Link, MAX_NODES, MAX_PER_HOUR, Newcomer, Prediction, Rehearsal},
     view::line,
 };
 
@@ -42,7 +42,7 @@ pub(super) fn run(args: SimArgs) -> Result<(), CommandError> {
     }
     let config = decisions(&args.keep)?;
     let checked = args.spec.clone().check()?;
-    let (pace, gflops) = machines(&args, &checked)?;
+    let (costs, gflops) = machines(&args, &checked)?;
     let churn = Churn { per_hour: args.churn };
     let rehearsal = Rehearsal {
         churn,
@@ -50,7 +50,7 @@ pub(super) fn run(args: SimArgs) -> Result<(), CommandError> {
         config,
         chance: args.chance,
         chapters: args.chapters,
-        ..Rehearsal::new(&checked, pace, gflops, link)
+        ..Rehearsal::new(&checked, costs, gflops, link)
     };
     if !args.json {
         head(&rehearsal, &args);
@@ -70,7 +70,7 @@ fn rehearse(
     for &nodes in nodes {
         match rehearsal.predict(nodes) {
             Ok(next) => {
-                line(&if as_json { json(&next).to_string() } else { shard(&next) });
+                line(&if as_json { json(&next).to_string() } else { row(&next) });
                 if let Some(newcomer) = next.newcomer.filter(|_| !as_json) {
                     line(&told(newcomer));
                 }
@@ -110,10 +110,10 @@ fn checked_nodes(nodes: &[usize]) -> Result<Vec<usize>, CommandError> {
 }
 
 /// What the machines' work takes, and how fast they are.
-fn machines(args: &SimArgs, checked: &Checked) -> Result<(Pace, Vec<f64>), CommandError> {
+fn machines(args: &SimArgs, checked: &Checked) -> Result<(CostModel, Vec<f64>), CommandError> {
     let network = &checked.spec.network;
     if !args.gflops.is_empty() {
-        return Ok((Pace::usual(network, checked.data.is_drawn()), args.gflops.clone()));
+        return Ok((CostModel::usual(network, checked.data.is_drawn()), args.gflops.clone()));
     }
     let threads = threads(args.threads, Pool::usual_threads(1))?;
     let pool = Pool::new(threads);
@@ -121,8 +121,8 @@ fn machines(args: &SimArgs, checked: &Checked) -> Result<(Pace, Vec<f64>), Comma
     checked.data.train(threads);
     let drawing = began.elapsed().as_secs_f64() / f64::from(checked.data.shape().train);
     let cost = pool.inside(|| bench::step(checked, threads, ROUNDS, &pool))?;
-    let (pace, gflops) = Pace::measured(network, &cost, drawing);
-    Ok((pace, vec![gflops]))
+    let (costs, gflops) = CostModel::measured(network, &cost, drawing);
+    Ok((costs, vec![gflops]))
 }
 
 fn head(rehearsal: &Rehearsal, args: &SimArgs) {
@@ -143,7 +143,7 @@ fn head(rehearsal: &Rehearsal, args: &SimArgs) {
     );
 }
 
-fn shard(found: &Prediction) -> String {
+fn row(found: &Prediction) -> String {
     let (alone, together) = found.seconds;
     format!(
         "{:>5} {:>5} {:>10.1} {:>11.1} {:>9.2} {:>8.2} {:>6.3} {:>9.2} {:>10.1} {:>8.1}  {} of {}",

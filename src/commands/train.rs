@@ -11,11 +11,11 @@ use super::{
 use crate::{
     cli::TrainArgs,
     config::Checked,
-    course::Course,
     data::Data,
+    events::{Event, PROGRESS, Pace, Stopped},
     export::{Model, how_to_take, score},
     node::{Durability, NodeError, Pool, Saves, StoreError, StoreUser, eval_event},
-    report::{Event, PROGRESS, Pace, Stopped},
+    schedule::Schedule,
     sequential::Sequential,
     spec::Spec,
     view::View,
@@ -93,9 +93,9 @@ impl Training {
         threads: usize,
         view: View,
     ) -> Result<Self, CommandError> {
-        let course = Course::new(checked, threads).map_err(NodeError::from)?;
+        let schedule = Schedule::new(checked, threads).map_err(NodeError::from)?;
         let (spec, data) = (checked.spec.clone(), checked.data.clone());
-        let mut run = Sequential::new(spec.clone(), course);
+        let mut run = Sequential::new(spec.clone(), schedule);
         let (chapters, durability) = (0, keeping.durability);
         let (kept, stored) = keeping.disk.map(Saves::open).transpose()?.unzip();
         let kept_step = run.resume(&stored.unwrap_or_default());

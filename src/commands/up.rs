@@ -21,7 +21,7 @@ use super::{
     signals::{STOPS, Signals},
     threads,
 };
-use crate::{cli::UpArgs, node::Pool, report::Event, view::View};
+use crate::{cli::UpArgs, events::Event, node::Pool, view::View};
 use merged::Merged;
 
 /// Nodes on one host, at most.

@@ -9,7 +9,7 @@ use crate::spec::{MAX_EPOCHS, Placement};
 /// Without `--chapter-steps`, a chapter has at most this many samples. What a checkpoint costs to
 /// copy and to keep, beside the training between two of them, depends on this alone: a layer's
 /// width counts in both. So few cost 3 % (docs/RECOVERY.md); a newcomer may have to wait for
-/// the end of one for its first row.
+/// the end of one for its first shard.
 const USUAL_CHAPTER_SAMPLES: u64 = 20_000;
 
 /// The epochs of the default run.

@@ -52,7 +52,7 @@ impl SpecArgs {
         })
     }
 
-    /// The network itself, its input width, and the number of its rows.
+    /// The network itself, its input width, and the number of its shards.
     pub(super) fn check_network(
         &self,
         network: &NetworkSpec,
@@ -70,9 +70,10 @@ impl SpecArgs {
             let reason = format!("choose less than {side}, the smaller side of an image");
             return Err(value("shift", network.shift, reason));
         }
-        let rows = network.shards().len();
-        if rows > MAX_SHARDS {
-            let reason = format!("{rows} rows (layers times shards) are more than {MAX_SHARDS}");
+        let shards = network.shards().len();
+        if shards > MAX_SHARDS {
+            let reason =
+                format!("{shards} shards (layers times --shards) are more than {MAX_SHARDS}");
             return Err(value("layers", text, reason));
         }
         if weights(network) > MAX_WEIGHTS {

@@ -11,11 +11,11 @@ use ffp2p_proto::{Hash, Score, ShardId, Span};
 use serde::Serialize;
 
 use crate::{
+    atomic_file,
     checkpoint::encoded_len,
     data::{Data, gather},
     ff::{self, Evaluation, Layers, Network, NetworkError, Objective, Workers, model_hash},
     spec::{ForeignSpecError, MAX_SPEC_BYTES, Spec},
-    whole,
 };
 
 mod labels;
@@ -191,7 +191,7 @@ impl Model {
         let hash = model_hash(&tensors);
         let bytes = to_safetensors(&tensors, &self.metadata(&hash.to_string()))
             .map_err(|reason| ModelError::File { path: path.display().to_string(), reason })?;
-        whole::replace(path, &bytes)
+        atomic_file::replace(path, &bytes)
             .map_err(|source| ModelError::Io { path: path.display().to_string(), source })
     }
 
@@ -228,7 +228,7 @@ impl Model {
             })
             .collect();
         let text = serde_json::to_string(&trained).unwrap_or_else(|_| "[]".to_owned());
-        whole::replace(path, text.as_bytes())
+        atomic_file::replace(path, text.as_bytes())
             .map_err(|source| ModelError::Io { path: path.display().to_string(), source })
     }
 

@@ -18,24 +18,24 @@ use ffp2p_proto::{
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
+    compute_gate::ComputeGate,
     disk::Disk,
-    machine::Machine,
     names::Names,
     others::Others,
     store::Store,
     store_files::StoreError,
     takeovers::Takeovers,
-    terms::{Durability, Ending, Found, NodeError, Settings, Stop, heard, open_store},
     trainer::{Command, Done, Trainer},
+    types::{Durability, Ending, Found, NodeError, Settings, Stop, heard, open_store},
 };
 use crate::{
     about::about_data,
     config::Checked,
-    course::Course,
     data::Data,
     diverged::Diverged,
+    events::{Event, PROGRESS, Pace},
     export::{ModelError, how_to_take},
-    report::{Event, PROGRESS, Pace},
+    schedule::Schedule,
     spec::Spec,
     view::View,
 };
@@ -57,7 +57,7 @@ pub struct Node {
     pub(super) state: State,
     pub(super) net: Handle,
     events: mpsc::Receiver<ffp2p_net::Event>,
-    pub(super) machine: Arc<Machine>,
+    pub(super) gate: Arc<ComputeGate>,
     trainer: Trainer,
     answers: mpsc::Receiver<Done>,
     pub(super) results: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
@@ -115,9 +115,9 @@ impl Node {
         let (name, about_data) = (network.name.clone(), about_data(&checked));
         let (net, events) = ffp2p_net::spawn(network, blobs).await?;
         let (sender, answers) = mpsc::channel(ANSWERS);
-        let course = Course::new(&checked, settings.threads)?;
-        let machine = Arc::new(Machine::new(settings.threads));
-        let trainer = Trainer::start(course, Arc::clone(&machine), sender, plan.is_by_chapter());
+        let schedule = Schedule::new(&checked, settings.threads)?;
+        let gate = Arc::new(ComputeGate::new(settings.threads));
+        let trainer = Trainer::start(schedule, Arc::clone(&gate), sender, plan.is_by_chapter());
         let state = State::new(net.id(), Role::Worker, plan, settings.config.clone(), Time(0));
         let mut names = Names::new(net.id(), name);
         names.came(net.id());
@@ -132,7 +132,7 @@ impl Node {
             takeovers: Takeovers::default(),
             net,
             events,
-            machine,
+            gate,
             trainer,
             answers,
             results,
@@ -262,7 +262,7 @@ impl Node {
                 self.store.keep(checkpoint);
             }
             Output::Evaluate { epoch, checkpoints } => self.score(epoch, checkpoints),
-            Output::HurryScore => self.machine.hurry(true),
+            Output::HurryScore => self.gate.hurry(true),
             Output::Notify(notice) => self.tell(notice),
             Output::Finished => self.finished = true,
         }

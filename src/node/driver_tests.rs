@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{super::terms::Durability, *};
+use super::{super::types::Durability, *};
 use crate::{config::SpecArgs, sequential::Sequential};
 
 /// A run is over by then, or its test fails.
@@ -16,8 +16,8 @@ const LOSSES: usize = 6;
 
 /// What training alone makes of it.
 fn expected(checked: &Checked) -> Hash {
-    let course = Course::new(checked, 1).unwrap();
-    let mut alone = Sequential::new(checked.spec.clone(), course);
+    let schedule = Schedule::new(checked, 1).unwrap();
+    let mut alone = Sequential::new(checked.spec.clone(), schedule);
     for chapter in 0..checked.spec.plan().chapters() {
         alone.chapter(chapter, &crate::ff::Inline).unwrap();
     }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use ffp2p_proto::{Hash, Input, Output};
 
-use super::{driver::Node, terms::NodeError, trainer::Command};
+use super::{driver::Node, trainer::Command, types::NodeError};
 
 impl Node {
     /// Hands a job to the trainer. Returns what the decisions hear at once where it cannot be done.

@@ -3,15 +3,16 @@
 //! Rule: `driver` is one loop and holds everything; the trainer, the disk and the network each
 //! run beside it and speak to it through bounded queues. Nothing here decides who trains what.
 
+mod compute_gate;
 mod disk;
 #[cfg(test)]
 mod disk_tests;
 mod driver;
 mod jobs;
-mod machine;
 mod names;
 mod others;
 mod reads;
+mod reporting;
 mod saves;
 mod speed;
 mod spill;
@@ -19,21 +20,20 @@ mod state_dir;
 mod store;
 mod store_files;
 mod takeovers;
-mod telling;
-mod terms;
 mod trainer;
 mod training;
+mod types;
 mod workers;
 mod writer;
 
 pub use disk::{Disk, StoredFacts, StoredRun};
 pub use driver::Node;
 pub(crate) use names::Names;
+pub(crate) use reporting::eval_event;
 pub use saves::Saves;
 pub use state_dir::{KeptRun, StateDir, StoreUser};
 pub use store::Store;
 pub use store_files::StoreError;
-pub(crate) use telling::eval_event;
-pub(crate) use terms::heard;
-pub use terms::{Durability, Ending, NodeError, Settings, Stop};
+pub(crate) use types::heard;
+pub use types::{Durability, Ending, NodeError, Settings, Stop};
 pub use workers::Pool;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use ffp2p_net::{Described, FetchError};
 use ffp2p_proto::{Hash, NodeId};
 
-use super::{driver::Node, terms::Found};
+use super::{driver::Node, types::Found};
 use crate::{
     difference::{Run, difference},
     spec::{ForeignSpecError, Spec},

@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 use crate::{
     checkpoint::{self, CheckpointError},
-    course::Course,
     ff::{
         Activations, DecodeError, FeedbackTable, FirstInput, NetworkSpec, Shard, decode, decode_all,
     },
+    schedule::Schedule,
 };
 
 /// The bytes that a step reads.
@@ -53,7 +53,7 @@ impl Reader {
     /// What a shard of the first layer reads.
     pub(super) fn images(
         &mut self,
-        course: &mut Course,
+        schedule: &mut Schedule,
         step: u64,
         reads: Reads<'_>,
     ) -> Result<&FirstInput, UnreadableError> {
@@ -65,13 +65,13 @@ impl Reader {
             old => {
                 let old = old.map(|(_, _, input)| input.pixels).unwrap_or_default();
                 let table = match reads.feedback {
-                    Some((bytes, of)) => Some(self.table(course, bytes, of)?),
+                    Some((bytes, of)) => Some(self.table(schedule, bytes, of)?),
                     None => None,
                 };
                 (
                     step,
                     reads.feedback.map(|(it, _)| it.clone()),
-                    course.first_input(step, table, old),
+                    schedule.first_input(step, table, old),
                 )
             }
         };
@@ -80,7 +80,7 @@ impl Reader {
 
     fn table(
         &mut self,
-        course: &Course,
+        schedule: &Schedule,
         bytes: &Bytes,
         step: u64,
     ) -> Result<&FeedbackTable, UnreadableError> {
@@ -88,7 +88,7 @@ impl Reader {
         let table = match kept {
             Some(kept) => kept,
             None => {
-                let (spec, samples) = (course.network(), course.samples());
+                let (spec, samples) = (schedule.network(), schedule.samples());
                 (bytes.clone(), checkpoint::decode_table(bytes, spec, samples, step)?)
             }
         };

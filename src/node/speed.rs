@@ -1,7 +1,7 @@
 //! How fast this machine trains.
 //!
-//! Rule: what was trained counts; a machine without work looks for itself, so that who was slow
-//! once need not be slow for ever. One busy second moves nothing.
+//! Rule: training steps count; a machine without work runs a short benchmark instead, so that one
+//! that was slow once does not stay slow for ever. One busy second moves nothing.
 
 use std::time::{Duration, Instant};
 
@@ -12,22 +12,28 @@ use crate::ff::{Activations, Buffers, FirstInput, NetworkSpec, Shard, ShardState
 /// Steps between two reports.
 const STEPS: u32 = 32;
 
-/// Share of the newest measurement in what is reported, at least; the first ones weigh as much as each
-/// other and as what a glance said.
+/// Share of the newest measurement in the reported speed, at least; the first ones weigh as much as
+/// each other and as a benchmark.
 const SHARE: f64 = 0.2;
 
-/// A trainer without work looks after this long, and again each time after so long.
-const IDLE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+/// Idle time before a trainer's first benchmark.
+const FIRST_IDLE: Duration = Duration::from_secs(1);
 
-/// It looks so often, for so long at least; the best counts, because others may be busy, too.
-const GLANCES: (u32, Duration) = (4, Duration::from_millis(20));
+/// Idle time before each later benchmark.
+const IDLE: Duration = Duration::from_secs(10);
 
-/// A step that is looked at is no larger than this, in multiply-accumulates: on a slow machine a whole
-/// one takes seconds, so that all that a start takes beside it would count, too.
-const GLANCED: u64 = 500_000_000;
+/// Rounds of a benchmark; the best counts, because other programs may be busy, too.
+const ROUNDS: u32 = 4;
 
-/// It looks no further after this long: others may wait for what it says.
-const LONG_GLANCE: Duration = Duration::from_secs(1);
+/// Time of a round, at least.
+const ROUND: Duration = Duration::from_millis(20);
+
+/// Multiply-accumulates of a benchmarked step, at most: on a slow machine a whole one takes seconds,
+/// so that everything else a start does meanwhile would count, too.
+const MAX_STEP_MACS: u64 = 500_000_000;
+
+/// No round of a benchmark begins after this long: other nodes may wait for the result.
+const LONG_BENCHMARK: Duration = Duration::from_secs(1);
 
 /// The speed, and what was done since it was last reported.
 #[derive(Debug, Default)]
@@ -38,26 +44,26 @@ pub(super) struct Speed {
     seconds: f64,
     /// Multiply-accumulates a second, smoothed; 0 before the first measurement.
     smoothed: f64,
-    /// Measurements in it, the last glance and what came after.
+    /// Measurements in it: the last benchmark and the training after it.
     measured: u32,
-    /// Whether it had anything to do yet, or looked.
+    /// Whether it trained or ran a benchmark yet.
     is_known: bool,
 }
 
 impl Speed {
-    /// A step of so many multiply-accumulates, begun then, is done.
+    /// Counts a step of `work` multiply-accumulates that began at `begin`.
     pub(super) fn trained(&mut self, work: u64, begin: Instant) {
         self.steps += 1;
         self.work += work;
         self.seconds += begin.elapsed().as_secs_f64();
     }
 
-    /// For how long to wait for work before [`Speed::glance`].
+    /// Idle time before the next [`Speed::benchmark`].
     pub(super) fn patience(&mut self) -> Duration {
-        if std::mem::replace(&mut self.is_known, true) { IDLE.1 } else { IDLE.0 }
+        if std::mem::replace(&mut self.is_known, true) { IDLE } else { FIRST_IDLE }
     }
 
-    /// Millions of multiply-accumulates a second, every so many steps.
+    /// Millions of multiply-accumulates a second, every [`STEPS`] steps.
     pub(super) fn report(&mut self) -> Option<u64> {
         if self.steps < STEPS || self.seconds <= 0.0 {
             return None;
@@ -68,35 +74,35 @@ impl Speed {
         Some(self.renew(self.smoothed + share * (measured - self.smoothed), count))
     }
 
-    /// The same of a machine that trains nothing: from steps of a shard of the last layer on made-up
-    /// numbers. Bare products would be up to twice as fast.
-    pub(super) fn glance(
+    /// Millions of multiply-accumulates a second, measured by steps of a shard of the last layer on
+    /// made-up numbers. Matrix products alone would be up to twice as fast.
+    pub(super) fn benchmark(
         &mut self,
         spec: &NetworkSpec,
         buffers: &mut Buffers,
         workers: &dyn Workers,
     ) -> u64 {
         let shard = Shard { layer: spec.depth() - 1, index: 0 };
-        let spec = &glanced(spec, shard);
+        let spec = &shortened(spec, shard);
         let mut state = ShardState::init(spec, shard);
         let step = made_up_step(spec, shard);
         let mut train = || step(&mut state, buffers, workers);
         // Memory that is used for the first time is slow.
         train();
-        let mut look = || {
+        let mut round = || {
             let (begin, mut work) = (Instant::now(), 0);
-            while begin.elapsed() < GLANCES.1 {
+            while begin.elapsed() < ROUND {
                 train();
                 work += spec.step_macs(shard);
             }
             work as f64 / begin.elapsed().as_secs_f64()
         };
-        let (begin, mut best) = (Instant::now(), look());
-        for _ in 1..GLANCES.0 {
-            if begin.elapsed() > LONG_GLANCE {
+        let (begin, mut best) = (Instant::now(), round());
+        for _ in 1..ROUNDS {
+            if begin.elapsed() > LONG_BENCHMARK {
                 break;
             }
-            best = best.max(look());
+            best = best.max(round());
         }
         self.renew(best, 1)
     }
@@ -107,10 +113,10 @@ impl Speed {
     }
 }
 
-/// What is trained, with mini-batches so small that a step of `shard` is no larger than [`GLANCED`].
-fn glanced(spec: &NetworkSpec, shard: Shard) -> NetworkSpec {
+/// The spec with mini-batches so small that a step of `shard` is no larger than [`MAX_STEP_MACS`].
+fn shortened(spec: &NetworkSpec, shard: Shard) -> NetworkSpec {
     let sample = spec.step_macs(shard) / spec.batch_size.max(1) as u64;
-    let most = (GLANCED / sample.max(1)).max(1);
+    let most = (MAX_STEP_MACS / sample.max(1)).max(1);
     let batch_size = spec.batch_size.min(usize::try_from(most).unwrap_or(usize::MAX));
     NetworkSpec { batch_size, ..spec.clone() }
 }
@@ -120,8 +126,8 @@ type Step = Box<dyn Fn(&mut ShardState, &mut Buffers, &dyn Workers)>;
 
 /// A step of a shard on made-up numbers.
 fn made_up_step(spec: &NetworkSpec, shard: Shard) -> Step {
-    let numbers = |shards, width| {
-        Array2::from_shape_fn((shards, width), |(i, j): (usize, usize)| ((i + 7 * j) % 3) as f32)
+    let numbers = |rows, width| {
+        Array2::from_shape_fn((rows, width), |(i, j): (usize, usize)| ((i + 7 * j) % 3) as f32)
     };
     let (spec, batch) = (spec.clone(), spec.batch_size);
     let labels = vec![0; batch];
@@ -148,13 +154,13 @@ mod tests {
     use crate::ff::{Inline, Objective, Optimizer};
 
     #[test]
-    fn a_machine_says_how_fast_it_is_with_work_and_without() {
+    fn a_machine_knows_its_speed_with_work_and_without() {
         let spec =
             NetworkSpec::default_for(Objective::Goodness, Optimizer::Sgd, vec![20, 30, 30], 4);
         let mut speed = Speed::default();
-        assert_eq!((speed.report(), speed.patience()), (None, IDLE.0));
-        assert!(speed.glance(&spec, &mut Buffers::default(), &Inline) > 0);
-        assert_eq!(speed.patience(), IDLE.1);
+        assert_eq!((speed.report(), speed.patience()), (None, FIRST_IDLE));
+        assert!(speed.benchmark(&spec, &mut Buffers::default(), &Inline) > 0);
+        assert_eq!(speed.patience(), IDLE);
         let begin = Instant::now();
         (1..STEPS).for_each(|_| speed.trained(1_000_000_000_000, begin));
         assert_eq!(speed.report(), None);
@@ -164,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glance_is_worth_no_more_than_what_comes_after() {
+    fn a_benchmark_counts_no_more_than_training_after_it() {
         let mut speed = Speed::default();
         speed.renew(4e9, 1);
         let mut told = |thousands: u64| {
@@ -176,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glance_at_large_shards_is_short() {
+    fn a_benchmark_of_large_shards_is_short() {
         let wide = |batch_size, width| {
             let layers = vec![784, width, width];
             let usual = NetworkSpec::default_for(Objective::Goodness, Optimizer::Sgd, layers, 10);
@@ -184,15 +190,15 @@ mod tests {
         };
         let shard = Shard { layer: 1, index: 0 };
         for (batch, width, seen) in [(500, 2000, 24), (64, 200, 64), (2, 60_000, 1)] {
-            assert_eq!(glanced(&wide(batch, width), shard).batch_size, seen);
+            assert_eq!(shortened(&wide(batch, width), shard).batch_size, seen);
         }
     }
 
     #[test]
-    fn a_network_of_one_layer_can_be_looked_at() {
+    fn a_network_of_one_layer_can_be_benchmarked() {
         for objective in [Objective::Goodness, Objective::Softmax] {
             let spec = NetworkSpec::default_for(objective, Optimizer::Sgd, vec![20, 30], 4);
-            assert!(Speed::default().glance(&spec, &mut Buffers::default(), &Inline) > 0);
+            assert!(Speed::default().benchmark(&spec, &mut Buffers::default(), &Inline) > 0);
         }
     }
 }

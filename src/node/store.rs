@@ -22,7 +22,7 @@ use super::{
     disk::Disk,
     spill::{Place, Places, Spill},
     store_files::{StoreError, read_blob},
-    terms::Found,
+    types::Found,
     writer::Writer,
 };
 

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use ffp2p_proto::Hash;
 
-use crate::whole;
+use crate::atomic_file;
 
 /// Grows when the layout of the folder, or of checkpoints, changes.
 const FORMAT: &str = "ffp2p store 2";
@@ -95,7 +95,7 @@ pub(super) fn is_blob(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_hash =
         name.len() == 2 * size_of::<Hash>() && name.bytes().all(|it| it.is_ascii_hexdigit());
-    (is_hash || whole::is_part(name)) && path.is_file()
+    (is_hash || atomic_file::is_part(name)) && path.is_file()
 }
 
 /// Sets aside what is in the way of something of another kind.
@@ -162,5 +162,5 @@ pub(super) fn check_format(folder: &Path) -> Result<(), StoreError> {
 
 /// Writes a file so that it is either whole or not there, also after a power cut.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    whole::replace(path, bytes).map_err(io(path))
+    atomic_file::replace(path, bytes).map_err(io(path))
 }

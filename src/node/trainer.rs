@@ -12,10 +12,10 @@ use bytes::Bytes;
 use ffp2p_proto::{BlobRef, Hash, MAX_SHARDS, ShardId};
 use tokio::sync::mpsc;
 
-use super::{machine::Machine, training::Worker};
+use super::{compute_gate::ComputeGate, training::Worker};
 use crate::{
-    course::Course,
     ff::{Fault, Shard},
+    schedule::Schedule,
 };
 
 /// Commands that can wait; more than the decisions ever have outstanding.
@@ -96,16 +96,16 @@ impl Trainer {
     /// anything, because shards are given out by that; with `by_chapter` it also makes the images ready:
     /// where chapters are owned whole, each owner waits for the one before.
     pub(super) fn start(
-        course: Course,
-        machine: Arc<Machine>,
+        schedule: Schedule,
+        gate: Arc<ComputeGate>,
         answers: mpsc::Sender<Done>,
         by_chapter: bool,
     ) -> Self {
         let (commands, queue) = sync_channel(QUEUE);
         let work = move || {
-            let machine = &machine;
-            machine.pool().inside(move || {
-                let mut worker = Worker::new(course, machine);
+            let gate = &gate;
+            gate.pool().inside(move || {
+                let mut worker = Worker::new(schedule, gate);
                 if worker.prepare(&answers, by_chapter) {
                     worker.run(queue, &answers);
                 }

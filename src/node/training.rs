@@ -15,18 +15,18 @@ use ffp2p_proto::{BlobRef, Hash, Plan, ShardId};
 use tokio::sync::mpsc;
 
 use super::{
-    machine::Machine,
+    compute_gate::ComputeGate,
     reads::{Reader, Reads, UnreadableError},
     speed::Speed,
     trainer::{Command, Done, Made},
 };
 use crate::{
     checkpoint,
-    course::Course,
     ff::{
         Activations, Buffers, Fault, FeedbackTable, NetworkSpec, Shard, ShardState, StepReport,
         encode,
     },
+    schedule::Schedule,
 };
 
 /// The state of a shard.
@@ -69,9 +69,9 @@ struct Loaded {
 }
 
 pub(super) struct Worker<'a> {
-    course: Course,
+    schedule: Schedule,
     plan: Plan,
-    machine: &'a Machine,
+    gate: &'a ComputeGate,
     /// The shards by number, as layers and shards.
     places: Vec<Shard>,
     shards: BTreeMap<ShardId, Loaded>,
@@ -83,17 +83,17 @@ pub(super) struct Worker<'a> {
 
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
-        self.machine.leave();
+        self.gate.leave();
     }
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(course: Course, machine: &'a Machine) -> Self {
-        let (network, plan) = (course.network(), course.plan());
+    pub(super) fn new(schedule: Schedule, gate: &'a ComputeGate) -> Self {
+        let (network, plan) = (schedule.network(), schedule.plan());
         let places = network.shards().into_iter().chain(network.feedback_shard()).collect();
         let (shards, reader) = (BTreeMap::new(), Reader::default());
         let (buffers, speed) = (Buffers::default(), Speed::default());
-        Self { course, plan, machine, places, shards, reader, buffers, speed }
+        Self { schedule, plan, gate, places, shards, reader, buffers, speed }
     }
 
     /// Works until the other side is gone.
@@ -101,11 +101,11 @@ impl<'a> Worker<'a> {
         loop {
             let patience = self.speed.patience();
             let next =
-                queue.try_recv().or_else(|_| self.machine.rest(|| queue.recv_timeout(patience)));
-            let machine = self.machine;
+                queue.try_recv().or_else(|_| self.gate.rest(|| queue.recv_timeout(patience)));
+            let gate = self.gate;
             let (answer, speed) = match next {
-                Ok(command) => (machine.train(|| self.answer(command)), self.speed.report()),
-                Err(RecvTimeoutError::Timeout) => (None, Some(machine.train(|| self.glance()))),
+                Ok(command) => (gate.train(|| self.answer(command)), self.speed.report()),
+                Err(RecvTimeoutError::Timeout) => (None, Some(gate.train(|| self.benchmark()))),
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             for answer in answer.into_iter().chain(speed.map(Done::Speed)) {
@@ -119,15 +119,15 @@ impl<'a> Worker<'a> {
     /// What would keep others waiting later, or make them decide without knowing. Returns false when
     /// the other side is gone.
     pub(super) fn prepare(&mut self, answers: &mpsc::Sender<Done>, by_chapter: bool) -> bool {
-        let is_heard = answers.blocking_send(Done::Speed(self.glance())).is_ok();
+        let is_heard = answers.blocking_send(Done::Speed(self.benchmark())).is_ok();
         if by_chapter {
-            self.course.draw(self.pool_threads());
+            self.schedule.draw(self.pool_threads());
         }
         is_heard
     }
 
-    fn glance(&mut self) -> u64 {
-        self.speed.glance(self.course.network(), &mut self.buffers, self.machine.pool())
+    fn benchmark(&mut self) -> u64 {
+        self.speed.benchmark(self.schedule.network(), &mut self.buffers, self.gate.pool())
     }
 
     fn answer(&mut self, command: Command) -> Option<Done> {
@@ -162,17 +162,17 @@ impl<'a> Worker<'a> {
 
     fn load(&mut self, (shard, load, step): (ShardId, u64, u64), bytes: Option<Bytes>) -> Done {
         let place = self.places[usize::from(shard.0)];
-        let spec = self.course.network();
+        let spec = self.schedule.network();
         if place.layer == 0 {
-            self.course.draw(self.pool_threads());
+            self.schedule.draw(self.pool_threads());
         }
         let state = match (bytes, spec.feedback_shard() == Some(place)) {
             (None, false) => Ok(State::Shard(Box::new(ShardState::init(spec, place)))),
-            (None, true) => Ok(State::Feedback(self.course.first_table())),
+            (None, true) => Ok(State::Feedback(self.schedule.first_table())),
             (Some(bytes), false) => checkpoint::decode(&bytes, spec, place, step)
                 .map(|state| State::Shard(Box::new(state))),
             (Some(bytes), true) => {
-                let samples = self.course.samples();
+                let samples = self.schedule.samples();
                 checkpoint::decode_table(&bytes, spec, samples, step).map(State::Feedback)
             }
         };
@@ -191,7 +191,7 @@ impl<'a> Worker<'a> {
     }
 
     fn pool_threads(&self) -> usize {
-        crate::ff::Workers::count(self.machine.pool())
+        crate::ff::Workers::count(self.gate.pool())
     }
 
     /// The shard that this load brought in, if it can do `step` now; it is put back afterwards.
@@ -219,7 +219,7 @@ impl<'a> Worker<'a> {
         let begin = Instant::now();
         let done = match self.step(place, &mut loaded, step, reads, checkpoint) {
             Ok((handed_on, checkpoint)) => {
-                let spec = self.course.network();
+                let spec = self.schedule.network();
                 let batch = handed_on.and_then(|it| {
                     let batch = emit.then(|| made(encode(&it, spec, place)));
                     self.buffers.give(it.states);
@@ -231,8 +231,8 @@ impl<'a> Worker<'a> {
             Err(Undone::Fault(fault)) => self.diverged(place, step, fault),
         };
         self.shards.insert(shard, loaded);
-        if self.course.network().feedback_shard() != Some(place) {
-            self.speed.trained(self.course.network().step_macs(place), begin);
+        if self.schedule.network().feedback_shard() != Some(place) {
+            self.speed.trained(self.schedule.network().step_macs(place), begin);
         }
         done
     }
@@ -257,12 +257,12 @@ impl<'a> Worker<'a> {
                 Some(handed_on)
             }
             State::Feedback(table) => {
-                let read = self.reader.batches(self.course.network(), place, reads)?;
-                self.course.draw_wrong_labels(table, &read.logits).map_err(Undone::Fault)?;
+                let read = self.reader.batches(self.schedule.network(), place, reads)?;
+                self.schedule.draw_wrong_labels(table, &read.logits).map_err(Undone::Fault)?;
                 None
             }
         };
-        let spec = self.course.network();
+        let spec = self.schedule.network();
         Ok((handed_on, checkpoint.then(|| finish_chapter(loaded, spec, place))))
     }
 
@@ -275,21 +275,21 @@ impl<'a> Worker<'a> {
     ) -> Result<(Activations, StepReport), UnreadableError> {
         let buffers = &mut self.buffers;
         if place.layer == 0 {
-            let input = self.reader.images(&mut self.course, step, reads)?;
-            let spec = self.course.network();
-            return Ok(state.train_first(spec, place, input, buffers, self.machine.pool()));
+            let input = self.reader.images(&mut self.schedule, step, reads)?;
+            let spec = self.schedule.network();
+            return Ok(state.train_first(spec, place, input, buffers, self.gate.pool()));
         }
-        let labels = self.course.labels(step);
-        let spec = self.course.network();
+        let labels = self.schedule.labels(step);
+        let spec = self.schedule.network();
         let input = self.reader.batches(spec, place, reads)?;
-        Ok(state.train(spec, place, input, &labels, buffers, self.machine.pool()))
+        Ok(state.train(spec, place, input, &labels, buffers, self.gate.pool()))
     }
 
     /// Which of what a step reads is not of this run.
     fn bad(&self, error: &UnreadableError, place: Shard, reads: Reads<'_>) -> Option<Hash> {
         let bad = match reads.feedback {
             Some((table, _)) => Some(table),
-            None => reads.unreadable(self.course.network(), place),
+            None => reads.unreadable(self.schedule.network(), place),
         };
         let bad = bad.map(|bytes| Hash::of(bytes));
         tracing::warn!(%error, ?bad, "what a step reads was not usable");
@@ -298,7 +298,7 @@ impl<'a> Worker<'a> {
 
     /// The shard has a fault in `step`; the feedback shard has none of its own.
     fn diverged(&self, place: Shard, step: u64, fault: Fault) -> Done {
-        let spec = self.course.network();
+        let spec = self.schedule.network();
         let place = if spec.feedback_shard() == Some(place) { spec.top_shard() } else { place };
         Done::Diverged { place, step: step + 1, fault }
     }
@@ -313,7 +313,7 @@ impl<'a> Worker<'a> {
             Ok(Some(handed_on)) => match handed_on.fault() {
                 Some(fault) => self.diverged(place, step, fault),
                 None => {
-                    let batch = made(encode(&handed_on, self.course.network(), place));
+                    let batch = made(encode(&handed_on, self.schedule.network(), place));
                     self.buffers.give(handed_on.states);
                     Done::Refreshed { shard, load, step, batch }
                 }
@@ -336,13 +336,13 @@ impl<'a> Worker<'a> {
         let State::Shard(state) = state else { return Ok(None) };
         let buffers = &mut self.buffers;
         let handed_on = if place.layer == 0 {
-            let input = self.reader.images(&mut self.course, step, reads)?;
-            let spec = self.course.network();
-            state.forward_first(spec, place, step, input, buffers, self.machine.pool())
+            let input = self.reader.images(&mut self.schedule, step, reads)?;
+            let spec = self.schedule.network();
+            state.forward_first(spec, place, step, input, buffers, self.gate.pool())
         } else {
-            let spec = self.course.network();
+            let spec = self.schedule.network();
             let input = self.reader.batches(spec, place, reads)?;
-            state.forward(spec, place, step, input, buffers, self.machine.pool())
+            state.forward(spec, place, step, input, buffers, self.gate.pool())
         };
         Ok(Some(handed_on))
     }

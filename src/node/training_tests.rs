@@ -20,8 +20,8 @@ fn spec() -> SpecArgs {
 }
 
 fn with_worker(args: &SpecArgs, work: impl FnOnce(&mut Worker<'_>)) {
-    let course = Course::new(&args.clone().check().unwrap(), 1).unwrap();
-    work(&mut Worker::new(course, &Machine::new(1)));
+    let schedule = Schedule::new(&args.clone().check().unwrap(), 1).unwrap();
+    work(&mut Worker::new(schedule, &ComputeGate::new(1)));
 }
 
 fn load(worker: &mut Worker<'_>, shard: ShardId, step: u64, checkpoint: Option<Bytes>) -> bool {
@@ -164,7 +164,7 @@ fn a_table_of_another_step_is_refused() {
     with_worker(&args, |worker| {
         assert!(load(worker, LOWEST, 0, None));
         (0..8).for_each(|step| drop(trained(train(worker, LOWEST, step, &[]))));
-        let (spec, samples) = (worker.course.network().clone(), worker.course.samples());
+        let (spec, samples) = (worker.schedule.network().clone(), worker.schedule.samples());
         let mut with_table = |of: u64| {
             let table = FeedbackTable::from_parts(&spec, vec![1; samples], of).unwrap();
             let feedback = Some(Bytes::from(checkpoint::encode_table(&table, &spec)));

@@ -78,7 +78,7 @@ impl Sequential {
     ) -> Option<(Option<FeedbackTable>, VecDeque<FeedbackTable>)> {
         let network = &self.spec.network;
         let table = |step: u64| {
-            let (bytes, samples) = (stored.get(&(shard, step))?, self.course.samples());
+            let (bytes, samples) = (stored.get(&(shard, step))?, self.schedule.samples());
             checkpoint::decode_table(bytes, network, samples, step).ok()
         };
         let ended = (0..self.plan.chapters()).map(|chapter| self.plan.chapter_start(chapter + 1));
@@ -97,7 +97,7 @@ fn made(shard: ShardId, step: u64, bytes: Vec<u8>) -> (Checkpoint, Bytes) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::SpecArgs, course::Course, ff::Inline};
+    use crate::{config::SpecArgs, ff::Inline, schedule::Schedule};
 
     fn run(flags: SpecArgs) -> Sequential {
         let data = Some("digits:200+20".to_owned());
@@ -105,8 +105,8 @@ mod tests {
         let args = SpecArgs { data, layers, batch_size: Some(20), epochs: Some(3), ..flags };
         let args = SpecArgs { chapter_steps: Some(5), ..args };
         let checked = args.check().unwrap();
-        let course = Course::new(&checked, 1).unwrap();
-        Sequential::new(checked.spec, course)
+        let schedule = Schedule::new(&checked, 1).unwrap();
+        Sequential::new(checked.spec, schedule)
     }
 
     fn word(text: &str) -> Option<String> {

@@ -6,9 +6,9 @@
 
 mod ceiling;
 mod churn;
+mod cost_model;
 mod link;
 mod newcomer;
-mod pace;
 
 use std::rc::Rc;
 
@@ -26,9 +26,9 @@ use crate::{
 };
 pub use ceiling::ceiling;
 pub use churn::{Churn, MAX_PER_HOUR};
+pub use cost_model::CostModel;
 pub use link::Link;
 pub use newcomer::Newcomer;
-pub use pace::Pace;
 
 /// Nodes that can be rehearsed: as many as a node remembers.
 pub const MAX_NODES: usize = ffp2p_proto::MAX_MEMBERS;
@@ -61,7 +61,7 @@ pub struct Rehearsal {
     /// Samples of the data set: to train on, to test with.
     pub samples: (u32, u32),
     /// What its work takes.
-    pub pace: Pace,
+    pub costs: CostModel,
     /// GFLOP/s of the machines, in turn.
     pub gflops: Vec<f64>,
     /// What joins them.
@@ -137,12 +137,12 @@ fn layers(network: &NetworkSpec) -> impl Iterator<Item = Shard> {
 impl Rehearsal {
     /// What a checked spec asks for, on machines of `gflops`, joined by `link`.
     #[must_use]
-    pub fn new(checked: &Checked, pace: Pace, gflops: Vec<f64>, link: Link) -> Self {
+    pub fn new(checked: &Checked, costs: CostModel, gflops: Vec<f64>, link: Link) -> Self {
         let (spec, shape) = (checked.spec.clone(), checked.data.shape());
         let (churn, config) = (Churn::default(), Config::default());
         let samples = (shape.train, shape.test);
         let (joins, chance, chapters) = (None, 1, None);
-        Self { spec, samples, pace, gflops, link, churn, joins, config, chance, chapters }
+        Self { spec, samples, costs, gflops, link, churn, joins, config, chance, chapters }
     }
 
     /// How it would go with so many nodes.
@@ -202,7 +202,7 @@ impl Rehearsal {
 
     /// Seconds of one machine that does `steps` steps alone, by `ffp2p train`.
     fn alone(&self, steps: u64, gflops: f64) -> f64 {
-        let scored = |epoch| self.pace.scoring(&self.spec.network, self.scored(epoch));
+        let scored = |epoch| self.costs.scoring(&self.spec.network, self.scored(epoch));
         let plan = self.spec.plan();
         let ends = (steps / plan.epoch_steps).max(1);
         let scores = ends.saturating_sub(1) as f64 * scored(1) + scored(self.spec.epochs);
@@ -211,9 +211,9 @@ impl Rehearsal {
             .network
             .shards()
             .into_iter()
-            .map(|shard| self.pace.step(&self.spec.network, shard))
+            .map(|shard| self.costs.step(&self.spec.network, shard))
             .sum();
-        (steps as f64 * step + scores + self.pace.drawing * f64::from(self.samples.0)) / gflops
+        (steps as f64 * step + scores + self.costs.drawing * f64::from(self.samples.0)) / gflops
     }
 
     /// Test samples that are looked at after an epoch.
@@ -233,7 +233,7 @@ impl Rehearsal {
                 .chain([table])
                 .collect()
         };
-        let machine = |gflops: &f64| Machine::new(Role::Worker, pace::macs(*gflops));
+        let machine = |gflops: &f64| Machine::new(Role::Worker, cost_model::macs(*gflops));
         let start = |machine| {
             let late = self.joins.filter(|_| machine + 1 == speeds.len());
             let when = late.map_or(When::At(0), |percent| When::Done(10 * percent));
@@ -242,7 +242,7 @@ impl Rehearsal {
         let crashes = self.churn.schedule(self.chance, speeds.len(), limit);
         Scenario {
             mathematics: Rc::new(Shapes::new(plan, [&states(0), &states(network.steps)], &batches)),
-            costs: Some(self.pace.costs(network, plan, self.samples, self.scored(1))),
+            costs: Some(self.costs.costs(network, plan, self.samples, self.scored(1))),
             config: self.config.clone(),
             calm: weather.clone(),
             weather,
@@ -270,9 +270,9 @@ impl Idle {
         let beats = nodes as f64 * 1e3 / interval;
         let leases = if plan.is_by_chapter() { plan.layers.len() } else { plan.shard_count() };
         let bytes = COPIES * beats * idle_beat_bytes(leases);
-        let pace = &rehearsal.pace;
-        let messages = pace.message + (COPIES - 1.0) * pace.copy;
-        Self { work: beats * messages + bytes / 1e6 * pace.megabyte, bytes }
+        let costs = &rehearsal.costs;
+        let messages = costs.message + (COPIES - 1.0) * costs.copy;
+        Self { work: beats * messages + bytes / 1e6 * costs.megabyte, bytes }
     }
 }
 

@@ -74,7 +74,7 @@ fn done(times: &[f64], at: f64) -> f64 {
     count as f64 + part
 }
 
-/// The most speeds in a shard that are slow.
+/// The most slow speeds in a row.
 fn longest(speeds: &[f64]) -> usize {
     speeds.split(|speed| *speed >= SLOW).map(<[f64]>::len).max().unwrap_or(0)
 }

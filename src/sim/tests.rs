@@ -16,9 +16,9 @@ fn rehearsal(placement: &str, link: &str) -> Rehearsal {
         ..SpecArgs::default()
     };
     let checked = args.check().unwrap();
-    let pace = Pace::usual(&checked.spec.network, checked.data.is_drawn());
+    let costs = CostModel::usual(&checked.spec.network, checked.data.is_drawn());
     let link = link.parse().unwrap();
-    Rehearsal { chapters: Some(16), ..Rehearsal::new(&checked, pace, vec![100.0], link) }
+    Rehearsal { chapters: Some(16), ..Rehearsal::new(&checked, costs, vec![100.0], link) }
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn one_more_machine_speeds_a_run_up_and_hardly_stops_it() {
     (network.batch_size, network.steps_per_epoch) = (250, 80);
     network.steps = 6 * network.steps_per_epoch;
     (rehearsal.spec.chapter_steps, rehearsal.joins, rehearsal.gflops) = (80, Some(33), vec![15.0]);
-    (rehearsal.pace, rehearsal.chapters) = (Pace::usual(&rehearsal.spec.network, true), None);
+    (rehearsal.costs, rehearsal.chapters) = (CostModel::usual(&rehearsal.spec.network, true), None);
     let mut found = Vec::new();
     for chance in 1..=3 {
         rehearsal.chance = chance;
@@ -75,7 +75,7 @@ fn scoring_hardly_slows_a_run_down() {
         (network.batch_size, network.steps_per_epoch) = (250, 240);
         network.steps = 6 * network.steps_per_epoch;
         (rehearsal.spec.chapter_steps, rehearsal.gflops) = (80, vec![15.0]);
-        rehearsal.pace = Pace::usual(&rehearsal.spec.network, true);
+        rehearsal.costs = CostModel::usual(&rehearsal.spec.network, true);
         (rehearsal.samples, rehearsal.chapters) = ((60_000, scored), Some(6));
         rehearsal.predict(4).unwrap().speed_up()
     };

@@ -8,7 +8,7 @@ use super::{
     words,
 };
 use crate::{
-    report::Event,
+    events::Event,
     text::{duration, thousands},
 };
 

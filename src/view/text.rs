@@ -18,7 +18,7 @@ use super::{
     draw::{Drawn, is_drawn},
     in_words, is_in_bars, print, words,
 };
-use crate::report::Event;
+use crate::events::Event;
 
 /// How often bars are drawn at most, and the terminal's size is looked at.
 const TICK: Duration = Duration::from_millis(200);

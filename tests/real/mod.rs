@@ -8,18 +8,18 @@ use std::{cell::RefCell, collections::BTreeMap};
 use ffp2p::{
     checkpoint,
     config::Checked,
-    course::Course,
     ff::{
         Activations, Buffers, FirstInput, Inline, NetworkSpec, Shard, ShardState, concat, decode,
         encode,
     },
+    schedule::Schedule,
 };
 use ffp2p_proto::{Plan, ShardId, sim::Mathematics};
 
 /// The real training, a step at a time, from canonical bytes to canonical bytes.
 #[derive(Debug)]
 pub(crate) struct Real {
-    course: RefCell<Course>,
+    schedule: RefCell<Schedule>,
     spec: NetworkSpec,
     plan: Plan,
     places: Vec<Shard>,
@@ -29,19 +29,23 @@ pub(crate) struct Real {
 
 impl Real {
     pub(crate) fn new(checked: &Checked) -> Self {
-        let course = Course::new(checked, 1).unwrap();
-        let (spec, plan) = (course.network().clone(), course.plan());
+        let schedule = Schedule::new(checked, 1).unwrap();
+        let (spec, plan) = (schedule.network().clone(), schedule.plan());
         let places = spec.shards().into_iter().chain(spec.feedback_shard()).collect();
-        Self { course: RefCell::new(course), spec, plan, places, inputs: RefCell::default() }
+        Self { schedule: RefCell::new(schedule), spec, plan, places, inputs: RefCell::default() }
     }
 
     fn images(&self, step: u64, feedback: Option<&[u8]>) -> FirstInput {
-        let mut course = self.course.borrow_mut();
-        let samples = course.samples();
+        let mut schedule = self.schedule.borrow_mut();
+        let samples = schedule.samples();
         let draw = || {
             let of = self.plan.table_of(ShardId(0), step).unwrap_or_default();
             let read = |bytes| checkpoint::decode_table(bytes, &self.spec, samples, of).unwrap();
-            course.first_input(step, feedback.map(read).as_ref(), ndarray::Array2::default((0, 0)))
+            schedule.first_input(
+                step,
+                feedback.map(read).as_ref(),
+                ndarray::Array2::default((0, 0)),
+            )
         };
         let key = (step, feedback.unwrap_or_default().to_vec());
         self.inputs.borrow_mut().entry(key).or_insert_with(draw).clone()
@@ -66,7 +70,7 @@ impl Mathematics for Real {
     fn initial(&self, shard: ShardId) -> Vec<u8> {
         let place = self.places[usize::from(shard.0)];
         if self.is_feedback(place) {
-            return checkpoint::encode_table(&self.course.borrow().first_table(), &self.spec);
+            return checkpoint::encode_table(&self.schedule.borrow().first_table(), &self.spec);
         }
         checkpoint::encode(&ShardState::init(&self.spec, place), &self.spec, place)
     }
@@ -81,9 +85,10 @@ impl Mathematics for Real {
     ) -> (Vec<u8>, Vec<u8>) {
         let (spec, place) = (&self.spec, self.places[usize::from(shard.0)]);
         if self.is_feedback(place) {
-            let mut course = self.course.borrow_mut();
-            let mut table = checkpoint::decode_table(state, spec, course.samples(), step).unwrap();
-            course.draw_wrong_labels(&mut table, &self.below(place, inputs).logits).unwrap();
+            let mut schedule = self.schedule.borrow_mut();
+            let mut table =
+                checkpoint::decode_table(state, spec, schedule.samples(), step).unwrap();
+            schedule.draw_wrong_labels(&mut table, &self.below(place, inputs).logits).unwrap();
             return (checkpoint::encode_table(&table, spec), vec![0]);
         }
         let mut state = self.state(place, step, state);
@@ -91,7 +96,7 @@ impl Mathematics for Real {
         let (handed_on, _) = if place.layer == 0 {
             state.train_first(spec, place, &self.images(step, feedback), buffers, &Inline)
         } else {
-            let labels = self.course.borrow_mut().labels(step);
+            let labels = self.schedule.borrow_mut().labels(step);
             state.train(spec, place, &self.below(place, inputs), &labels, buffers, &Inline)
         };
         (checkpoint::encode(&state, spec, place), encode(&handed_on, spec, place))
@@ -125,7 +130,7 @@ impl Mathematics for Real {
     fn is_state(&self, shard: ShardId, step: u64, state: &[u8]) -> bool {
         let place = self.places[usize::from(shard.0)];
         if self.is_feedback(place) {
-            let samples = self.course.borrow().samples();
+            let samples = self.schedule.borrow().samples();
             return checkpoint::decode_table(state, &self.spec, samples, step).is_ok();
         }
         checkpoint::decode(state, &self.spec, place, step).is_ok()

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(dead_code, reason = "each test uses its part")]
 
-pub(crate) mod herd;
+pub(crate) mod cluster;
 pub(crate) mod lan;
 
 use std::{

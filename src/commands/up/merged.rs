@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, io::Write, time::Instant};
 
 use super::super::CommandError;
 use crate::{
-    report::{Event, PROGRESS, Pace, Stopped},
+    events::{Event, PROGRESS, Pace, Stopped},
     view::{Log, View},
 };
 

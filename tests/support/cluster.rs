@@ -1,4 +1,4 @@
-//! A herd of real nodes with folders of their own, that a test kills and starts again.
+//! A cluster of real nodes with folders of their own, that a test kills and starts again.
 //!
 //! Rule: everything that any of them says comes in one stream, and the test acts on that alone. A
 //! node that panics or logs an error fails the test wherever it stands.
@@ -23,7 +23,7 @@ use super::{
 /// A node whose test was killed must not go on for ever.
 const LEAVES: &str = "--leave-on-eof";
 
-/// After this long a herd that is not through has failed.
+/// After this long a cluster that is not through has failed.
 const BOUND: Duration = Duration::from_secs(240);
 
 /// Lines kept for the report of a failure.
@@ -35,7 +35,7 @@ const LINES: usize = 4096;
 /// One line of one node.
 #[derive(Debug)]
 pub(crate) struct Said {
-    /// The node's place in the herd.
+    /// The node's place in the cluster.
     pub(crate) slot: usize,
     /// Which start of the node.
     pub(crate) life: u32,
@@ -51,7 +51,7 @@ struct Running {
 }
 
 /// The nodes.
-pub(crate) struct Herd {
+pub(crate) struct Cluster {
     args: Vec<String>,
     lan: Option<Lan>,
     folder: TempDir,
@@ -63,7 +63,7 @@ pub(crate) struct Herd {
     begun: Instant,
 }
 
-impl Herd {
+impl Cluster {
     /// `nodes` nodes of the run that `spec` describes, started on this host.
     pub(crate) fn start(nodes: usize, spec: &[String]) -> Self {
         Self::start_in(None, nodes, spec)
@@ -78,9 +78,9 @@ impl Herd {
         let (say, said) = sync_channel(LINES);
         let slots = (0..nodes).map(|_| None).collect();
         let (log, begun) = (VecDeque::new(), Instant::now());
-        let mut herd = Self { args, lan, folder, slots, lives: 0, say, said, log, begun };
-        (0..nodes).for_each(|slot| herd.revive(slot));
-        herd
+        let mut cluster = Self { args, lan, folder, slots, lives: 0, say, said, log, begun };
+        (0..nodes).for_each(|slot| cluster.revive(slot));
+        cluster
     }
 
     /// The folder of a node.
@@ -238,7 +238,7 @@ impl Herd {
         running.child.wait().unwrap().code().unwrap_or(-1)
     }
 
-    /// Since the herd was started.
+    /// Since the cluster was started.
     pub(crate) fn seconds(&self) -> f64 {
         self.begun.elapsed().as_secs_f64()
     }
@@ -285,7 +285,7 @@ fn read(
     });
 }
 
-impl Drop for Herd {
+impl Drop for Cluster {
     fn drop(&mut self) {
         // A test that failed must not leave its nodes behind.
         for running in self.slots.iter_mut().flatten() {

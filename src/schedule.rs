@@ -19,21 +19,21 @@ use crate::{
 type Order = Box<dyn Fn(u64) -> Vec<u32> + Send>;
 
 /// A spec with its data set, step by step.
-pub struct Course {
+pub struct Schedule {
     spec: Spec,
     data: Data,
     batches: Batches<Order>,
     threads: usize,
 }
 
-impl std::fmt::Debug for Course {
+impl std::fmt::Debug for Schedule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Course").field("data", &self.data).finish_non_exhaustive()
+        f.debug_struct("Schedule").field("data", &self.data).finish_non_exhaustive()
     }
 }
 
-impl Course {
-    /// The course of a checked spec; generated images are drawn on `threads` threads.
+impl Schedule {
+    /// The schedule of a checked spec; generated images are drawn on `threads` threads.
     ///
     /// # Errors
     /// If the batch size does not fit the data set, which a checked spec's does.

@@ -11,12 +11,12 @@ use super::{
     driver::Node,
     store_files::StoreError,
     takeovers::{Reason, Takeover},
-    terms::{Durability, Found, culprit},
+    types::{Durability, Found, culprit},
 };
 use crate::{
+    events::{Event, Former, Stopped, takeover},
     export::{Model, Stored, score},
     ff::Objective,
-    report::{Event, Former, Stopped, takeover},
     spec::Spec,
 };
 
@@ -258,11 +258,11 @@ impl Node {
     pub(super) fn score(&self, epoch: u64, checkpoints: Vec<Hash>) {
         let (spec, data, store) = (self.spec.clone(), self.data.clone(), self.store.clone());
         // Not when the other thread begins: the decisions may have hurried it by then.
-        self.machine.hurry(false);
-        let (results, machine) = (self.results.0.clone(), Arc::clone(&self.machine));
+        self.gate.hurry(false);
+        let (results, gate) = (self.results.0.clone(), Arc::clone(&self.gate));
         tokio::task::spawn_blocking(move || {
             let get = |shard: ShardId| store.get(checkpoints.get(usize::from(shard.0))?);
-            let scorer = machine.scorer();
+            let scorer = gate.scorer();
             let step = spec.plan().epoch_end(epoch);
             let mut stored = Stored::at(&spec, step, get);
             let found = score(&mut stored, &spec, &data, epoch, &scorer);

@@ -63,7 +63,7 @@ pub enum NodeError {
     Network(#[from] ffp2p_net::StartError),
     /// The data set and the spec do not fit.
     #[error(transparent)]
-    Course(#[from] crate::data::BatchSizeError),
+    Schedule(#[from] crate::data::BatchSizeError),
     /// The store folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -29,7 +29,7 @@ fn kilomacs(work: Gflop) -> u64 {
 
 /// What work takes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pace {
+pub struct CostModel {
     /// By layer: how many times as much a step takes as its products have operations.
     pub layers: Vec<f64>,
     /// Making one generated training image.
@@ -50,7 +50,7 @@ pub struct Pace {
 
 /// Measured on one core of 50 to 100 GFLOP/s (docs/PERFORMANCE.md). What the network and the decisions cost is
 /// that beside shards of endless width.
-const USUAL: Pace = Pace {
+const USUAL: CostModel = CostModel {
     layers: Vec::new(),
     drawing: 0.0008,
     encoding: 0.05,
@@ -77,7 +77,7 @@ fn reach(network: &NetworkSpec) -> f64 {
     mean / (mean + HALF_SPEED_UNITS)
 }
 
-impl Pace {
+impl CostModel {
     /// Such layers, beside what else is usual for such a network.
     fn beside(network: &NetworkSpec, layers: Vec<f64>, drawing: Gflop) -> Self {
         let reach = reach(network);

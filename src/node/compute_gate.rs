@@ -1,4 +1,4 @@
-//! One machine for training and for scoring.
+//! The gate to the processor, which training and scoring pass in turn.
 //!
 //! Rule: only one of them computes at a time, each on all threads. Scoring takes turns: while there is
 //! nothing to train, and for a small part of the time while there is. So the others wait for a node
@@ -66,16 +66,16 @@ impl Turns {
     }
 }
 
-/// The machine, which training and scoring share.
+/// The training threads, which training and scoring share.
 #[derive(Debug)]
-pub(super) struct Machine {
+pub(super) struct ComputeGate {
     pool: Pool,
     turns: Mutex<Turns>,
     changed: Condvar,
 }
 
-impl Machine {
-    /// A machine that computes on `threads` threads.
+impl ComputeGate {
+    /// A gate to `threads` threads.
     pub(super) fn new(threads: usize) -> Self {
         let turns = Mutex::new(Turns::default());
         Self { pool: Pool::new(threads), turns, changed: Condvar::new() }
@@ -168,9 +168,9 @@ impl Machine {
     }
 }
 
-/// All threads of a machine, for the turns of scoring.
+/// All threads behind a gate, for the turns of scoring.
 #[derive(Debug)]
-pub(super) struct Scorer<'a>(&'a Machine);
+pub(super) struct Scorer<'a>(&'a ComputeGate);
 
 impl Workers for Scorer<'_> {
     fn turn(&self) {
@@ -202,8 +202,8 @@ mod tests {
     use super::*;
 
     /// So many turns of scoring; one is always under way or waited for.
-    fn score(machine: &Machine, turns: u32, each: impl Fn()) {
-        let scorer = machine.scorer();
+    fn score(gate: &ComputeGate, turns: u32, each: impl Fn()) {
+        let scorer = gate.scorer();
         for _ in 0..turns {
             scorer.turn();
             each();
@@ -212,29 +212,29 @@ mod tests {
 
     #[test]
     fn only_one_computes_at_a_time() {
-        let (machine, busy) = (Machine::new(1), AtomicBool::new(false));
+        let (gate, busy) = (ComputeGate::new(1), AtomicBool::new(false));
         let alone = || {
             assert!(!busy.swap(true, SeqCst));
             thread::yield_now();
             busy.store(false, SeqCst);
         };
         thread::scope(|scope| {
-            scope.spawn(|| score(&machine, 200, alone));
-            (0..2_000).for_each(|_| machine.train(alone));
-            machine.leave();
+            scope.spawn(|| score(&gate, 200, alone));
+            (0..2_000).for_each(|_| gate.train(alone));
+            gate.leave();
         });
     }
 
     #[test]
     fn scoring_goes_on_where_nothing_is_trained() {
-        let machine = Machine::new(1);
+        let gate = ComputeGate::new(1);
         let (sender, receiver) = mpsc::sync_channel(1);
         thread::scope(|scope| {
             scope.spawn(|| {
-                score(&machine, 50, || ());
+                score(&gate, 50, || ());
                 sender.send(()).unwrap();
             });
-            machine.rest(|| receiver.recv()).unwrap();
+            gate.rest(|| receiver.recv()).unwrap();
         });
     }
 
