@@ -1,9 +1,11 @@
 //! Which samples form a step.
 //!
 //! Steps are numbered over the whole run; an epoch is a permutation of the samples, cut into
-//! batches of one size. The rule kept here: a step's samples follow from its number and the
-//! epoch's order alone, so any peer can begin at any step. The few samples that do not fill a
-//! batch are left out of their epoch; another order leaves out others.
+//! batches of one size.
+//!
+//! Rule: a step's samples follow from its number and the epoch's order alone, so any peer can begin
+//! at any step. The few samples that do not fill a batch are left out of their epoch; another order
+//! leaves out others.
 
 /// The batches of a run over `n` samples.
 ///

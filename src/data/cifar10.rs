@@ -1,8 +1,10 @@
 //! CIFAR-10 in its official binary form: records of one label byte and 3072 pixels.
 //!
 //! A record's pixels are the red plane, the green plane and the blue plane, each 32 rows of 32;
-//! they are kept in this order. The rule kept here: a file is a whole number of records with
-//! labels 0 to 9, within bounds, or it is refused at the byte where it is not.
+//! they are kept in this order.
+//!
+//! Rule: a file is a whole number of records with labels 0 to 9, within bounds, or it is refused at
+//! the byte where it is not.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,9 +1,11 @@
 //! Handwritten-looking digits, made on the spot: a data set that needs no download.
 //!
 //! A sample takes a skeleton, bends it with a smooth random field and a trembling hand, stretches,
-//! slants and turns it, and inks it with a pen of random width. The rule kept here: a sample's
-//! bytes are a function of (seed, split, index) alone, equal on every machine, and its label can
-//! be had without drawing it. Changing any number below changes the data set: raise `VERSION`.
+//! slants and turns it, and inks it with a pen of random width.
+//!
+//! Rule: a sample's bytes are a function of (seed, split, index) alone, equal on every machine, and
+//! its label can be had without drawing it. Changing any number below changes the data set: raise
+//! `VERSION`.
 
 use super::Images;
 use super::pen::{Canvas, Nib, Point, blur};

@@ -1,7 +1,7 @@
 //! What can go wrong with a data set, told so that the reader knows what to do next.
 //!
-//! The rule kept here: a message names the file and the place in it, what was expected and what
-//! was found, and ends with the way out.
+//! Rule: a message names the file and the place in it, what was expected and what was found, and
+//! ends with the way out.
 
 use std::path::{Path, PathBuf};
 

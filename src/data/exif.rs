@@ -1,8 +1,10 @@
 //! How a camera was held: the orientation that an Exif block tells.
 //!
 //! Cameras store the pixels as the sensor lies and write down how to turn them. Only this one tag
-//! of the first directory is looked for. The rule kept here: a block that makes no sense turns
-//! nothing, and no number in it is believed before it is compared with the bytes that are there.
+//! of the first directory is looked for.
+//!
+//! Rule: a block that makes no sense turns nothing, and no number in it is believed before it is
+//! compared with the bytes that are there.
 
 use super::files::Frame;
 

@@ -1,8 +1,8 @@
 //! What sets that are read from files share: their bounds, how pixels lie, and the id.
 //!
-//! The rule kept here: no file can demand more memory than these bounds, and a set's id is a hash
-//! of what a run depends on, its measures, labels and pixels, in the order of the samples. Paths,
-//! file names and packing differ between machines; the id does not.
+//! Rule: no file can demand more memory than these bounds, and a set's id is a hash of what a run
+//! depends on, its measures, labels and pixels, in the order of the samples. Paths, file names and
+//! packing differ between machines; the id does not.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
 //! Sets of image files: `train/CLASS/*.png` or `*.jpg` and `test/CLASS/...`, in a folder or in a
 //! .tar or .tar.gz.
 //!
-//! The rule kept here: a folder and an archive of it are the same set. One folder above `train/`
-//! is allowed in both. What is read of a file, and of an archive, is bounded.
+//! Rule: a folder and an archive of it are the same set. One folder above `train/` is allowed in
+//! both. What is read of a file, and of an archive, is bounded.
 
 mod disk;
 mod shelf;

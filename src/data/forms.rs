@@ -1,7 +1,7 @@
 //! What a file is that is not what was asked for.
 //!
-//! The rule kept here: whoever gives the wrong file or folder is told what it is and what to do with
-//! it. Only the first bytes and the names in a folder are looked at.
+//! Rule: whoever gives the wrong file or folder is told what it is and what to do with it. Only the
+//! first bytes and the names in a folder are looked at.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,8 +1,8 @@
 //! What was found where a set was looked for, in words: what is used, and what is left out.
 //!
-//! The rule kept here: no file that a user may take for part of the set vanishes silently. It is
-//! counted by the reason why it is left out. Only what systems and programs put into folders
-//! without being asked is passed over.
+//! Rule: no file that a user may take for part of the set vanishes silently. It is counted by the
+//! reason why it is left out. Only what systems and programs put into folders without being asked
+//! is passed over.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,12 @@
 //! Images by class, put into an order that only their names decide.
 //!
 //! A class is the name of a folder of `train/`, with images or without; its label is the name's
-//! rank among the sorted names. The rule kept here: the samples are the first image of each class,
-//! then the second of each, and so on, an image's place in its class being its name's rank. So
-//! neither the file system nor an archive has a say, and any first part of a half shows all
-//! classes. Every image goes to its place as soon as it is decoded, so that no pixel is kept twice.
+//! rank among the sorted names.
+//!
+//! Rule: the samples are the first image of each class, then the second of each, and so on, an
+//! image's place in its class being its name's rank. So neither the file system nor an archive has
+//! a say, and any first part of a half shows all classes. Every image goes to its place as soon as
+//! it is decoded, so that no pixel is kept twice.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Gzip streams as gunzip takes them.
 //!
-//! The rule kept here: what follows one member is another one; zeros after the last are padding;
-//! anything else there is not read, and the reader can say that it was there. A member that is cut
-//! or damaged is an error.
+//! Rule: what follows one member is another one; zeros after the last are padding; anything else
+//! there is not read, and the reader can say that it was there. A member that is cut or damaged is
+//! an error.
 
 use std::io::{self, BufRead, Read};
 

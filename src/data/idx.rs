@@ -1,8 +1,10 @@
 //! The IDX format of MNIST and its kin: a header that declares counts, then plain bytes.
 //!
-//! The content comes from strangers, so the rule kept here: nothing is believed before it is
-//! checked. Memory grows with the bytes that really arrive and never beyond a fixed cap, the
-//! content ends exactly where the header says, and every refusal names the byte.
+//! The content comes from strangers.
+//!
+//! Rule: nothing is believed before it is checked. Memory grows with the bytes that really arrive
+//! and never beyond a fixed cap, the content ends exactly where the header says, and every refusal
+//! names the byte.
 
 use std::io::{BufRead, Read};
 

@@ -1,8 +1,9 @@
 //! MNIST and data sets of its shape (Fashion-MNIST, KMNIST), read from a folder of four files.
 //!
 //! A set has ten classes, or more if there are labels above 9, as in EMNIST.
-//! The rule kept here: a set is what its four decoded contents are. Folder, file names and packing
-//! differ between machines; the id, a hash of the contents, does not.
+//!
+//! Rule: a set is what its four decoded contents are. Folder, file names and packing differ between
+//! machines; the id, a hash of the contents, does not.
 
 use std::fs::File;
 use std::io::BufReader;

@@ -1,9 +1,11 @@
 //! Data sets: what a run learns from, and what it is judged by.
 //!
-//! A set has an id that names its content, not its place: peers whose sets have the same id see
-//! the same bytes. The rule kept here: labels are at hand once a set is open, while generated
-//! images are drawn when somebody first asks, so a peer without the input layer never pays for
-//! them. Pixels stay bytes; only a batch becomes floating point.
+//! A set has an id that names its content, not its place: peers whose sets have the same id see the
+//! same bytes.
+//!
+//! Rule: labels are at hand once a set is open, while generated images are drawn when somebody
+//! first asks, so a peer without the input layer never pays for them. Pixels stay bytes; only a
+//! batch becomes floating point.
 
 mod batches;
 mod cifar10;

@@ -1,8 +1,10 @@
 //! One array in NumPy's .npy form: a short header in text, then plain numbers.
 //!
 //! Read here rather than by a library, because those at hand believe the header's lengths before
-//! they see the bytes. The rule kept here: the header is short, its shape is within bounds before
-//! anything is made room for, the content comes row by row, and it ends where the shape says.
+//! they see the bytes.
+//!
+//! Rule: the header is short, its shape is within bounds before anything is made room for, the
+//! content comes row by row, and it ends where the shape says.
 
 use std::io::Read;
 

@@ -1,9 +1,10 @@
 //! Sets in a .npz file of NumPy: `x_train`, `y_train`, `x_test` and `y_test`, as Keras names them.
 //!
-//! Images are bytes, shaped `[n, height, columns]`, `[n, height, columns, channels]` or
-//! `[n, pixels]`; labels are whole numbers, `[n]` or `[n, 1]`. The rule kept here: the samples keep
-//! the file's order, the classes are 0 to the largest training label, and what does not fit is told
-//! with its array.
+//! Images are bytes, shaped `[n, height, columns]`, `[n, height, columns, channels]` or `[n,
+//! pixels]`; labels are whole numbers, `[n]` or `[n, 1]`.
+//!
+//! Rule: the samples keep the file's order, the classes are 0 to the largest training label, and
+//! what does not fit is told with its array.
 
 use std::fs::File;
 use std::io::{BufReader, Read};

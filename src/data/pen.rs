@@ -1,8 +1,10 @@
 //! The pen: smooth curves through points, drawn as soft round strokes on a grey canvas.
 //!
 //! A pixel keeps how deep it lies inside the nearest stroke, so strokes that cross do not add up
-//! and drawing order is irrelevant. The rule kept here: plain IEEE single precision in a written
-//! order (add, multiply, divide, square root), so every machine draws the same canvas.
+//! and drawing order is irrelevant.
+//!
+//! Rule: plain IEEE single precision in a written order (add, multiply, divide, square root), so
+//! every machine draws the same canvas.
 
 use super::digits::{PIXELS, SIDE};
 

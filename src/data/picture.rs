@@ -1,9 +1,9 @@
 //! PNG and JPEG images, decoded to planes of bytes.
 //!
-//! The rule kept here: the first bytes tell what a file is, its measures are bounded before it is
-//! decoded, and a cut or damaged image is refused, never filled in. An image is turned as its Exif
-//! block says. JPEG leaves the rounding to the decoder; this one is held to whole numbers and to
-//! no special instructions, so that the pixels are the same on every machine.
+//! Rule: the first bytes tell what a file is, its measures are bounded before it is decoded, and a
+//! cut or damaged image is refused, never filled in. An image is turned as its Exif block says.
+//! JPEG leaves the rounding to the decoder; this one is held to whole numbers and to no special
+//! instructions, so that the pixels are the same on every machine.
 
 mod outline;
 

@@ -1,8 +1,9 @@
 //! Random numbers for one generated sample.
 //!
 //! Every sample has a stream of its own, a keyed BLAKE3 output whose input is (seed, split, index).
-//! The rule kept here: no sample's numbers depend on another sample, a clock or a machine, so any
-//! sample can be made alone, in any order and on any number of threads.
+//!
+//! Rule: no sample's numbers depend on another sample, a clock or a machine, so any sample can be
+//! made alone, in any order and on any number of threads.
 
 /// Separates these streams from every other use of BLAKE3; a new version is a new data set.
 const KEY: &[u8; 32] = b"ffp2p generated digits version 1";

@@ -1,7 +1,7 @@
 //! The names of data sets, as they are written on the command line and in a spec.
 //!
-//! The rule kept here: what a name can demand is bounded before anything is made, and a name that
-//! is not understood is answered with the ones that are.
+//! Rule: what a name can demand is bounded before anything is made, and a name that is not
+//! understood is answered with the ones that are.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! A set in a folder of the file system.
 //!
-//! The rule kept here: a spot is a path without links, so that a link back to a folder above is
-//! known as such. What is read of a file is bounded, and only files are opened.
+//! Rule: a spot is a path without links, so that a link back to a folder above is known as such.
+//! What is read of a file is bounded, and only files are opened.
 
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -1,8 +1,7 @@
 //! Where the images of a set lie, in a folder or in an archive, and which of them are used.
 //!
-//! The rule kept here: one walk looks through both, so that a folder and its archive are the same
-//! set. Links are followed; whatever is not used is counted; the walk ends, whatever links lead
-//! where.
+//! Rule: one walk looks through both, so that a folder and its archive are the same set. Links are
+//! followed; whatever is not used is counted; the walk ends, whatever links lead where.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,9 +1,11 @@
 //! A set in a .tar or a .tar.gz.
 //!
 //! An archive is read twice: first the names, which make a tree as unpacking would make one on a
-//! disk, then the images. The rule kept here: what GNU tar unpacks without a complaint is the same
-//! set here, with the last of equal names, links and long names; what it refuses is refused. No
-//! length in a header is believed before it is compared with a bound.
+//! disk, then the images.
+//!
+//! Rule: what GNU tar unpacks without a complaint is the same set here, with the last of equal
+//! names, links and long names; what it refuses is refused. No length in a header is believed
+//! before it is compared with a bound.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};

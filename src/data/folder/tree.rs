@@ -1,8 +1,8 @@
 //! The files and folders of an archive, as unpacking would make them.
 //!
-//! The rule kept here: what comes later replaces what is there under its name, as a file replaces
-//! another; a link leads to what is there under its target when somebody follows it, and never out
-//! of the archive; a hard link is another name of what is there when it is made.
+//! Rule: what comes later replaces what is there under its name, as a file replaces another; a link
+//! leads to what is there under its target when somebody follows it, and never out of the archive;
+//! a hard link is another name of what is there when it is made.
 
 use std::collections::BTreeMap;
 

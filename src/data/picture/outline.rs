@@ -1,8 +1,10 @@
 //! Which bytes of a file are the image.
 //!
 //! PNG and JPEG files carry more than pixels: texts, profiles, thumbnails, other images behind the
-//! end. The rule kept here: a decoder gets what decides about the pixels and nothing else, so that
-//! what libpng and libjpeg pass over is passed over here as well, and cannot do harm.
+//! end.
+//!
+//! Rule: a decoder gets what decides about the pixels and nothing else, so that what libpng and
+//! libjpeg pass over is passed over here as well, and cannot do harm.
 
 use super::ImageFlaw;
 
