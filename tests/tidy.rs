@@ -109,7 +109,7 @@ fn bincode_is_in_two_files() {
         sources().into_iter().filter(|path| code(path).contains("bincode::")).collect();
     let is_codec = |path: &&PathBuf| {
         path.ends_with("net/src/wire.rs")
-            || path.ends_with("src/checkpoint.rs")
+            || path.ends_with("src/checkpoint/mod.rs")
             || path.ends_with("tests/tidy.rs")
     };
     assert!(users.iter().all(|path| is_codec(&path)), "{users:?}");

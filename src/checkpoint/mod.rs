@@ -280,5 +280,4 @@ fn open<'a>(
 }
 
 #[cfg(test)]
-#[path = "checkpoint_tests.rs"]
 mod tests;
