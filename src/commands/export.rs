@@ -15,13 +15,13 @@ use super::{
 use crate::{
     atomic_file,
     cli::ExportArgs,
-    events::Event,
+    events::{Event, EventSink},
     export::Model,
     node::{Disk, KeptRun, StateDir, StoredRun},
     sequential::NO_NODE,
     spec::Spec,
     text::shown_path,
-    view::View,
+    view,
 };
 
 /// How long peers get to say what they hold.
@@ -32,10 +32,10 @@ const ELSEWHERE: &str = "`ffp2p runs` lists what is, and --store DIR reads anoth
 
 pub(super) fn run(args: ExportArgs) -> Result<(), CommandError> {
     check_places(&args)?;
-    let mut view = View::new(args.json);
+    let mut sink = view::for_stdout(args.json);
     let model = match &args.store {
         Some(dir) => from_store(dir, &args)?,
-        None => from_anywhere(&args, &mut view)?,
+        None => from_anywhere(&args, &mut *sink)?,
     };
     let save = || {
         model.save(&args.out)?;
@@ -43,9 +43,9 @@ pub(super) fn run(args: ExportArgs) -> Result<(), CommandError> {
     };
     save()?;
     let (file, model) = (args.out.display().to_string(), model.hash().to_string());
-    view.show(&Event::Saved { file, model: model.clone() });
+    sink.on_event(&Event::Saved { file, model: model.clone() });
     if !args.json {
-        view.show(&Event::Note { message: format!("model {model}") });
+        sink.on_event(&Event::Note { message: format!("model {model}") });
     }
     Ok(())
 }
@@ -107,16 +107,16 @@ fn assemble(parts: Vec<StoredRun>) -> Result<Model, CommandError> {
 }
 
 /// From the LAN, or from what is kept on this machine where nobody is there.
-fn from_anywhere(args: &ExportArgs, view: &mut View) -> Result<Model, CommandError> {
+fn from_anywhere(args: &ExportArgs, sink: &mut dyn EventSink) -> Result<Model, CommandError> {
     let network = args.network.visitor()?;
     let runtime = runtime()?;
     let nobody = match runtime.block_on(find(&network, args.run.as_deref())) {
-        Ok(spec) => return runtime.block_on(from_lan(&spec, network, args, view)),
+        Ok(spec) => return runtime.block_on(from_lan(&spec, network, args, sink)),
         Err(CommandError::NothingYet(reason)) => reason,
         Err(error) => return Err(error),
     };
     let kept = StateDir::of_user().map(|state| state.runs()).unwrap_or_default();
-    let Some(run) = choose_kept(kept, args.run.as_deref(), view) else {
+    let Some(run) = choose_kept(kept, args.run.as_deref(), sink) else {
         let kept = match args.run.as_deref() {
             Some(id) => format!("no complete run that is kept here begins with {id}"),
             None => "no complete run is kept here".to_owned(),
@@ -130,8 +130,12 @@ fn from_anywhere(args: &ExportArgs, view: &mut View) -> Result<Model, CommandErr
 
 /// The complete run that changed last, of those whose ids begin with `asked`; says which it is, and
 /// why the others are not.
-fn choose_kept(runs: Vec<KeptRun>, asked: Option<&str>, view: &mut View) -> Option<KeptRun> {
-    let mut note = |message: String| view.show(&Event::Note { message });
+fn choose_kept(
+    runs: Vec<KeptRun>,
+    asked: Option<&str>,
+    sink: &mut dyn EventSink,
+) -> Option<KeptRun> {
+    let mut note = |message: String| sink.on_event(&Event::Note { message });
     let is_asked = |run: &KeptRun| asked.is_none_or(|id| run.id().to_string().starts_with(id));
     let (usable, others): (Vec<_>, Vec<_>) =
         runs.into_iter().filter(is_asked).partition(|run| run.is_complete() && !run.in_use);
@@ -160,10 +164,10 @@ async fn from_lan(
     spec: &Spec,
     network: ffp2p_net::Config,
     args: &ExportArgs,
-    view: &mut View,
+    sink: &mut dyn EventSink,
 ) -> Result<Model, CommandError> {
     check_out(Some(&args.out), spec)?;
-    view.show(&Event::Note { message: format!("found run {}", spec.run_id().short()) });
+    sink.on_event(&Event::Note { message: format!("found run {}", spec.run_id().short()) });
     let mut observer = Observer::join(spec, Role::Observer, network).await?;
     let complete = loop {
         if let Some(complete) = observer.step().await? {

@@ -15,7 +15,7 @@ use crate::{
     about::about_data,
     cli::{JoinArgs, KeepArgs},
     node::{Ending, Node, NodeError, Pool, Settings, Stop, StoreUser},
-    view::View,
+    view,
 };
 
 /// A node may be taken for gone after so many seconds: a few heartbeats at least.
@@ -33,11 +33,11 @@ pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let config = decisions(&args.keep)?;
     let checked = args.spec.check()?;
     check_out(args.output.out.as_deref(), &checked.spec)?;
-    let mut view = View::new(args.output.json);
-    tell_found(&mut view, &checked.data);
+    let mut sink = view::for_stdout(args.output.json);
+    tell_found(&mut *sink, &checked.data);
     let store = args.store.as_deref();
     let OpenStore { disk, durability } =
-        keeping::open(store, &checked.spec, StoreUser::Node, &mut view)?;
+        keeping::open(store, &checked.spec, StoreUser::Node, &mut *sink)?;
     network.remembered = disk.as_ref().map(|disk| disk.store().join("peers"));
     network.run = Some(run_info(&checked.spec, Some(about_data(&checked))));
     let config = ffp2p_proto::Config {
@@ -48,7 +48,7 @@ pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let settings = Settings { threads, config, out: args.output.out, durability };
     let runtime = runtime()?;
     let ending = runtime.block_on(async {
-        let node = Node::start(checked, network, settings, disk, view).await?;
+        let node = Node::start(checked, network, settings, disk, sink).await?;
         let (stop, stops) = mpsc::channel(STOPS);
         signals.watch(stop.clone());
         if args.leave_on_eof {

@@ -8,10 +8,9 @@ use std::path::Path;
 
 use super::CommandError;
 use crate::{
-    events::Event,
+    events::{Event, EventSink},
     node::{Disk, Durability, StateDir, StoreUser},
     spec::Spec,
-    view::View,
 };
 
 /// Written instead of a folder where nothing is to be kept; a folder of that name is `./none`.
@@ -34,7 +33,7 @@ pub(super) fn open(
     store: Option<&Path>,
     spec: &Spec,
     user: StoreUser,
-    view: &mut View,
+    events: &mut dyn EventSink,
 ) -> Result<OpenStore, CommandError> {
     let (disk, durability) = match store {
         Some(none) if none == Path::new(NOTHING) => (None, Durability::None),
@@ -43,7 +42,7 @@ pub(super) fn open(
             let opened = StateDir::of_user().and_then(|state| state.claim(spec, user));
             let told = opened.map_err(|error| {
                 let message = format!("nothing is kept on disk: {error}");
-                view.show(&Event::Note { message });
+                events.on_event(&Event::Note { message });
             });
             (told.ok(), Durability::BestEffort)
         }

@@ -28,12 +28,11 @@ use crate::{
     config::SpecArgsError,
     data::{Data, DataError},
     diverged::Diverged,
-    events::Event,
+    events::{Event, EventSink},
     export::{ModelError, model_size},
     node::{NodeError, StoreError},
     spec::Spec,
     text::shown_path,
-    view::View,
 };
 
 /// Why a command failed.
@@ -118,9 +117,9 @@ fn threads(asked: Option<usize>, usual: usize) -> Result<usize, CommandError> {
 }
 
 /// Says what was found in the files of a data set, before anything is trained from it.
-fn tell_found(view: &mut View, data: &Data) {
+fn tell_found(events: &mut dyn EventSink, data: &Data) {
     if let Some(message) = data.found() {
-        view.show(&Event::Note { message });
+        events.on_event(&Event::Note { message });
     }
 }
 

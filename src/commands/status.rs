@@ -22,7 +22,7 @@ use crate::{
     node::eval_event,
     spec::Spec,
     text::duration,
-    view::{in_words, line},
+    view::{line, sentence},
 };
 
 /// How long peers get to say how they are: three heartbeats.
@@ -180,7 +180,7 @@ impl Status {
             ));
         }
         if let Some(score) = snapshot.scores.last() {
-            lines.extend(in_words(&eval_event(spec, score)));
+            lines.extend(sentence(&eval_event(spec, score)));
         }
         lines.join("\n")
     }

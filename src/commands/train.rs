@@ -12,13 +12,13 @@ use crate::{
     cli::TrainArgs,
     config::Checked,
     data::Data,
-    events::{Event, PROGRESS, Pace, Stopped},
+    events::{Event, EventSink, PROGRESS, StepRate, Stopped},
     export::{Model, how_to_take, score},
     node::{Durability, NodeError, Pool, Saves, StoreError, StoreUser, eval_event},
     schedule::Schedule,
     sequential::Sequential,
     spec::Spec,
-    view::View,
+    view,
 };
 
 pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
@@ -26,21 +26,22 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     let threads = threads(args.threads, Pool::usual_threads(1))?;
     let checked = args.spec.check()?;
     check_out(args.output.out.as_deref(), &checked.spec)?;
-    let mut view = View::new(args.output.json);
-    tell_found(&mut view, &checked.data);
+    let mut sink = view::for_stdout(args.output.json);
+    tell_found(&mut *sink, &checked.data);
     let started = Instant::now();
-    let keeping = keeping::open(args.store.as_deref(), &checked.spec, StoreUser::Train, &mut view)?;
-    view.show(&ready(&checked.spec));
-    let mut training = Training::start(&checked, keeping, Pool::new(threads), threads, view)?;
+    let keeping =
+        keeping::open(args.store.as_deref(), &checked.spec, StoreUser::Train, &mut *sink)?;
+    sink.on_event(&ready(&checked.spec));
+    let mut training = Training::start(&checked, keeping, Pool::new(threads), threads, sink)?;
     training.run(&signals.flag())?;
-    let Training { run, spec, pool: _, mut view, chapters, kept, durability, .. } = training;
+    let Training { run, spec, pool: _, mut sink, chapters, kept, durability, .. } = training;
     let store = kept.as_ref().map(|saves| saves.folder().to_owned());
     let trained = vec![chapters; spec.network.shards().len()];
     let model = Model { spec, network: run.into_network(), ledger: Vec::new() };
     let hash = model.hash().to_string();
     let saved = args.output.out.as_deref().map_or(Ok(()), |path| {
         model.save(path)?;
-        view.show(&Event::Saved { file: path.display().to_string(), model: hash.clone() });
+        sink.on_event(&Event::Saved { file: path.display().to_string(), model: hash.clone() });
         Ok::<_, CommandError>(())
     });
     let seconds = started.elapsed().as_secs_f64();
@@ -49,7 +50,7 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
     let named = store.clone().filter(|_| durability == Durability::Required);
     let hint = store.as_ref().filter(|_| args.output.out.is_none());
     let hint = hint.map(|_| how_to_take(&model.spec, named.as_deref()));
-    view.show(&Event::Done {
+    sink.on_event(&Event::Done {
         model: hash,
         seconds,
         bytes_in,
@@ -59,7 +60,7 @@ pub(super) fn run(args: TrainArgs) -> Result<(), CommandError> {
         store,
     });
     if let Some(message) = hint {
-        view.show(&Event::Note { message });
+        sink.on_event(&Event::Note { message });
     }
     saved?;
     if is_nowhere && durability == Durability::BestEffort {
@@ -74,8 +75,8 @@ struct Training {
     data: Data,
     run: Sequential,
     pool: Pool,
-    view: View,
-    pace: Pace,
+    sink: Box<dyn EventSink>,
+    pace: StepRate,
     /// Chapters trained by this process.
     chapters: u64,
     kept: Option<Saves>,
@@ -91,7 +92,7 @@ impl Training {
         keeping: OpenStore,
         pool: Pool,
         threads: usize,
-        view: View,
+        sink: Box<dyn EventSink>,
     ) -> Result<Self, CommandError> {
         let schedule = Schedule::new(checked, threads).map_err(NodeError::from)?;
         let (spec, data) = (checked.spec.clone(), checked.data.clone());
@@ -99,9 +100,9 @@ impl Training {
         let (chapters, durability) = (0, keeping.durability);
         let (kept, stored) = keeping.disk.map(Saves::open).transpose()?.unzip();
         let kept_step = run.resume(&stored.unwrap_or_default());
-        let pace = Pace::start();
+        let pace = StepRate::start();
         let mut training =
-            Self { pace, spec, data, run, pool, view, chapters, kept, kept_step, durability };
+            Self { pace, spec, data, run, pool, sink, chapters, kept, kept_step, durability };
         training.tell_resumed();
         Ok(training)
     }
@@ -110,7 +111,7 @@ impl Training {
     fn run(&mut self, stop: &Flag) -> Result<(), CommandError> {
         let plan = self.spec.plan();
         let mut done = vec![self.kept_step; self.spec.network.shards().len()];
-        self.view.show(&progress(&done, &mut self.pace));
+        self.sink.on_event(&progress(&done, &mut self.pace));
         while let Some(from) = self.run.step().filter(|step| *step < plan.steps) {
             let chapter = plan.chapter_of(from);
             let losses = match stop.is_set() {
@@ -120,9 +121,9 @@ impl Training {
             self.keep()?;
             let Some(losses) = losses else { return self.stopped(done) };
             self.chapters += 1;
-            tell(&mut self.view, chapter, &losses);
+            tell(&mut *self.sink, chapter, &losses);
             if self.run.step() == Some(plan.steps) {
-                self.view.show(&progress(&done, &mut self.pace));
+                self.sink.on_event(&progress(&done, &mut self.pace));
             }
             plan.epochs_ending(plan.chapter_end(from)).for_each(|epoch| self.score(epoch));
         }
@@ -136,11 +137,11 @@ impl Training {
         stop: &Flag,
         done: &mut [u64],
     ) -> Result<Option<Vec<f64>>, CommandError> {
-        let Self { run, pool, view, pace, .. } = self;
+        let Self { run, pool, sink, pace, .. } = self;
         let mut go_on = |steps: &[u64]| {
             done.copy_from_slice(steps);
             if pace.elapsed() >= PROGRESS {
-                view.show(&progress(steps, pace));
+                sink.on_event(&progress(steps, pace));
             }
             !stop.is_set()
         };
@@ -149,7 +150,7 @@ impl Training {
 
     fn score(&mut self, epoch: u64) {
         let Ok(score) = score(&mut self.run.network(), &self.spec, &self.data, epoch, &self.pool);
-        self.view.show(&eval_event(&self.spec, &score));
+        self.sink.on_event(&eval_event(&self.spec, &score));
     }
 
     /// Keeps the run as it is now, if it can go on from here.
@@ -177,7 +178,7 @@ impl Training {
         }
         (self.kept, self.kept_step) = (None, 0);
         let message = format!("{error}; from here on this run is in memory only");
-        self.view.show(&Event::Note { message });
+        self.sink.on_event(&Event::Note { message });
         Ok(())
     }
 
@@ -191,9 +192,9 @@ impl Training {
             "nothing is left to train: this run is complete in {}; --store none trains it again",
             saves.folder()
         );
-        self.view.show(&Event::Restored { shards, checkpoints });
+        self.sink.on_event(&Event::Restored { shards, checkpoints });
         if step == steps {
-            self.view.show(&Event::Note { message: note });
+            self.sink.on_event(&Event::Note { message: note });
             self.score(self.spec.epochs);
         }
     }
@@ -201,7 +202,7 @@ impl Training {
     /// Tells how far it came.
     fn stopped(&mut self, shards: Vec<u64>) -> Result<(), CommandError> {
         self.flush()?;
-        self.view.show(&Event::Stopped(Stopped {
+        self.sink.on_event(&Event::Stopped(Stopped {
             kept: vec![self.kept_step; shards.len()],
             shards,
             steps: self.spec.network.steps,
@@ -226,14 +227,14 @@ fn ready(spec: &Spec) -> Event {
 }
 
 /// Tells that a chapter is done.
-fn tell(view: &mut View, chapter: u64, losses: &[f64]) {
+fn tell(sink: &mut dyn EventSink, chapter: u64, losses: &[f64]) {
     for (shard, &loss) in losses.iter().enumerate() {
-        view.show(&Event::Chapter { shard: shard as u16, chapter, loss, peer: String::new() });
+        sink.on_event(&Event::Chapter { shard: shard as u16, chapter, loss, peer: String::new() });
     }
 }
 
 /// How far the run is.
-fn progress(shards: &[u64], pace: &mut Pace) -> Event {
+fn progress(shards: &[u64], pace: &mut StepRate) -> Event {
     Event::Progress {
         steps_per_second: pace.report(shards),
         peer: String::new(),

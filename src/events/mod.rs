@@ -1,52 +1,80 @@
-//! What a run tells people and scripts: one enum, one JSON object a line.
+//! Events of a run, and the sinks that take them.
 //!
-//! Rule: names and meanings here are a promise to scripts; fields may be added, none changes.
+//! Rule: names and meanings of events are a promise to scripts; fields may be added, none changes. A
+//! sink shows, stores or counts events; it decides nothing, and a run goes on the same without it.
 
-use std::time::{Duration, Instant};
-
-pub(crate) mod takeover;
+mod rate;
 
 use serde::{Deserialize, Serialize};
 
-/// Between two reports of progress.
-pub(crate) const PROGRESS: Duration = Duration::from_secs(1);
+pub(crate) use rate::{PROGRESS, StepRate};
 
-/// One thing that happened, as `--json` prints it.
+/// Takes the events of a run, in the order in which they happen.
+///
+/// Any closure over `&Event` is a sink, so a channel is one as well. [`view`](crate::view) has the
+/// sinks of the command line.
+///
+/// ```
+/// use ffp2p::events::{Event, EventSink};
+///
+/// let (sender, receiver) = std::sync::mpsc::sync_channel(8);
+/// let mut sink: Box<dyn EventSink> = Box::new(move |event: &Event| {
+///     // A program that listens no more stops nothing.
+///     let _ = sender.send(event.clone());
+/// });
+/// sink.on_event(&Event::Note { message: "hello".to_owned() });
+/// let event = receiver.recv()?;
+/// assert_eq!(event.to_json(), r#"{"event":"note","message":"hello"}"#);
+/// # Ok::<_, std::sync::mpsc::RecvError>(())
+/// ```
+pub trait EventSink: Send {
+    /// Takes one event. The run waits until this returns, so it should not block for long.
+    fn on_event(&mut self, event: &Event);
+}
+
+impl<F: FnMut(&Event) + Send> EventSink for F {
+    fn on_event(&mut self, event: &Event) {
+        self(event);
+    }
+}
+
+/// Something that happened in a run, as `--json` prints it: one JSON object with its name, in
+/// kebab-case, under `event`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// The node is up (or the training alone begins).
+    /// The node is up, or training without a network begins.
     Ready {
-        /// The node, by the first digits of its key; empty without a network.
+        /// First digits of the node's key; empty without a network.
         peer: String,
-        /// What it is called; empty without a network.
+        /// Name of the node; empty without a network.
         #[serde(default)]
         name: String,
         /// The run id.
         run: String,
-        /// Where other machines can reach it, as `IP:PORT`, the likeliest first; by loopback only if
-        /// there is nothing else.
+        /// Addresses at which other machines can reach it, as `IP:PORT`, the likeliest first;
+        /// loopback only if there is nothing else.
         listen: Vec<String>,
-        /// Layers and shards of the shards, bottom first.
+        /// Layer and index within the layer of each shard, bottom first.
         shards: Vec<(usize, usize)>,
         /// Steps of the run.
         steps: u64,
         /// Steps of a chapter.
         chapter_steps: u64,
     },
-    /// What the node's folder still had of the run.
+    /// The node's store had checkpoints of the run.
     Restored {
         /// Steps done at the furthest checkpoint, per shard; 0 where there is none.
         shards: Vec<u64>,
-        /// Checkpoints in all.
+        /// Number of checkpoints.
         checkpoints: usize,
     },
-    /// A peer joined, left (said goodbye) or fell silent; those that only look or export are not told.
+    /// A peer joined, left (said goodbye) or fell silent; observers are not reported.
     Peer {
-        /// The peer.
+        /// First digits of the peer's key.
         peer: String,
-        /// What people call it: its name, with the first digits of its key where another one that is
-        /// here has the same, and those digits alone where it has not said it. So everywhere below.
+        /// Its display name: its name, with the first digits of its key where another peer that is
+        /// here has the same, and those digits alone where its name is not known. So everywhere below.
         #[serde(default)]
         name: String,
         /// `joined`, `left` or `silent`.
@@ -58,50 +86,50 @@ pub enum Event {
         shard: u16,
         /// Its owner.
         peer: String,
-        /// What people call it.
+        /// Its display name.
         #[serde(default)]
         name: String,
-        /// Whether that is the node that tells.
+        /// Whether that is the node that reports it.
         #[serde(default, skip_serializing_if = "is_false")]
         own: bool,
         /// The lease's term.
         term: u64,
     },
-    /// A node took shards: those that it took from one other node, or for the first time. Comes within
-    /// two seconds of their `owner` events.
+    /// A node took shards over from one other node, or took them first. Comes within two seconds of
+    /// their `owner` events.
     Takeover {
         /// The shards.
         shards: Vec<u16>,
-        /// Their layers, with a dot and the shard where layers have several.
+        /// Their layers, with a dot and the index where layers have several shards.
         places: Vec<String>,
         /// The terms of their leases.
         terms: Vec<u64>,
         /// The new owner.
         peer: String,
-        /// What people call it.
+        /// Its display name.
         name: String,
-        /// Whether that is the node that tells.
+        /// Whether that is the node that reports it.
         #[serde(default, skip_serializing_if = "is_false")]
         own: bool,
-        /// Who had them before; none the first time.
+        /// Their former owner; none the first time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<Former>,
     },
-    /// A chapter has a new owner, where peers own chapters.
-    Turn {
-        /// From 0.
+    /// A chapter has a new owner, in placements where peers own chapters.
+    ChapterOwner {
+        /// The chapter, from 0.
         chapter: u64,
         /// Its owner.
         peer: String,
-        /// What people call it.
+        /// Its display name.
         #[serde(default)]
         name: String,
-        /// Whether that is the node that tells.
+        /// Whether that is the node that reports it.
         #[serde(default, skip_serializing_if = "is_false")]
         own: bool,
-        /// Grows with every owner of the chapter.
+        /// The lease's term.
         term: u64,
-        /// Who had it before; none the first time.
+        /// Its former owner; none the first time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<Former>,
     },
@@ -111,11 +139,10 @@ pub enum Event {
         shard: u16,
         /// The step.
         step: u64,
-        /// Since the node started.
+        /// Seconds since the node started.
         seconds: f64,
     },
-    /// The node did its first step of a shard since it took the shard up, or brought it to another
-    /// step.
+    /// The node did its first step of a shard since it loaded it.
     Taken {
         /// The shard.
         shard: u16,
@@ -126,40 +153,40 @@ pub enum Event {
     Chapter {
         /// The shard.
         shard: u16,
-        /// From 0.
+        /// The chapter, from 0.
         chapter: u64,
         /// Mean loss per case.
         loss: f64,
-        /// Who trained it.
+        /// The peer that trained it.
         peer: String,
     },
-    /// How far the run is; about once a second.
+    /// Progress of the run, about once a second.
     Progress {
         /// Steps done, per shard.
         shards: Vec<u64>,
-        /// The node that tells; empty where no single one does.
+        /// The node that reports it; empty where no single one does.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         peer: String,
-        /// Owners, per shard; empty where there is none.
+        /// Owners, per shard; an empty string where there is none.
         owners: Vec<String>,
-        /// What people call them.
+        /// Their display names.
         #[serde(default)]
         names: Vec<String>,
-        /// Peers that take work and are here, this one included.
+        /// Number of peers that take work and are here, this one included.
         peers: usize,
         /// Steps of the slowest shard per second.
         steps_per_second: f64,
-        /// Steps that this node did itself, per shard; empty where no single node tells.
+        /// Steps that this node did itself, per shard; empty where no single node reports.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         own_steps: Vec<u64>,
     },
     /// The accuracy at the end of an epoch, on the test set.
     Eval {
-        /// From 1.
+        /// The epoch, from 1.
         epoch: u64,
-        /// Test samples looked at.
+        /// Number of test samples scored.
         samples: u32,
-        /// Fraction right by the heads, in one pass.
+        /// Fraction right by the heads, in one neutral pass.
         softmax_accuracy: f64,
         /// Fraction right by the goodness of every label; only with the goodness objective.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,9 +195,9 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         last_layer_accuracy: Option<f64>,
     },
-    /// Something a person should know.
+    /// A message for the user.
     Note {
-        /// In words.
+        /// The message, in English.
         message: String,
     },
     /// The model was written.
@@ -180,53 +207,53 @@ pub enum Event {
         /// The model's hash.
         model: String,
     },
-    /// The node, or the training alone, was stopped before the run was complete.
+    /// The node, or training without a network, was stopped before the run was complete.
     Stopped(Stopped),
     /// The run is complete.
     Done {
         /// BLAKE3 of the model's tensors.
         model: String,
-        /// Since the start.
+        /// Seconds since the start.
         seconds: f64,
-        /// Payload received.
+        /// Payload bytes received.
         bytes_in: u64,
-        /// Payload sent.
+        /// Payload bytes sent.
         bytes_out: u64,
-        /// Of what was received, what others said to all.
+        /// Of the bytes received, those of broadcast messages.
         gossip_in: u64,
-        /// Chapters that this process trained, per shard.
+        /// Number of chapters that this process trained, per shard.
         #[serde(default)]
         trained: Vec<u64>,
-        /// The folder in which the model is kept, if it is.
+        /// The store that holds the model, if one does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         store: Option<String>,
     },
 }
 
-/// How far a run was that was stopped, and what of that is not lost.
+/// Progress of a run that was stopped, and what of it is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stopped {
     /// Steps done, per shard.
     pub shards: Vec<u64>,
-    /// Of these, steps up to the furthest checkpoint that is kept on disk here, per shard.
+    /// Steps at the furthest checkpoint that is kept on disk here, per shard.
     pub kept: Vec<u64>,
     /// Steps of the run.
     pub steps: u64,
-    /// Whether nobody else goes on with it.
+    /// Whether no other peer continues it.
     pub alone: bool,
-    /// The folder, if there is one.
+    /// The store, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
 }
 
-/// Who had a shard or a chapter before.
+/// The former owner of a shard or a chapter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Former {
-    /// The node.
+    /// First digits of the node's key.
     pub peer: String,
-    /// What people call it.
+    /// Its display name.
     pub name: String,
-    /// Whether that is the node that tells.
+    /// Whether that is the node that reports it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub own: bool,
     /// `silent`, `left` (said goodbye) or `leaving`; none when it stays, with less to do.
@@ -240,16 +267,17 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Event {
-    /// The event, without what holds only for the node that tells it.
+    /// The event without what holds only for the node that reports it.
     #[must_use]
     pub(crate) fn for_all(mut self) -> Self {
-        if let Self::Owner { own, .. } | Self::Turn { own, .. } | Self::Takeover { own, .. } =
-            &mut self
+        if let Self::Owner { own, .. }
+        | Self::ChapterOwner { own, .. }
+        | Self::Takeover { own, .. } = &mut self
         {
             *own = false;
         }
-        if let Self::Turn { from: Some(from), .. } | Self::Takeover { from: Some(from), .. } =
-            &mut self
+        if let Self::ChapterOwner { from: Some(from), .. }
+        | Self::Takeover { from: Some(from), .. } = &mut self
         {
             from.own = false;
         }
@@ -257,35 +285,9 @@ impl Event {
     }
 
     /// The event as one line of JSON.
+    #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
-    }
-}
-
-/// How fast the slowest shard was between two reports of progress.
-#[derive(Debug)]
-pub(crate) struct Pace {
-    slowest: u64,
-    at: Instant,
-}
-
-impl Pace {
-    /// From now on, with no step done.
-    pub(crate) fn start() -> Self {
-        Self { slowest: 0, at: Instant::now() }
-    }
-
-    /// Since the last report.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.at.elapsed()
-    }
-
-    /// Steps a second since the last report; this is one.
-    pub(crate) fn report(&mut self, shards: &[u64]) -> f64 {
-        let slowest = shards.iter().copied().min().unwrap_or(0);
-        let before = std::mem::replace(self, Self { slowest, at: Instant::now() });
-        let seconds = self.at.duration_since(before.at).as_secs_f64().max(1e-3);
-        slowest.saturating_sub(before.slowest) as f64 / seconds
     }
 }
 
@@ -294,7 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_that_scripts_rely_on() {
+    fn the_json_that_scripts_rely_on() {
         let owner =
             Event::Owner { shard: 1, peer: "ab".into(), name: "attic".into(), own: true, term: 2 };
         let text = r#"{"event":"owner","shard":1,"peer":"ab","name":"attic","own":true,"term":2}"#;

@@ -33,11 +33,10 @@ use crate::{
     config::Checked,
     data::Data,
     diverged::Diverged,
-    events::{Event, PROGRESS, Pace},
+    events::{Event, EventSink, PROGRESS, StepRate},
     export::{ModelError, how_to_take},
     schedule::Schedule,
     spec::Spec,
-    view::View,
 };
 
 /// Answers of the trainer that can wait.
@@ -47,7 +46,6 @@ const ANSWERS: usize = 64;
 const RESULTS: usize = 8;
 
 /// A running node.
-#[derive(Debug)]
 pub struct Node {
     pub(super) spec: Spec,
     pub(super) data: Data,
@@ -62,14 +60,14 @@ pub struct Node {
     answers: mpsc::Receiver<Done>,
     pub(super) results: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
     pub(super) store: Arc<Store>,
-    pub(super) view: View,
+    pub(super) sink: Box<dyn EventSink>,
     pub(super) names: Names,
     pub(super) others: Others,
     pub(super) takeovers: Takeovers,
     /// Whether it was told that the node is up.
     pub(super) is_ready: bool,
     pub(super) started: Instant,
-    pub(super) pace: Pace,
+    pub(super) pace: StepRate,
     /// Whether it did a step at all.
     pub(super) begun: bool,
     /// The load under which each shard's last step was done here.
@@ -94,6 +92,12 @@ pub struct Node {
     unsaved: Option<ModelError>,
 }
 
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("id", &self.net.id()).finish_non_exhaustive()
+    }
+}
+
 impl Node {
     /// Starts a node: the network, the trainer, and what its folder still has.
     ///
@@ -104,7 +108,7 @@ impl Node {
         network: ffp2p_net::Config,
         settings: Settings,
         disk: Option<Disk>,
-        view: View,
+        sink: Box<dyn EventSink>,
     ) -> Result<Self, NodeError> {
         let plan = checked.spec.plan();
         let chapters = vec![0; plan.shard_count()];
@@ -137,10 +141,10 @@ impl Node {
             answers,
             results,
             store,
-            view,
+            sink,
             is_ready: false,
             started: Instant::now(),
-            pace: Pace::start(),
+            pace: StepRate::start(),
             begun: false,
             taken: BTreeMap::new(),
             own_steps: chapters.clone(),
@@ -225,7 +229,7 @@ impl Node {
         }
         restored.iter().for_each(|checkpoint| self.note_kept(checkpoint));
         let shards = self.kept.clone();
-        self.view.show(&Event::Restored { shards, checkpoints: restored.len() });
+        self.sink.on_event(&Event::Restored { shards, checkpoints: restored.len() });
         restored.into_iter().try_for_each(|checkpoint| self.handle(Input::Restored(checkpoint)))
     }
 
@@ -359,7 +363,7 @@ impl Node {
                 match (&self.settings.out, saved) {
                     (Some(path), Ok(())) => {
                         let file = path.display().to_string();
-                        self.view.show(&Event::Saved { file, model: model.to_string() });
+                        self.sink.on_event(&Event::Saved { file, model: model.to_string() });
                     }
                     (_, Err(error)) => {
                         self.note(format!("the model could not be written: {error}"));
@@ -368,7 +372,7 @@ impl Node {
                     (None, Ok(())) => {}
                 }
                 let traffic = self.net.traffic();
-                self.view.show(&Event::Done {
+                self.sink.on_event(&Event::Done {
                     model: model.to_string(),
                     seconds: self.started.elapsed().as_secs_f64(),
                     bytes_in: traffic.bytes_in,

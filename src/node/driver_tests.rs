@@ -35,7 +35,8 @@ async fn model_of_a_lossy_node(checked: Checked) -> (Option<Hash>, usize) {
     };
     let config = ffp2p_proto::Config { exit_when_done: true, ..ffp2p_proto::Config::default() };
     let settings = Settings { threads: 1, config, out: None, durability: Durability::None };
-    let mut node = Node::start(checked, network, settings, None, View::new(true)).await.unwrap();
+    let mut node =
+        Node::start(checked, network, settings, None, Box::new(|_: &Event| ())).await.unwrap();
     let (store, is_over) = (Arc::clone(&node.store), Arc::new(AtomicBool::new(false)));
     let over = Arc::clone(&is_over);
     let losing = std::thread::spawn(move || {

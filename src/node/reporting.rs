@@ -14,16 +14,16 @@ use super::{
     types::{Durability, Found, culprit},
 };
 use crate::{
-    events::{Event, Former, Stopped, takeover},
+    events::{Event, Former, Stopped},
     export::{Model, Stored, score},
-    ff::Objective,
+    ff::{Objective, Shard},
     spec::Spec,
 };
 
 impl Node {
     /// A sentence for the person.
     pub(super) fn note(&mut self, message: impl Into<String>) {
-        self.view.show(&Event::Note { message: message.into() });
+        self.sink.on_event(&Event::Note { message: message.into() });
     }
 
     /// Where other machines can reach the node: it is up, or that has changed.
@@ -34,7 +34,7 @@ impl Node {
             return self.note(format!("the network has changed: this node listens on {now}"));
         }
         let shards = self.spec.network.shards();
-        self.view.show(&Event::Ready {
+        self.sink.on_event(&Event::Ready {
             peer: self.net.id().to_string(),
             name: self.names.of(self.net.id()),
             run: self.spec.run_id().to_string(),
@@ -51,7 +51,7 @@ impl Node {
             ffp2p_net::Event::Listening(addresses) => self.on_listening(&addresses),
             ffp2p_net::Event::Greeted { peer, name } => {
                 if self.names.learn(peer, name) {
-                    self.view.show(&self.peer_event(peer, "joined"));
+                    self.sink.on_event(&self.peer_event(peer, "joined"));
                 }
             }
             ffp2p_net::Event::OtherRun { peer, run, version } => {
@@ -104,7 +104,7 @@ impl Node {
             }
             Notice::Turn(turn) => {
                 let from = self.takeovers.took_turn(turn);
-                Event::Turn {
+                Event::ChapterOwner {
                     chapter: turn.chapter,
                     peer: turn.owner.to_string(),
                     name: self.names.of(turn.owner),
@@ -129,7 +129,7 @@ impl Node {
                 return self.on_complete(checkpoints);
             }
         };
-        self.view.show(&event);
+        self.sink.on_event(&event);
     }
 
     /// That a peer came or went.
@@ -154,10 +154,10 @@ impl Node {
         let all = self.spec.network.shards();
         let place = |shard: ShardId| {
             let shard = all.get(usize::from(shard.0));
-            shard.map_or_else(String::new, |it| takeover::place(it.layer, it.index, is_sharded))
+            shard.map_or_else(String::new, |it| place_name(*it, is_sharded))
         };
         for Takeover { shards, by, from } in self.takeovers.due(is_leaving) {
-            self.view.show(&Event::Takeover {
+            self.sink.on_event(&Event::Takeover {
                 shards: shards.iter().map(|(shard, _)| shard.0).collect(),
                 places: shards.iter().map(|(shard, _)| place(*shard)).collect(),
                 terms: shards.iter().map(|(_, term)| term.0).collect(),
@@ -172,7 +172,7 @@ impl Node {
     /// Tells how far the run is.
     pub(super) fn report_progress(&mut self) {
         for peer in self.names.overdue() {
-            self.view.show(&self.peer_event(peer, "joined"));
+            self.sink.on_event(&self.peer_event(peer, "joined"));
         }
         if self.model.is_some() {
             return;
@@ -184,7 +184,7 @@ impl Node {
         let id = |owner: Option<NodeId>| owner.map_or_else(String::new, |id| id.to_string());
         let name = |owner: Option<NodeId>| owner.map_or_else(String::new, |id| self.names.of(id));
         let names = owners().map(name).collect();
-        self.view.show(&Event::Progress {
+        self.sink.on_event(&Event::Progress {
             steps_per_second: self.pace.report(&shards),
             shards,
             peer: self.net.id().to_string(),
@@ -202,11 +202,11 @@ impl Node {
         }
         if !std::mem::replace(&mut self.begun, true) {
             let seconds = self.started.elapsed().as_secs_f64();
-            self.view.show(&Event::Training { shard: shard.0, step, seconds });
+            self.sink.on_event(&Event::Training { shard: shard.0, step, seconds });
         }
         let is_model = usize::from(shard.0) < self.spec.network.shards().len();
         if is_model && self.taken.insert(shard, load) != Some(load) {
-            self.view.show(&Event::Taken { shard: shard.0, step });
+            self.sink.on_event(&Event::Taken { shard: shard.0, step });
         }
     }
 
@@ -245,7 +245,7 @@ impl Node {
     /// Tells how far the run was when the node was stopped, and what of that is kept.
     pub(super) fn report_stopped(&mut self) {
         let (snapshot, alone) = (self.state.snapshot(), self.is_alone());
-        self.view.show(&Event::Stopped(Stopped {
+        self.sink.on_event(&Event::Stopped(Stopped {
             shards: snapshot.shards.iter().map(|shard| shard.done).collect(),
             kept: self.kept.clone(),
             steps: self.spec.network.steps,
@@ -316,6 +316,12 @@ impl Node {
             }
         });
     }
+}
+
+/// The name of a shard's place: its layer, and its index where layers have several shards.
+fn place_name(shard: Shard, is_sharded: bool) -> String {
+    let Shard { layer, index } = shard;
+    if is_sharded { format!("{layer}.{index}") } else { layer.to_string() }
 }
 
 /// A score as scripts see it.

@@ -1,4 +1,4 @@
-//! What is known of a run, as far as it is shown: each shard's steps, owner and loss, and how fast all goes.
+//! A run as the board shows it: steps, owner and loss of each shard, and the speed of the whole.
 //!
 //! Rule: pure; events and the time go in, lines that fit come out.
 
@@ -12,10 +12,10 @@ use crate::{
     text::{duration, thousands},
 };
 
-/// A run as it is shown.
+/// The shown state of a run.
 #[derive(Debug, Default)]
 pub(super) struct Board {
-    /// Whether no network is part of it.
+    /// Whether it is trained without a network.
     alone: bool,
     steps: u64,
     shards: Vec<ShardLine>,
@@ -64,7 +64,7 @@ impl Board {
             | Event::Restored { .. }
             | Event::Taken { .. }
             | Event::Training { .. }
-            | Event::Turn { .. }
+            | Event::ChapterOwner { .. }
             | Event::Eval { .. }
             | Event::Takeover { .. }
             | Event::Note { .. }
@@ -73,12 +73,12 @@ impl Board {
         }
     }
 
-    /// The whole run in a line, once something is known of it.
+    /// A line about the whole run; `None` before anything is known of it.
     pub(super) fn summary(&self, now: f64) -> Option<String> {
         self.summaries(now).into_iter().next()
     }
 
-    /// The same, then shorter and shorter.
+    /// Lines about the whole run, the longest first.
     fn summaries(&self, now: f64) -> Vec<String> {
         if self.shards.is_empty() {
             return Vec::new();
@@ -110,13 +110,13 @@ impl Board {
         ]
     }
 
-    /// The run as bars, for a terminal of so many columns and lines.
+    /// The run as bars, for a terminal of `columns` x `lines`.
     pub(super) fn lines(&self, now: f64, (columns, lines): (usize, usize)) -> Vec<String> {
         layout::fit(&self.shards, self.steps, &self.summaries(now), (columns, lines))
     }
 }
 
-/// The shards before anything is known of them.
+/// The lines of shards before anything is known of them.
 fn opened(shards: &[(usize, usize)]) -> Vec<ShardLine> {
     let sharded = shards.iter().any(|(_, shard)| *shard > 0);
     let name = |layer: usize, shard: usize| {
@@ -129,7 +129,7 @@ fn opened(shards: &[(usize, usize)]) -> Vec<ShardLine> {
     shards.iter().map(shard).collect()
 }
 
-/// The owner of a shard, where there is little room.
+/// The owner of a shard, as shown next to its bar.
 fn owner_column(name: &str, own: bool) -> String {
     if own { "this node".to_owned() } else { words::escaped(name).into_owned() }
 }
@@ -138,7 +138,7 @@ fn owner_column(name: &str, own: bool) -> String {
 pub(super) mod tests {
     use super::*;
 
-    /// A run of so many shards and steps, of a node or alone.
+    /// A run of `shards` shards and `steps` steps; alone if `peer` is empty.
     pub(in crate::view) fn ready(peer: &str, shards: usize, steps: u64) -> Event {
         Event::Ready {
             peer: peer.into(),

@@ -1,46 +1,49 @@
-//! Events as people read them: bars where they can be drawn, else lines, with one about the whole run every few seconds.
+//! Events for people: sentences above a board of bars, or as plain lines with one about the whole run
+//! every few seconds.
 //!
-//! Rule: it takes events, looks at the time and the terminal's size, and writes; what it writes is made by pure parts.
+//! Rule: it takes events, reads the clock and the terminal's size, and writes; what it writes is made
+//! by pure parts.
 
 use std::{
-    sync::{
-        atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError},
-    },
+    sync::mpsc::RecvTimeoutError,
     time::{Duration, Instant},
 };
 
 use console::Term;
 
 use super::{
-    Said,
     board::Board,
     draw::{Drawn, is_drawn},
-    in_words, is_in_bars, print, words,
+    output::print,
+    queue::{Said, Saying},
+    sentences::{is_on_board, sentence},
+    words,
 };
 use crate::events::Event;
 
-/// How often bars are drawn at most, and the terminal's size is looked at.
+/// Time between two drawings of the board, and between two looks at the terminal's size, at least.
 const TICK: Duration = Duration::from_millis(200);
 
-/// After this long without a look the process was stopped (Ctrl-Z), and others may have written in
-/// the terminal.
+/// After this long without a look the process was stopped (Ctrl-Z), and others may have written to the
+/// terminal.
 const STOPPED: Duration = Duration::from_secs(3);
 
-/// Seconds from the first news of the run to the first line about it, and between two.
+/// Seconds from the first progress of the run to the first line about it.
 const FIRST_LINE: f64 = 1.0;
+
+/// Seconds between two lines about the run.
 const LINE_EVERY: f64 = 5.0;
 
-/// Columns and lines of a terminal that does not say.
-const USUAL_SIZE: (usize, usize) = (80, 24);
+/// Columns and lines of a terminal that does not tell its size.
+const DEFAULT_SIZE: (usize, usize) = (80, 24);
 
 /// Shows events until there are no more.
-pub(super) fn write(form: Form, saying: &Receiver<Said>, left_out: &AtomicU64) {
+pub(super) fn write(form: Form, saying: &Saying) {
     let mut text = Text::new(form);
     let started = Instant::now();
     loop {
         let looked = Instant::now();
-        let said = saying.recv_timeout(TICK);
+        let said = saying.said.recv_timeout(TICK);
         if looked.elapsed() > STOPPED {
             print(text.leave());
         }
@@ -52,9 +55,9 @@ pub(super) fn write(form: Form, saying: &Receiver<Said>, left_out: &AtomicU64) {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        let lost = left_out.swap(0, Ordering::Relaxed);
+        let lost = saying.take_lost();
         if lost > 0 {
-            text.say(&format!("{lost} lines were left out, because nobody took them"));
+            text.say(&format!("{lost} lines were left out, because the terminal was too slow"));
         }
         print(&text.due(now, size()));
     }
@@ -64,18 +67,29 @@ pub(super) fn write(form: Form, saying: &Receiver<Said>, left_out: &AtomicU64) {
 /// Columns and lines of the terminal.
 fn size() -> (usize, usize) {
     let known = Term::stdout().size_checked();
-    known.map_or(USUAL_SIZE, |(lines, columns)| (columns.into(), lines.into()))
+    known.map_or(DEFAULT_SIZE, |(lines, columns)| (columns.into(), lines.into()))
 }
 
-/// How a run is told.
+/// How a run is shown.
 #[derive(Debug)]
 pub(super) enum Form {
     Lines { due: Option<f64>, told: String },
-    Bars { drawn: Drawn, due: f64 },
+    Board { drawn: Drawn, due: f64 },
 }
 
 impl Form {
-    /// One rule for all commands: bars where a terminal can draw them and nobody but a person looks.
+    /// Plain lines.
+    pub(super) fn lines() -> Self {
+        Self::Lines { due: None, told: String::new() }
+    }
+
+    /// A board of bars.
+    pub(super) fn board() -> Self {
+        Self::Board { drawn: Drawn::default(), due: 0.0 }
+    }
+
+    /// The form that suits standard output, the same for all commands: a board in a terminal that can
+    /// draw it, outside of a build server.
     pub(super) fn of_stdout() -> Self {
         let stdout = Term::stdout();
         let variable = |name| std::env::var(name).ok();
@@ -84,25 +98,25 @@ impl Form {
         // Asking a Windows console for colours makes it obey escape sequences, where it can.
         let obeys = !cfg!(windows) || stdout.features().colors_supported();
         if obeys && is_drawn(size, term.as_deref(), variable("CI").as_deref()) {
-            Self::Bars { drawn: Drawn::default(), due: 0.0 }
+            Self::board()
         } else {
-            Self::Lines { due: None, told: String::new() }
+            Self::lines()
         }
     }
 
-    pub(super) fn is_bars(&self) -> bool {
-        matches!(self, Self::Bars { .. })
+    pub(super) fn is_board(&self) -> bool {
+        matches!(self, Self::Board { .. })
     }
 }
 
-/// What is to be written.
+/// What was shown and what waits to be.
 #[derive(Debug)]
 struct Text {
     form: Form,
     board: Board,
     /// Lines that wait, each with its end.
     said: String,
-    /// Whether the run is complete: nothing is told of its steps any more.
+    /// Whether the run is complete: no more lines about its steps.
     is_over: bool,
 }
 
@@ -125,12 +139,12 @@ impl Text {
                     self.tell(now);
                 }
             }
-            Form::Bars { due, .. } if is_end => *due = now,
-            Form::Bars { .. } if is_in_bars(event) => return,
-            Form::Bars { .. } => {}
+            Form::Board { due, .. } if is_end => *due = now,
+            Form::Board { .. } if is_on_board(event) => return,
+            Form::Board { .. } => {}
         }
         self.is_over |= is_end;
-        if let Some(sentence) = in_words(event) {
+        if let Some(sentence) = sentence(event) {
             self.say(&sentence);
         }
     }
@@ -140,7 +154,7 @@ impl Text {
         self.said.push('\n');
     }
 
-    /// Says how far the run is, unless that was said last.
+    /// Adds a line about the run, unless it is the same as the last one.
     fn tell(&mut self, now: f64) {
         let Form::Lines { told, .. } = &mut self.form else { return };
         if self.is_over {
@@ -153,7 +167,7 @@ impl Text {
         self.say(&summary);
     }
 
-    /// What is to be written at `now` seconds in a terminal of `size`.
+    /// The text to write at `now` seconds in a terminal of `size`.
     fn due(&mut self, now: f64, size: (usize, usize)) -> String {
         match &mut self.form {
             Form::Lines { due, .. } => {
@@ -163,7 +177,7 @@ impl Text {
                 }
                 std::mem::take(&mut self.said)
             }
-            Form::Bars { drawn, due } => {
+            Form::Board { drawn, due } => {
                 let lines = if self.is_over { Vec::new() } else { self.board.lines(now, size) };
                 if now < *due || (self.said.is_empty() && drawn.is(&lines, size)) {
                     return String::new();
@@ -174,25 +188,25 @@ impl Text {
         }
     }
 
-    /// What is to be written when no more happens.
+    /// The text to write when no more happens.
     fn last(&mut self, now: f64, size: (usize, usize)) -> String {
         match &mut self.form {
             Form::Lines { .. } => {
                 self.tell(now);
                 std::mem::take(&mut self.said)
             }
-            Form::Bars { due, .. } => {
+            Form::Board { due, .. } => {
                 *due = now;
                 self.due(now, size) + self.leave()
             }
         }
     }
 
-    /// What is to be written before others write.
+    /// The text to write before others write.
     fn leave(&mut self) -> &'static str {
         match &mut self.form {
             Form::Lines { .. } => "",
-            Form::Bars { drawn, .. } => drawn.leave(),
+            Form::Board { drawn, .. } => drawn.leave(),
         }
     }
 }
@@ -207,7 +221,7 @@ mod tests {
     const SIZE: (usize, usize) = (80, 24);
 
     fn lines() -> Text {
-        Text::new(Form::Lines { due: None, told: String::new() })
+        Text::new(Form::lines())
     }
 
     fn done() -> Event {
@@ -263,7 +277,7 @@ mod tests {
 
     #[test]
     fn bars_make_room_for_sentences_and_go_at_the_end() {
-        let mut text = Text::new(Form::Bars { drawn: Drawn::default(), due: 0.0 });
+        let mut text = Text::new(Form::board());
         text.take(&ready("ab", 2, 10), 0.0);
         text.take(&progress(&[5, 4], 2), 0.0);
         let first = text.due(0.0, SIZE);

@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, io::Write, time::Instant};
 
 use super::super::CommandError;
 use crate::{
-    events::{Event, PROGRESS, Pace, Stopped},
-    view::{Log, View},
+    events::{Event, EventSink, PROGRESS, StepRate, Stopped},
+    view::Log,
 };
 
 /// Keeps what stands at the places that are marked.
@@ -18,11 +18,11 @@ fn keep<T>(list: &mut Vec<T>, marked: &[bool]) {
 
 /// What all nodes said, each thing once.
 pub(super) struct Merged {
-    view: View,
+    sink: Box<dyn EventSink>,
     shown: BTreeSet<String>,
     started: Instant,
     shards: Vec<u64>,
-    pace: Pace,
+    pace: StepRate,
     models: BTreeSet<String>,
     /// Bytes in, bytes out, and of those in what was said to all.
     traffic: [u64; 3],
@@ -36,13 +36,13 @@ pub(super) struct Merged {
 }
 
 impl Merged {
-    pub(super) fn new(view: View) -> Self {
+    pub(super) fn new(sink: Box<dyn EventSink>) -> Self {
         Self {
-            view,
+            sink,
             shown: BTreeSet::new(),
             started: Instant::now(),
             shards: Vec::new(),
-            pace: Pace::start(),
+            pace: StepRate::start(),
             models: BTreeSet::new(),
             traffic: [0; 3],
             trained: Vec::new(),
@@ -91,13 +91,13 @@ impl Merged {
             Event::Peer { peer, name, .. } if name == peer => return,
             Event::Peer { peer, state, .. } => Some(format!("peer {peer} {state}")),
             Event::Owner { shard, peer, term, .. } => Some(format!("owner {shard} {peer} {term}")),
-            Event::Turn { chapter, peer, term, .. } => {
-                Some(format!("turn {chapter} {peer} {term}"))
+            Event::ChapterOwner { chapter, peer, term, .. } => {
+                Some(format!("chapter-owner {chapter} {peer} {term}"))
             }
             Event::Note { .. } => Some(event.to_json()),
         };
         if key.is_none_or(|key| self.shown.insert(key)) {
-            self.view.show(&event);
+            self.sink.on_event(&event);
         }
     }
 
@@ -123,7 +123,7 @@ impl Merged {
         if self.pace.elapsed() < PROGRESS.mul_f64(0.9) {
             return;
         }
-        self.view.show(&Event::Progress {
+        self.sink.on_event(&Event::Progress {
             shards: self.shards.clone(),
             peer: String::new(),
             owners: owners.to_vec(),
@@ -160,7 +160,7 @@ impl Merged {
     pub(super) fn finish(mut self) -> Result<bool, CommandError> {
         let Some(model) = self.models.pop_first() else {
             if let Some(stopped) = self.stopped.take() {
-                self.view.show(&Event::Stopped(stopped));
+                self.sink.on_event(&Event::Stopped(stopped));
             }
             return Ok(false);
         };
@@ -172,7 +172,7 @@ impl Merged {
         let seconds = self.started.elapsed().as_secs_f64();
         let (trained, store) = (self.trained, self.store);
         let done = Event::Done { model, seconds, bytes_in, bytes_out, gossip_in, trained, store };
-        self.view.show(&done);
+        self.sink.on_event(&done);
         if self.is_saved {
             return Ok(true);
         }
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_takeover_that_several_nodes_tell_of_is_shown_once() {
-        let mut merged = Merged::new(View::new(true));
+        let mut merged = Merged::new(Box::new(|_: &Event| ()));
         let mut told = |shards: &[u16], term: u64| {
             let (mut shards, mut terms) = (shards.to_vec(), vec![term; shards.len()]);
             let mut places = shards.iter().map(ToString::to_string).collect();

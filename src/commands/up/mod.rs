@@ -21,7 +21,7 @@ use super::{
     signals::{STOPS, Signals},
     threads,
 };
-use crate::{cli::UpArgs, events::Event, node::Pool, view::View};
+use crate::{cli::UpArgs, events::Event, node::Pool, view};
 use merged::Merged;
 
 /// Nodes on one host, at most.
@@ -84,7 +84,7 @@ async fn watch(args: &UpArgs, signals: &Signals) -> Result<(), CommandError> {
     drop(say);
     let (stop, mut stops) = mpsc::channel(STOPS);
     signals.watch(stop);
-    let mut merged = Merged::new(View::new(args.output.json));
+    let mut merged = Merged::new(view::for_stdout(args.output.json));
     let (mut running, mut asked) = (nodes.len(), 0u32);
     let mut failed = None;
     while running > 0 {

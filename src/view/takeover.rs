@@ -1,19 +1,19 @@
-//! Who took what from whom, in words.
+//! Takeovers in words.
 //!
-//! Rule: pure; a node is called as the event says, and the one that tells is marked.
+//! Rule: pure; a node goes by the name in the event, and the one that reports it is marked.
 
-use super::Former;
+use crate::events::Former;
 
-/// Stands behind the name of the node that tells.
+/// Suffix of the name of the node that reports it.
 const OWN: &str = " (this node)";
 
-/// A node's name, marked if it is the one that tells.
-pub(crate) fn marked(name: &str, own: bool) -> String {
+/// A node's name, marked if it is the one that reports it.
+fn marked(name: &str, own: bool) -> String {
     format!("{name}{}", if own { OWN } else { "" })
 }
 
-/// That a node took something from another one, or for the first time.
-pub(crate) fn took(name: &str, own: bool, what: &str, from: Option<&Former>) -> String {
+/// A takeover from another node, or the first time a node takes something.
+pub(super) fn took(name: &str, own: bool, what: &str, from: Option<&Former>) -> String {
     let name = marked(name, own);
     let Some(former) = from else { return format!("{name} took {what}") };
     let why = match former.reason.as_deref() {
@@ -25,13 +25,8 @@ pub(crate) fn took(name: &str, own: bool, what: &str, from: Option<&Former>) -> 
     format!("{name} took over {what} from {}{why}", marked(&former.name, former.own))
 }
 
-/// The name of a shard's place: its layer, and its shard where layers have several.
-pub(crate) fn place(layer: usize, shard: usize, is_sharded: bool) -> String {
-    if is_sharded { format!("{layer}.{shard}") } else { layer.to_string() }
-}
-
-/// Shards, by their places; more than two that follow each other by the first and the last.
-pub(crate) fn layers(shards: &[u16], places: &[String]) -> String {
+/// Shards by their places; more than two consecutive ones by the first and the last.
+pub(super) fn layers(shards: &[u16], places: &[String]) -> String {
     let mut runs: Vec<Vec<(u16, &str)>> = Vec::new();
     for (&shard, place) in shards.iter().zip(places) {
         match runs.last_mut() {
@@ -84,8 +79,7 @@ mod tests {
     #[test]
     fn shards_are_named_by_their_layers() {
         let told = |shards: &[u16]| {
-            let plain: Vec<String> =
-                shards.iter().map(|shard| place(usize::from(*shard), 0, false)).collect();
+            let plain: Vec<String> = shards.iter().map(ToString::to_string).collect();
             layers(shards, &plain)
         };
         assert_eq!(told(&[2]), "layer 2");
@@ -94,7 +88,7 @@ mod tests {
         assert_eq!(told(&[0, 1, 2, 3]), "layers 0 to 3");
         assert_eq!(told(&[0, 4, 5, 6, 9, 10]), "layers 0, 4 to 6, 9 and 10");
         assert_eq!(told(&[65_535, 0]), "layers 65535 and 0");
-        let sharded: Vec<String> = (0..4).map(|shard| place(shard / 2, shard % 2, true)).collect();
+        let sharded: Vec<String> = ["0.0", "0.1", "1.0", "1.1"].map(str::to_owned).to_vec();
         assert_eq!(layers(&[0, 1, 2, 3], &sharded), "layers 0.0 to 1.1");
     }
 }
