@@ -183,14 +183,13 @@ fn replayed(checked: &[Checked], owners: &[usize]) -> Hash {
 /// A message of a kind that cannot tell of a sample.
 fn is_harmless(message: &Message) -> bool {
     match message {
-        Message::Heartbeat(beat) => beat.retained.is_empty(),
-        Message::Turns(_)
-        | Message::Checkpoints(_)
+        Message::Heartbeat(beat) => beat.batches.is_empty(),
+        Message::Checkpoints(_)
         | Message::Score(_)
-        | Message::Ledger(_)
+        | Message::Provenance(_)
         | Message::Leases(_)
         | Message::Goodbye => true,
-        Message::Want { .. } | Message::Have(_) => false,
+        Message::Request { .. } | Message::Announce(_) => false,
     }
 }
 

@@ -102,8 +102,8 @@ fn assemble(parts: Vec<StoredRun>) -> Result<Model, CommandError> {
         .map(|(it, _)| ((it.shard, plan.chapter_ending(it.step)), it.by))
         .collect();
     let span = |((shard, chapter), by)| Span { shard, first: chapter, last: chapter, by };
-    let ledger = trained.into_iter().map(span).collect();
-    Ok(Model::assemble(&spec, ledger, |shard| last(shard).map(|(_, bytes)| bytes.clone()))?)
+    let provenance = trained.into_iter().map(span).collect();
+    Ok(Model::assemble(&spec, provenance, |shard| last(shard).map(|(_, bytes)| bytes.clone()))?)
 }
 
 /// From the LAN, or from what is kept on this machine where nobody is there.
@@ -179,9 +179,9 @@ async fn from_lan(
             return Err(CommandError::NothingYet(missing));
         }
     };
-    let ledger = observer.snapshot().ledger;
+    let provenance = observer.snapshot().provenance;
     let get = |shard: ShardId| observer.store().get(&complete.get(usize::from(shard.0))?.blob.hash);
-    let model = Model::assemble(spec, ledger, get)?;
+    let model = Model::assemble(spec, provenance, get)?;
     observer.leave().await;
     Ok(model)
 }

@@ -5,7 +5,9 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use ffp2p_net::BlobSource;
-use ffp2p_proto::{Checkpoint, Hash, NodeId, Notice, PeerView, Role, Score, ShardId, Snapshot};
+use ffp2p_proto::{
+    Checkpoint, Hash, Lease, NodeId, Notice, PeerView, Role, Score, ShardId, Snapshot, Task,
+};
 
 use super::{
     driver::Node,
@@ -92,27 +94,7 @@ impl Node {
                 }
                 self.peer_event(peer, if goodbye { "left" } else { "silent" })
             }
-            Notice::Owner(lease) => {
-                self.takeovers.took(lease);
-                Event::Owner {
-                    shard: lease.shard.0,
-                    peer: lease.owner.to_string(),
-                    name: self.names.of(lease.owner),
-                    own: self.names.is_own(lease.owner),
-                    term: lease.term.0,
-                }
-            }
-            Notice::Turn(turn) => {
-                let from = self.takeovers.took_turn(turn);
-                Event::ChapterOwner {
-                    chapter: turn.chapter,
-                    peer: turn.owner.to_string(),
-                    name: self.names.of(turn.owner),
-                    own: self.names.is_own(turn.owner),
-                    term: turn.term.0,
-                    from: from.map(|(peer, reason)| self.former(peer, reason)),
-                }
-            }
+            Notice::Owner(lease) => self.owner_event(lease),
             Notice::Chapter(checkpoint) => Event::Chapter {
                 shard: checkpoint.shard.0,
                 chapter: self.spec.plan().chapter_ending(checkpoint.step),
@@ -130,6 +112,23 @@ impl Node {
             }
         };
         self.sink.on_event(&event);
+    }
+
+    /// A new owner of a shard, or of a chapter.
+    fn owner_event(&mut self, lease: Lease) -> Event {
+        let (peer, term) = (lease.owner.to_string(), lease.term.0);
+        let (name, own) = (self.names.of(lease.owner), self.names.is_own(lease.owner));
+        match lease.task {
+            Task::Shard(shard) => {
+                self.takeovers.took(shard, lease);
+                Event::Owner { shard: shard.0, peer, name, own, term }
+            }
+            Task::Branch { chapter, .. } => {
+                let from = self.takeovers.took_chapter(chapter, lease.owner);
+                let from = from.map(|(peer, reason)| self.former(peer, reason));
+                Event::ChapterOwner { chapter, peer, name, own, term, from }
+            }
+        }
     }
 
     /// That a peer came or went.
@@ -294,7 +293,7 @@ impl Node {
     pub(super) fn assemble(&mut self, checkpoints: Vec<Checkpoint>) {
         self.assembling = true;
         let (spec, store, out) = (self.spec.clone(), self.store.clone(), self.settings.out.clone());
-        let ledger = self.state.snapshot().ledger;
+        let provenance = self.state.snapshot().provenance;
         let results = self.results.0.clone();
         let checkpoints: Vec<Hash> = checkpoints.iter().map(|it| it.blob.hash).collect();
         tokio::task::spawn_blocking(move || {
@@ -302,7 +301,7 @@ impl Node {
             let model = match out {
                 // Nobody asked for all of it.
                 None => Stored::new(&spec, get).hash().map(|hash| (hash, Ok(()))),
-                Some(path) => Model::assemble(&spec, ledger, get).map(|model| {
+                Some(path) => Model::assemble(&spec, provenance, get).map(|model| {
                     let saved = model.save(&path);
                     (model.hash(), saved)
                 }),

@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ffp2p_proto::{Lease, NodeId, ShardId, Term, Turn};
+use ffp2p_proto::{Lease, NodeId, ShardId, Term};
 
 /// Peers that are gone, remembered.
 const MAX_GONE: usize = 64;
 
 /// Chapters whose owners are remembered, the latest.
-const MAX_TURNS: usize = 256;
+const MAX_CHAPTERS: usize = 256;
 
 /// Looks after which a takeover is told though its reason is not known.
 const LOOKS: u32 = 2;
@@ -20,7 +20,7 @@ const LOOKS: u32 = 2;
 #[derive(Debug, Default)]
 pub(super) struct Takeovers {
     owners: BTreeMap<ShardId, NodeId>,
-    turns: BTreeMap<u64, NodeId>,
+    chapters: BTreeMap<u64, NodeId>,
     gone: VecDeque<(NodeId, &'static str)>,
     /// Of each shard one, the latest.
     waiting: BTreeMap<ShardId, Waiting>,
@@ -66,19 +66,19 @@ impl Takeovers {
     }
 
     /// A shard has a new owner.
-    pub(super) fn took(&mut self, lease: Lease) {
-        let from = self.owners.insert(lease.shard, lease.owner);
+    pub(super) fn took(&mut self, shard: ShardId, lease: Lease) {
+        let from = self.owners.insert(shard, lease.owner);
         let waiting = Waiting { lease, from, looks: 0 };
-        self.waiting.entry(lease.shard).or_insert(waiting).lease = lease;
+        self.waiting.entry(shard).or_insert(waiting).lease = lease;
     }
 
     /// A chapter has a new owner: who had it before, and why not any more.
-    pub(super) fn took_turn(&mut self, turn: Turn) -> Option<(NodeId, Reason)> {
-        let from = self.turns.insert(turn.chapter, turn.owner);
-        if self.turns.len() > MAX_TURNS {
-            self.turns.pop_first();
+    pub(super) fn took_chapter(&mut self, chapter: u64, owner: NodeId) -> Option<(NodeId, Reason)> {
+        let from = self.chapters.insert(chapter, owner);
+        if self.chapters.len() > MAX_CHAPTERS {
+            self.chapters.pop_first();
         }
-        from.filter(|from| *from != turn.owner).map(|from| (from, self.reason(from)))
+        from.filter(|from| *from != owner).map(|from| (from, self.reason(from)))
     }
 
     /// What is to be told now; asked about once a second.
@@ -110,12 +110,18 @@ impl Takeovers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ffp2p_proto::Task;
 
     const A: NodeId = NodeId([1; 32]);
     const B: NodeId = NodeId([2; 32]);
 
-    fn lease(shard: u16, term: u64, owner: NodeId) -> Lease {
-        Lease { shard: ShardId(shard), term: Term(term), owner, from: 0 }
+    fn lease(shard: u16, term: u64, owner: NodeId) -> (ShardId, Lease) {
+        let shard = ShardId(shard);
+        (shard, Lease { task: Task::Shard(shard), term: Term(term), owner, from: 0 })
+    }
+
+    fn took(all: &mut Takeovers, (shard, lease): (ShardId, Lease)) {
+        all.took(shard, lease);
     }
 
     fn takeover(shards: &[(u16, u64)], by: NodeId, from: Option<(NodeId, Reason)>) -> Takeover {
@@ -126,37 +132,37 @@ mod tests {
     #[test]
     fn shards_of_one_reason_are_told_together() {
         let mut all = Takeovers::default();
-        (0..3).for_each(|shard| all.took(lease(shard, 1, A)));
-        all.took(lease(3, 1, B));
+        (0..3).for_each(|shard| took(&mut all, lease(shard, 1, A)));
+        took(&mut all, lease(3, 1, B));
         let first = [takeover(&[(0, 1), (1, 1), (2, 1)], A, None), takeover(&[(3, 1)], B, None)];
         assert_eq!(all.due(|_| false), first);
         all.went(A, false);
-        (0..2).for_each(|shard| all.took(lease(shard, 2, B)));
+        (0..2).for_each(|shard| took(&mut all, lease(shard, 2, B)));
         let gone = Some((A, Some("silent")));
         assert_eq!(all.due(|_| false), [takeover(&[(0, 2), (1, 2)], B, gone)]);
         // The same owner again is nothing new.
-        all.took(lease(0, 3, B));
+        took(&mut all, lease(0, 3, B));
         assert_eq!(all.due(|_| false), []);
         all.came(A);
-        all.took(lease(0, 4, A));
+        took(&mut all, lease(0, 4, A));
         assert_eq!(all.due(|peer| peer == B), [takeover(&[(0, 4)], A, Some((B, Some("leaving"))))]);
         all.went(B, true);
-        all.took(lease(1, 4, A));
+        took(&mut all, lease(1, 4, A));
         assert_eq!(all.due(|_| false), [takeover(&[(1, 4)], A, Some((B, Some("left"))))]);
     }
 
     #[test]
     fn a_reason_that_comes_late_is_waited_for_and_not_for_ever() {
         let mut all = Takeovers::default();
-        (0..2).for_each(|shard| all.took(lease(shard, 1, A)));
+        (0..2).for_each(|shard| took(&mut all, lease(shard, 1, A)));
         all.due(|_| false);
-        (0..2).for_each(|shard| all.took(lease(shard, 2, B)));
+        (0..2).for_each(|shard| took(&mut all, lease(shard, 2, B)));
         assert_eq!(all.due(|_| false), []);
         all.went(A, false);
         let gone = Some((A, Some("silent")));
         assert_eq!(all.due(|_| false), [takeover(&[(0, 2), (1, 2)], B, gone)]);
         all.came(A);
-        all.took(lease(0, 3, A));
+        took(&mut all, lease(0, 3, A));
         assert_eq!(all.due(|_| false), []);
         assert_eq!(all.due(|_| false), [takeover(&[(0, 3)], A, Some((B, None)))]);
         assert_eq!(all.due(|_| false), []);
@@ -165,11 +171,11 @@ mod tests {
     #[test]
     fn a_shard_that_goes_on_at_once_is_told_by_its_ends() {
         let mut all = Takeovers::default();
-        all.took(lease(0, 1, A));
+        took(&mut all, lease(0, 1, A));
         all.due(|_| false);
         all.went(A, true);
-        all.took(lease(0, 2, B));
-        all.took(lease(0, 3, NodeId([3; 32])));
+        took(&mut all, lease(0, 2, B));
+        took(&mut all, lease(0, 3, NodeId([3; 32])));
         let gone = Some((A, Some("left")));
         assert_eq!(all.due(|_| false), [takeover(&[(0, 3)], NodeId([3; 32]), gone)]);
     }
@@ -177,15 +183,14 @@ mod tests {
     #[test]
     fn a_chapter_has_a_former_owner_once_it_was_taken() {
         let mut all = Takeovers::default();
-        let turn = |chapter, term, owner| Turn { chapter, term: Term(term), owner };
-        assert_eq!(all.took_turn(turn(0, 1, A)), None);
+        assert_eq!(all.took_chapter(0, A), None);
         all.went(A, false);
-        assert_eq!(all.took_turn(turn(0, 2, B)), Some((A, Some("silent"))));
-        assert_eq!(all.took_turn(turn(0, 3, B)), None);
+        assert_eq!(all.took_chapter(0, B), Some((A, Some("silent"))));
+        assert_eq!(all.took_chapter(0, B), None);
         for chapter in 1..1_000 {
-            all.took_turn(turn(chapter, 1, A));
+            all.took_chapter(chapter, A);
             all.went(NodeId([chapter as u8; 32]), true);
         }
-        assert_eq!((all.turns.len(), all.gone.len()), (MAX_TURNS, MAX_GONE));
+        assert_eq!((all.chapters.len(), all.gone.len()), (MAX_CHAPTERS, MAX_GONE));
     }
 }
