@@ -9,12 +9,14 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use ffp2p_proto::Hash;
 
-use crate::{AboutData, DEFAULT_PORT, StartError};
+use crate::connection::ports::DEFAULT_PORT;
+use crate::error::StartError;
+use crate::wire::about::AboutData;
 
 /// How a node is found, and whom it takes for its own.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What people call this node ([`is_node_name`](crate::is_node_name)).
+    /// What people call this node ([`is_node_name`](crate::wire::greeting::is_node_name)).
     pub name: String,
     /// The namespace: only peers that name the same one are kept.
     pub swarm: String,
@@ -76,7 +78,7 @@ impl Config {
 pub struct RunInfo {
     /// Its name.
     pub id: Hash,
-    /// Its canonical spec, at most [`MAX_SPEC`](crate::MAX_SPEC) bytes, given to whoever asks.
+    /// Its canonical spec, at most [`MAX_SPEC`](crate::wire::frames::MAX_SPEC) bytes, given to whoever asks.
     pub spec: Bytes,
     /// What this node's data are, told to whoever asks.
     pub data: Option<AboutData>,

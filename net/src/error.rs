@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 
 use ffp2p_proto::NodeId;
 
-use crate::{MAX_SPEC, Report};
+use crate::discovery::report::Report;
+use crate::wire::frames::MAX_SPEC;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +18,7 @@ pub enum StartError {
     #[error("\"{0}\" cannot name a swarm: use 1 to 64 letters, digits, '.', '-' and '_'")]
     SwarmName(String),
     /// The node's name cannot be a name.
-    #[error("\"{0}\" cannot name a node: use 1 to {max} letters, digits, '.', '-' and '_'", max = crate::MAX_NODE_NAME)]
+    #[error("\"{0}\" cannot name a node: use 1 to {max} letters, digits, '.', '-' and '_'", max = crate::wire::greeting::MAX_NODE_NAME)]
     NodeName(String),
     /// The spec is too long.
     #[error("the run's spec has {0} bytes, at most {max} can be shared: shorten it", max = MAX_SPEC)]
@@ -28,7 +29,7 @@ pub enum StartError {
     )]
     PeerAddress(String),
     /// More addresses to dial than are kept.
-    #[error("{0} peer addresses are given, at most {max}: name a few, the others are found through them", max = crate::dial::MAX_FIXED)]
+    #[error("{0} peer addresses are given, at most {max}: name a few, the others are found through them", max = crate::connection::dialer::MAX_FIXED)]
     TooManyPeers(usize),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {why}")]

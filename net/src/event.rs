@@ -9,8 +9,9 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use ffp2p_proto::{BlobRef, Hash, Message, NodeId};
 
-use crate::greeting::PROTOCOL_VERSION;
-use crate::{FetchError, Report};
+use crate::discovery::report::Report;
+use crate::error::FetchError;
+use crate::wire::greeting::PROTOCOL_VERSION;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

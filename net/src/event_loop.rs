@@ -23,20 +23,24 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval};
 
-use crate::announce::Announcer;
-use crate::asking::{Pending, Whole};
-use crate::behaviour::Behaviour;
-use crate::codec::Answer;
-use crate::dial::{Dialer, Via};
-use crate::fetch::Fetches;
+use crate::config::{BlobSource, RunInfo};
+use crate::connection::dialer::{Dialer, Via};
+use crate::connection::peers::Peers;
+use crate::connection::ports::Claim;
+use crate::discovery::announcer::Announcer;
+use crate::discovery::neighbours::Neighbours;
+use crate::discovery::remembered;
+use crate::discovery::rendezvous::Entry;
+use crate::discovery::report::Report;
+use crate::discovery::search::Search;
+use crate::error::FetchError;
+use crate::event::Event;
+use crate::exchange::blob_fetching::Fetches;
+use crate::exchange::outbound::{Pending, Whole};
 use crate::handle::{Command, Shared};
-use crate::neighbours::Neighbours;
-use crate::outbox::Outbox;
-use crate::peers::Peers;
-use crate::ports::Claim;
-use crate::rendezvous::Entry;
-use crate::search::Search;
-use crate::{BlobSource, Event, FetchError, RunInfo, remembered};
+use crate::io::behaviour::Behaviour;
+use crate::io::outbox::Outbox;
+use crate::wire::frames::Answer;
 
 /// Between looks at everything that only time brings. Each wakes the whole swarm.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
@@ -222,7 +226,7 @@ impl EventLoop {
         }
     }
 
-    pub(crate) fn report(&self) -> crate::Report {
+    pub(crate) fn report(&self) -> Report {
         let everywhere = self.listeners.iter().any(|(_, at)| at.ip().is_unspecified());
         let addresses = self.addresses();
         self.search.report(&self.peers.own, addresses, everywhere, &self.dialer)

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ffp2p_proto::{BlobRef, Hash, Message, NodeId};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::{Described, FetchError, Report};
+use crate::discovery::report::Report;
+use crate::error::FetchError;
+use crate::wire::about::Described;
 
 /// Commands that wait for the event loop.
 pub(crate) const COMMAND_QUEUE: usize = 4096;

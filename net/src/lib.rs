@@ -1,66 +1,52 @@
 //! The network shell of `ffp2p`: bytes and peers over libp2p.
 //!
-//! [`spawn`] starts a node and gives back a [`Handle`], with which things are said and fetched,
-//! and a queue of [`Event`]s. One task owns the swarm; nothing in the handle waits for the
+//! [`spawn`] starts a node and gives back a [`Handle`], with which messages are sent and blobs
+//! fetched, and a queue of [`Event`]s. One task owns the swarm; nothing in the handle waits for the
 //! network except where it says so.
 //!
 //! Rule: only transport. Who trains what, whom to believe and when a silent peer is gone is
 //! decided in `ffp2p-proto`; here everything is authenticated, bounded and verified, and then
 //! handed on.
 //!
-//! Where things are: `about`, `config`, `event`, `error`, `handle`, `report` are what callers see. Finding
-//! peers is `ports`, `multicast`, `announce`, `dial`, `address`, `rendezvous`, `neighbours`, `remembered`, `search`; talking is
-//! `wire` (messages as bytes), `codec` (questions as frames), `fetch` (blobs in pieces);
-//! `event_loop` with `listening`, `connections`, `asking` and `hearing` holds it together over `behaviour` and
-//! `transport`.
+//! The map:
+//!
+//! - `config`, `handle`, `event`, `error` and `survey` are what callers see.
+//! - `discovery` finds peers, and reports what was tried.
+//! - `connection` listens, dials, and knows who is connected.
+//! - `exchange` sends and answers requests, and fetches blobs.
+//! - `wire` makes bytes of it all and reads them.
+//! - `io` is libp2p and the queue to the owner; `event_loop` holds everything together.
 
-mod about;
 mod address;
-mod announce;
-mod asking;
-mod behaviour;
-mod codec;
+mod atomic_file;
 mod config;
-mod connections;
-mod dial;
+mod connection;
+mod discovery;
 mod error;
 mod event;
 mod event_loop;
-mod fetch;
-mod greeting;
+mod exchange;
 mod handle;
-mod hearing;
-mod listening;
-mod multicast;
-mod neighbours;
+mod io;
 mod node_id;
-mod outbox;
-mod peers;
-mod ports;
-mod remembered;
-mod rendezvous;
-mod report;
-mod search;
 mod start;
-mod storage;
 mod survey;
-mod transport;
 mod wire;
 
-pub use about::{About, AboutData, Described};
 pub use address::parse_listen;
-pub use codec::{MAX_CHUNK, MAX_SPEC};
+pub use atomic_file::create_private_folder;
 pub use config::{BlobSource, Config, Listen, RunInfo, cut};
-pub use dial::Via;
+pub use connection::dialer::Via;
+pub use connection::ports::DEFAULT_PORT;
+pub use discovery::report::{MdnsReport, Report, Unreached};
+pub use discovery::search::ALONE_AFTER;
 pub use error::{FetchError, StartError, SurveyError};
 pub use event::{Event, Refusal};
-pub use fetch::MAX_BLOB;
-pub use greeting::{MAX_NODE_NAME, is_node_name, to_node_name};
+pub use exchange::blob_fetching::MAX_BLOB;
 pub use handle::{Handle, Traffic};
-pub use ports::DEFAULT_PORT;
-pub use report::{MdnsReport, Report, Unreached};
-pub use search::ALONE_AFTER;
 pub use start::spawn;
-pub use storage::create_private_folder;
 pub use survey::{Found, survey};
-pub use wire::{MAX_BROADCAST, MAX_MESSAGE};
+pub use wire::about::{About, AboutData, Described};
+pub use wire::frames::{MAX_CHUNK, MAX_SPEC};
+pub use wire::greeting::{MAX_NODE_NAME, is_node_name, to_node_name};
+pub use wire::messages::{MAX_BROADCAST, MAX_MESSAGE};

@@ -15,20 +15,25 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::address::{self, Target};
-use crate::announce::Announcer;
-use crate::behaviour::Behaviour;
-use crate::connections::is_dialable;
-use crate::dial::{Dialer, MAX_FIXED};
+use crate::config::{BlobSource, Config, RunInfo};
+use crate::connection::connections::is_dialable;
+use crate::connection::dialer::{Dialer, MAX_FIXED};
+use crate::connection::peers::Peers;
+use crate::discovery::announcer::Announcer;
+use crate::discovery::neighbours::Neighbours;
+use crate::discovery::remembered::{self, MAX_REMEMBERED};
+use crate::discovery::search::Search;
+use crate::error::StartError;
+use crate::event::Event;
 use crate::event_loop::{EventLoop, Memory, TICK};
-use crate::fetch::Fetches;
-use crate::greeting::{Greeting, is_node_name, is_swarm_name};
+use crate::exchange::blob_fetching::Fetches;
 use crate::handle::{COMMAND_QUEUE, Handle, Shared};
-use crate::neighbours::Neighbours;
-use crate::outbox::{EVENT_QUEUE, Outbox};
-use crate::peers::Peers;
-use crate::remembered::{self, MAX_REMEMBERED};
-use crate::search::Search;
-use crate::{BlobSource, Config, Event, MAX_SPEC, RunInfo, StartError, behaviour, node_id};
+use crate::io::behaviour;
+use crate::io::behaviour::Behaviour;
+use crate::io::outbox::{EVENT_QUEUE, Outbox};
+use crate::node_id;
+use crate::wire::frames::MAX_SPEC;
+use crate::wire::greeting::{Greeting, is_node_name, is_swarm_name};
 
 /// Starts a node: a fresh identity, listening, looking for peers.
 ///

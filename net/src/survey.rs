@@ -11,7 +11,12 @@ use ffp2p_proto::{Hash, NodeId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::{About, BlobSource, Config, Described, Event, FetchError, Handle, SurveyError, spawn};
+use crate::config::{BlobSource, Config};
+use crate::error::{FetchError, StartError, SurveyError};
+use crate::event::Event;
+use crate::handle::Handle;
+use crate::start::spawn;
+use crate::wire::about::{About, Described};
 
 /// After the first run was found, others have this long to show up.
 const FIRST_FOUND: Duration = Duration::from_millis(300);
@@ -57,9 +62,7 @@ pub async fn survey(config: Config, wait: Duration) -> Result<Vec<Found>, Survey
         (false, _, _) => Ok(seen.found),
         (true, Some((peer, reason)), _) => Err(SurveyError::NoSpec { peer, reason }),
         (true, None, Some(report)) => Err(SurveyError::Nobody(Box::new(report))),
-        (true, None, None) => {
-            Err(crate::StartError::Setup("the survey ended early".to_owned()).into())
-        }
+        (true, None, None) => Err(StartError::Setup("the survey ended early".to_owned()).into()),
     }
 }
 

@@ -20,10 +20,10 @@ use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{Swarm, SwarmBuilder, identify, mdns, noise, ping, yamux};
 
-use crate::StartError;
-use crate::codec::{Codec, PROTOCOL};
-use crate::greeting::{Greeting, PROTOCOL_VERSION};
-use crate::transport::Tcp;
+use crate::error::StartError;
+use crate::io::transport::Tcp;
+use crate::wire::frames::{Codec, PROTOCOL};
+use crate::wire::greeting::{Greeting, PROTOCOL_VERSION};
 
 /// Bytes of one gossip frame: the largest broadcast and its envelope.
 const MAX_GOSSIP: usize = 16 * 1024;

@@ -9,7 +9,7 @@ use std::path::Path;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
-use crate::storage;
+use crate::atomic_file;
 
 /// Addresses kept.
 pub(crate) const MAX_REMEMBERED: usize = 64;
@@ -38,11 +38,11 @@ pub(crate) fn load(path: &Path) -> io::Result<Vec<Multiaddr>> {
 /// Writes the addresses, the ones seen last first.
 pub(crate) fn save(path: &Path, addresses: &[Multiaddr]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        storage::create_private_folder(folder)?;
+        atomic_file::create_private_folder(folder)?;
     }
     let text: String =
         addresses.iter().take(MAX_REMEMBERED).map(|address| format!("{address}\n")).collect();
-    storage::replace(path, text.as_bytes())
+    atomic_file::replace(path, text.as_bytes())
 }
 
 /// `now` before what was known, without repeats and within the bound.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use ffp2p_proto::Hash;
 
-use crate::dial::Via;
+use crate::connection::dialer::Via;
 
 /// Peers not reached that are told one by one.
 const MAX_TOLD: usize = 8;

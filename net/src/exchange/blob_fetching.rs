@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use ffp2p_proto::{BlobRef, Hash, NodeId};
 
-use crate::FetchError;
-use crate::codec::{MAX_CHUNK, MAX_PARTS};
+use crate::error::FetchError;
+use crate::wire::frames::{MAX_CHUNK, MAX_PARTS};
 
 /// Bytes of the largest blob.
 pub const MAX_BLOB: u64 = 1 << 30;
@@ -220,5 +220,5 @@ impl Fetch {
 }
 
 #[cfg(test)]
-#[path = "fetch_tests.rs"]
+#[path = "blob_fetching_tests.rs"]
 mod tests;

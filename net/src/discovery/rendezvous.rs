@@ -15,9 +15,9 @@ use ffp2p_proto::Hash;
 use libp2p::{Multiaddr, PeerId};
 
 use crate::address::is_loopback;
-use crate::greeting::{Greeting, is_swarm_name, parse_run};
-use crate::storage;
-use crate::wire::MAX_ADDRESSES;
+use crate::atomic_file;
+use crate::wire::greeting::{Greeting, is_swarm_name, parse_run};
+use crate::wire::messages::MAX_ADDRESSES;
 
 /// First line of every file.
 const HEADER: &str = "ffp2p-rendezvous 1";
@@ -109,14 +109,14 @@ impl Drop for Folder {
 impl Folder {
     /// Makes the folder if it is not there, for this user only.
     pub(crate) fn open(folder: &Path, peer: PeerId) -> io::Result<Self> {
-        storage::create_private_folder(folder)?;
+        atomic_file::create_private_folder(folder)?;
         let own = folder.join(peer.to_base58());
         Ok(Self { folder: folder.to_owned(), own, peer })
     }
 
     /// Writes our file anew.
     pub(crate) fn write(&self, entry: &Entry) -> io::Result<()> {
-        storage::replace(&self.own, entry.to_text().as_bytes())
+        atomic_file::replace(&self.own, entry.to_text().as_bytes())
     }
 
     /// The other nodes' entries. Removes what is surely nobody's: files older than a day, and

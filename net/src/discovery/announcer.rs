@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::time::Instant;
 
 use crate::address;
-use crate::multicast::{GROUP_6, PORT};
+use crate::discovery::multicast::{GROUP_6, PORT};
 
 /// Until it is said again, at first; it doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);

@@ -13,9 +13,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::StartError;
-use crate::greeting::Greeting;
-use crate::rendezvous::{Entry, Folder};
+use crate::discovery::rendezvous::{Entry, Folder};
+use crate::error::StartError;
+use crate::wire::greeting::Greeting;
 
 /// Between looks while everybody starts.
 const EAGER_PAUSE: Duration = Duration::from_millis(200);

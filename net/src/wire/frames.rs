@@ -14,7 +14,7 @@ use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::StreamProtocol;
 use libp2p::request_response;
 
-use crate::wire::{MAX_ABOUT, MAX_MESSAGE};
+use crate::wire::messages::{MAX_ABOUT, MAX_MESSAGE};
 
 /// The protocol all requests use.
 pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ffp2p/4/ask");
@@ -80,7 +80,7 @@ pub(crate) enum Answer {
     Spec {
         /// Canonical bytes.
         spec: Bytes,
-        /// An [`About`](crate::About).
+        /// An [`About`](crate::wire::about::About).
         about: Bytes,
     },
     /// Whom the peer knows, encoded.
@@ -322,5 +322,5 @@ impl request_response::Codec for Codec {
 }
 
 #[cfg(test)]
-#[path = "codec_tests.rs"]
+#[path = "frames_tests.rs"]
 mod tests;

@@ -14,8 +14,8 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
 use crate::address::{self, Target, shown};
-use crate::report::Unreached;
-use crate::wire::MAX_ADDRESSES;
+use crate::discovery::report::Unreached;
+use crate::wire::messages::MAX_ADDRESSES;
 
 /// Addresses the user may give, the remembered ones included.
 pub(crate) const MAX_FIXED: usize = 128;
@@ -332,5 +332,5 @@ impl Dialer {
 }
 
 #[cfg(test)]
-#[path = "dial_tests.rs"]
+#[path = "dialer_tests.rs"]
 mod tests;

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use tokio::sync::mpsc;
 
-use crate::Event;
+use crate::event::Event;
 
 /// Events in the channel to the owner.
 pub(crate) const EVENT_QUEUE: usize = 1024;

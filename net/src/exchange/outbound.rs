@@ -11,14 +11,16 @@ use libp2p::request_response::{self, OutboundFailure, OutboundRequestId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::codec::{Answer, Ask, Part, Request};
-use crate::connections::is_dialable;
-use crate::dial::Via;
+use crate::connection::connections::is_dialable;
+use crate::connection::dialer::Via;
+use crate::error::FetchError;
+use crate::event::Event;
 use crate::event_loop::{Done, EventLoop};
-use crate::fetch::{End, Piece};
+use crate::exchange::blob_fetching::{End, Piece};
 use crate::node_id::peer_id;
-use crate::wire::{self, MAX_MESSAGE};
-use crate::{Described, Event, FetchError};
+use crate::wire::about::Described;
+use crate::wire::frames::{Answer, Ask, Part, Request};
+use crate::wire::messages::{self, MAX_MESSAGE};
 
 /// Messages to one peer that it did not take yet; further ones are dropped.
 const MAX_UNANSWERED: usize = 64;
@@ -60,7 +62,7 @@ impl EventLoop {
     pub(crate) fn broadcast(&mut self, message: &Message) {
         let Some(topic) = self.topic.clone() else { return };
         let circle = self.circle();
-        let bytes = match wire::encode_broadcast(circle, message) {
+        let bytes = match messages::encode_broadcast(circle, message) {
             Ok(bytes) => bytes,
             Err(error) => return tracing::error!("a broadcast is dropped: {error}"),
         };
@@ -81,7 +83,7 @@ impl EventLoop {
         if peer.unanswered >= MAX_UNANSWERED {
             return tracing::debug!(peer = %to, "a message is dropped: the peer is behind");
         }
-        match wire::encode(message, MAX_MESSAGE) {
+        match messages::encode(message, MAX_MESSAGE) {
             Ok(bytes) => {
                 peer.unanswered += 1;
                 self.shared.count_out(bytes.len());
@@ -280,7 +282,7 @@ impl EventLoop {
     fn on_peers(&mut self, answer: &Answer) {
         let Answer::Peers(bytes) = answer else { return };
         let now = Instant::now();
-        match wire::decode_peers(bytes) {
+        match messages::decode_peers(bytes) {
             Ok(told) => {
                 for (node, addresses) in told {
                     if let Some(id) = peer_id(node) {
@@ -305,7 +307,7 @@ fn verify(mut blobs: Vec<Whole>) -> Vec<Whole> {
 /// A run as a peer describes it.
 fn described(answer: Answer) -> Result<Described, FetchError> {
     let Answer::Spec { spec, about } = answer else { return Err(why(&answer)) };
-    let about = wire::decode_about(&about)
+    let about = messages::decode_about(&about)
         .inspect_err(|error| tracing::debug!("what a peer says of its run is refused: {error}"));
     Ok(Described { spec, about: about.ok() })
 }

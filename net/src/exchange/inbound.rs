@@ -13,11 +13,12 @@ use libp2p::request_response::ResponseChannel;
 use tokio::time::Instant;
 
 use crate::address::is_loopback;
-use crate::codec::{Answer, Ask, Part, Request};
+use crate::event::Event;
 use crate::event_loop::{Done, EventLoop};
 use crate::node_id::node_id;
-use crate::wire::{self, MAX_PEERS_TOLD};
-use crate::{About, Event};
+use crate::wire::about::About;
+use crate::wire::frames::{Answer, Ask, Part, Request};
+use crate::wire::messages::{self, MAX_PEERS_TOLD};
 
 /// Things done beside the loop at once; further questions are answered with "busy".
 const MAX_WORK: usize = 256;
@@ -50,7 +51,7 @@ impl EventLoop {
     /// Takes a broadcast in; accepted is what is to be passed on, too.
     fn on_broadcast(&mut self, message: &gossipsub::Message) -> MessageAcceptance {
         let from = message.source.as_ref().and_then(node_id);
-        match (from, wire::decode_broadcast(&message.data)) {
+        match (from, messages::decode_broadcast(&message.data)) {
             (Some(from), Ok((circle, decoded))) => {
                 self.shared.count_gossip_in(message.data.len());
                 self.outbox.push(Event::Received { from, message: decoded });
@@ -69,7 +70,7 @@ impl EventLoop {
 
     /// Who hears us directly, ourselves included ([`Peers::circle`]).
     ///
-    /// [`Peers::circle`]: crate::peers::Peers::circle
+    /// [`Peers::circle`]: crate::connection::peers::Peers::circle
     pub(crate) fn circle(&self) -> u64 {
         self.peers.circle(self.own, Instant::now())
     }
@@ -105,12 +106,12 @@ impl EventLoop {
             data: run.data.clone(),
         };
         let spec = run.spec.clone();
-        wire::encode_about(&about)
+        messages::encode_about(&about)
             .map_or(Answer::NotFound, |about| Answer::Spec { spec, about: about.into() })
     }
 
     fn on_message(&mut self, from: NodeId, bytes: &Bytes) -> Answer {
-        match wire::decode(bytes) {
+        match messages::decode(bytes) {
             Ok(message) => {
                 self.shared.count_in(bytes.len());
                 self.outbox.push(Event::Received { from, message });
@@ -135,14 +136,14 @@ impl EventLoop {
     fn whom_we_know(&self, asker: PeerId) -> Answer {
         let local = self.peers.get(&asker).is_some_and(|peer| peer.local);
         let others = self.peers.members().filter(|(id, peer)| **id != asker && !peer.visits());
-        let told: Vec<wire::Told> = others
+        let told: Vec<messages::Told> = others
             .map(|(_, peer)| {
                 let known = peer.addresses.iter().filter(|a| local || !is_loopback(a));
                 (peer.node, known.cloned().collect())
             })
             .take(MAX_PEERS_TOLD)
             .collect();
-        wire::encode_peers(&told).map_or(Answer::Busy, |bytes| Answer::Peers(bytes.into()))
+        messages::encode_peers(&told).map_or(Answer::Busy, |bytes| Answer::Peers(bytes.into()))
     }
 
     pub(crate) fn answer(&mut self, channel: ResponseChannel<Answer>, answer: Answer) {

@@ -12,10 +12,12 @@ use libp2p::swarm::SwarmEvent;
 use tokio::time::Instant;
 
 use crate::address;
-use crate::behaviour::BehaviourEvent;
+use crate::config::Listen;
+use crate::connection::ports::{claim, claim_everywhere};
+use crate::error::StartError;
+use crate::event::Event;
 use crate::event_loop::EventLoop;
-use crate::ports::{claim, claim_everywhere};
-use crate::{Event, Listen, StartError};
+use crate::io::behaviour::BehaviourEvent;
 
 /// The longest wait for the first address.
 const LISTEN: Duration = Duration::from_secs(3);

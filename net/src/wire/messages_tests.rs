@@ -6,7 +6,7 @@ use ffp2p_proto::{
 };
 
 use super::*;
-use crate::AboutData;
+use crate::wire::about::AboutData;
 
 /// The encoding of [`heartbeat`]. A change here is a new version of the protocol.
 const HEARTBEAT_HEX: &str = concat!(

@@ -9,7 +9,7 @@ use libp2p::Multiaddr;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::About;
+use crate::wire::about::About;
 
 /// Bytes of one encoded message that goes to one peer.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -98,7 +98,7 @@ fn bounded(message: Message) -> Result<Message, WireError> {
 
 /// The bytes of a broadcast: the circle of who says it ([`Peers::circle`]), and the message.
 ///
-/// [`Peers::circle`]: crate::peers::Peers::circle
+/// [`Peers::circle`]: crate::connection::peers::Peers::circle
 pub(crate) fn encode_broadcast(circle: u64, message: &Message) -> Result<Vec<u8>, WireError> {
     to_bytes(&(circle, message), MAX_BROADCAST)
 }
@@ -150,5 +150,5 @@ pub(crate) fn decode_about(bytes: &[u8]) -> Result<About, WireError> {
 }
 
 #[cfg(test)]
-#[path = "wire_tests.rs"]
+#[path = "messages_tests.rs"]
 mod tests;

@@ -13,15 +13,15 @@ use tokio::time::Instant;
 use ffp2p_proto::NodeId;
 
 use crate::address::{self, Target, is_loopback};
-use crate::behaviour::BehaviourEvent;
-use crate::dial::{Dial, Via};
+use crate::connection::dialer::{Dial, Via};
+use crate::connection::peers::Peer;
 use crate::error::unreached;
+use crate::event::{Event, Refusal};
 use crate::event_loop::{Done, EventLoop};
-use crate::greeting::{Greeting, PROTOCOL_VERSION, version_in};
+use crate::io::behaviour::BehaviourEvent;
 use crate::node_id::{node_id, peer_id};
-use crate::peers::Peer;
-use crate::wire::MAX_ADDRESS_BYTES;
-use crate::{Event, Refusal};
+use crate::wire::greeting::{Greeting, PROTOCOL_VERSION, version_in};
+use crate::wire::messages::MAX_ADDRESS_BYTES;
 
 impl EventLoop {
     #[expect(clippy::wildcard_enum_match_arm, reason = "libp2p may add events at any time")]

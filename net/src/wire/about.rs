@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::greeting::is_node_name;
+use crate::wire::greeting::is_node_name;
 
 /// Characters of one text in a description.
 const MAX_TEXT: usize = 64;

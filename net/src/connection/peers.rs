@@ -12,8 +12,8 @@ use ffp2p_proto::NodeId;
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
-use crate::greeting::Greeting;
-use crate::wire::MAX_ADDRESSES;
+use crate::wire::greeting::Greeting;
+use crate::wire::messages::MAX_ADDRESSES;
 
 /// A member that does not listen to gossip is announced after this long all the same: it can be
 /// talked to directly.

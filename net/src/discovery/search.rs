@@ -12,10 +12,10 @@ use ffp2p_proto::Hash;
 use libp2p::PeerId;
 use tokio::time::Instant;
 
-use crate::dial::Dialer;
-use crate::greeting::Greeting;
-use crate::multicast::blocked;
-use crate::report::{MdnsReport, Report};
+use crate::connection::dialer::Dialer;
+use crate::discovery::multicast::blocked;
+use crate::discovery::report::{MdnsReport, Report};
+use crate::wire::greeting::Greeting;
 
 /// A node that found nobody for this long says so.
 pub const ALONE_AFTER: Duration = Duration::from_secs(10);
