@@ -108,7 +108,7 @@ fn bincode_is_in_two_files() {
     let users: Vec<_> =
         sources().into_iter().filter(|path| code(path).contains("bincode::")).collect();
     let is_codec = |path: &&PathBuf| {
-        path.ends_with("net/src/wire.rs")
+        path.ends_with("net/src/wire/messages.rs")
             || path.ends_with("src/checkpoint/mod.rs")
             || path.ends_with("tests/tidy.rs")
     };
