@@ -1,23 +1,27 @@
-//! Addresses as people write and read them.
+//! Addresses as users write and read them, and which of them can be dialed.
 //!
-//! Rule: an address is read once, at the start, so that a typing error is said at once; a host
-//! name is looked up at every attempt, because what it means may change. People are shown
-//! `IP:PORT`.
+//! Rule: an address is read once, at the start, so that a typing error is reported at once; a host
+//! name is looked up at every attempt, because its addresses may change. Users are shown `IP:PORT`.
 
 use std::net::{IpAddr, SocketAddr};
 
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
+use crate::wire::limits::MAX_ADDRESS_BYTES;
+
 /// Addresses of one host name that are tried.
 const MAX_RESOLVED: usize = 8;
 
-/// Where to dial.
+/// Bytes of a host name, the longest that DNS allows.
+const MAX_HOST_NAME: usize = 253;
+
+/// Somewhere to dial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// An address that can be dialed as it is.
+    /// An address.
     Address(Multiaddr),
-    /// A name to be looked up first.
+    /// A host name and port, to be looked up first.
     Name(String),
 }
 
@@ -46,7 +50,7 @@ pub(crate) fn parse(text: &str) -> Option<Target> {
     }
     let (host, port) = text.rsplit_once(':')?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let named = !host.is_empty() && host.len() <= 253 && host.chars().all(plain);
+    let named = !host.is_empty() && host.len() <= MAX_HOST_NAME && host.chars().all(plain);
     (named && port.parse::<u16>().is_ok_and(|port| port > 0)).then(|| Target::Name(text.to_owned()))
 }
 
@@ -58,7 +62,7 @@ fn without_zone(text: &str) -> String {
     }
 }
 
-/// Reads where to listen: `IP:PORT` or a multiaddr.
+/// Reads an address to listen on: `IP:PORT` or a multiaddr.
 pub fn parse_listen(text: &str) -> Option<SocketAddr> {
     match parse(text)? {
         Target::Address(address) => socket(&address),
@@ -93,9 +97,26 @@ pub(crate) fn socket(address: &Multiaddr) -> Option<SocketAddr> {
     }
 }
 
-/// An address as it is shown.
+/// An address as users see it.
 pub(crate) fn shown(address: &Multiaddr) -> String {
     socket(address).map_or_else(|| address.to_string(), |at| at.to_string())
+}
+
+/// Whether an address from a peer can be dialed from here at all.
+pub(crate) fn is_dialable(address: &Multiaddr) -> bool {
+    let mut parts = address.iter();
+    let host = match parts.next() {
+        Some(Protocol::Ip4(ip)) => !ip.is_unspecified() && !ip.is_multicast(),
+        // Multicast DNS over IPv6 also hears answers over IPv4, and lists their senders' addresses
+        // as mapped ones.
+        Some(Protocol::Ip6(ip)) => {
+            !ip.is_unspecified() && !ip.is_multicast() && ip.to_ipv4_mapped().is_none()
+        }
+        _ => false,
+    };
+    let port = matches!(parts.next(), Some(Protocol::Tcp(port)) if port > 0);
+    let rest = matches!((parts.next(), parts.next()), (None | Some(Protocol::P2p(_)), None));
+    host && port && rest && address.len() <= MAX_ADDRESS_BYTES
 }
 
 /// Whether an address leads back to the host it is dialed from.
@@ -145,6 +166,27 @@ mod tests {
             assert_eq!(parse_listen(text), Some(text.parse().unwrap()));
         }
         assert_eq!(parse_listen("lab:4477"), None);
+    }
+
+    #[test]
+    fn only_what_leads_somewhere_is_dialable() {
+        let id = "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5";
+        let dialable = |text: &str| is_dialable(&text.parse().unwrap());
+        assert!(dialable("/ip4/10.0.0.1/tcp/4477"));
+        assert!(dialable(&format!("/ip6/fe80::1/tcp/4477/p2p/{id}")));
+        for text in [
+            "/ip4/10.0.0.1",
+            "/ip4/10.0.0.1/tcp/0",
+            "/ip4/10.0.0.1/udp/4477",
+            "/ip4/0.0.0.0/tcp/4477",
+            "/ip4/224.0.0.251/tcp/4477",
+            "/ip6/ff02::fb/tcp/4477",
+            "/ip6/::ffff:10.0.0.1/tcp/4477",
+            "/dns4/lab/tcp/4477",
+            "/ip4/10.0.0.1/tcp/4477/ws",
+        ] {
+            assert!(!dialable(text), "{text}");
+        }
     }
 
     #[tokio::test]

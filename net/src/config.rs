@@ -1,4 +1,4 @@
-//! What a caller decides about the network, and what it must bring.
+//! Settings of a node's network, and the run it trains.
 //!
 //! Rule: nothing here is guessed. What is left empty is not tried, and the report of a lonely
 //! node says so.
@@ -9,22 +9,26 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use ffp2p_proto::Hash;
 
+use crate::address::{self, Target, is_dialable};
+use crate::connection::fixed::MAX_GIVEN;
 use crate::connection::ports::DEFAULT_PORT;
 use crate::error::StartError;
 use crate::wire::about::AboutData;
+use crate::wire::greeting::{is_node_name, is_swarm_name};
+use crate::wire::limits::MAX_SPEC;
 
-/// How a node is found, and whom it takes for its own.
+/// How a node is found, and which peers it keeps.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What people call this node ([`is_node_name`](crate::wire::greeting::is_node_name)).
+    /// The node's name ([`is_node_name`](crate::is_node_name)).
     pub name: String,
     /// The namespace: only peers that name the same one are kept.
     pub swarm: String,
     /// The run; `None` for a peer that looks around and does not know one yet.
     pub run: Option<RunInfo>,
-    /// Whether this peer looks or exports and goes: others neither tell of it nor miss it.
+    /// Whether this peer only looks or exports, and leaves again: others neither list nor miss it.
     pub visits: bool,
-    /// Where to listen.
+    /// The addresses to listen on.
     pub listen: Listen,
     /// Peers to dial: `HOST:PORT`, `IP:PORT`, or a multiaddr with or without `/p2p/ID`.
     pub peers: Vec<String>,
@@ -53,24 +57,14 @@ impl Default for Config {
     }
 }
 
-/// Where a node listens.
+/// Addresses to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// On every interface, over IPv4 and IPv6 as far as the host has them, on this port, or any free
+    /// Every interface, over IPv4 and IPv6 as far as the host has them, on this port, or any free
     /// one if it is taken.
     Everywhere(u16),
-    /// Here, each of which must open; port 0 is any free one.
+    /// These addresses, each of which must open; port 0 is any free one.
     At(Vec<SocketAddr>),
-}
-
-impl Config {
-    /// Refuses what no node could start with, before anything is made for it.
-    ///
-    /// # Errors
-    /// The first setting that cannot be used; the error says what to do.
-    pub fn check(&self) -> Result<(), StartError> {
-        crate::start::check(self).map(drop)
-    }
 }
 
 /// The run a node trains.
@@ -78,29 +72,74 @@ impl Config {
 pub struct RunInfo {
     /// Its name.
     pub id: Hash,
-    /// Its canonical spec, at most [`MAX_SPEC`](crate::wire::frames::MAX_SPEC) bytes, given to whoever asks.
+    /// Its canonical spec, at most [`MAX_SPEC`] bytes, given to every peer that asks.
     pub spec: Bytes,
-    /// What this node's data are, told to whoever asks.
+    /// This node's data set, described to every peer that asks.
     pub data: Option<AboutData>,
 }
 
-/// Where the blobs come from that peers ask for.
-///
-/// Both are called on a thread that may block.
-pub trait BlobSource: Send + Sync + 'static {
-    /// The bytes named by `hash`, when they are here.
-    fn get(&self, hash: &Hash) -> Option<Bytes>;
+impl Config {
+    /// Refuses settings with which no node could start, before anything is made for it.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used; the error says what to do.
+    pub fn check(&self) -> Result<(), StartError> {
+        self.targets().map(drop)
+    }
 
-    /// `len` of these bytes from `offset` on, a MiB at most; none when there are not so many. A
-    /// source that reads from disk should not read all of them for that.
-    fn part(&self, hash: &Hash, offset: u64, len: u32) -> Option<Bytes> {
-        cut(&self.get(hash)?, offset, len)
+    /// The peers to dial, each with its text, of a config that can be used.
+    pub(crate) fn targets(&self) -> Result<Vec<(String, Target)>, StartError> {
+        if !is_swarm_name(&self.swarm) {
+            return Err(StartError::SwarmName(self.swarm.clone()));
+        }
+        if !is_node_name(&self.name) {
+            return Err(StartError::NodeName(self.name.clone()));
+        }
+        if let Some(run) = self.run.as_ref().filter(|run| run.spec.len() > MAX_SPEC) {
+            return Err(StartError::SpecTooLarge(run.spec.len()));
+        }
+        if self.peers.len() > MAX_GIVEN {
+            return Err(StartError::TooManyPeers(self.peers.len()));
+        }
+        self.peers.iter().map(|text| target(text)).collect()
     }
 }
 
-/// `len` bytes of a blob from `offset` on, not copied; none when it is shorter.
-pub fn cut(blob: &Bytes, offset: u64, len: u32) -> Option<Bytes> {
-    let start = usize::try_from(offset).ok()?;
-    let end = start.checked_add(len as usize).filter(|end| *end <= blob.len())?;
-    Some(blob.slice(start..end))
+/// Reads the address of a peer.
+fn target(text: &str) -> Result<(String, Target), StartError> {
+    let can_be = |target: &Target| match target {
+        Target::Address(address) => is_dialable(address),
+        Target::Name(_) => true,
+    };
+    match address::parse(text).filter(can_be) {
+        Some(target) => Ok((text.to_owned(), target)),
+        None => Err(StartError::PeerAddress(text.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_peers_as_the_error_says_can_be_given() {
+        let with =
+            |count| Config { peers: vec!["lab:4477".to_owned(); count], ..Config::default() };
+        with(MAX_GIVEN).check().unwrap();
+        let error = with(MAX_GIVEN + 1).check().unwrap_err().to_string();
+        assert!(error.contains(&format!("at most {MAX_GIVEN}")), "{error}");
+    }
+
+    #[test]
+    fn each_setting_has_its_error() {
+        let data = RunInfo { id: Hash([0; 32]), spec: vec![0; MAX_SPEC + 1].into(), data: None };
+        let name = Config { name: "a b".to_owned(), ..Config::default() };
+        let swarm = Config { swarm: String::new(), ..Config::default() };
+        let run = Config { run: Some(data), ..Config::default() };
+        let peers = Config { peers: vec!["0.0.0.0:4477".to_owned()], ..Config::default() };
+        assert!(matches!(name.check(), Err(StartError::NodeName(_))));
+        assert!(matches!(swarm.check(), Err(StartError::SwarmName(_))));
+        assert!(matches!(run.check(), Err(StartError::SpecTooLarge(_))));
+        assert!(matches!(peers.check(), Err(StartError::PeerAddress(_))));
+    }
 }

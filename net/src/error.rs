@@ -1,4 +1,4 @@
-//! What can go wrong, one type per operation.
+//! Everything that can go wrong, one type per operation.
 //!
 //! Rule: every text names the thing that failed and what the user can do about it.
 
@@ -7,18 +7,20 @@ use std::net::SocketAddr;
 
 use ffp2p_proto::NodeId;
 
+use crate::connection::fixed::MAX_GIVEN;
 use crate::discovery::report::Report;
-use crate::wire::frames::MAX_SPEC;
+use crate::wire::greeting::{MAX_NODE_NAME, MAX_SWARM_NAME};
+use crate::wire::limits::MAX_SPEC;
 
-/// Why a node did not start.
+/// Failures to start a node.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The swarm's name cannot be a name.
-    #[error("\"{0}\" cannot name a swarm: use 1 to 64 letters, digits, '.', '-' and '_'")]
+    /// The swarm's name is not allowed.
+    #[error("\"{0}\" cannot name a swarm: use 1 to {max} letters, digits, '.', '-' and '_'", max = MAX_SWARM_NAME)]
     SwarmName(String),
-    /// The node's name cannot be a name.
-    #[error("\"{0}\" cannot name a node: use 1 to {max} letters, digits, '.', '-' and '_'", max = crate::wire::greeting::MAX_NODE_NAME)]
+    /// The node's name is not allowed.
+    #[error("\"{0}\" cannot name a node: use 1 to {max} letters, digits, '.', '-' and '_'", max = MAX_NODE_NAME)]
     NodeName(String),
     /// The spec is too long.
     #[error("the run's spec has {0} bytes, at most {max} can be shared: shorten it", max = MAX_SPEC)]
@@ -28,15 +30,15 @@ pub enum StartError {
         "cannot read the peer address \"{0}\": write HOST:PORT or IP:PORT, and [IP]:PORT for IPv6"
     )]
     PeerAddress(String),
-    /// More addresses to dial than are kept.
-    #[error("{0} peer addresses are given, at most {max}: name a few, the others are found through them", max = crate::connection::dialer::MAX_FIXED)]
+    /// More addresses to dial are given than are kept.
+    #[error("{0} peer addresses are given, at most {max}: name a few, the others are found through them", max = MAX_GIVEN)]
     TooManyPeers(usize),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {why}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What is wrong and what to do.
+        /// The cause, and advice.
         why: String,
     },
     /// Nothing can be listened on: every interface is down.
@@ -58,7 +60,7 @@ pub enum StartError {
     },
 }
 
-/// What to do when a listening socket does not open.
+/// Advice for when a listening socket does not open.
 const ADVICE: [(io::ErrorKind, &str); 4] = [
     (
         io::ErrorKind::AddrInUse,
@@ -73,7 +75,7 @@ const ADVICE: [(io::ErrorKind, &str); 4] = [
 ];
 
 impl StartError {
-    /// Says of a listening failure what to do.
+    /// A failure to listen, with advice.
     pub(crate) fn listen(address: SocketAddr, error: &io::Error) -> Self {
         let advice = ADVICE.iter().find(|(of, _)| *of == error.kind());
         let advice = advice.map_or("leave --listen out for every interface", |(_, advice)| advice);
@@ -98,7 +100,7 @@ pub(crate) fn plain(error: &dyn std::error::Error) -> String {
     first.chain(letters).collect()
 }
 
-/// Why a peer was not reached: what lies under all else that went wrong, in few words.
+/// The reason why a peer was not reached: the innermost error, in few words.
 pub(crate) fn unreached(mut error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(source) = error.source() {
         error = source;
@@ -117,7 +119,7 @@ pub(crate) fn unreached(mut error: &(dyn std::error::Error + 'static)) -> String
     plain(error)
 }
 
-/// Why a blob or a spec did not come.
+/// Failures to fetch a blob or a spec.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
@@ -133,8 +135,8 @@ pub enum FetchError {
     /// The blob claims to be larger than any may be.
     #[error("{0} bytes are claimed, more than any blob may have")]
     TooLarge(u64),
-    /// The bytes are not what the hash names.
-    #[error("the peer sent other bytes than the hash names; do not ask it again")]
+    /// The bytes have another hash.
+    #[error("the peer sent bytes with another hash; do not ask it again")]
     WrongBytes,
     /// Too many fetches are under way here, or the peer has too much to do.
     #[error("too many fetches at once; ask again later")]
@@ -147,14 +149,14 @@ pub enum FetchError {
     Closed,
 }
 
-/// Why a survey found nothing.
+/// Failures of a survey.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SurveyError {
-    /// It did not start.
+    /// Its node did not start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// Nobody who trains a run was found.
+    /// No peer that trains a run was found.
     #[error("{0}")]
     Nobody(Box<Report>),
     /// Peers were found, but none of them gave the spec of its run.
@@ -162,7 +164,7 @@ pub enum SurveyError {
     NoSpec {
         /// The last peer asked.
         peer: NodeId,
-        /// Why.
+        /// The cause.
         reason: FetchError,
     },
 }
@@ -172,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_dial_is_told_in_few_words() {
+    fn a_failed_dial_is_reported_in_few_words() {
         assert_eq!(plain(&io::Error::other("Some Text")), "some Text");
         #[cfg(target_os = "linux")]
         assert_eq!(unreached(&io::Error::from_raw_os_error(111)), "connection refused");

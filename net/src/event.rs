@@ -1,6 +1,6 @@
-//! What the network tells its owner.
+//! Events of the network for its owner.
 //!
-//! Rule: who said something is known from a key, never from what the message claims; and every
+//! Rule: the sender of a message is known from its key, never from what the message claims; and every
 //! fetch that was asked for ends in exactly one [`Event::Fetched`] or [`Event::FetchFailed`].
 
 use std::fmt;
@@ -16,26 +16,26 @@ use crate::wire::greeting::PROTOCOL_VERSION;
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Other machines can reach the node here, the likeliest address first, by loopback only if
+    /// Other machines can reach the node at these addresses, the likeliest first; loopback only if
     /// there is nothing else. Said when the node is up, and again when it changes.
     Listening(Vec<SocketAddr>),
-    /// A peer of the same swarm said who it is; before the first [`Event::Connected`] and
+    /// A peer of the same swarm introduced itself; before the first [`Event::Connected`] and
     /// [`Event::OtherRun`] of a connection.
     Greeted {
-        /// Who.
+        /// The peer.
         peer: NodeId,
-        /// What it is called; several may have the same name.
+        /// Its name; several may have the same.
         name: String,
     },
     /// A peer of the same run can be talked to.
     Connected(NodeId),
     /// It cannot any more.
     Disconnected(NodeId),
-    /// A peer of the same run said something.
+    /// A peer of the same run sent a message.
     Received {
-        /// Who; authenticated.
+        /// The peer, authenticated.
         from: NodeId,
-        /// What; every list in it keeps its bound.
+        /// The message; every list in it keeps its bound.
         message: Message,
     },
     /// A blob is here; its hash and size are verified.
@@ -49,39 +49,39 @@ pub enum Event {
     FetchFailed {
         /// Its name.
         hash: Hash,
-        /// Who was asked.
+        /// The peer that was asked.
         from: NodeId,
-        /// Why.
+        /// The cause.
         reason: FetchError,
     },
     /// A peer of the same swarm trains another run; nothing else is exchanged with it.
     OtherRun {
-        /// Who.
+        /// The peer.
         peer: NodeId,
-        /// What it trains.
+        /// Its run.
         run: Hash,
         /// The version of its program.
         version: String,
     },
-    /// A given address leads nowhere, and is still tried; said once for each reason.
+    /// A given address leads nowhere, and is still tried; said once for each cause.
     NotReached {
-        /// As it was given.
+        /// The address as it was given.
         address: String,
-        /// Why.
+        /// The cause.
         why: String,
     },
-    /// A peer was sent away.
+    /// A peer was refused.
     Refused {
-        /// Who.
+        /// The peer.
         peer: NodeId,
-        /// Why.
+        /// The cause.
         reason: Refusal,
     },
-    /// Nobody of the same run was found so far; said once each time the node is alone.
+    /// No peer of the same run was found so far; said once each time the node is alone.
     Alone(Box<Report>),
 }
 
-/// Why a peer was sent away.
+/// Reasons to refuse a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -89,7 +89,7 @@ pub enum Refusal {
     OtherSwarm(String),
     /// It is of this version, and does not speak this version of the protocol.
     OtherVersion(String),
-    /// It is no peer of this kind at all.
+    /// It does not run this program.
     OtherProgram,
 }
 
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_version_is_told_with_both_numbers_and_what_to_do() {
+    fn another_version_is_named_with_both_numbers_and_what_to_do() {
         let text = Refusal::OtherVersion("0.0.9".to_owned()).to_string();
         for says in ["ffp2p 0.0.9", env!("CARGO_PKG_VERSION"), PROTOCOL_VERSION, "same build"] {
             assert!(text.contains(says), "{text}");

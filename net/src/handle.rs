@@ -1,6 +1,6 @@
 //! The owner's end of the network.
 //!
-//! Rule: nothing here waits for the network, except where the name says so. What cannot be
+//! Rule: nothing here waits for the network, except where the documentation says so. What cannot be
 //! queued is counted and logged, and a fetch that cannot be queued is still reported.
 
 use std::collections::VecDeque;
@@ -9,73 +9,48 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ffp2p_proto::{BlobRef, Hash, Message, NodeId};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::discovery::report::Report;
 use crate::error::FetchError;
+use crate::exchange::outbound::SpecReply;
+use crate::io::counters::{Counters, Traffic};
 use crate::wire::about::Described;
 
 /// Commands that wait for the event loop.
-pub(crate) const COMMAND_QUEUE: usize = 4096;
+const COMMAND_QUEUE: usize = 4096;
 
 /// Fetches that found the queue full and wait to be reported as failed.
 const MAX_LOST_FETCHES: usize = 4096;
 
-/// What the event loop is asked to do.
+/// Requests of the owner to the event loop.
 #[derive(Debug)]
 pub(crate) enum Command {
     Broadcast(Message),
     Send(NodeId, Message),
     Fetch(BlobRef, NodeId),
-    FetchSpec(NodeId, Hash, oneshot::Sender<Result<Described, FetchError>>),
+    FetchSpec(NodeId, Hash, SpecReply),
     Disconnect(NodeId),
     Report(oneshot::Sender<Report>),
 }
 
-/// What was said since the start: payload bytes, without the transport's own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Received.
-    pub bytes_in: u64,
-    /// Sent.
-    pub bytes_out: u64,
-    /// Broadcasts of others, among what was received.
-    pub gossip_in: u64,
-    /// Broadcasts of others that were passed on, because not all may have heard them.
-    pub passed_on: u64,
-}
-
-/// What the handle and the event loop both see.
+/// The state that handles and the event loop share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
-    gossip_in: AtomicU64,
-    passed_on: AtomicU64,
+    counters: Arc<Counters>,
     dropped: AtomicU64,
     lost: Mutex<VecDeque<(Hash, NodeId)>>,
     /// Wakes the event loop when a lost fetch is to be reported.
-    pub(crate) some_lost: Notify,
+    some_lost: Notify,
 }
 
 impl Shared {
-    pub(crate) fn count_in(&self, bytes: usize) {
-        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    /// Waits until there are fetches that were never started.
+    pub(crate) async fn some_lost(&self) {
+        self.some_lost.notified().await;
     }
 
-    pub(crate) fn count_gossip_in(&self, bytes: usize) {
-        self.count_in(bytes);
-        self.gossip_in.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_out(&self, bytes: usize) {
-        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_passed_on(&self) {
-        self.passed_on.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Fetches that were never started.
+    /// The fetches that were never started.
     pub(crate) fn take_lost(&self) -> VecDeque<(Hash, NodeId)> {
         std::mem::take(&mut self.lost.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -92,27 +67,53 @@ impl Shared {
     }
 }
 
-/// Talks to the event loop; clone it freely. The loop ends when the last one is dropped.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    pub(crate) id: NodeId,
-    pub(crate) commands: mpsc::Sender<Command>,
-    pub(crate) stops: mpsc::Sender<oneshot::Sender<()>>,
+/// The event loop's end of its handles.
+#[derive(Debug)]
+pub(crate) struct Commands {
+    pub(crate) queue: mpsc::Receiver<Command>,
+    /// Apart from the commands, so that a node whose events nobody reads still ends.
+    pub(crate) stop: mpsc::Receiver<()>,
     pub(crate) shared: Arc<Shared>,
 }
 
+/// The task that runs the event loop; `None` once its end was noted.
+type Task = Arc<tokio::sync::Mutex<Option<JoinHandle<()>>>>;
+
+/// Talks to the event loop; clone it freely. The loop ends when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    id: NodeId,
+    commands: mpsc::Sender<Command>,
+    stop: mpsc::Sender<()>,
+    shared: Arc<Shared>,
+    task: Task,
+}
+
 impl Handle {
+    /// Starts the task that `task` makes for the other end of the new handle.
+    pub(crate) fn start(
+        id: NodeId,
+        counters: Arc<Counters>,
+        task: impl FnOnce(Commands) -> JoinHandle<()>,
+    ) -> Self {
+        let (commands, queue) = mpsc::channel(COMMAND_QUEUE);
+        let (stop, stops) = mpsc::channel(1);
+        let shared = Arc::new(Shared { counters, ..Shared::default() });
+        let task = task(Commands { queue, stop: stops, shared: Arc::clone(&shared) });
+        Self { id, commands, stop, shared, task: Arc::new(Some(task).into()) }
+    }
+
     /// This node's name.
     pub fn id(&self) -> NodeId {
         self.id
     }
 
-    /// Says `message` to every peer of the run. It may be lost.
+    /// Sends `message` to every peer of the run. It may be lost.
     pub fn broadcast(&self, message: Message) {
         self.queue(Command::Broadcast(message));
     }
 
-    /// Says `message` to one peer. It may be lost.
+    /// Sends `message` to one peer. It may be lost.
     pub fn send(&self, to: NodeId, message: Message) {
         self.queue(Command::Send(to, message));
     }
@@ -131,16 +132,11 @@ impl Handle {
 
     /// Payload bytes so far.
     pub fn traffic(&self) -> Traffic {
-        Traffic {
-            bytes_in: self.shared.bytes_in.load(Ordering::Relaxed),
-            bytes_out: self.shared.bytes_out.load(Ordering::Relaxed),
-            gossip_in: self.shared.gossip_in.load(Ordering::Relaxed),
-            passed_on: self.shared.passed_on.load(Ordering::Relaxed),
-        }
+        self.shared.counters.traffic()
     }
 
-    /// Waits for the spec of `run` from a connected peer, and for what that peer says of it. The
-    /// caller checks what it is.
+    /// Waits for the spec of `run` from a connected peer, and for that peer's description of it. The
+    /// caller checks whether the spec is that of `run`.
     ///
     /// # Errors
     /// When the peer does not deliver it.
@@ -151,20 +147,27 @@ impl Handle {
         answer.await.unwrap_or(Err(FetchError::Closed))
     }
 
-    /// What was tried so far to find peers; `None` when the node is shut down.
+    /// Waits for a report of everything tried so far to find peers; `None` when the node is shut
+    /// down.
     pub async fn report(&self) -> Option<Report> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(Command::Report(reply)).await.ok()?;
         answer.await.ok()
     }
 
-    /// Waits until what was said has left, closes every connection and removes the traces in
-    /// the rendezvous folder. Takes about a second at most.
+    /// Waits until every message has left, every connection is closed, this node's file in the
+    /// rendezvous folder is removed, and the network's task has ended. Each of these has a time limit;
+    /// together they take seconds at most. A task that ended by a panic is logged as an error.
     pub async fn shutdown(self) {
-        let (reply, done) = oneshot::channel();
-        if self.stops.send(reply).await.is_ok() {
-            // An error means that the loop is gone, which is what was asked for.
-            let _ = done.await;
+        // An error means that the loop has ended already.
+        let _ = self.stop.send(()).await;
+        let mut task = self.task.lock().await;
+        if let Some(running) = task.as_mut() {
+            let ended = running.await;
+            *task = None;
+            if let Err(error) = ended {
+                tracing::error!("the network ended by a defect: {error}");
+            }
         }
     }
 
@@ -176,5 +179,66 @@ impl Handle {
             tracing::warn!(dropped, "a command for the network was dropped: {error}");
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: NodeId = NodeId([2; 32]);
+
+    fn blob(number: u64) -> BlobRef {
+        BlobRef { hash: Hash([1; 32]), size: number }
+    }
+
+    fn handle(task: impl FnOnce(Commands) -> JoinHandle<()>) -> Handle {
+        Handle::start(NodeId([1; 32]), Arc::default(), task)
+    }
+
+    #[tokio::test]
+    async fn a_fetch_that_finds_the_queue_full_is_still_reported() {
+        let (sender, receiver) = oneshot::channel();
+        let handle = handle(|commands| {
+            let _ = sender.send(commands);
+            tokio::spawn(async {})
+        });
+        let commands = receiver.await.unwrap();
+        for number in 0..=COMMAND_QUEUE as u64 {
+            handle.fetch(blob(number), PEER);
+        }
+        commands.shared.some_lost().await;
+        assert_eq!(commands.shared.take_lost(), [(blob(0).hash, PEER)]);
+        assert!(commands.shared.take_lost().is_empty());
+    }
+
+    #[tokio::test]
+    async fn shutdown_waits_for_the_end_of_the_task_also_of_a_second_handle() {
+        let ended = Arc::new(AtomicU64::new(0));
+        let task = Arc::clone(&ended);
+        let handle = handle(|mut commands| {
+            tokio::spawn(async move {
+                commands.stop.recv().await;
+                tokio::task::yield_now().await;
+                task.store(1, Ordering::SeqCst);
+            })
+        });
+        let other = handle.clone();
+        tokio::join!(handle.shutdown(), other.shutdown());
+        assert_eq!(ended.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panicked_is_noted_and_does_not_hang_its_owner() {
+        let handle = handle(|commands| {
+            tokio::spawn(async move {
+                drop(commands);
+                panic!("on purpose");
+            })
+        });
+        handle.clone().shutdown().await;
+        assert_eq!(handle.fetch_spec(PEER, Hash([0; 32])).await, Err(FetchError::Closed));
+        assert_eq!(handle.report().await, None);
+        assert!(handle.task.lock().await.is_none());
     }
 }

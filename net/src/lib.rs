@@ -15,13 +15,15 @@
 //! - `connection` listens, dials, and knows who is connected.
 //! - `exchange` sends and answers requests, and fetches blobs.
 //! - `wire` makes bytes of it all and reads them.
-//! - `io` is libp2p and the queue to the owner; `event_loop` holds everything together.
+//! - `io` is libp2p and the queue to the owner.
+//! - `dispatch` gives each event to the duty that it concerns; `event_loop` is the task.
 
 mod address;
 mod atomic_file;
 mod config;
 mod connection;
 mod discovery;
+mod dispatch;
 mod error;
 mod event;
 mod event_loop;
@@ -35,18 +37,19 @@ mod wire;
 
 pub use address::parse_listen;
 pub use atomic_file::create_private_folder;
-pub use config::{BlobSource, Config, Listen, RunInfo, cut};
-pub use connection::dialer::Via;
+pub use config::{Config, Listen, RunInfo};
 pub use connection::ports::DEFAULT_PORT;
-pub use discovery::report::{MdnsReport, Report, Unreached};
+pub use connection::unreached::{Unreached, Via};
+pub use discovery::report::{MdnsReport, Report};
 pub use discovery::search::ALONE_AFTER;
 pub use error::{FetchError, StartError, SurveyError};
 pub use event::{Event, Refusal};
 pub use exchange::blob_fetching::MAX_BLOB;
-pub use handle::{Handle, Traffic};
+pub use exchange::blob_serving::{BlobSource, cut};
+pub use handle::Handle;
+pub use io::counters::Traffic;
 pub use start::spawn;
 pub use survey::{Found, survey};
 pub use wire::about::{About, AboutData, Described};
-pub use wire::frames::{MAX_CHUNK, MAX_SPEC};
 pub use wire::greeting::{MAX_NODE_NAME, is_node_name, to_node_name};
-pub use wire::messages::{MAX_BROADCAST, MAX_MESSAGE};
+pub use wire::limits::{MAX_BROADCAST, MAX_CHUNK, MAX_MESSAGE, MAX_SPEC};

@@ -1,7 +1,7 @@
 //! A look around: which runs are being trained here?
 //!
-//! Rule: a survey takes part in nothing. It connects as a stranger without a run, asks each run
-//! it sees for its spec, and goes. Whether a spec is what its run id names, the caller checks.
+//! Rule: a survey takes part in nothing. It connects as a peer without a run, asks one peer of each
+//! run for the spec, and leaves. The caller checks whether a spec has the hash that is its run id.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,15 @@ use ffp2p_proto::{Hash, NodeId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::config::{BlobSource, Config};
+use crate::config::Config;
 use crate::error::{FetchError, StartError, SurveyError};
 use crate::event::Event;
+use crate::exchange::blob_serving::BlobSource;
 use crate::handle::Handle;
 use crate::start::spawn;
 use crate::wire::about::{About, Described};
 
-/// After the first run was found, others have this long to show up.
+/// Time for further runs to show up, once the first was found.
 const FIRST_FOUND: Duration = Duration::from_millis(300);
 
 /// Runs in one result.
@@ -31,13 +32,13 @@ pub struct Found {
     pub run: Hash,
     /// Its spec, as the peer says; not verified.
     pub spec: Bytes,
-    /// Who trains it.
+    /// A peer that trains it.
     pub peer: NodeId,
-    /// What that peer says of it.
+    /// That peer's description of it.
     pub about: Option<About>,
 }
 
-/// Has nothing.
+/// A source without blobs.
 struct Nothing;
 
 impl BlobSource for Nothing {

@@ -7,17 +7,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use libp2p::TransportError;
+use libp2p::core::transport::ListenerId;
 use libp2p::swarm::SwarmEvent;
+use libp2p::{Swarm, TransportError};
 use tokio::time::Instant;
 
 use crate::address;
 use crate::config::Listen;
-use crate::connection::ports::{claim, claim_everywhere};
+use crate::connection::ports::{Claim, claim, claim_everywhere};
 use crate::error::StartError;
-use crate::event::Event;
-use crate::event_loop::EventLoop;
-use crate::io::behaviour::BehaviourEvent;
+use crate::io::behaviour::{Behaviour, BehaviourEvent};
 
 /// The longest wait for the first address.
 const LISTEN: Duration = Duration::from_secs(3);
@@ -28,12 +27,26 @@ const QUIET: Duration = Duration::from_millis(50);
 /// The longest wait for further addresses.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// Other things that happen meanwhile; with more of them, no further address is waited for.
+/// Other events that may come meanwhile; with more of them, no further address is waited for.
 const MAX_EARLY: usize = 256;
 
-impl EventLoop {
-    /// Listens, and waits until it is known where.
-    pub(crate) async fn listen(&mut self, listen: &Listen) -> Result<(), StartError> {
+/// Events that came before the node was up.
+pub(crate) type EarlyEvents = Vec<SwarmEvent<BehaviourEvent>>;
+
+/// The listening sockets of a node.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    sockets: Vec<(ListenerId, SocketAddr)>,
+    /// The ports that belong to this node as long as it runs.
+    _claims: Vec<Claim>,
+}
+
+impl Listening {
+    /// Opens the sockets, and waits until the addresses are known.
+    pub(crate) async fn open(
+        listen: &Listen,
+        swarm: &mut Swarm<Behaviour>,
+    ) -> Result<(Self, EarlyEvents), StartError> {
         let claims = match listen {
             Listen::Everywhere(port) => claim_everywhere(*port).map_err(StartError::no_listener)?,
             Listen::At(addresses) => {
@@ -41,38 +54,37 @@ impl EventLoop {
                 addresses.iter().map(claim).collect::<Result<_, _>>()?
             }
         };
+        let mut sockets = Vec::new();
         for claim in &claims {
-            let listener = self.swarm.listen_on(address::tcp(claim.at));
+            let listener = swarm.listen_on(address::tcp(claim.at));
             let listener = listener.map_err(|error| match error {
                 TransportError::Other(error) => StartError::listen(claim.at, &error),
                 error => StartError::Setup(error.to_string()),
             })?;
-            self.listeners.push((listener, claim.at));
+            sockets.push((listener, claim.at));
         }
-        self.claims = claims;
-        let early = if self.listeners.is_empty() { vec![] } else { self.opened().await? };
-        self.is_listening = true;
-        self.tell_listening();
-        early.into_iter().for_each(|event| self.on_swarm(event));
-        Ok(())
+        let listening = Self { sockets, _claims: claims };
+        let early =
+            if listening.sockets.is_empty() { vec![] } else { listening.settle(swarm).await? };
+        Ok((listening, early))
     }
 
-    /// Waits until there is an address, and no more of them come; what else happened.
-    async fn opened(&mut self) -> Result<Vec<SwarmEvent<BehaviourEvent>>, StartError> {
+    /// Waits until there is an address, and no more of them come. Returns the other events.
+    async fn settle(&self, swarm: &mut Swarm<Behaviour>) -> Result<EarlyEvents, StartError> {
         let started = Instant::now();
         let mut early = Vec::new();
         while early.len() < MAX_EARLY {
-            let known = self.swarm.listeners().next().is_some();
+            let known = swarm.listeners().next().is_some();
             let until = if known {
                 (Instant::now() + QUIET).min(started + SETTLE)
             } else {
                 started + LISTEN
             };
-            match tokio::time::timeout_at(until, self.swarm.select_next_some()).await {
+            match tokio::time::timeout_at(until, swarm.select_next_some()).await {
                 Ok(SwarmEvent::NewListenAddr { .. }) => {}
                 Ok(SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. }) => {
-                    let listener = self.listeners.iter().find(|(id, _)| *id == listener_id);
-                    if let Some((_, at)) = listener {
+                    let socket = self.sockets.iter().find(|(id, _)| *id == listener_id);
+                    if let Some((_, at)) = socket {
                         return Err(StartError::listen(*at, &error));
                     }
                 }
@@ -84,30 +96,17 @@ impl EventLoop {
         Ok(early)
     }
 
-    /// Where we can be reached has changed.
-    pub(crate) fn on_listening(&mut self) {
-        if self.is_listening {
-            self.tell_listening();
-        }
+    /// Whether the node listens on every interface.
+    pub(crate) fn is_everywhere(&self) -> bool {
+        self.sockets.iter().any(|(_, at)| at.ip().is_unspecified())
     }
+}
 
-    fn tell_listening(&mut self) {
-        let here: Vec<_> = self.swarm.listeners().cloned().collect();
-        self.dialer.listening(here.clone());
-        if let Some(neighbours) = &self.neighbours {
-            neighbours.listening(here);
-        }
-        let addresses = self.addresses();
-        tracing::info!(?addresses, "listening");
-        self.outbox.push(Event::Listening(addresses));
-    }
-
-    /// Where other machines can reach us, the likeliest first; loopback only if there is nothing
-    /// else.
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        let known = self.swarm.listeners().filter_map(address::socket);
-        best_first(known.collect(), outward())
-    }
+/// The addresses at which other machines can reach the node, the likeliest first; loopback only if
+/// there is nothing else.
+pub(crate) fn addresses(swarm: &Swarm<Behaviour>) -> Vec<SocketAddr> {
+    let known = swarm.listeners().filter_map(address::socket);
+    best_first(known.collect(), outward())
 }
 
 fn best_first(mut all: Vec<SocketAddr>, outward: Option<IpAddr>) -> Vec<SocketAddr> {
@@ -122,8 +121,8 @@ fn best_first(mut all: Vec<SocketAddr>, outward: Option<IpAddr>) -> Vec<SocketAd
     all
 }
 
-/// Our address on the way to other networks, which is rarely that of a virtual interface. Nothing
-/// is sent: the system only chooses the way to an address that is nobody's.
+/// Our address on the route to other networks, which is rarely that of a virtual interface. Nothing
+/// is sent: the system only chooses the route to an address that is reserved for documentation.
 fn outward() -> Option<IpAddr> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("192.0.2.1:9").ok()?;

@@ -1,8 +1,8 @@
-//! Who is connected, and what is known of each.
+//! The table of connected peers, and what is known of each.
 //!
 //! Rule: a peer counts as a member once it said that it is of our swarm and run, and either
-//! listens to the run's gossip or had a moment to say so. The number of entries is bounded by
-//! the limit on connections.
+//! subscribes to the run's gossip or had a moment to do so. The number of entries is bounded by
+//! the bound on connections.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,80 +12,99 @@ use ffp2p_proto::NodeId;
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
+use crate::address::{self, is_loopback};
 use crate::wire::greeting::Greeting;
-use crate::wire::messages::MAX_ADDRESSES;
+use crate::wire::limits::MAX_ADDRESSES;
 
-/// A member that does not listen to gossip is announced after this long all the same: it can be
+/// A member that does not subscribe to gossip is announced after this long all the same: it can be
 /// talked to directly.
 const GOSSIP_GRACE: Duration = Duration::from_secs(1);
 
-/// A member that does not listen to gossip for this long is disconnected: the subscription was
+/// A member that does not subscribe to gossip for this long is disconnected: the subscription was
 /// lost, and only a new connection repeats it.
-const DEAF: Duration = Duration::from_secs(10);
+const SUBSCRIPTION_LOST: Duration = Duration::from_secs(10);
 
-/// A connection on which nothing came for this long is taken for dead when a ping fails, too.
+/// A connection on which nothing came for this long is considered dead once a ping fails, too.
 const SILENT: Duration = Duration::from_secs(4);
 
 /// Two peers that dial each other at the same moment have done so within this time. A connection
-/// that comes later replaces a dead one, and over a second one gossip would not say again what
-/// the peer listens to; so both are closed, and a clean one is made.
+/// that comes later replaces a dead one, and over a second one gossip would not repeat the peer's
+/// subscriptions; so both are closed, and a clean one is made.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// Whom we heard within this time hears us, too. Two heartbeats and a bit: less than the silence
-/// after which a peer is taken for gone, so that others begin to pass on before.
-const DIRECT: Duration = Duration::from_millis(1_200);
+/// A member that was heard within this time hears us, too. It is longer than the time between two
+/// heartbeats, and shorter than the silence after which a peer is considered dead, so that others
+/// begin to pass broadcasts on before.
+const AUDIENCE: Duration = Duration::from_millis(1_200);
 
 /// A connected peer.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    pub(crate) node: NodeId,
-    pub(crate) since: Instant,
+    node: NodeId,
+    /// When it connected.
+    since: Instant,
     /// When something last came from it.
     heard: Instant,
-    /// What it said of itself.
-    pub(crate) greeting: Option<Greeting>,
-    /// Whether it listens to the run's gossip.
-    pub(crate) listens: bool,
-    /// Whether the owner was told of it.
-    pub(crate) announced: bool,
+    /// Its introduction; `None` until it came.
+    greeting: Option<Greeting>,
+    /// Whether it subscribes to the run's gossip.
+    subscribed: bool,
+    /// Whether the owner knows of it.
+    announced: bool,
     /// Where it can be dialed.
-    pub(crate) addresses: Vec<Multiaddr>,
+    addresses: Vec<Multiaddr>,
     /// Whether it is on this host.
-    pub(crate) local: bool,
-    /// Where its connection comes from or leads to.
-    pub(crate) ip: Option<IpAddr>,
-    /// Messages sent to it and not yet taken.
-    pub(crate) unanswered: usize,
+    local: bool,
+    /// The other end of its connection.
+    ip: Option<IpAddr>,
 }
 
 impl Peer {
-    pub(crate) fn new(node: NodeId, local: bool, now: Instant) -> Self {
+    /// A peer at the other end of a connection to or from `remote`.
+    pub(crate) fn new(node: NodeId, remote: &Multiaddr, now: Instant) -> Self {
         Self {
             node,
             since: now,
             heard: now,
             greeting: None,
-            listens: false,
+            subscribed: false,
             announced: false,
             addresses: Vec::new(),
-            local,
-            ip: None,
-            unanswered: 0,
+            local: is_loopback(remote),
+            ip: address::socket(remote).map(|at| at.ip()),
         }
     }
 
-    /// Whether it only came to look.
-    pub(crate) fn visits(&self) -> bool {
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    pub(crate) fn greeting(&self) -> Option<&Greeting> {
+        self.greeting.as_ref()
+    }
+
+    /// Whether it is on this host.
+    pub(crate) fn is_local(&self) -> bool {
+        self.local
+    }
+
+    /// Where it can be dialed.
+    pub(crate) fn addresses(&self) -> &[Multiaddr] {
+        &self.addresses
+    }
+
+    /// Whether the owner knows of it.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.announced
+    }
+
+    /// Whether it only looks around or exports, and leaves again.
+    pub(crate) fn is_visitor(&self) -> bool {
         self.greeting.as_ref().is_some_and(|greeting| greeting.visits)
     }
 
-    /// Whether its connection has stood for so long that a new one means something.
-    pub(crate) fn is_settled(&self, now: Instant) -> bool {
-        now >= self.since + SETTLED
-    }
-
-    /// Adds where it can be dialed, within the bound.
-    pub(crate) fn learn(&mut self, addresses: impl IntoIterator<Item = Multiaddr>) {
+    /// Adds addresses at which it can be dialed, within the bound.
+    fn learn(&mut self, addresses: impl IntoIterator<Item = Multiaddr>) {
         for address in addresses {
             if self.addresses.len() < MAX_ADDRESSES && !self.addresses.contains(&address) {
                 self.addresses.push(address);
@@ -97,7 +116,7 @@ impl Peer {
 /// All connected peers, and our own place among them.
 #[derive(Debug)]
 pub(crate) struct Peers {
-    pub(crate) own: Greeting,
+    own: Greeting,
     all: BTreeMap<PeerId, Peer>,
 }
 
@@ -106,27 +125,64 @@ impl Peers {
         Self { own, all: BTreeMap::new() }
     }
 
-    pub(crate) fn get(&self, peer: &PeerId) -> Option<&Peer> {
-        self.all.get(peer)
+    /// Our own greeting.
+    pub(crate) fn own(&self) -> &Greeting {
+        &self.own
     }
 
-    pub(crate) fn get_mut(&mut self, peer: &PeerId) -> Option<&mut Peer> {
-        self.all.get_mut(peer)
+    pub(crate) fn get(&self, peer: &PeerId) -> Option<&Peer> {
+        self.all.get(peer)
     }
 
     pub(crate) fn contains(&self, peer: &PeerId) -> bool {
         self.all.contains_key(peer)
     }
 
+    pub(crate) fn ids(&self) -> Vec<PeerId> {
+        self.all.keys().copied().collect()
+    }
+
+    /// Adds a peer, unless it is there already: a second connection changes nothing.
     pub(crate) fn insert(&mut self, id: PeerId, peer: Peer) {
-        self.all.insert(id, peer);
+        self.all.entry(id).or_insert(peer);
     }
 
     pub(crate) fn remove(&mut self, peer: &PeerId) -> Option<Peer> {
         self.all.remove(peer)
     }
 
-    /// Something came from `peer`.
+    /// Notes the introduction of `peer`.
+    pub(crate) fn introduce(&mut self, peer: &PeerId, greeting: Greeting) {
+        if let Some(peer) = self.all.get_mut(peer) {
+            peer.greeting = Some(greeting);
+        }
+    }
+
+    /// Notes that `peer` subscribes to the run's gossip.
+    pub(crate) fn subscribed(&mut self, peer: &PeerId) {
+        if let Some(peer) = self.all.get_mut(peer) {
+            peer.subscribed = true;
+        }
+    }
+
+    /// Notes addresses at which `peer` can be dialed.
+    pub(crate) fn learn(&mut self, peer: &PeerId, addresses: impl IntoIterator<Item = Multiaddr>) {
+        if let Some(peer) = self.all.get_mut(peer) {
+            peer.learn(addresses);
+        }
+    }
+
+    /// The addresses that `peer` says it listens on, without those that lead nowhere from here. It may
+    /// name more than are kept: the address it is connected from comes first.
+    pub(crate) fn usable(&self, peer: &PeerId, addresses: &[Multiaddr]) -> Vec<Multiaddr> {
+        let Some(peer) = self.all.get(peer) else { return Vec::new() };
+        let usable = addresses.iter().filter(|at| peer.local || !is_loopback(at));
+        let mut usable: Vec<_> = usable.cloned().collect();
+        usable.sort_by_key(|at| address::socket(at).map(|at| at.ip()) != peer.ip);
+        usable
+    }
+
+    /// Notes that something came from `peer`.
     pub(crate) fn heard(&mut self, peer: &PeerId, now: Instant) {
         if let Some(peer) = self.all.get_mut(peer) {
             peer.heard = now;
@@ -138,8 +194,10 @@ impl Peers {
         self.all.get(peer).is_some_and(|peer| now >= peer.heard + SILENT)
     }
 
-    pub(crate) fn ids(&self) -> Vec<PeerId> {
-        self.all.keys().copied().collect()
+    /// Whether `peer` has been connected for so long that a new connection means that the old one is
+    /// dead.
+    pub(crate) fn is_settled(&self, peer: &PeerId, now: Instant) -> bool {
+        self.all.get(peer).is_some_and(|peer| now >= peer.since + SETTLED)
     }
 
     /// Whether `peer` said that it is of our run.
@@ -149,7 +207,7 @@ impl Peers {
                 .all
                 .get(peer)
                 .and_then(|peer| peer.greeting.as_ref())
-                .is_some_and(|said| said.is_with(&self.own))
+                .is_some_and(|greeting| greeting.is_with(&self.own))
     }
 
     /// Peers of our run.
@@ -162,11 +220,12 @@ impl Peers {
         self.all.values().filter(|peer| peer.greeting.is_some())
     }
 
-    /// Ourselves and the members who hear us directly, as one number. Of two nodes with the same
-    /// number each is heard by all peers of the other, so neither passes on what the other says.
-    pub(crate) fn circle(&self, own: NodeId, now: Instant) -> u64 {
-        let direct = self.members().filter(|(_, it)| it.listens && now < it.heard + DIRECT);
-        direct.fold(mark(own), |all, (_, it)| all ^ mark(it.node))
+    /// A digest of our audience: ourselves and the members that hear us directly. Of two nodes with the
+    /// same digest, each is heard by all peers of the other, so neither passes on the other's
+    /// broadcasts.
+    pub(crate) fn audience_digest(&self, own: NodeId, now: Instant) -> u64 {
+        let direct = self.members().filter(|(_, it)| it.subscribed && now < it.heard + AUDIENCE);
+        direct.fold(key_head(own), |digest, (_, it)| digest ^ key_head(it.node))
     }
 
     /// Whether the owner knows of anyone.
@@ -174,71 +233,28 @@ impl Peers {
         self.all.values().any(|peer| peer.announced)
     }
 
-    /// Marks `peer` as announced when it is due; true when the owner is to be told now.
-    pub(crate) fn announce(&mut self, id: &PeerId, now: Instant) -> bool {
+    /// The member `id`, if the owner is to be told of it now; it counts as announced then.
+    pub(crate) fn announce(&mut self, id: &PeerId, now: Instant) -> Option<NodeId> {
         let member = self.same_run(id);
-        let Some(peer) = self.all.get_mut(id) else { return false };
-        let due = peer.listens || now >= peer.since + GOSSIP_GRACE;
+        let peer = self.all.get_mut(id)?;
+        let due = peer.subscribed || now >= peer.since + GOSSIP_GRACE;
         let tell = member && due && !peer.announced;
         peer.announced |= tell;
-        tell
+        tell.then_some(peer.node)
     }
 
     /// Members whose subscription must have been lost.
-    pub(crate) fn deaf(&self, now: Instant) -> Vec<PeerId> {
-        let deaf = |peer: &Peer| !peer.listens && now >= peer.since + DEAF;
-        self.members().filter(|(_, peer)| deaf(peer)).map(|(id, _)| *id).collect()
+    pub(crate) fn without_subscription(&self, now: Instant) -> Vec<PeerId> {
+        let lost = |peer: &Peer| !peer.subscribed && now >= peer.since + SUBSCRIPTION_LOST;
+        self.members().filter(|(_, peer)| lost(peer)).map(|(id, _)| *id).collect()
     }
 }
 
-/// What a node adds to the number of a circle.
-fn mark(node: NodeId) -> u64 {
+/// The first eight bytes of a node's key: its part in a digest.
+fn key_head(node: NodeId) -> u64 {
     node.0.first_chunk().map_or(0, |head| u64::from_be_bytes(*head))
 }
 
 #[cfg(test)]
-mod tests {
-    use ffp2p_proto::Hash;
-
-    use super::*;
-
-    #[test]
-    fn all_who_hear_each_other_are_in_one_circle() {
-        let now = Instant::now();
-        let own = |run| Greeting::new("node", "a", run);
-        let run = Some(Hash([7; 32]));
-        let node = |number| NodeId([number; 32]);
-        let seen_from = |me: u8| {
-            let mut peers = Peers::new(own(run));
-            for number in (1..=3).filter(|&number| number != me) {
-                let peer = Peer::new(node(number), false, now);
-                let peer = Peer { greeting: Some(own(run)), listens: true, ..peer };
-                peers.insert(PeerId::random(), peer);
-            }
-            peers
-        };
-        let circle = |me, peers: &Peers| peers.circle(node(me), now);
-        let (one, mut two) = (seen_from(1), seen_from(2));
-        assert_eq!(circle(1, &one), circle(2, &two));
-        assert_ne!(circle(1, &one), one.circle(node(1), now + DIRECT), "nobody was heard lately");
-        for change in [
-            |peer: &mut Peer| peer.listens = false,
-            |peer: &mut Peer| peer.greeting = Some(Greeting::new("node", "a", None)),
-        ] {
-            two = seen_from(2);
-            two.all.values_mut().next().into_iter().for_each(change);
-            assert_ne!(circle(1, &one), circle(2, &two));
-        }
-    }
-
-    #[test]
-    fn a_peer_is_silent_only_when_nothing_came_for_long() {
-        let (id, now) = (PeerId::random(), Instant::now());
-        let mut peers = Peers::new(Greeting::new("node", "a", None));
-        assert!(!peers.is_silent(&id, now + 2 * SILENT));
-        peers.insert(id, Peer::new(NodeId([1; 32]), false, now));
-        assert!(!peers.is_silent(&id, now) && peers.is_silent(&id, now + SILENT));
-        peers.heard(&id, now + SILENT);
-        assert!(!peers.is_silent(&id, now + SILENT));
-    }
-}
+#[path = "peers_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! The task that keeps our file in the rendezvous folder and reads the others'.
 //!
 //! Rule: file systems may be slow, so nothing of this happens in the event loop; the task ends,
-//! and our file goes, when the loop lets go of it.
+//! and our file is removed, when the loop drops its end or stops it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,25 +17,25 @@ use crate::discovery::rendezvous::{Entry, Folder};
 use crate::error::StartError;
 use crate::wire::greeting::Greeting;
 
-/// Between looks while everybody starts.
+/// Between looks while all nodes start.
 const EAGER_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long that is.
+/// Time after the start in which looks are that frequent.
 const EAGER: Duration = Duration::from_secs(10);
 
 /// Between looks later: a newcomer finds us, we need not find it.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Our file is written anew at least this often, so that it does not look abandoned.
+/// Our file is written again at least this often, so that it does not look abandoned.
 const RENEW: Duration = Duration::from_secs(3600);
 
-/// Peers that did not answer, at most this many.
+/// Peers that did not answer and are kept in mind.
 const MAX_UNREACHABLE: usize = 256;
 
 /// The longest wait for the task's end.
 const END: Duration = Duration::from_secs(1);
 
-/// What the loop tells the task.
+/// The loop's knowledge that the task needs.
 #[derive(Clone, Debug, Default)]
 struct View {
     addresses: Vec<Multiaddr>,
@@ -62,9 +62,9 @@ impl Neighbours {
         let opened = opened.unwrap_or_else(|error| Err(std::io::Error::other(error)));
         let storage = |source| StartError::Storage { path: folder.to_owned(), source };
         let folder = Arc::new(opened.map_err(storage)?);
-        let (view, told) = watch::channel(View::default());
+        let (view, known) = watch::channel(View::default());
         let (found, seen) = mpsc::channel(1);
-        let keeper = Keeper { folder, peer, greeting, told, found, written: None };
+        let keeper = Keeper { folder, peer, greeting, known, found, written: None };
         Ok(Self { view, seen, task: tokio::spawn(keeper.run()) })
     }
 
@@ -73,12 +73,12 @@ impl Neighbours {
         self.seen.recv().await
     }
 
-    /// We listen here now.
+    /// Notes the addresses this node listens on.
     pub(crate) fn listening(&self, addresses: Vec<Multiaddr>) {
         self.view.send_modify(|view| view.addresses = addresses);
     }
 
-    /// A peer did not answer; its file may go if its process did.
+    /// Notes that a peer did not answer; its file may be removed if its process has ended.
     pub(crate) fn unreachable(&self, peer: PeerId) {
         self.view.send_if_modified(|view| {
             if view.unreachable.len() >= MAX_UNREACHABLE {
@@ -89,22 +89,26 @@ impl Neighbours {
         });
     }
 
-    /// Removes our file and waits until it is gone.
+    /// Ends the task, and waits until our file is removed.
     pub(crate) async fn stop(self) {
         drop((self.view, self.seen));
-        if tokio::time::timeout(END, self.task).await.is_err() {
-            tracing::warn!("the rendezvous folder does not answer; our file may be left in it");
+        match tokio::time::timeout(END, self.task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!("the rendezvous task failed: {error}"),
+            Err(_) => {
+                tracing::warn!("the rendezvous folder does not answer; our file may be left in it");
+            }
         }
     }
 }
 
-/// The task.
+/// The task's state.
 #[derive(Debug)]
 struct Keeper {
     folder: Arc<Folder>,
     peer: PeerId,
     greeting: Greeting,
-    told: watch::Receiver<View>,
+    known: watch::Receiver<View>,
     found: mpsc::Sender<Vec<Entry>>,
     /// When our file was written, and with which addresses.
     written: Option<(Instant, Vec<Multiaddr>)>,
@@ -129,7 +133,7 @@ impl Keeper {
             }
             let pause = if started.elapsed() < EAGER { EAGER_PAUSE } else { PAUSE };
             tokio::select! {
-                changed = self.told.changed() => if changed.is_err() { return },
+                changed = self.known.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -137,7 +141,7 @@ impl Keeper {
 
     /// Writes our file if it is due, and reads the others'.
     async fn look(&mut self) -> std::io::Result<Vec<Entry>> {
-        let View { addresses, unreachable } = self.told.borrow_and_update().clone();
+        let View { addresses, unreachable } = self.known.borrow_and_update().clone();
         let fresh = self
             .written
             .as_ref()
@@ -153,5 +157,33 @@ impl Keeper {
             folder.look(&unreachable)
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(std::io::Error::other(e)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn our_file_is_there_while_we_listen_and_gone_after_the_end() {
+        let place = tempfile::tempdir().unwrap();
+        let (one, other) = (PeerId::random(), PeerId::random());
+        let greeting = Greeting::new("node", "lab", None);
+        let start = |peer| Neighbours::start(place.path(), peer, greeting.clone());
+        let (ours, mut theirs) = (start(one).await.unwrap(), start(other).await.unwrap());
+        ours.listening(vec!["/ip4/127.0.0.1/tcp/7".parse().unwrap()]);
+        while theirs.seen().await.unwrap().iter().all(|entry| entry.peer != one) {}
+        ours.stop().await;
+        while !theirs.seen().await.unwrap().is_empty() {}
+        theirs.stop().await;
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_place_that_is_no_folder_is_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let greeting = Greeting::new("node", "lab", None);
+        let started = Neighbours::start(file.path(), PeerId::random(), greeting).await;
+        assert!(matches!(started, Err(StartError::Storage { .. })));
     }
 }

@@ -1,52 +1,82 @@
-//! Where peers were seen earlier, for the next start.
+//! Addresses of peers that were seen earlier, for the next start.
 //!
 //! Rule: a peer has a new id at every start, so only addresses are kept; they help where ports
-//! are fixed. The file is a hint: what cannot be read in it is ignored.
+//! are fixed. The file is a hint: lines that cannot be read are ignored.
 
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
 use crate::atomic_file;
+use crate::connection::fixed::MAX_REMEMBERED;
 
-/// Addresses kept.
-pub(crate) const MAX_REMEMBERED: usize = 64;
+/// Bytes of one line, at most: an IPv6 address and a port take 56.
+const MAX_LINE_BYTES: u64 = 256;
 
 /// Bytes of the file that are read.
-const MAX_FILE_BYTES: u64 = 16 * 1024;
+const MAX_FILE_BYTES: u64 = MAX_REMEMBERED as u64 * MAX_LINE_BYTES;
 
-/// The addresses in the file; none when there is no file.
-pub(crate) fn load(path: &Path) -> io::Result<Vec<Multiaddr>> {
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(text
-        .lines()
-        .filter_map(|line| line.parse().ok())
-        .filter_map(plain)
-        .take(MAX_REMEMBERED)
-        .collect())
+/// The file, and the addresses in it.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    path: PathBuf,
+    addresses: Vec<Multiaddr>,
 }
 
-/// Writes the addresses, the ones seen last first.
-pub(crate) fn save(path: &Path, addresses: &[Multiaddr]) -> io::Result<()> {
+impl Remembered {
+    /// Reads the file; there are no addresses when there is no file.
+    pub(crate) fn load(path: PathBuf) -> io::Result<Self> {
+        let file = match std::fs::File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self { path, addresses: Vec::new() });
+            }
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let known = text.lines().filter_map(|line| line.parse().ok()).filter_map(plain);
+        let addresses = known.take(MAX_REMEMBERED).collect();
+        Ok(Self { path, addresses })
+    }
+
+    /// The addresses, the ones seen last first.
+    pub(crate) fn addresses(&self) -> &[Multiaddr] {
+        &self.addresses
+    }
+
+    /// Adds the addresses at which peers are now. Returns the work of saving them, if there are new
+    /// ones.
+    pub(crate) fn update(
+        &mut self,
+        now: Vec<Multiaddr>,
+    ) -> Option<impl FnOnce() -> io::Result<()> + Send + use<>> {
+        let all = merge(now, &self.addresses);
+        if all == self.addresses {
+            return None;
+        }
+        self.addresses = all;
+        let (path, bytes) = (self.path.clone(), to_text(&self.addresses));
+        Some(move || save(&path, bytes.as_bytes()))
+    }
+}
+
+fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         atomic_file::create_private_folder(folder)?;
     }
-    let text: String =
-        addresses.iter().take(MAX_REMEMBERED).map(|address| format!("{address}\n")).collect();
-    atomic_file::replace(path, text.as_bytes())
+    atomic_file::replace(path, bytes)
 }
 
-/// `now` before what was known, without repeats and within the bound.
-pub(crate) fn merge(now: Vec<Multiaddr>, known: &[Multiaddr]) -> Vec<Multiaddr> {
+fn to_text(addresses: &[Multiaddr]) -> String {
+    addresses.iter().map(|address| format!("{address}\n")).collect()
+}
+
+/// `now` before the `known` ones, without repeats and within the bound.
+fn merge(now: Vec<Multiaddr>, known: &[Multiaddr]) -> Vec<Multiaddr> {
     let mut all: Vec<Multiaddr> = Vec::new();
     for address in now.into_iter().chain(known.iter().cloned()).filter_map(plain) {
         if all.len() < MAX_REMEMBERED && !all.contains(&address) {
@@ -56,7 +86,7 @@ pub(crate) fn merge(now: Vec<Multiaddr>, known: &[Multiaddr]) -> Vec<Multiaddr> 
     all
 }
 
-/// Host and port of an address, without the id of who was there.
+/// Host and port of an address, without the id of the peer that was there.
 fn plain(address: Multiaddr) -> Option<Multiaddr> {
     let mut parts = address.iter();
     let (host, port) = (parts.next()?, parts.next()?);
@@ -73,12 +103,21 @@ mod tests {
     }
 
     #[test]
-    fn addresses_read_back_as_they_were() {
+    fn addresses_read_back_as_they_were_and_are_saved_when_they_change() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("deep/peers");
-        assert!(load(&path).unwrap().is_empty());
-        save(&path, &[address(1), address(2)]).unwrap();
-        assert_eq!(load(&path).unwrap(), [address(1), address(2)]);
+        let mut remembered = Remembered::load(path.clone()).unwrap();
+        assert!(remembered.addresses().is_empty());
+        remembered.update(vec![address(1), address(2)]).unwrap()().unwrap();
+        assert!(remembered.update(vec![address(1)]).is_none());
+        let mut again = Remembered::load(path.clone()).unwrap();
+        assert_eq!(again.addresses(), [address(1), address(2)]);
+        again.update(vec![address(3)]).unwrap()().unwrap();
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(
+            text, "/ip4/10.0.0.1/tcp/3\n/ip4/10.0.0.1/tcp/1\n/ip4/10.0.0.1/tcp/2\n",
+            "the bytes of the file are pinned"
+        );
     }
 
     #[test]
@@ -86,7 +125,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("peers");
         std::fs::write(&path, b"\xff\xfe\nnonsense\n/ip4/10.0.0.1/tcp/5\n/unix/x\n").unwrap();
-        assert_eq!(load(&path).unwrap(), [address(5)]);
+        assert_eq!(Remembered::load(path).unwrap().addresses(), [address(5)]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use libp2p::{Multiaddr, PeerId};
 use crate::address::is_loopback;
 use crate::atomic_file;
 use crate::wire::greeting::{Greeting, is_swarm_name, parse_run};
-use crate::wire::messages::MAX_ADDRESSES;
+use crate::wire::limits::MAX_ADDRESSES;
 
 /// First line of every file.
 const HEADER: &str = "ffp2p-rendezvous 1";

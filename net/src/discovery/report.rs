@@ -1,4 +1,4 @@
-//! What a lonely node tried: never silent, and always with a next step.
+//! The report of a lonely node: never silent, and always with a next step.
 //!
 //! Rule: the text names every way that was tried and its outcome, then what the user can do.
 
@@ -8,12 +8,12 @@ use std::path::PathBuf;
 
 use ffp2p_proto::Hash;
 
-use crate::connection::dialer::Via;
+use crate::connection::unreached::Unreached;
 
-/// Peers not reached that are told one by one.
-const MAX_TOLD: usize = 8;
+/// Peers not reached that are shown one by one.
+const MAX_SHOWN: usize = 8;
 
-/// How multicast DNS went.
+/// Outcome of multicast DNS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MdnsReport {
     /// It was not asked for.
@@ -24,45 +24,7 @@ pub enum MdnsReport {
     Failed(String),
 }
 
-/// A peer that was found and could not be reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreached {
-    /// How it was found.
-    pub via: Via,
-    /// Its addresses, each with what went wrong there.
-    pub tried: Vec<(String, String)>,
-}
-
-impl Unreached {
-    /// An address of a peer that is there, but not where this host has a way to.
-    fn elsewhere(&self) -> Option<&str> {
-        let no_way = |(_, why): &(String, String)| why.contains("unreachable");
-        let (at, _) = self.tried.first().filter(|_| self.via == Via::Mdns)?;
-        self.tried.iter().all(no_way).then_some(at)
-    }
-
-    /// The port to let in at a peer that is there, and seems to have a firewall.
-    fn behind_firewall(&self) -> Option<&str> {
-        let (at, _) = self.tried.first().filter(|_| self.via == Via::Mdns)?;
-        at.rsplit_once(':').map(|(_, port)| port)
-    }
-}
-
-impl fmt::Display for Unreached {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, why) in &self.tried {
-            write!(f, "{at}: {why}; ")?;
-        }
-        f.write_str(match self.via {
-            Via::Mdns => "heard by mDNS",
-            Via::Rendezvous => "of this host",
-            Via::Peer => "another node told of it",
-            Via::Met => "was connected before",
-        })
-    }
-}
-
-/// What was tried to find peers.
+/// Everything that was tried to find peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The swarm's name.
@@ -86,7 +48,7 @@ pub struct Report {
     pub remembered: usize,
     /// Runs that peers of this swarm train.
     pub other_runs: Vec<Hash>,
-    /// Peers sent away because of their swarm's name or their version.
+    /// Peers that were refused because of their swarm's name or their version.
     pub refused: usize,
 }
 
@@ -112,11 +74,11 @@ impl Report {
             let error = error.as_deref().unwrap_or("no answer yet");
             write!(f, "\n  --peer:      {peer}: {error}")?;
         }
-        for peer in self.unreached.iter().take(MAX_TOLD) {
+        for peer in self.unreached.iter().take(MAX_SHOWN) {
             write!(f, "\n  not reached: {peer}")?;
         }
-        if self.unreached.len() > MAX_TOLD {
-            write!(f, "\n  not reached: {} more", self.unreached.len() - MAX_TOLD)?;
+        if self.unreached.len() > MAX_SHOWN {
+            write!(f, "\n  not reached: {} more", self.unreached.len() - MAX_SHOWN)?;
         }
         if let Some((folder, files)) = &self.rendezvous {
             write!(f, "\n  this host:   {files} other nodes in {}", folder.display())?;
@@ -139,14 +101,17 @@ impl Report {
         f.write_str("\n  next:        ")?;
         let reachable = self.reachable();
         if !self.other_runs.is_empty() {
-            f.write_str("to be in one run with others, start with the same settings as they")
+            f.write_str("to be in one run with others, start with the same settings as theirs")
         } else if self.refused > 0 {
             f.write_str("give every node the same swarm name and version")
         } else if reachable.is_none() && self.everywhere {
             f.write_str("no network interface but loopback is up: connect the machine; nodes of ")?;
             f.write_str("this host find each other without")
-        } else if let Some(at) = self.unreached.iter().find_map(Unreached::elsewhere) {
-            write!(f, "a node is there, but no way leads to {at}: put both machines in one network")
+        } else if let Some(at) = self.unreached.iter().find_map(Unreached::without_route) {
+            write!(
+                f,
+                "a node is there, but no route leads to {at}: put both machines in one network"
+            )
         } else if let Some(port) = self.unreached.iter().find_map(Unreached::behind_firewall) {
             f.write_str("a node is there, but a firewall may keep connections out: ")?;
             write!(f, "on that machine let TCP {port} in")?;
@@ -194,6 +159,7 @@ fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T]) -> fmt::Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::unreached::Via;
 
     fn report() -> Report {
         Report {
@@ -242,7 +208,7 @@ mod tests {
         let tried = vec![("10.9.9.9:4477".to_owned(), "network is unreachable".to_owned())];
         let away = Unreached { tried, ..peer.clone() };
         let text = Report { unreached: vec![away], ..report() }.to_string();
-        assert!(text.contains("no way leads to 10.9.9.9:4477"), "{text}");
+        assert!(text.contains("no route leads to 10.9.9.9:4477"), "{text}");
         let met = Unreached { via: Via::Met, ..peer };
         let text = Report { unreached: vec![met], ..report() }.to_string();
         assert!(text.contains("timed out; was connected") && !text.contains("on that machine"));

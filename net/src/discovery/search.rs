@@ -1,7 +1,7 @@
-//! How the search for peers goes: what was seen, and when to speak up.
+//! The course of the search for peers: what was seen, and when to speak up.
 //!
-//! Rule: a node that is alone says so once, after [`ALONE_AFTER`], with all that was tried; and
-//! again only after it lost everyone it had found.
+//! Rule: a node that is alone says so once, after [`ALONE_AFTER`], with everything that was tried;
+//! and again only after it lost every peer it had found.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use ffp2p_proto::Hash;
 use libp2p::PeerId;
 use tokio::time::Instant;
 
-use crate::connection::dialer::Dialer;
+use crate::connection::dialing::Dialing;
 use crate::discovery::multicast::blocked;
 use crate::discovery::report::{MdnsReport, Report};
 use crate::wire::greeting::Greeting;
 
-/// A node that found nobody for this long says so.
+/// Time after which a node that found nobody says so.
 pub const ALONE_AFTER: Duration = Duration::from_secs(10);
 
 /// Peers heard by mDNS that are counted.
@@ -26,10 +26,10 @@ const MAX_HEARD: usize = 256;
 /// Other runs that are named.
 const MAX_OTHER_RUNS: usize = 16;
 
-/// What was seen so far.
+/// Everything seen so far.
 #[derive(Debug)]
 pub(crate) struct Search {
-    /// `None` when there is no run to look for, or everything was said.
+    /// `None` when there is no run to look for, a peer is here, or the node has spoken up.
     alone_since: Option<Instant>,
     /// Whether mDNS runs, or why not.
     mdns: Option<Result<(), String>>,
@@ -54,38 +54,38 @@ impl Search {
         }
     }
 
-    /// A peer was heard by mDNS.
+    /// Notes that a peer was heard by mDNS.
     pub(crate) fn heard(&mut self, peer: PeerId) {
         if self.heard.len() < MAX_HEARD {
             self.heard.insert(peer);
         }
     }
 
-    /// The rendezvous folder holds this many nodes.
+    /// Notes the number of other nodes in the rendezvous folder.
     pub(crate) fn neighbours(&mut self, count: usize) {
         if let Some((_, files)) = &mut self.rendezvous {
             *files = count;
         }
     }
 
-    /// A peer trains another run.
+    /// Notes a run that a peer trains and this node does not.
     pub(crate) fn other_run(&mut self, run: Hash) {
         if self.other_runs.len() < MAX_OTHER_RUNS {
             self.other_runs.insert(run);
         }
     }
 
-    /// A peer of our run is here.
+    /// Notes that a peer of our run is here.
     pub(crate) fn found(&mut self) {
         self.alone_since = None;
     }
 
-    /// Every peer is gone.
+    /// Notes that every peer of our run is gone.
     pub(crate) fn lost_all(&mut self, now: Instant) {
         self.alone_since = Some(now);
     }
 
-    /// Whether it is time to say that nobody is here; true once.
+    /// Whether to say now that nobody is here; true once.
     pub(crate) fn speak_up(&mut self, now: Instant) -> bool {
         let due = self.alone_since.is_some_and(|since| now >= since + ALONE_AFTER);
         if due {
@@ -94,14 +94,14 @@ impl Search {
         due
     }
 
+    /// Everything tried so far to find peers.
     pub(crate) fn report(
         &self,
         own: &Greeting,
         listening: Vec<SocketAddr>,
         everywhere: bool,
-        dialer: &Dialer,
+        dialing: &Dialing,
     ) -> Report {
-        let given = dialer.fixed.iter().filter(|fixed| !fixed.remembered);
         let mdns = match &self.mdns {
             None => MdnsReport::Off,
             Some(Err(why)) => MdnsReport::Failed(why.clone()),
@@ -116,12 +116,12 @@ impl Search {
             listening,
             everywhere,
             mdns,
-            peers: given.map(|fixed| (fixed.text.clone(), fixed.error.clone())).collect(),
-            unreached: dialer.unreached(),
+            peers: dialing.given(),
+            unreached: dialing.unreached(),
             rendezvous: self.rendezvous.clone(),
-            remembered: dialer.fixed.iter().filter(|fixed| fixed.remembered).count(),
+            remembered: dialing.remembered(),
             other_runs: self.other_runs.iter().copied().collect(),
-            refused: dialer.barred(),
+            refused: dialing.refused(),
         }
     }
 }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn who_looks_for_no_run_is_never_alone() {
+    fn a_node_that_looks_for_no_run_is_never_alone() {
         let now = Instant::now();
         let mut search = Search::new(None, None, false, now);
         assert!(!search.speak_up(now + ALONE_AFTER));

@@ -1,8 +1,9 @@
-//! Blobs on their way here, piece by piece.
+//! Blobs on their way here, part by part.
 //!
-//! Rule: memory grows with the bytes that came, never with the size that was claimed; a piece
-//! must have exactly the length that was asked for; and each fetch ends exactly once. Nothing
-//! here touches a socket: [`Fetches`] says what to ask, and is told what came.
+//! Rule: memory grows with the bytes that came, never with the size that was claimed; a part
+//! must have exactly the length that was requested; and each fetch ends exactly once.
+//!
+//! Nothing here touches a socket: [`Fetches`] says what to request, and is told what came.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use bytes::Bytes;
 use ffp2p_proto::{BlobRef, Hash, NodeId};
 
 use crate::error::FetchError;
-use crate::wire::frames::{MAX_CHUNK, MAX_PARTS};
+use crate::wire::frames::Part;
+use crate::wire::limits::{MAX_CHUNK, MAX_PARTS};
 
 /// Bytes of the largest blob.
 pub const MAX_BLOB: u64 = 1 << 30;
@@ -18,23 +20,22 @@ pub const MAX_BLOB: u64 = 1 << 30;
 /// Fetches under way at once, over all peers.
 const MAX_RUNNING: usize = 1024;
 
-/// Pieces of one blob that are asked for at once.
-const PIECES_PER_FETCH: usize = 4;
+/// Parts of one blob that are requested at once.
+const PARTS_PER_FETCH: usize = 4;
 
-/// Pieces that one peer is asked for at once.
-const PIECES_PER_PEER: usize = 16;
+/// Parts that are requested from one peer at once.
+const PARTS_PER_PEER: usize = 16;
 
-/// One piece to ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Piece {
-    pub(crate) fetch: u64,
+/// One part to request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WantedPart {
+    fetch: u64,
+    /// The peer that has it.
     pub(crate) from: NodeId,
-    pub(crate) hash: Hash,
-    pub(crate) offset: u64,
-    pub(crate) len: u32,
+    pub(crate) part: Part,
 }
 
-/// How a fetch ended.
+/// Outcome of a fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// Every byte came; they are not verified yet.
@@ -43,17 +44,28 @@ pub(crate) enum End {
     Failed { hash: Hash, from: NodeId, reason: FetchError },
 }
 
+impl End {
+    /// Bytes that came.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Whole { bytes, .. } => bytes.len(),
+            Self::Failed { .. } => 0,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Fetch {
     blob: BlobRef,
     from: NodeId,
-    /// Next byte that was never asked for.
+    /// First byte that was never requested.
     next: u64,
-    /// Pieces to ask for once more.
+    /// First bytes of the parts to request once more.
     again: Vec<u64>,
     retried: bool,
+    /// Parts requested and not yet answered.
     in_flight: usize,
-    /// Pieces that came, by where they begin.
+    /// Parts that came, by their first byte.
     got: BTreeMap<u64, Bytes>,
     /// Bytes of them.
     size: u64,
@@ -64,11 +76,12 @@ struct Fetch {
 pub(crate) struct Fetches {
     last: u64,
     running: BTreeMap<u64, Fetch>,
-    asked: BTreeMap<NodeId, usize>,
+    /// Parts requested from each peer and not yet answered.
+    requested: BTreeMap<NodeId, usize>,
 }
 
 impl Fetches {
-    /// Takes a fetch on; the end is returned at once where nothing needs to be asked.
+    /// Takes on a fetch. Returns its end where nothing needs to be requested.
     pub(crate) fn start(&mut self, blob: BlobRef, from: NodeId) -> Option<End> {
         let fail = |reason| Some(End::Failed { hash: blob.hash, from, reason });
         if blob.size > MAX_BLOB {
@@ -88,71 +101,72 @@ impl Fetches {
         None
     }
 
-    /// What `from` may be asked now, each question for as many pieces as fit; they count as asked.
-    pub(crate) fn ask(&mut self, from: NodeId) -> Vec<Vec<Piece>> {
-        let (mut questions, mut room) = (Vec::<Vec<Piece>>::new(), 0);
-        for piece in self.next_pieces(from) {
-            match questions.last_mut() {
-                Some(last) if piece.len <= room && last.len() < MAX_PARTS => {
-                    room -= piece.len;
-                    last.push(piece);
+    /// The requests to make of `from` now, each for as many parts as fit; they count as made.
+    pub(crate) fn next_requests(&mut self, from: NodeId) -> Vec<Vec<WantedPart>> {
+        let (mut requests, mut room) = (Vec::<Vec<WantedPart>>::new(), 0);
+        for wanted in self.next_parts(from) {
+            match requests.last_mut() {
+                Some(last) if wanted.part.len <= room && last.len() < MAX_PARTS => {
+                    room -= wanted.part.len;
+                    last.push(wanted);
                 }
                 _ => {
-                    room = (MAX_CHUNK as u32).saturating_sub(piece.len);
-                    questions.push(vec![piece]);
+                    room = (MAX_CHUNK as u32).saturating_sub(wanted.part.len);
+                    requests.push(vec![wanted]);
                 }
             }
         }
-        questions
+        requests
     }
 
-    fn next_pieces(&mut self, from: NodeId) -> Vec<Piece> {
-        let asked = self.asked.entry(from).or_default();
-        let mut pieces = Vec::new();
+    fn next_parts(&mut self, from: NodeId) -> Vec<WantedPart> {
+        let requested = self.requested.entry(from).or_default();
+        let mut parts = Vec::new();
         for (&id, fetch) in self.running.iter_mut().filter(|(_, fetch)| fetch.from == from) {
-            while *asked < PIECES_PER_PEER
-                && let Some((offset, len)) = fetch.next_piece()
+            while *requested < PARTS_PER_PEER
+                && let Some((offset, len)) = fetch.next_part()
             {
-                *asked += 1;
-                pieces.push(Piece { fetch: id, from, hash: fetch.blob.hash, offset, len });
+                *requested += 1;
+                let part = Part { hash: fetch.blob.hash, offset, len };
+                parts.push(WantedPart { fetch: id, from, part });
             }
         }
-        if *asked == 0 {
-            self.asked.remove(&from);
+        if *requested == 0 {
+            self.requested.remove(&from);
         }
-        pieces
+        parts
     }
 
-    /// A piece came.
-    pub(crate) fn arrived(&mut self, piece: &Piece, bytes: Bytes) -> Option<End> {
-        self.answered(piece.from);
-        let fetch = self.running.get_mut(&piece.fetch)?;
+    /// Notes that a part came. Returns the end of its fetch, if this is it.
+    pub(crate) fn arrived(&mut self, wanted: &WantedPart, bytes: Bytes) -> Option<End> {
+        self.answered(wanted.from);
+        let fetch = self.running.get_mut(&wanted.fetch)?;
         fetch.in_flight -= 1;
-        if bytes.len() as u64 != u64::from(piece.len) {
-            return self.end(piece.fetch, FetchError::WrongBytes);
+        if bytes.len() as u64 != u64::from(wanted.part.len) {
+            return self.end(wanted.fetch, FetchError::WrongBytes);
         }
-        let whole = fetch.take(piece.offset, bytes)?;
-        let fetch = self.running.remove(&piece.fetch)?;
+        let whole = fetch.take(wanted.part.offset, bytes)?;
+        let fetch = self.running.remove(&wanted.fetch)?;
         Some(End::Whole { blob: fetch.blob, from: fetch.from, bytes: whole })
     }
 
-    /// A piece did not come.
-    pub(crate) fn failed(&mut self, piece: &Piece, reason: FetchError) -> Option<End> {
-        self.answered(piece.from);
-        let fetch = self.running.get_mut(&piece.fetch)?;
+    /// Notes that a part did not come. Returns the end of its fetch, if this is it.
+    pub(crate) fn failed(&mut self, wanted: &WantedPart, reason: FetchError) -> Option<End> {
+        self.answered(wanted.from);
+        let fetch = self.running.get_mut(&wanted.fetch)?;
         fetch.in_flight -= 1;
         let again = matches!(reason, FetchError::Transfer(_) | FetchError::Busy);
         if !again || fetch.retried {
-            return self.end(piece.fetch, reason);
+            return self.end(wanted.fetch, reason);
         }
         fetch.retried = true;
-        fetch.again.push(piece.offset);
+        fetch.again.push(wanted.part.offset);
         None
     }
 
-    /// A peer is gone, and every fetch from it.
+    /// Ends every fetch from a peer that is gone.
     pub(crate) fn peer_gone(&mut self, from: NodeId) -> Vec<End> {
-        self.asked.remove(&from);
+        self.requested.remove(&from);
         let ids: Vec<u64> = self
             .running
             .iter()
@@ -167,10 +181,10 @@ impl Fetches {
     }
 
     fn answered(&mut self, from: NodeId) {
-        if let Some(asked) = self.asked.get_mut(&from) {
-            *asked = asked.saturating_sub(1);
-            if *asked == 0 {
-                self.asked.remove(&from);
+        if let Some(requested) = self.requested.get_mut(&from) {
+            *requested = requested.saturating_sub(1);
+            if *requested == 0 {
+                self.requested.remove(&from);
             }
         }
     }
@@ -182,9 +196,9 @@ impl Fetch {
         u32::try_from(rest.min(MAX_CHUNK as u64)).unwrap_or(0)
     }
 
-    /// Offset and length of a piece that may be asked for now; it counts as asked.
-    fn next_piece(&mut self) -> Option<(u64, u32)> {
-        if self.in_flight >= PIECES_PER_FETCH {
+    /// Offset and length of a part that may be requested now; it counts as requested.
+    fn next_part(&mut self) -> Option<(u64, u32)> {
+        if self.in_flight >= PARTS_PER_FETCH {
             return None;
         }
         let offset = match self.again.pop() {
@@ -200,7 +214,7 @@ impl Fetch {
         Some((offset, self.len_at(offset)))
     }
 
-    /// Puts a piece in its place; returns everything when it was the last one missing.
+    /// Puts a part in its place. Returns the blob when no other part is missing.
     fn take(&mut self, offset: u64, bytes: Bytes) -> Option<Bytes> {
         if bytes.len() as u64 == self.blob.size {
             return Some(bytes);
@@ -212,8 +226,8 @@ impl Fetch {
         }
         // All of it at once: memory that grew would be copied, and left behind, several times.
         let mut whole = Vec::with_capacity(usize::try_from(self.size).unwrap_or(0));
-        while let Some((_, piece)) = self.got.pop_first() {
-            whole.extend_from_slice(&piece);
+        while let Some((_, part)) = self.got.pop_first() {
+            whole.extend_from_slice(&part);
         }
         Some(whole.into())
     }

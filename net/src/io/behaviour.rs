@@ -1,7 +1,7 @@
 //! The libp2p protocols a node speaks, with every setting that differs from the default.
 //!
-//! Rule: every table a peer can fill has a limit here. Liveness is not decided here: pings only
-//! find connections that are dead and do not say so, and a silent peer is the business of whoever
+//! Rule: every table a peer can fill has a bound here. Liveness is not decided here: pings only
+//! find connections that are dead but not closed, and a silent peer is the business of whoever
 //! reads its messages.
 
 use std::collections::HashSet;
@@ -21,22 +21,10 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{Swarm, SwarmBuilder, identify, mdns, noise, ping, yamux};
 
 use crate::error::StartError;
-use crate::io::transport::Tcp;
+use crate::io::transport::{DIAL_TIMEOUT, Tcp};
 use crate::wire::frames::{Codec, PROTOCOL};
 use crate::wire::greeting::{Greeting, PROTOCOL_VERSION};
-
-/// Bytes of one gossip frame: the largest broadcast and its envelope.
-const MAX_GOSSIP: usize = 16 * 1024;
-
-/// Messages that one frame names to peers that may lack them. The default is 5,000: with more than
-/// about 200 messages in the two seconds that it covers, the frame exceeds its bound, and the
-/// receiver hears nothing of the sender's gossip again.
-const MAX_NAMED: usize = 128;
-
-/// Bytes of a message's name, at most: its source in base 58, a number, and the framing.
-const NAME: usize = 80;
-
-const _: () = assert!(MAX_NAMED * NAME < MAX_GOSSIP - 1024);
+use crate::wire::limits::{MAX_GOSSIP_FRAME, MAX_GOSSIP_NAMES};
 
 /// Gossip that only subscribes, and lets others subscribe, to the run's own topic.
 pub(crate) type Gossip = gossipsub::Behaviour<IdentityTransform, WhitelistSubscriptionFilter>;
@@ -47,16 +35,38 @@ const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// A ping that is not answered within this time has failed.
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A connection that is not set up within this time never is: on a LAN it takes milliseconds, and
-/// where nothing answers the system would try for minutes, with longer and longer pauses. Less
-/// than the pause between attempts, so that one is over before the next.
-const DIAL_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// Connections that are being set up by peers at once.
+const MAX_PENDING_IN: u32 = 32;
 
-/// Between two multicast questions over IPv4, and how long an answer holds.
+/// Connections that are being set up by this node at once.
+const MAX_PENDING_OUT: u32 = 64;
+
+/// Connections at once.
+const MAX_CONNECTIONS: u32 = 64;
+
+/// Connections with one peer. With 1, two peers that dial each other at once would close both.
+const MAX_CONNECTIONS_PER_PEER: u32 = 2;
+
+/// An idle connection is kept this long: a peer of another run has little to say.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// A request that is not answered within this time has failed.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Requests of one connection at once.
+const MAX_STREAMS: usize = 256;
+
+/// Between two rounds of gossip's own housekeeping.
+const GOSSIP_HEARTBEAT: Duration = Duration::from_millis(700);
+
+/// A broadcast that comes again within this time is recognised.
+const GOSSIP_MEMORY: Duration = Duration::from_secs(60);
+
+/// Interval of the multicast queries over IPv4, and how long an answer holds.
 const QUERIES_4: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
-/// The same over IPv6, where a host asks and answers once for each of its several addresses, and
-/// nodes announce themselves unasked.
+/// The same over IPv6, where a host queries and answers once for each of its several addresses, and
+/// nodes announce themselves without being queried.
 const QUERIES_6: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(60));
 
 /// All protocols of a node.
@@ -68,17 +78,17 @@ pub(crate) struct Behaviour {
     /// Multicast DNS over IPv6, for hosts without IPv4.
     mdns6: Toggle<mdns::tokio::Behaviour>,
     pub(crate) gossip: Gossip,
-    pub(crate) ask: request_response::Behaviour<Codec>,
+    pub(crate) requests: request_response::Behaviour<Codec>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
 }
 
-/// The topic on which the peers of a run talk.
+/// The gossip topic of a run.
 pub(crate) fn topic(greeting: &Greeting) -> Option<IdentTopic> {
     greeting.run.map(|run| IdentTopic::new(format!("ffp2p/1/{run}")))
 }
 
-/// A swarm that listens nowhere yet, and why there is no mDNS in it if it was asked for.
+/// A swarm that listens nowhere yet, and why mDNS does not work in it if `with_mdns`.
 pub(crate) fn swarm(
     key: Keypair,
     greeting: &Greeting,
@@ -95,7 +105,7 @@ pub(crate) fn swarm(
         mdns4: mdns4.into(),
         mdns6: mdns6.into(),
         gossip: gossip(&key, greeting).map_err(StartError::Setup)?,
-        ask: ask(),
+        requests: requests(),
         identify: identify::Behaviour::new(
             identify::Config::new(PROTOCOL_VERSION.to_owned(), key.public())
                 .with_agent_version(greeting.to_string())
@@ -119,7 +129,7 @@ pub(crate) fn swarm(
         .map_err(|error| setup(&error))?
         .with_swarm_config(|config| {
             config
-                .with_idle_connection_timeout(Duration::from_secs(3600))
+                .with_idle_connection_timeout(IDLE_TIMEOUT)
                 // One round trip less for every request.
                 .with_substream_upgrade_protocol_override(Version::V1Lazy)
         })
@@ -130,11 +140,10 @@ pub(crate) fn swarm(
 
 fn limits() -> ConnectionLimits {
     ConnectionLimits::default()
-        .with_max_pending_incoming(Some(32))
-        .with_max_pending_outgoing(Some(64))
-        .with_max_established(Some(64))
-        // With 1, two peers that dial each other at once would close both connections.
-        .with_max_established_per_peer(Some(2))
+        .with_max_pending_incoming(Some(MAX_PENDING_IN))
+        .with_max_pending_outgoing(Some(MAX_PENDING_OUT))
+        .with_max_established(Some(MAX_CONNECTIONS))
+        .with_max_established_per_peer(Some(MAX_CONNECTIONS_PER_PEER))
 }
 
 fn multicast(key: &Keypair, over_ipv6: bool) -> std::io::Result<mdns::tokio::Behaviour> {
@@ -149,14 +158,14 @@ fn gossip(key: &Keypair, greeting: &Greeting) -> Result<Gossip, String> {
         .mesh_n_low(2)
         .mesh_n_high(8)
         .mesh_outbound_min(1)
-        .heartbeat_interval(Duration::from_millis(700))
-        .max_transmit_size(MAX_GOSSIP)
-        .max_control_messages_sent(MAX_NAMED)
+        .heartbeat_interval(GOSSIP_HEARTBEAT)
+        .max_transmit_size(MAX_GOSSIP_FRAME)
+        .max_control_messages_sent(MAX_GOSSIP_NAMES)
         // "Do not send me this" costs as much as the second copy that it saves.
-        .idontwant_message_size_threshold(MAX_GOSSIP)
+        .idontwant_message_size_threshold(MAX_GOSSIP_FRAME)
         .validation_mode(ValidationMode::Strict)
         .validate_messages()
-        .duplicate_cache_time(Duration::from_secs(60))
+        .duplicate_cache_time(GOSSIP_MEMORY)
         .flood_publish(true)
         .build()
         .map_err(|error| error.to_string())?;
@@ -174,9 +183,9 @@ fn gossip(key: &Keypair, greeting: &Greeting) -> Result<Gossip, String> {
     Ok(gossip)
 }
 
-fn ask() -> request_response::Behaviour<Codec> {
+fn requests() -> request_response::Behaviour<Codec> {
     let config = request_response::Config::default()
-        .with_request_timeout(Duration::from_secs(60))
-        .with_max_concurrent_streams(256);
+        .with_request_timeout(REQUEST_TIMEOUT)
+        .with_max_concurrent_streams(MAX_STREAMS);
     request_response::Behaviour::with_codec(Codec, [(PROTOCOL, ProtocolSupport::Full)], config)
 }

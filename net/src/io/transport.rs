@@ -2,7 +2,7 @@
 //!
 //! Rule: a connection is made from a port of its own, never from the one we listen on. Otherwise
 //! two peers that dial each other at the same moment, while a firewall drops what comes to one of
-//! them, share one connection that both take for theirs: neither answers the other's handshake.
+//! them, share one connection that both consider theirs: neither answers the other's handshake.
 //!
 //! A link-local address of IPv6 means something on its link only, and neither multicast DNS nor
 //! libp2p says which one that is: it is dialed on every interface that has such an address.
@@ -12,6 +12,7 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV6};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::future::{FutureExt as _, select_ok};
 use libp2p::core::transport::{
@@ -22,11 +23,15 @@ use tokio::net::TcpStream;
 
 use crate::address::{self, is_link_local};
 
+/// A connection that is not set up within this time never is: on a LAN it takes milliseconds, and
+/// where nothing answers the system would try for minutes, with longer and longer pauses.
+pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_millis(2_500);
+
 /// Interfaces on which one link-local address is dialed.
 const MAX_LINKS: usize = 8;
 
-/// The TCP transport of libp2p, with the rule above for whoever dials: not only we do, protocols
-/// of libp2p may, too.
+/// The TCP transport of libp2p, with the rule above for every dial: protocols of libp2p may dial,
+/// too.
 pub(crate) struct Tcp(tcp::tokio::Transport);
 
 impl Tcp {
@@ -74,7 +79,7 @@ impl Transport for Tcp {
     }
 }
 
-/// Connects with a link-local address by whichever interface leads there.
+/// Connects with a link-local address over the first interface that leads there.
 async fn dial_on_links(at: SocketAddrV6) -> io::Result<tcp::tokio::TcpStream> {
     let links = links()?;
     if links.is_empty() {

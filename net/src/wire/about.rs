@@ -1,6 +1,6 @@
-//! What a peer says of its run, and of itself, to whoever asks: words for people.
+//! A peer's description of its run and of itself, for users to read.
 //!
-//! Rule: nothing is decided by it and nothing can be proved of it. It is a stranger's text: short,
+//! Rule: nothing is decided by it, and nothing in it can be proved. It is a stranger's text: short,
 //! and nothing in it moves a terminal's cursor.
 
 use bytes::Bytes;
@@ -11,36 +11,36 @@ use crate::wire::greeting::is_node_name;
 /// Characters of one text in a description.
 const MAX_TEXT: usize = 64;
 
-/// A run's spec, and what the peer that gave it says of the run.
+/// A run's spec, with the description by the peer that gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Described {
     /// The canonical spec, as the peer says; not verified.
     pub spec: Bytes,
-    /// What else it says; `None` when that could not be read.
+    /// The description; `None` when it could not be read.
     pub about: Option<About>,
 }
 
-/// What a peer says of its run and of itself.
+/// A peer's description of its run and of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
-    /// What the node is called.
+    /// The name of the node.
     pub node: String,
-    /// For how long it has been in the run, seconds.
+    /// Time since it joined the run, seconds.
     pub age_seconds: u64,
     /// The data set it has; `None` for a peer that has none.
     pub data: Option<AboutData>,
 }
 
-/// What a data set is, in words and numbers.
+/// A data set in words and numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AboutData {
-    /// Its kind, as it is typed: `mnist`, `folder`.
+    /// Its kind, as the user types it: `mnist`, `folder`.
     pub kind: String,
     /// The form of a sample, in words.
     pub form: String,
     /// Number of classes.
     pub classes: u32,
-    /// Samples to learn from and to be judged by; `None` where each peer has data of its own.
+    /// Numbers of training and test samples; `None` where each peer has data of its own.
     pub samples: Option<(u32, u32)>,
 }
 

@@ -1,7 +1,7 @@
-//! What is asked of one peer, and answered, as frames on a stream.
+//! Requests to one peer, and their answers, as frames on a stream.
 //!
-//! Rule: a length is compared with its cap before anything is allocated for it, and memory grows
-//! with what really arrives. A frame that is cut, or of an unknown kind, ends the stream.
+//! Rule: a length is compared with its bound before anything is allocated for it, and memory grows
+//! with the bytes that arrive. A frame that is cut, or of an unknown kind, ends the stream.
 //!
 //! Every request names the run it belongs to, so a peer of another run is refused without
 //! knowing more of it.
@@ -14,33 +14,23 @@ use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::StreamProtocol;
 use libp2p::request_response;
 
-use crate::wire::messages::{MAX_ABOUT, MAX_MESSAGE};
+use crate::wire::limits::{MAX_ABOUT, MAX_CHUNK, MAX_MESSAGE, MAX_PARTS, MAX_SPEC};
 
 /// The protocol all requests use.
 pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ffp2p/4/ask");
 
-/// Bytes of one piece of a blob, and of all that one question asks for.
-pub const MAX_CHUNK: usize = 1024 * 1024;
-
-/// Pieces in one question.
-pub(crate) const MAX_PARTS: usize = 32;
-
-/// Stands for the length of a piece that the peer does not have.
+/// Written in place of the length of a part that the peer does not have.
 const MISSING: u32 = u32::MAX;
 
-/// A frame's memory grows by so many bytes at a time, as they come.
+/// Bytes by which a frame's memory grows at a time, as they come.
 const GROWTH: usize = 128 * 1024;
 
-/// Bytes of a run's spec.
-pub const MAX_SPEC: usize = 64 * 1024;
-
-/// One thing asked of one peer of `run`.
+/// A request to one peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     /// The run it is about; all zero from a peer that has none.
     pub(crate) run: Hash,
-    /// What is asked.
-    pub(crate) ask: Ask,
+    pub(crate) kind: RequestKind,
 }
 
 /// `len` bytes of a blob from `offset` on.
@@ -54,47 +44,47 @@ pub(crate) struct Part {
     pub(crate) len: u32,
 }
 
-/// What is asked.
+/// The kinds of requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
+pub(crate) enum RequestKind {
     /// Take this message.
     Message(Bytes),
-    /// Give these pieces of blobs, at most [`MAX_PARTS`] and [`MAX_CHUNK`] bytes of them.
+    /// Give these parts of blobs, at most [`MAX_PARTS`] and [`MAX_CHUNK`] bytes of them.
     Blobs(Vec<Part>),
-    /// Give the run's spec, and say what it is about.
+    /// Give the run's spec, and describe the run.
     Spec,
-    /// Say whom you know.
+    /// List the peers you know.
     Peers,
-    /// Nothing; the answer shows that what was said before has left.
+    /// Nothing; the answer shows that everything sent before has left.
     Flush,
 }
 
-/// The answer.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Taken.
     Ack,
-    /// The pieces, in the order they were asked for; `None` for what the peer does not have.
+    /// The parts, in the order of the request; `None` for those the peer does not have.
     Parts(Vec<Option<Bytes>>),
-    /// The spec, and what the peer says of the run, encoded.
+    /// The spec and a description of the run, encoded.
     Spec {
         /// Canonical bytes.
         spec: Bytes,
         /// An [`About`](crate::wire::about::About).
         about: Bytes,
     },
-    /// Whom the peer knows, encoded.
+    /// The peers that the peer knows, encoded.
     Peers(Bytes),
     /// The peer does not have the spec.
     NotFound,
-    /// The peer has too much to do; ask again.
+    /// The peer has too much to do; try again.
     Busy,
     /// The peer is not of that run.
     OtherRun,
 }
 
 impl Answer {
-    /// Bytes in it of what was asked for.
+    /// Bytes of the payload.
     pub(crate) fn payload(&self) -> usize {
         match self {
             Self::Parts(parts) => parts.iter().flatten().map(Bytes::len).sum(),
@@ -118,20 +108,20 @@ async fn read_array<const N: usize, T: AsyncRead + Unpin>(io: &mut T) -> io::Res
     Ok(array)
 }
 
-/// Reads a length and as many bytes, at most `cap`.
-async fn read_bytes<T: AsyncRead + Unpin>(io: &mut T, cap: usize) -> io::Result<Bytes> {
+/// Reads a length and that many bytes, at most `max`.
+async fn read_bytes<T: AsyncRead + Unpin>(io: &mut T, max: usize) -> io::Result<Bytes> {
     let claimed = u32::from_be_bytes(read_array(io).await?);
-    read_claimed(io, claimed, cap).await
+    read_claimed(io, claimed, max).await
 }
 
-/// Reads the `claimed` bytes, at most `cap`.
-async fn read_claimed<T>(io: &mut T, claimed: u32, cap: usize) -> io::Result<Bytes>
+/// Reads the `claimed` bytes, at most `max`.
+async fn read_claimed<T>(io: &mut T, claimed: u32, max: usize) -> io::Result<Bytes>
 where
     T: AsyncRead + Unpin,
 {
     let len = usize::try_from(claimed).unwrap_or(usize::MAX);
-    if len > cap {
-        return Err(invalid(format!("{len} bytes are announced, at most {cap} are taken")));
+    if len > max {
+        return Err(invalid(format!("{len} bytes are announced, at most {max} are taken")));
     }
     let mut bytes = Vec::new();
     while bytes.len() < len {
@@ -142,21 +132,21 @@ where
     Ok(bytes.into())
 }
 
-/// Reads how many parts follow.
+/// Reads the number of parts that follow.
 async fn read_count<T: AsyncRead + Unpin>(io: &mut T) -> io::Result<usize> {
     let [count] = read_array(io).await?;
     match usize::from(count) {
         count if count <= MAX_PARTS => Ok(count),
-        count => Err(invalid(format!("{count} pieces at once, at most {MAX_PARTS} are taken"))),
+        count => Err(invalid(format!("{count} parts at once, at most {MAX_PARTS} are taken"))),
     }
 }
 
 fn count_of<T>(parts: &[T]) -> io::Result<u8> {
     let count = u8::try_from(parts.len()).ok().filter(|_| parts.len() <= MAX_PARTS);
-    count.ok_or_else(|| invalid(format!("{} pieces do not fit a frame", parts.len())))
+    count.ok_or_else(|| invalid(format!("{} parts do not fit a frame", parts.len())))
 }
 
-async fn read_wishes<T: AsyncRead + Unpin>(io: &mut T) -> io::Result<Vec<Part>> {
+async fn read_wanted<T: AsyncRead + Unpin>(io: &mut T) -> io::Result<Vec<Part>> {
     let (mut parts, mut total) = (Vec::new(), 0u64);
     for _ in 0..read_count(io).await? {
         let hash = Hash(read_array(io).await?);
@@ -207,9 +197,9 @@ where
 async fn write_bytes<T: AsyncWrite + Unpin>(
     io: &mut T,
     bytes: &Bytes,
-    cap: usize,
+    max: usize,
 ) -> io::Result<()> {
-    let len = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= cap);
+    let len = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= max);
     let len = len.ok_or_else(|| invalid(format!("{} bytes do not fit a frame", bytes.len())))?;
     io.write_all(&len.to_be_bytes()).await?;
     io.write_all(bytes).await
@@ -224,25 +214,25 @@ impl request_response::Codec for Codec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        let [kind] = read_array(io).await?;
+        let [tag] = read_array(io).await?;
         let run = Hash(read_array(io).await?);
-        let ask = match kind {
-            0 => Ask::Message(read_bytes(io, MAX_MESSAGE).await?),
-            1 => Ask::Blobs(read_wishes(io).await?),
-            2 => Ask::Spec,
-            3 => Ask::Peers,
-            4 => Ask::Flush,
+        let kind = match tag {
+            0 => RequestKind::Message(read_bytes(io, MAX_MESSAGE).await?),
+            1 => RequestKind::Blobs(read_wanted(io).await?),
+            2 => RequestKind::Spec,
+            3 => RequestKind::Peers,
+            4 => RequestKind::Flush,
             other => return Err(invalid(format!("unknown request {other}"))),
         };
-        Ok(Request { run, ask })
+        Ok(Request { run, kind })
     }
 
     async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Answer>
     where
         T: AsyncRead + Unpin + Send,
     {
-        let [kind] = read_array(io).await?;
-        Ok(match kind {
+        let [tag] = read_array(io).await?;
+        Ok(match tag {
             0 => Answer::Ack,
             1 => Answer::Parts(read_parts(io).await?),
             2 => Answer::Spec {
@@ -261,23 +251,23 @@ impl request_response::Codec for Codec {
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-        Request { run, ask }: Request,
+        Request { run, kind }: Request,
     ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
-        let kind = match &ask {
-            Ask::Message(_) => 0,
-            Ask::Blobs(_) => 1,
-            Ask::Spec => 2,
-            Ask::Peers => 3,
-            Ask::Flush => 4,
+        let tag = match &kind {
+            RequestKind::Message(_) => 0,
+            RequestKind::Blobs(_) => 1,
+            RequestKind::Spec => 2,
+            RequestKind::Peers => 3,
+            RequestKind::Flush => 4,
         };
-        io.write_all(&[kind]).await?;
+        io.write_all(&[tag]).await?;
         io.write_all(&run.0).await?;
-        match ask {
-            Ask::Message(bytes) => write_bytes(io, &bytes, MAX_MESSAGE).await,
-            Ask::Blobs(parts) => {
+        match kind {
+            RequestKind::Message(bytes) => write_bytes(io, &bytes, MAX_MESSAGE).await,
+            RequestKind::Blobs(parts) => {
                 io.write_all(&[count_of(&parts)?]).await?;
                 for Part { hash, offset, len } in parts {
                     io.write_all(&hash.0).await?;
@@ -286,7 +276,7 @@ impl request_response::Codec for Codec {
                 }
                 Ok(())
             }
-            Ask::Spec | Ask::Peers | Ask::Flush => Ok(()),
+            RequestKind::Spec | RequestKind::Peers | RequestKind::Flush => Ok(()),
         }
     }
 
@@ -299,7 +289,7 @@ impl request_response::Codec for Codec {
     where
         T: AsyncWrite + Unpin + Send,
     {
-        let kind = match &answer {
+        let tag = match &answer {
             Answer::Ack => 0,
             Answer::Parts(_) => 1,
             Answer::Spec { .. } => 2,
@@ -308,7 +298,7 @@ impl request_response::Codec for Codec {
             Answer::Busy => 5,
             Answer::OtherRun => 6,
         };
-        io.write_all(&[kind]).await?;
+        io.write_all(&[tag]).await?;
         match answer {
             Answer::Parts(parts) => write_parts(io, &parts).await,
             Answer::Spec { spec, about } => {

@@ -39,18 +39,18 @@ async fn answer_bytes(answer: Answer) -> io::Result<Vec<u8>> {
 #[tokio::test]
 async fn requests_read_back_as_they_were() {
     let hash = Hash([9; 32]);
-    let asks = [
-        Ask::Message(Bytes::from_static(b"hello")),
-        Ask::Blobs(vec![
+    let kinds = [
+        RequestKind::Message(Bytes::from_static(b"hello")),
+        RequestKind::Blobs(vec![
             Part { hash, offset: 1 << 40, len: 77 },
             Part { hash, offset: 0, len: MAX_CHUNK as u32 - 77 },
         ]),
-        Ask::Spec,
-        Ask::Peers,
-        Ask::Flush,
+        RequestKind::Spec,
+        RequestKind::Peers,
+        RequestKind::Flush,
     ];
-    for ask in asks {
-        let request = Request { run: Hash([1; 32]), ask };
+    for kind in kinds {
+        let request = Request { run: Hash([1; 32]), kind };
         let bytes = request_bytes(request.clone()).await.unwrap();
         let read = Codec.read_request(&PROTOCOL, &mut bytes.as_slice()).await.unwrap();
         assert_eq!(read, request);
@@ -93,18 +93,18 @@ async fn an_oversize_message_is_refused_by_its_length() {
 #[tokio::test]
 async fn oversize_answers_are_refused_by_their_length() {
     let after_spec = [2, 0, 0, 0, 0];
-    for (kind, cap) in
+    for (start, max) in
         [(&[1, 1][..], MAX_CHUNK), (&[2], MAX_SPEC), (&after_spec, MAX_ABOUT), (&[3], MAX_MESSAGE)]
     {
-        let mut frame = kind.to_vec();
-        frame.extend_from_slice(&u32::try_from(cap + 1).unwrap().to_be_bytes());
+        let mut frame = start.to_vec();
+        frame.extend_from_slice(&u32::try_from(max + 1).unwrap().to_be_bytes());
         let error = Codec.read_response(&PROTOCOL, &mut Trap(&frame)).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }
 
 #[tokio::test]
-async fn too_many_pieces_or_bytes_at_once_are_refused() {
+async fn too_many_parts_or_bytes_at_once_are_refused() {
     let count = u8::try_from(MAX_PARTS + 1).unwrap();
     let error = Codec.read_response(&PROTOCOL, &mut Trap(&[1, count])).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
@@ -137,6 +137,6 @@ async fn a_cut_or_unknown_frame_is_an_error() {
 async fn we_do_not_write_what_others_would_refuse() {
     let large = Bytes::from(vec![0; MAX_CHUNK + 1]);
     assert!(answer_bytes(Answer::Parts(vec![Some(large.clone())])).await.is_err());
-    let request = Request { run: Hash([0; 32]), ask: Ask::Message(large) };
+    let request = Request { run: Hash([0; 32]), kind: RequestKind::Message(large) };
     assert!(request_bytes(request).await.is_err());
 }

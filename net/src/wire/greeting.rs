@@ -1,19 +1,19 @@
-//! What a peer says of itself in `identify`: its version and name, which swarm it belongs to, and
-//! which run it trains.
+//! The greeting of a peer, in `identify`: its version and name, the swarm it belongs to, and the run
+//! it trains.
 //!
 //! Rule: the text comes from a stranger. It is read word by word, a name is taken only when it
-//! is one we could have given ourselves, and everything else is "not one of us".
+//! is one that a node of ours could have, and everything else is "not one of us".
 
 use std::fmt;
 
 use ffp2p_proto::Hash;
 
-/// What every connection of this version says first; it grows whenever anything on the wire
-/// changes.
+/// The version of the protocol, which every connection names first; it grows whenever anything on
+/// the wire changes.
 pub(crate) const PROTOCOL_VERSION: &str = "/ffp2p/2";
 
 /// Characters of a swarm's name.
-const MAX_SWARM: usize = 64;
+pub(crate) const MAX_SWARM_NAME: usize = 64;
 
 /// Characters of a node's name.
 pub const MAX_NODE_NAME: usize = 32;
@@ -21,25 +21,25 @@ pub const MAX_NODE_NAME: usize = 32;
 /// Characters of a version.
 const MAX_VERSION: usize = 32;
 
-/// Letters that cannot be seen (the Hangul fillers).
-const UNSEEN: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
+/// Invisible letters (the Hangul fillers).
+const INVISIBLE: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
 
-/// Who a peer is, as it says.
+/// The introduction of a peer, by its own account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Greeting {
-    /// Of its program.
+    /// The version of its program.
     pub(crate) version: String,
-    /// What people call the node; several may have the same.
+    /// The name of the node; several may have the same.
     pub(crate) name: String,
     /// The namespace: peers of different ones do not talk.
     pub(crate) swarm: String,
     /// The run; `None` for a peer that only looks around.
     pub(crate) run: Option<Hash>,
-    /// Whether it looks or exports and goes: nobody tells of it, or misses it.
+    /// Whether it only looks or exports, and leaves again: nobody lists or misses it.
     pub(crate) visits: bool,
 }
 
-/// Stands behind the greeting of a visitor.
+/// The last word in the greeting of a visitor.
 const VISITS: &str = "visits";
 
 impl fmt::Display for Greeting {
@@ -54,7 +54,7 @@ impl fmt::Display for Greeting {
 }
 
 impl Greeting {
-    /// Of a node of this version.
+    /// The greeting of a node of this version.
     pub(crate) fn new(name: &str, swarm: &str, run: Option<Hash>) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -83,7 +83,7 @@ impl Greeting {
     }
 }
 
-/// The version of the program that greets so, whatever else it says.
+/// The version of the program in a greeting, whatever else the greeting says.
 pub(crate) fn version_in(text: &str) -> Option<&str> {
     let version = text.split(' ').next()?.strip_prefix("ffp2p/")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
@@ -95,20 +95,21 @@ pub(crate) fn parse_run(text: &str) -> Option<Option<Hash>> {
     if text == "none" { Some(None) } else { Hash::from_hex(text).map(Some) }
 }
 
-/// Whether `name` may name a swarm: 1 to 64 letters, digits, dots, dashes and underscores.
+/// Whether `name` may name a swarm: 1 to [`MAX_SWARM_NAME`] ASCII letters, digits, dots, dashes and
+/// underscores.
 pub(crate) fn is_swarm_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    (1..=MAX_SWARM).contains(&name.len()) && name.chars().all(plain)
+    (1..=MAX_SWARM_NAME).contains(&name.len()) && name.chars().all(plain)
 }
 
 /// Whether `name` may name a node: 1 to [`MAX_NODE_NAME`] letters and digits of any script, dots,
-/// dashes and underscores. What could not be seen, or could move a terminal's cursor, is none.
+/// dashes and underscores; nothing invisible, and nothing that moves a terminal's cursor.
 pub fn is_node_name(name: &str) -> bool {
     (1..=MAX_NODE_NAME).contains(&name.chars().count()) && name.chars().all(is_in_names)
 }
 
 fn is_in_names(c: char) -> bool {
-    (c.is_alphanumeric() && !UNSEEN.contains(&c)) || matches!(c, '.' | '-' | '_')
+    (c.is_alphanumeric() && !INVISIBLE.contains(&c)) || matches!(c, '.' | '-' | '_')
 }
 
 /// The name nearest to `text` that a node may have.
@@ -132,9 +133,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_not_one_of_us() {
-        let long = format!("ffp2p/1 name=n swarm={} run=none", "x".repeat(65));
-        let long_name = format!("ffp2p/1 name={} swarm=a run=none", "x".repeat(33));
-        let long_version = format!("ffp2p/{} name=n swarm=a run=none", "1".repeat(33));
+        let long = format!("ffp2p/1 name=n swarm={} run=none", "x".repeat(MAX_SWARM_NAME + 1));
+        let long_name = format!("ffp2p/1 name={} swarm=a run=none", "x".repeat(MAX_NODE_NAME + 1));
+        let long_version = format!("ffp2p/{} name=n swarm=a run=none", "1".repeat(MAX_VERSION + 1));
         let garbage = [
             "",
             "kubo/0.20",
@@ -173,8 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_short_and_can_be_seen() {
-        for good in ["a", "kitchen-2.lan", "K\u{fc}che", "\u{53f0}\u{6240}", &"x".repeat(32)] {
+    fn a_name_is_short_and_visible() {
+        for good in
+            ["a", "kitchen-2.lan", "K\u{fc}che", "\u{53f0}\u{6240}", &"x".repeat(MAX_NODE_NAME)]
+        {
             assert!(is_node_name(good) && to_node_name(good) == good, "{good}");
         }
         for (bad, near) in [
@@ -185,7 +188,7 @@ mod tests {
             ("a\u{202e}b", "a-b"),
             ("a\u{3164}b", "a-b"),
             ("caf\u{e9}\u{301}", "caf\u{e9}-"),
-            (&"x".repeat(33), &"x".repeat(32)),
+            (&"x".repeat(MAX_NODE_NAME + 1), &"x".repeat(MAX_NODE_NAME)),
         ] {
             assert!(!is_node_name(bad), "{bad:?}");
             assert_eq!(to_node_name(bad), near);

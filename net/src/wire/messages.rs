@@ -1,8 +1,8 @@
 //! Messages as bytes, and back.
 //!
 //! Rule: this is the only file here that knows the encoding. Decoding starts from a slice whose
-//! length was checked, refuses bytes that are left over, and refuses lists beyond their bound;
-//! so what comes out of [`decode`] may be used as it is.
+//! length was checked, refuses bytes that are left over, and refuses lists beyond their bound, so a
+//! decoded message may be used as it is.
 
 use ffp2p_proto::{Message, NodeId};
 use libp2p::Multiaddr;
@@ -10,29 +10,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::wire::about::About;
+use crate::wire::limits::{
+    MAX_ABOUT, MAX_ADDRESS_BYTES, MAX_ADDRESSES, MAX_BROADCAST, MAX_MESSAGE, MAX_PEERS_LISTED,
+};
 
-/// Bytes of one encoded message that goes to one peer.
-pub const MAX_MESSAGE: usize = 64 * 1024;
-
-/// Bytes of one encoded message that goes to all: gossip repeats it along every link.
-pub const MAX_BROADCAST: usize = 15 * 1024;
-
-/// Peers in one answer to "whom do you know".
-pub(crate) const MAX_PEERS_TOLD: usize = 32;
-
-/// Addresses of one peer in such an answer, and that we remember of it.
-pub(crate) const MAX_ADDRESSES: usize = 8;
-
-/// Bytes of one address, more than any TCP address needs.
-pub(crate) const MAX_ADDRESS_BYTES: usize = 128;
-
-/// Bytes of what a peer says of its run.
-pub(crate) const MAX_ABOUT: usize = 1024;
-
-/// Why bytes are no message, or a message is no bytes.
+/// Failures to decode or to encode a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WireError {
-    /// It does not read as what it should be.
+    /// The bytes do not read as the expected type.
     #[error("not a message of this version: {0}")]
     Malformed(String),
     /// Some bytes are left over.
@@ -42,14 +27,14 @@ pub(crate) enum WireError {
     #[error("a list in the message is too long")]
     Unbounded,
     /// A text in it may not be shown.
-    #[error("a text in it is too long, or holds what cannot be seen")]
+    #[error("a text in it is too long, or contains invisible characters")]
     Unsound,
-    /// The encoding is larger than what may be sent.
+    /// The encoding is larger than its bound.
     #[error("the message has {size} bytes, at most {max} may be sent")]
     TooLarge {
-        /// Bytes it has.
+        /// Its size, bytes.
         size: usize,
-        /// Bytes it may have.
+        /// The bound, bytes.
         max: usize,
     },
 }
@@ -91,59 +76,67 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Message, WireError> {
     from_bytes(bytes).and_then(bounded)
 }
 
-/// A message that was read, if its lists are within their bounds.
+/// A decoded message, if its lists are within their bounds.
 fn bounded(message: Message) -> Result<Message, WireError> {
     if message.is_bounded() { Ok(message) } else { Err(WireError::Unbounded) }
 }
 
-/// The bytes of a broadcast: the circle of who says it ([`Peers::circle`]), and the message.
+/// The bytes of a broadcast: the digest of its sender's audience ([`Peers::audience_digest`]), and
+/// the message.
 ///
-/// [`Peers::circle`]: crate::connection::peers::Peers::circle
-pub(crate) fn encode_broadcast(circle: u64, message: &Message) -> Result<Vec<u8>, WireError> {
-    to_bytes(&(circle, message), MAX_BROADCAST)
+/// [`Peers::audience_digest`]: crate::connection::peers::Peers::audience_digest
+pub(crate) fn encode_broadcast(audience: u64, message: &Message) -> Result<Vec<u8>, WireError> {
+    to_bytes(&(audience, message), MAX_BROADCAST)
 }
 
-/// The circle and the message in such bytes.
+/// The audience digest and the message in such bytes.
 pub(crate) fn decode_broadcast(bytes: &[u8]) -> Result<(u64, Message), WireError> {
-    let (circle, message) = from_bytes(bytes)?;
-    Ok((circle, bounded(message)?))
+    let (audience, message) = from_bytes(bytes)?;
+    Ok((audience, bounded(message)?))
 }
 
-/// A peer and where it listens.
-pub(crate) type Told = (NodeId, Vec<Multiaddr>);
+/// A peer and the addresses at which it can be dialed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PeerAddresses {
+    pub(crate) node: NodeId,
+    pub(crate) addresses: Vec<Multiaddr>,
+}
 
-/// The bytes of an answer to "whom do you know".
-pub(crate) fn encode_peers(peers: &[Told]) -> Result<Vec<u8>, WireError> {
-    let plain: Vec<(NodeId, Vec<Vec<u8>>)> = peers
-        .iter()
-        .take(MAX_PEERS_TOLD)
-        .map(|(node, addresses)| {
-            (*node, addresses.iter().take(MAX_ADDRESSES).map(Multiaddr::to_vec).collect())
-        })
-        .collect();
-    to_bytes(&plain, MAX_MESSAGE)
+/// [`PeerAddresses`] as they are encoded: an address is its raw bytes, so that one that cannot be
+/// read costs only itself.
+type RawPeers = Vec<(NodeId, Vec<Vec<u8>>)>;
+
+/// The bytes of the answer to a request for peers.
+pub(crate) fn encode_peers(peers: &[PeerAddresses]) -> Result<Vec<u8>, WireError> {
+    let raw = |peer: &PeerAddresses| {
+        let addresses = peer.addresses.iter().take(MAX_ADDRESSES).map(Multiaddr::to_vec);
+        (peer.node, addresses.collect())
+    };
+    let raw: RawPeers = peers.iter().take(MAX_PEERS_LISTED).map(raw).collect();
+    to_bytes(&raw, MAX_MESSAGE)
 }
 
 /// The peers in such an answer; addresses that cannot be read are left out.
-pub(crate) fn decode_peers(bytes: &[u8]) -> Result<Vec<Told>, WireError> {
-    let plain: Vec<(NodeId, Vec<Vec<u8>>)> = from_bytes(bytes)?;
-    if plain.len() > MAX_PEERS_TOLD || plain.iter().any(|(_, list)| list.len() > MAX_ADDRESSES) {
+pub(crate) fn decode_peers(bytes: &[u8]) -> Result<Vec<PeerAddresses>, WireError> {
+    let raw: RawPeers = from_bytes(bytes)?;
+    if raw.len() > MAX_PEERS_LISTED || raw.iter().any(|(_, list)| list.len() > MAX_ADDRESSES) {
         return Err(WireError::Unbounded);
     }
     let address =
         |raw: Vec<u8>| (raw.len() <= MAX_ADDRESS_BYTES).then(|| Multiaddr::try_from(raw).ok());
-    Ok(plain
-        .into_iter()
-        .map(|(node, raw)| (node, raw.into_iter().filter_map(address).flatten().collect()))
-        .collect())
+    let peer = |(node, raw): (NodeId, Vec<Vec<u8>>)| PeerAddresses {
+        node,
+        addresses: raw.into_iter().filter_map(address).flatten().collect(),
+    };
+    Ok(raw.into_iter().map(peer).collect())
 }
 
-/// The bytes of what this node says of its run.
+/// The bytes of a description.
 pub(crate) fn encode_about(about: &About) -> Result<Vec<u8>, WireError> {
     to_bytes(about, MAX_ABOUT)
 }
 
-/// What a peer says of its run, in such bytes.
+/// The description in such bytes, if every text in it may be shown.
 pub(crate) fn decode_about(bytes: &[u8]) -> Result<About, WireError> {
     let about: About = from_bytes(bytes)?;
     if about.is_sound() { Ok(about) } else { Err(WireError::Unsound) }

@@ -173,12 +173,12 @@ fn what_is_said_of_a_run_reads_back_and_unsound_texts_are_refused() {
 #[test]
 fn peers_read_back_and_garbage_addresses_are_left_out() {
     let good: Multiaddr = "/ip4/10.0.0.1/tcp/4001".parse().unwrap();
-    let told = vec![(NodeId([3; 32]), vec![good.clone()])];
-    assert_eq!(decode_peers(&encode_peers(&told).unwrap()), Ok(told));
-    let plain = vec![(NodeId([3; 32]), vec![vec![0xff; 9], good.to_vec()])];
-    let bytes = to_bytes(&plain, MAX_MESSAGE).unwrap();
-    assert_eq!(decode_peers(&bytes), Ok(vec![(NodeId([3; 32]), vec![good])]));
-    let many: Vec<Told> = vec![(NodeId([3; 32]), Vec::new()); MAX_PEERS_TOLD + 1];
+    let listed = vec![PeerAddresses { node: NodeId([3; 32]), addresses: vec![good.clone()] }];
+    assert_eq!(decode_peers(&encode_peers(&listed).unwrap()), Ok(listed.clone()));
+    let raw: RawPeers = vec![(NodeId([3; 32]), vec![vec![0xff; 9], good.to_vec()])];
+    let bytes = to_bytes(&raw, MAX_MESSAGE).unwrap();
+    assert_eq!(decode_peers(&bytes), Ok(listed));
+    let many: RawPeers = vec![(NodeId([3; 32]), Vec::new()); MAX_PEERS_LISTED + 1];
     let bytes = to_bytes(&many, MAX_MESSAGE).unwrap();
     assert_eq!(decode_peers(&bytes), Err(WireError::Unbounded));
 }

@@ -6,4 +6,5 @@
 pub(crate) mod about;
 pub(crate) mod frames;
 pub(crate) mod greeting;
+pub(crate) mod limits;
 pub(crate) mod messages;
