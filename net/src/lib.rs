@@ -6,7 +6,7 @@
 //!
 //! Rule: only transport. Who trains what, whom to believe and when a silent peer is gone is
 //! decided in `ffp2p-proto`; here everything is authenticated, bounded and verified, and then
-//! handed on.
+//! passed to the owner.
 //!
 //! The map:
 //!
@@ -19,7 +19,7 @@
 //! - `dispatch` gives each event to the duty that it concerns; `event_loop` is the task.
 
 mod address;
-mod atomic_file;
+pub mod atomic_file;
 mod config;
 mod connection;
 mod discovery;
@@ -31,12 +31,12 @@ mod exchange;
 mod handle;
 mod io;
 mod node_id;
+mod private_folder;
 mod start;
 mod survey;
 mod wire;
 
 pub use address::parse_listen;
-pub use atomic_file::create_private_folder;
 pub use config::{Config, Listen, RunInfo};
 pub use connection::ports::DEFAULT_PORT;
 pub use connection::unreached::{Unreached, Via};
@@ -48,6 +48,7 @@ pub use exchange::blob_fetching::MAX_BLOB;
 pub use exchange::blob_serving::{BlobSource, cut};
 pub use handle::Handle;
 pub use io::counters::Traffic;
+pub use private_folder::create_private_folder;
 pub use start::spawn;
 pub use survey::{Found, survey};
 pub use wire::about::{About, AboutData, Described};

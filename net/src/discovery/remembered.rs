@@ -11,6 +11,7 @@ use libp2p::multiaddr::Protocol;
 
 use crate::atomic_file;
 use crate::connection::fixed::MAX_REMEMBERED;
+use crate::private_folder::create_private_folder;
 
 /// Bytes of one line, at most: an IPv6 address and a port take 56.
 const MAX_LINE_BYTES: u64 = 256;
@@ -66,7 +67,7 @@ impl Remembered {
 
 fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        atomic_file::create_private_folder(folder)?;
+        create_private_folder(folder)?;
     }
     atomic_file::replace(path, bytes)
 }

@@ -1,9 +1,10 @@
 //! A folder in which the nodes of one host find each other, whom multicast often does not reach.
 //!
-//! Each node keeps one small file, named by its peer id, that says where it listens; and reads
-//! the others' at intervals. Rule: a file here may be anything. What is not a small regular file
-//! of the right form is ignored, and only files that name a dead process of this host, or are a
-//! day old, are removed.
+//! Each node keeps one small file, named by its peer id, with the addresses it listens on; and reads
+//! the others' at intervals.
+//!
+//! Rule: a file here may be anything. Whatever is not a small regular file of the right form is
+//! ignored, and only files that name a dead process of this host, or are a day old, are removed.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,22 +17,23 @@ use libp2p::{Multiaddr, PeerId};
 
 use crate::address::is_loopback;
 use crate::atomic_file;
+use crate::private_folder::create_private_folder;
 use crate::wire::greeting::{Greeting, is_swarm_name, parse_run};
 use crate::wire::limits::MAX_ADDRESSES;
 
 /// First line of every file.
 const HEADER: &str = "ffp2p-rendezvous 1";
 
-/// Directory entries that one look reads.
+/// Folder entries that one look reads.
 const MAX_FILES: usize = 256;
 
 /// Bytes of one file.
 const MAX_FILE_BYTES: u64 = 4096;
 
-/// A file that was not renewed for this long is nobody's.
+/// A file that was not renewed for this long is abandoned.
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
-/// What a node says of itself on its host.
+/// The content of a node's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) peer: PeerId,
@@ -42,7 +44,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Our own.
+    /// Our own entry, the addresses of this host first.
     pub(crate) fn own(peer: PeerId, greeting: &Greeting, addresses: &[Multiaddr]) -> Self {
         let (mut near, far): (Vec<_>, Vec<_>) = addresses.iter().cloned().partition(is_loopback);
         near.extend(far);
@@ -78,20 +80,20 @@ impl Entry {
         is_swarm_name(&swarm).then_some(Self { peer, swarm, run, pid, addresses })
     }
 
-    /// Where a node of the same host dials: by loopback if it can.
+    /// The addresses that a node of the same host dials: loopback if there is any.
     pub(crate) fn nearest(&self) -> Vec<Multiaddr> {
         let near: Vec<_> = self.addresses.iter().filter(|a| is_loopback(a)).cloned().collect();
         if near.is_empty() { self.addresses.clone() } else { near }
     }
 
-    /// Whether its process is known to have ended. Only some systems can tell.
+    /// Whether its process is known to have ended. Only some systems know.
     fn is_dead(&self) -> bool {
         let processes = Path::new("/proc");
         processes.join("self").exists() && !processes.join(self.pid.to_string()).exists()
     }
 }
 
-/// Our place in the folder; the file goes when this is dropped.
+/// Our place in the folder; our file is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Folder {
     folder: PathBuf,
@@ -109,18 +111,18 @@ impl Drop for Folder {
 impl Folder {
     /// Makes the folder if it is not there, for this user only.
     pub(crate) fn open(folder: &Path, peer: PeerId) -> io::Result<Self> {
-        atomic_file::create_private_folder(folder)?;
+        create_private_folder(folder)?;
         let own = folder.join(peer.to_base58());
         Ok(Self { folder: folder.to_owned(), own, peer })
     }
 
-    /// Writes our file anew.
+    /// Writes our file.
     pub(crate) fn write(&self, entry: &Entry) -> io::Result<()> {
         atomic_file::replace(&self.own, entry.to_text().as_bytes())
     }
 
-    /// The other nodes' entries. Removes what is surely nobody's: files older than a day, and
-    /// those in `unreachable` whose process ended.
+    /// The other nodes' entries. Removes files that are surely abandoned: those older than [`STALE`],
+    /// and those of peers in `unreachable` whose process has ended.
     pub(crate) fn look(&self, unreachable: &BTreeSet<PeerId>) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for file in std::fs::read_dir(&self.folder)?.take(MAX_FILES) {
