@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_write_is_understood() {
+    fn what_users_write_is_understood() {
         let address = |text: &str| Some(Target::Address(text.parse().unwrap()));
         let name = |text: &str| Some(Target::Name(text.to_owned()));
         let id = "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5";
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_what_people_write() {
+    fn what_is_shown_is_what_users_write() {
         for text in ["10.0.0.1:4477", "[fd00::1]:4477"] {
             let Some(Target::Address(address)) = parse(text) else { panic!("{text}") };
             assert_eq!(shown(&address), text);

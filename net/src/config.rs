@@ -17,7 +17,7 @@ use crate::wire::about::AboutData;
 use crate::wire::greeting::{is_node_name, is_swarm_name};
 use crate::wire::limits::MAX_SPEC;
 
-/// How a node is found, and which peers it keeps.
+/// Settings by which a node is found, and by which it keeps peers.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The node's name ([`is_node_name`](crate::is_node_name)).

@@ -34,9 +34,9 @@ use crate::exchange::outbound::Outbound;
 use crate::handle::Command;
 use crate::io::behaviour::BehaviourEvent;
 use crate::io::{Done, Io};
-use crate::node_id::peer_id;
 use crate::wire::frames::{Answer, Request};
 use crate::wire::messages::PeerAddresses;
+use crate::wire::node_id::peer_id;
 
 /// Interval of everything that only time brings. Each tick wakes the whole swarm.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
@@ -205,7 +205,7 @@ impl Duties {
         }
     }
 
-    /// Tells the owner of a member as soon as it can be talked to.
+    /// Announces a member to the owner as soon as it can be talked to.
     fn announce(&mut self, id: &PeerId, now: Instant) {
         if self.connections.announce(&mut self.io, id, now) {
             self.discovery.found();

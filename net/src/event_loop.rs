@@ -21,8 +21,8 @@ const FLUSH: Duration = Duration::from_millis(700);
 /// The longest wait for the connections to close, and then for work outside the loop, at the end.
 const CLOSE: Duration = Duration::from_millis(300);
 
-/// Takes in what came while the node opened its sockets, then runs until it is told to stop, or
-/// nobody is left who could tell it. Returns a future; the early events are taken in at once.
+/// Takes in the events that came while the node opened its sockets. The future it returns runs until
+/// it is told to stop, or nobody is left who could tell it.
 pub(crate) fn run(
     mut duties: Duties,
     mut commands: Commands,

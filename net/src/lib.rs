@@ -30,7 +30,6 @@ mod event_loop;
 mod exchange;
 mod handle;
 mod io;
-mod node_id;
 mod private_folder;
 mod start;
 mod survey;

@@ -1,7 +1,7 @@
 //! From a [`Config`] to a node that can be reached.
 //!
 //! Rule: every mistake of the user is reported here, before anything runs: a node that started
-//! listens on every address it was asked to.
+//! listens on every address of its settings.
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use crate::discovery::Discovery;
 use crate::dispatch::Duties;
 use crate::error::StartError;
 use crate::event::Event;
+use crate::event_loop;
 use crate::exchange::blob_serving::BlobSource;
 use crate::exchange::broadcasts::Broadcasts;
 use crate::exchange::inbound::Inbound;
@@ -26,7 +27,7 @@ use crate::io::counters::Counters;
 use crate::io::outbox::{EVENT_QUEUE, Outbox};
 use crate::io::{Io, behaviour};
 use crate::wire::greeting::Greeting;
-use crate::{event_loop, node_id};
+use crate::wire::node_id;
 
 /// Starts a node: a fresh identity, listening, looking for peers.
 ///

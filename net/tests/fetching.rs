@@ -71,7 +71,7 @@ async fn what_a_peer_does_not_have_fails() {
     a.is(Event::FetchFailed { hash: missing.hash, from: nobody, reason }).await;
 }
 
-/// Says when it is asked, and answers when it is let go.
+/// A source that reports a request, and answers when it is let go.
 #[derive(Clone, Default)]
 struct Slow(Arc<(Mutex<(bool, bool)>, Condvar)>);
 

@@ -1,4 +1,4 @@
-//! Broadcasts reach every peer, and are passed on only where somebody may not have heard them.
+//! Broadcasts reach every peer, and are passed on only where a peer may not have heard them.
 
 mod common;
 
@@ -6,11 +6,11 @@ use common::{Node, config, run, score};
 use ffp2p_net::{Config, Event, Listen};
 use tempfile::tempdir;
 
-/// Rounds of talk after which all have noticed who hears whom.
+/// Rounds of broadcasts after which all nodes have the same audience.
 const MAX_ROUNDS: u64 = 100;
 
 #[tokio::test]
-async fn who_is_not_connected_is_heard_through_others() {
+async fn a_peer_that_is_not_connected_is_heard_through_others() {
     let alone = || Config { rendezvous: None, ..config("".as_ref(), Some(run(b"r"))) };
     let mut hub = Node::start(alone()).await;
     let peers = vec![hub.address().await];

@@ -15,8 +15,8 @@ use crate::connection::peers::{Peer, Peers};
 use crate::connection::unreached::Via;
 use crate::event::{Event, Refusal};
 use crate::io::Io;
-use crate::node_id::node_id;
 use crate::wire::greeting::{Greeting, PROTOCOL_VERSION, version_in};
+use crate::wire::node_id::node_id;
 
 /// Outcome of an introduction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) enum Introduction {
     Refused,
 }
 
-/// Who is connected.
+/// The peers that are connected.
 #[derive(Debug)]
 pub(crate) struct Connections {
     peers: Peers,
@@ -157,7 +157,7 @@ impl Connections {
         dialing.add_found(id, Via::Peer, addresses, now);
     }
 
-    /// Tells the owner of a member as soon as it can be talked to. True when it was told now.
+    /// Announces a member to the owner as soon as it can be talked to. True when that was now.
     pub(crate) fn announce(&mut self, io: &mut Io, id: &PeerId, now: Instant) -> bool {
         let Some(peer) = self.peers.announce(id, now) else { return false };
         tracing::info!(%peer, "connected");

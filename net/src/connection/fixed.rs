@@ -3,7 +3,7 @@
 //! Rule: an address that the user gave is dialed at once and for ever, with growing pauses, and each
 //! new error at it is reported once; a remembered one is tried a few times.
 //!
-//! Nothing here touches a socket: [`FixedAddresses`] says what to dial, and is told what came of it.
+//! Nothing here touches a socket: [`FixedAddresses`] says what to dial, and takes in the outcome.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -126,8 +126,8 @@ impl FixedAddresses {
         }
     }
 
-    /// Notes that an address led nowhere. Returns the address when the user is to be told, which is
-    /// once per cause.
+    /// Notes that an address led nowhere. Returns the address when that is to be reported, which is once
+    /// per cause.
     pub(crate) fn missed(&mut self, index: usize, error: String, now: Instant) -> Option<String> {
         let fixed = self.all.get_mut(index)?;
         let over = fixed.remembered && fixed.attempts >= REMEMBERED_ATTEMPTS;

@@ -4,7 +4,7 @@
 //! and the other waits a second, so that a pair has one connection. A found peer is given up after a
 //! while, because a peer that starts again has a new id.
 //!
-//! Nothing here touches a socket: [`FoundPeers`] says what to dial, and is told what came of it.
+//! Nothing here touches a socket: [`FoundPeers`] says what to dial, and takes in the outcome.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Where this node can be reached.
+//! The sockets of this node, and the addresses at which it can be reached.
 //!
 //! Rule: the owner hears of all addresses at once, when those of all interfaces are known, and
 //! again when they change; with none of them a node does not start.

@@ -41,9 +41,9 @@ const AUDIENCE: Duration = Duration::from_millis(1_200);
 #[derive(Debug)]
 pub(crate) struct Peer {
     node: NodeId,
-    /// When it connected.
+    /// Time of its connection.
     since: Instant,
-    /// When something last came from it.
+    /// Time at which something last came from it.
     heard: Instant,
     /// Its introduction; `None` until it came.
     greeting: Option<Greeting>,
@@ -51,7 +51,7 @@ pub(crate) struct Peer {
     subscribed: bool,
     /// Whether the owner knows of it.
     announced: bool,
-    /// Where it can be dialed.
+    /// Addresses at which it can be dialed.
     addresses: Vec<Multiaddr>,
     /// Whether it is on this host.
     local: bool,
@@ -88,7 +88,7 @@ impl Peer {
         self.local
     }
 
-    /// Where it can be dialed.
+    /// Addresses at which it can be dialed.
     pub(crate) fn addresses(&self) -> &[Multiaddr] {
         &self.addresses
     }
@@ -233,7 +233,7 @@ impl Peers {
         self.all.values().any(|peer| peer.announced)
     }
 
-    /// The member `id`, if the owner is to be told of it now; it counts as announced then.
+    /// The member `id`, if it is to be announced to the owner now; it counts as announced then.
     pub(crate) fn announce(&mut self, id: &PeerId, now: Instant) -> Option<NodeId> {
         let member = self.same_run(id);
         let peer = self.all.get_mut(id)?;

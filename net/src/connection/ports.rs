@@ -1,24 +1,24 @@
-//! Which port a node listens on, and that it has it for itself.
+//! Ports that a node claims for itself.
 //!
 //! Rule: a port belongs to one node. libp2p opens listening sockets so that several programs of a
 //! user may share one, and then the system gives each connection to any of them. So a node first
-//! binds the UDP port of the same number, which the system lets only one do, and keeps it.
+//! binds the UDP port of the same number, which only one program can do, and keeps it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Socket, Type};
 
-/// The port if none is asked for: one that no other service has registered.
+/// The default port: one that no other service has registered.
 pub const DEFAULT_PORT: u16 = 4477;
 
-/// Free ports that are tried, of which another program may take each meanwhile.
+/// Free ports that are tried: another program may take each of them meanwhile.
 const ATTEMPTS: usize = 16;
 
-/// Somewhere to listen, which no other node may do as long as this lives.
+/// An address to listen on, which no other node can claim as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    /// With the port, also where any was asked for.
+    /// The address, with the port that was claimed.
     pub(crate) at: SocketAddr,
     _held: Socket,
 }
@@ -37,7 +37,7 @@ pub(crate) fn claim_everywhere(port: u16) -> io::Result<Vec<Claim>> {
     }
 }
 
-/// Tries again while a port that the system took for free is not.
+/// Tries again while a port that the system considered free is not.
 fn retry<T>(port: u16, mut claim: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut claimed = claim();
     for _ in 1..ATTEMPTS {
@@ -75,7 +75,7 @@ fn one(at: SocketAddr) -> io::Result<Claim> {
     held.bind(&at.into())?;
     let port = held.local_addr()?.as_socket().map_or(0, |bound| bound.port());
     let at = SocketAddr::new(at.ip(), port);
-    // Whether another program has it, and what the system says then: libp2p hides that.
+    // Fails when another program has the port: libp2p would hide that.
     let probe = socket(at, Type::STREAM)?;
     #[cfg(unix)]
     probe.set_reuse_address(true)?;

@@ -22,7 +22,7 @@ pub enum Via {
 /// A peer that was found and could not be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreached {
-    /// How it was found.
+    /// The source from which it is known.
     pub via: Via,
     /// Its addresses, each with what went wrong there.
     pub tried: Vec<(String, String)>,

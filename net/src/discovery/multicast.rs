@@ -1,7 +1,7 @@
-//! Whether the system lets multicast DNS work here at all.
+//! A check whether the system lets multicast DNS work here at all.
 //!
-//! Rule: libp2p tells its log about this, again and again, and nobody else. Only what the system
-//! refuses is told; that nothing comes back has many reasons.
+//! Rule: libp2p reports this to its log only, again and again. Only a refusal of the system is
+//! reported here; a lack of answers has many causes.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -13,17 +13,17 @@ use crate::error::plain;
 /// The port of multicast DNS.
 pub(crate) const PORT: u16 = 5353;
 
-/// Where it is spoken over IPv4.
+/// Its group of IPv4.
 const GROUP_4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 
-/// Where it is spoken over IPv6.
+/// Its group of IPv6.
 pub(crate) const GROUP_6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
 
-/// Asks who is there, as libp2p does.
-const QUESTION: &[u8] = b"\0\0\0\0\0\x01\0\0\0\0\0\0\x04_p2p\x04_udp\x05local\0\0\x0c\0\x01";
+/// The query of libp2p for peers.
+const QUERY: &[u8] = b"\0\0\0\0\0\x01\0\0\0\0\0\0\x04_p2p\x04_udp\x05local\0\0\x0c\0\x01";
 
-/// Why multicast DNS can work from none of our addresses; nothing if it can from one, or if there
-/// is none.
+/// The reason why multicast DNS cannot work from any of our addresses; `None` if it can from one, or
+/// if there are no addresses.
 pub(crate) fn blocked(own: &[SocketAddr]) -> Option<String> {
     let mut why = None;
     for ip in own.iter().map(SocketAddr::ip).filter(|ip| !ip.is_loopback()) {
@@ -57,5 +57,5 @@ fn try_from(ip: IpAddr) -> io::Result<()> {
             everywhere
         }
     };
-    UdpSocket::bind((from, 0))?.send_to(QUESTION, (group, PORT)).map(drop)
+    UdpSocket::bind((from, 0))?.send_to(QUERY, (group, PORT)).map(drop)
 }

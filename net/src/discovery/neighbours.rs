@@ -17,13 +17,13 @@ use crate::discovery::rendezvous::{Entry, Folder};
 use crate::error::StartError;
 use crate::wire::greeting::Greeting;
 
-/// Between looks while all nodes start.
+/// Pause between looks while all nodes start.
 const EAGER_PAUSE: Duration = Duration::from_millis(200);
 
 /// Time after the start in which looks are that frequent.
 const EAGER: Duration = Duration::from_secs(10);
 
-/// Between looks later: a newcomer finds us, we need not find it.
+/// Pause between looks later: a newcomer finds us, we need not find it.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Our file is written again at least this often, so that it does not look abandoned.
@@ -110,7 +110,7 @@ struct Keeper {
     greeting: Greeting,
     known: watch::Receiver<View>,
     found: mpsc::Sender<Vec<Entry>>,
-    /// When our file was written, and with which addresses.
+    /// Time at which our file was written, and the addresses in it.
     written: Option<(Instant, Vec<Multiaddr>)>,
 }
 

@@ -16,7 +16,7 @@ const MAX_SHOWN: usize = 8;
 /// Outcome of multicast DNS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MdnsReport {
-    /// It was not asked for.
+    /// It was not requested.
     Off,
     /// It runs, and this many peers were heard.
     Heard(usize),
@@ -31,12 +31,12 @@ pub struct Report {
     pub swarm: String,
     /// The run that was looked for.
     pub run: Option<Hash>,
-    /// Where other machines can reach this node, the likeliest address first; by loopback only if
-    /// there is nothing else.
+    /// The addresses at which other machines can reach this node, the likeliest first; loopback only
+    /// if there is nothing else.
     pub listening: Vec<SocketAddr>,
     /// Whether it listens on every interface.
     pub everywhere: bool,
-    /// How multicast DNS went.
+    /// The outcome of multicast DNS.
     pub mdns: MdnsReport,
     /// The given addresses, each with the last thing that went wrong.
     pub peers: Vec<(String, Option<String>)>,

@@ -3,7 +3,7 @@
 //! Rule: memory grows with the bytes that came, never with the size that was claimed; a part
 //! must have exactly the length that was requested; and each fetch ends exactly once.
 //!
-//! Nothing here touches a socket: [`Fetches`] says what to request, and is told what came.
+//! Nothing here touches a socket: [`Fetches`] says what to request, and takes in what came.
 
 use std::collections::BTreeMap;
 

@@ -103,7 +103,7 @@ fn a_lost_peer_ends_its_fetches_once() {
 }
 
 #[test]
-fn a_peer_is_asked_for_a_bounded_number_of_parts() {
+fn a_bounded_number_of_parts_is_requested_from_a_peer() {
     let mut fetches = Fetches::default();
     for _ in 0..10 {
         fetches.start(BlobRef { hash: Hash([0; 32]), size: MAX_BLOB }, PEER);

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use crate::connection::peers::Peers;
 use crate::event::Event;
 use crate::io::Io;
-use crate::node_id::node_id;
 use crate::wire::messages;
+use crate::wire::node_id::node_id;
 
 /// Sends broadcasts, and takes in those of others.
 #[derive(Debug)]

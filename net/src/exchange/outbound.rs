@@ -15,11 +15,11 @@ use crate::error::FetchError;
 use crate::event::Event;
 use crate::exchange::blob_fetching::{End, Fetches, WantedPart};
 use crate::io::{Done, Io};
-use crate::node_id::peer_id;
 use crate::wire::about::Described;
 use crate::wire::frames::{Answer, Request, RequestKind};
 use crate::wire::limits::MAX_MESSAGE;
 use crate::wire::messages::{self, PeerAddresses};
+use crate::wire::node_id::peer_id;
 
 /// Messages to one peer that it has not acknowledged yet; further ones are dropped.
 const MAX_UNANSWERED: usize = 64;

@@ -1,9 +1,9 @@
 //! Events on their way to the owner.
 //!
-//! Rule: the event loop never waits for its owner. What may be lost (a message) is dropped when
-//! the owner is far behind, and counted; what may not is kept here. When even that is too much,
-//! [`Outbox::has_room`] says so, and the loop stops to read from the network until the owner
-//! has caught up.
+//! Rule: the event loop never waits for its owner. Events that may be lost (messages) are dropped
+//! and counted when the owner is far behind; the others are kept here. When even they are too many,
+//! [`Outbox::has_room`] says so, and the loop stops reading from the network until the owner has
+//! caught up.
 
 use std::collections::VecDeque;
 
@@ -14,10 +14,10 @@ use crate::event::Event;
 /// Events in the channel to the owner.
 pub(crate) const EVENT_QUEUE: usize = 1024;
 
-/// Events kept beyond that, after which messages are dropped.
+/// Events kept beyond those in the channel, after which messages are dropped.
 const KEEP_MESSAGES: usize = 1024;
 
-/// Events kept beyond that, after which the network is not read.
+/// Events kept beyond those in the channel, after which the network is not read.
 const KEEP_ALL: usize = 4096;
 
 #[derive(Debug)]

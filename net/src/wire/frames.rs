@@ -156,7 +156,7 @@ async fn read_wanted<T: AsyncRead + Unpin>(io: &mut T) -> io::Result<Vec<Part>> 
         parts.push(Part { hash, offset, len });
     }
     if total > MAX_CHUNK as u64 {
-        return Err(invalid(format!("{total} bytes are asked for, at most {MAX_CHUNK} are given")));
+        return Err(invalid(format!("{total} bytes are requested, at most {MAX_CHUNK} are given")));
     }
     Ok(parts)
 }

@@ -1,4 +1,4 @@
-//! How much of anything may come in one piece from a peer.
+//! Bounds on everything that comes from a peer.
 //!
 //! Rule: a bound that follows from another one is derived from it here.
 

@@ -8,3 +8,4 @@ pub(crate) mod frames;
 pub(crate) mod greeting;
 pub(crate) mod limits;
 pub(crate) mod messages;
+pub(crate) mod node_id;

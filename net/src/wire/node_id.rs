@@ -1,4 +1,4 @@
-//! A peer has one name, written in two ways: our [`NodeId`] and libp2p's `PeerId`.
+//! The name of a peer, written in two ways: our [`NodeId`] and libp2p's `PeerId`.
 //!
 //! Rule: both are the same Ed25519 public key, so the conversion loses nothing and needs no
 //! table. A peer with any other kind of key has no `NodeId` and is not talked to.
