@@ -1,8 +1,8 @@
-//! Says over IPv6, on every interface, where this node can be reached.
+//! Announces over IPv6, on every interface, where this node can be reached.
 //!
-//! Rule: in the words of libp2p's multicast DNS, which understands them unasked. Over IPv4 libp2p asks
-//! and answers on every interface; over IPv6 on one only, whichever the system prefers, which may be
-//! a bridge for containers that leads nowhere.
+//! Rule: an announcement is an answer of libp2p's multicast DNS, which also takes answers that it did
+//! not query for. Over IPv4 libp2p queries and answers on every interface; over IPv6 on one only, the
+//! one that the system prefers, which may be a bridge for containers that leads nowhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,37 +16,37 @@ use tokio::time::Instant;
 use crate::address;
 use crate::discovery::multicast::{GROUP_6, PORT};
 
-/// Until it is said again, at first; it doubles up to [`MAX_PAUSE`].
+/// First pause between announcements; it doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long it holds, in seconds: some of it may be lost.
-const HOLDS: u32 = 20;
+/// Time for which an announcement holds, seconds: the next ones may be lost.
+const TTL: u32 = 4 * MAX_PAUSE.as_secs() as u32;
 
-/// Interfaces on which it is said.
+/// Interfaces on which a node is announced.
 const MAX_INTERFACES: usize = 16;
 
-/// Addresses that are said on one interface.
-const MAX_SAID: usize = 4;
+/// Addresses that are announced on one interface.
+const MAX_ANNOUNCED: usize = 4;
 
-/// Under which name libp2p looks for peers.
+/// The name under which libp2p looks for peers.
 const SERVICE: [&str; 3] = ["_p2p", "_udp", "local"];
 
-/// Says it again and again.
+/// Announces this node again and again.
 #[derive(Debug)]
 pub(crate) struct Announcer {
     peer: PeerId,
     socket: Socket,
-    /// Interfaces on which we hear what others say. The system passes it on to the sockets of libp2p.
+    /// Interfaces on which we hear others. The system passes what comes there to the sockets of libp2p.
     joined: BTreeSet<u32>,
     due: Instant,
     pause: Duration,
 }
 
 impl Announcer {
-    /// None where there is no IPv6.
+    /// `None` where there is no IPv6.
     pub(crate) fn open(peer: PeerId, now: Instant) -> Option<Self> {
         let socket = Socket::new(Domain::IPV6, Type::DGRAM, None).ok()?;
         socket.set_nonblocking(true).ok()?;
@@ -54,7 +54,7 @@ impl Announcer {
         Some(Self { peer, socket, joined: BTreeSet::new(), due: now, pause: FIRST_PAUSE })
     }
 
-    /// Says that we listen here, when it is time.
+    /// Announces the addresses we listen on, when it is time.
     pub(crate) fn announce<'a>(&mut self, here: impl Iterator<Item = &'a Multiaddr>, now: Instant) {
         if now < self.due {
             return;
@@ -64,7 +64,7 @@ impl Announcer {
         let here: Vec<_> = here.filter_map(address::socket).collect();
         match interfaces() {
             Ok(all) => all.iter().take(MAX_INTERFACES).for_each(|(index, own)| {
-                if let Err(error) = self.say(*index, own, &here) {
+                if let Err(error) = self.announce_on(*index, own, &here) {
                     tracing::debug!(index, "not announced: {error}");
                 }
             }),
@@ -72,17 +72,17 @@ impl Announcer {
         }
     }
 
-    fn say(&mut self, index: u32, own: &[Ipv6Addr], here: &[SocketAddr]) -> io::Result<()> {
+    fn announce_on(&mut self, index: u32, own: &[Ipv6Addr], here: &[SocketAddr]) -> io::Result<()> {
         if self.joined.insert(index) {
             self.socket.join_multicast_v6(&GROUP_6, index)?;
         }
         let ours = |at: &&SocketAddr| matches!(at.ip(), IpAddr::V6(ip) if own.contains(&ip));
-        let said: Vec<_> = here.iter().filter(ours).take(MAX_SAID).collect();
-        if said.is_empty() {
+        let announced: Vec<_> = here.iter().filter(ours).take(MAX_ANNOUNCED).collect();
+        if announced.is_empty() {
             return Ok(());
         }
         let to = SocketAddrV6::new(GROUP_6, PORT, 0, index);
-        self.socket.send_to(&packet(self.peer, &said), &to.into()).map(drop)
+        self.socket.send_to(&packet(self.peer, &announced), &to.into()).map(drop)
     }
 }
 
@@ -99,14 +99,14 @@ fn interfaces() -> io::Result<BTreeMap<u32, Vec<Ipv6Addr>>> {
     Ok(all)
 }
 
-/// An answer to "who is there": a pointer to a name of ours, and a text for each address.
-fn packet(peer: PeerId, said: &[&SocketAddr]) -> Vec<u8> {
+/// An answer to a query for peers: a pointer to a name of ours, and a text for each address.
+fn packet(peer: PeerId, announced: &[&SocketAddr]) -> Vec<u8> {
     let id = peer.to_base58();
     let own = name(&[&id]);
     let mut packet = vec![0, 0, 0x84, 0, 0, 0, 0, 1, 0, 0, 0];
-    packet.push(said.len() as u8);
+    packet.push(announced.len() as u8);
     record(&mut packet, &name(&SERVICE), [0, 12, 0, 1], &own);
-    for at in said {
+    for at in announced {
         let text = format!("dnsaddr={}/p2p/{id}", address::tcp(**at));
         let mut data = vec![text.len() as u8];
         data.extend_from_slice(text.as_bytes());
@@ -119,7 +119,7 @@ fn packet(peer: PeerId, said: &[&SocketAddr]) -> Vec<u8> {
 fn record(packet: &mut Vec<u8>, name: &[u8], kind: [u8; 4], data: &[u8]) {
     packet.extend_from_slice(name);
     packet.extend_from_slice(&kind);
-    packet.extend_from_slice(&HOLDS.to_be_bytes());
+    packet.extend_from_slice(&TTL.to_be_bytes());
     packet.extend_from_slice(&(data.len() as u16).to_be_bytes());
     packet.extend_from_slice(data);
 }
@@ -137,16 +137,26 @@ fn name(parts: &[&str]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::identity::Keypair;
+
     use super::*;
+    use crate::wire::pinned;
 
     #[test]
-    fn the_longest_that_is_said_keeps_the_bounds_of_dns() {
+    fn the_bytes_of_an_announcement_are_pinned() {
+        let peer = Keypair::ed25519_from_bytes([1; 32]).unwrap().public().to_peer_id();
+        let at: SocketAddr = "[fd00::1]:4477".parse().unwrap();
+        pinned::check("announcements.txt", &[("announcement", packet(peer, &[&at]))]);
+    }
+
+    #[test]
+    fn the_longest_announcement_keeps_the_bounds_of_dns() {
         let peer = PeerId::random();
         let at: SocketAddr = "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap();
         let text = format!("dnsaddr={}/p2p/{}", address::tcp(at), peer.to_base58());
         assert!(text.len() <= 255 && peer.to_base58().len() < 64);
-        let packet = packet(peer, &[&at; MAX_SAID]);
-        // What IPv6 carries in one piece everywhere.
+        let packet = packet(peer, &[&at; MAX_ANNOUNCED]);
+        // IPv6 carries this in one piece everywhere.
         assert!(packet.len() <= 1232, "{}", packet.len());
     }
 }

@@ -34,6 +34,18 @@ fn two_nodes_see_each_other_until_one_goes() {
 }
 
 #[test]
+fn the_bytes_of_an_entry_are_pinned() {
+    let entry = Entry { pid: 4711, ..entry(id()) };
+    let addresses = "/ip4/127.0.0.1/tcp/7\n/ip4/10.0.0.1/tcp/7\n";
+    let digits = "01".repeat(32);
+    let text = format!("ffp2p-rendezvous 1\nswarm lab\nrun {digits}\npid 4711\n{addresses}");
+    assert_eq!(entry.to_text(), text);
+    assert_eq!(Entry::parse(entry.peer, &text), Some(entry.clone()));
+    let without_run = Entry { run: None, ..entry };
+    assert_eq!(without_run.to_text(), text.replace(&digits, "none"));
+}
+
+#[test]
 fn a_node_of_the_same_host_is_dialed_by_loopback() {
     let near: Multiaddr = "/ip4/127.0.0.1/tcp/7".parse().unwrap();
     assert_eq!(entry(id()).nearest(), [near]);

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use libp2p::request_response::Codec as _;
 
 use super::*;
+use crate::wire::pinned;
 
 /// Gives a few bytes, then would wait for ever; fails the test when it is read any further.
 struct Trap<'a>(&'a [u8]);
@@ -36,21 +37,53 @@ async fn answer_bytes(answer: Answer) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// One request of every kind, small enough to be pinned.
+fn requests() -> Vec<(&'static str, Request)> {
+    let hash = Hash([9; 32]);
+    let parts = vec![Part { hash, offset: 1 << 40, len: 77 }, Part { hash, offset: 0, len: 1 }];
+    let request = |kind| Request { run: Hash([1; 32]), kind };
+    vec![
+        ("request-message", request(RequestKind::Message(Bytes::from_static(b"hello")))),
+        ("request-blobs", request(RequestKind::Blobs(parts))),
+        ("request-spec", request(RequestKind::Spec)),
+        ("request-peers", request(RequestKind::Peers)),
+        ("request-flush", request(RequestKind::Flush)),
+    ]
+}
+
+/// One answer of every kind, small enough to be pinned.
+fn answers() -> Vec<(&'static str, Answer)> {
+    let (bytes, about) = (Bytes::from_static(b"some bytes"), Bytes::from_static(b"about"));
+    let parts = vec![Some(bytes.clone()), None, Some(Bytes::new())];
+    vec![
+        ("answer-ack", Answer::Ack),
+        ("answer-parts", Answer::Parts(parts)),
+        ("answer-spec", Answer::Spec { spec: bytes.clone(), about }),
+        ("answer-peers", Answer::Peers(bytes)),
+        ("answer-not-found", Answer::NotFound),
+        ("answer-busy", Answer::Busy),
+        ("answer-other-run", Answer::OtherRun),
+    ]
+}
+
+#[tokio::test]
+async fn the_bytes_of_every_frame_are_pinned() {
+    let mut all = Vec::new();
+    for (name, request) in requests() {
+        all.push((name, request_bytes(request).await.unwrap()));
+    }
+    for (name, answer) in answers() {
+        all.push((name, answer_bytes(answer).await.unwrap()));
+    }
+    pinned::check("frames.txt", &all);
+}
+
 #[tokio::test]
 async fn requests_read_back_as_they_were() {
-    let hash = Hash([9; 32]);
-    let kinds = [
-        RequestKind::Message(Bytes::from_static(b"hello")),
-        RequestKind::Blobs(vec![
-            Part { hash, offset: 1 << 40, len: 77 },
-            Part { hash, offset: 0, len: MAX_CHUNK as u32 - 77 },
-        ]),
-        RequestKind::Spec,
-        RequestKind::Peers,
-        RequestKind::Flush,
-    ];
-    for kind in kinds {
-        let request = Request { run: Hash([1; 32]), kind };
+    let part = |len| Part { hash: Hash([9; 32]), offset: 0, len };
+    let full = RequestKind::Blobs(vec![part(77), part(MAX_CHUNK as u32 - 77)]);
+    let full = Request { run: Hash([1; 32]), kind: full };
+    for request in requests().into_iter().map(|(_, it)| it).chain([full]) {
         let bytes = request_bytes(request.clone()).await.unwrap();
         let read = Codec.read_request(&PROTOCOL, &mut bytes.as_slice()).await.unwrap();
         assert_eq!(read, request);
@@ -59,23 +92,10 @@ async fn requests_read_back_as_they_were() {
 
 #[tokio::test]
 async fn answers_read_back_as_they_were() {
-    let bytes = Bytes::from_static(b"some bytes");
-    let answers = [
-        Answer::Ack,
-        Answer::Parts(vec![
-            Some(Bytes::from(vec![5; MAX_CHUNK - 7])),
-            None,
-            Some(Bytes::from(vec![6; 7])),
-            Some(Bytes::new()),
-        ]),
-        Answer::Parts(Vec::new()),
-        Answer::Spec { spec: bytes.clone(), about: Bytes::from_static(b"about") },
-        Answer::Peers(bytes),
-        Answer::NotFound,
-        Answer::Busy,
-        Answer::OtherRun,
-    ];
-    for answer in answers {
+    let part = |len| Some(Bytes::from(vec![5; len]));
+    let full = Answer::Parts(vec![part(MAX_CHUNK - 7), None, part(7), part(0)]);
+    let more = [full, Answer::Parts(Vec::new())];
+    for answer in answers().into_iter().map(|(_, it)| it).chain(more) {
         let bytes = answer_bytes(answer.clone()).await.unwrap();
         let read = Codec.read_response(&PROTOCOL, &mut bytes.as_slice()).await.unwrap();
         assert_eq!(read, answer);

@@ -132,6 +132,20 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_a_greeting_are_pinned() {
+        let version = "0.1.0".to_owned();
+        let run = Some(Hash([0xab; 32]));
+        let greeting = Greeting { version, ..Greeting::new("k\u{fc}che-2", "lab-2", run) };
+        let digits = "ab".repeat(32);
+        let text = format!("ffp2p/0.1.0 name=k\u{fc}che-2 swarm=lab-2 run={digits}");
+        assert_eq!(greeting.to_string(), text);
+        let visitor = Greeting { run: None, visits: true, ..greeting };
+        let text = "ffp2p/0.1.0 name=k\u{fc}che-2 swarm=lab-2 run=none visits";
+        assert_eq!(visitor.to_string(), text);
+        assert_eq!(Greeting::parse(text), Some(visitor));
+    }
+
+    #[test]
     fn anything_else_is_not_one_of_us() {
         let long = format!("ffp2p/1 name=n swarm={} run=none", "x".repeat(MAX_SWARM_NAME + 1));
         let long_name = format!("ffp2p/1 name={} swarm=a run=none", "x".repeat(MAX_NODE_NAME + 1));

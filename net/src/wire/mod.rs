@@ -9,3 +9,5 @@ pub(crate) mod greeting;
 pub(crate) mod limits;
 pub(crate) mod messages;
 pub(crate) mod node_id;
+#[cfg(test)]
+pub(crate) mod pinned;
