@@ -1,8 +1,8 @@
 //! The bytes of messages: pinned, bounded, and read back as they were.
 
 use ffp2p_proto::{
-    BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Offer, Retained, Role, Score,
-    ShardId, Span, Term, Turn,
+    Batch, BatchRun, BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Role, Score,
+    ShardId, Span, Task, Term,
 };
 
 use super::*;
@@ -21,15 +21,17 @@ fn heartbeat() -> Message {
         leaving: false,
         complete: true,
         speed: 1_000,
-        leases: vec![Lease { shard: ShardId(1), term: Term(3), owner, from: 64 }],
+        leases: vec![
+            Lease { task: Task::Shard(ShardId(1)), term: Term(3), owner, from: 64 },
+            branch(),
+        ],
         progress: vec![(ShardId(1), 96)],
         held: vec![checkpoint()],
-        retained: vec![Retained { shard: ShardId(1), from: 90, until: 96 }],
+        batches: vec![BatchRun { shard: ShardId(1), from: 90, until: 96 }],
         scores: vec![score()],
         evaluating: 2,
         kept: Kept { batches: 9, checkpoints: 70_000, on_disk: true, full: false },
         avoids: Vec::new(),
-        turns: vec![turn()],
     })
 }
 
@@ -38,33 +40,44 @@ fn checkpoint() -> Checkpoint {
     Checkpoint { shard, step: 64, blob: blob(7), by, loss_micro: 693_147 }
 }
 
-fn turn() -> Turn {
-    Turn { chapter: 3, term: Term(1), owner: NodeId([1; 32]) }
+fn branch() -> Lease {
+    let task = Task::Branch { chapter: 3, branch: 0 };
+    Lease { task, term: Term(1), owner: NodeId([1; 32]), from: 300 }
 }
 
 fn score() -> Score {
     Score { epoch: 1, samples: 1_000, softmax_correct: 900, other_correct: 910 }
 }
 
-fn offer(step: u64) -> Offer {
-    Offer { shard: ShardId(1), step, blob: blob(9) }
+fn batch(step: u64) -> Batch {
+    Batch { shard: ShardId(1), step, blob: blob(9) }
 }
 
 fn lease() -> Lease {
-    Lease { shard: ShardId(0), term: Term(1), owner: NodeId([1; 32]), from: 0 }
+    Lease { task: Task::Shard(ShardId(0)), term: Term(1), owner: NodeId([1; 32]), from: 0 }
 }
 
 fn every_kind() -> Vec<Message> {
     vec![
         heartbeat(),
-        Message::Leases(vec![lease()]),
+        Message::Leases(vec![lease(), branch()]),
         Message::Checkpoints(vec![checkpoint()]),
         Message::Score(score()),
         Message::Goodbye,
-        Message::Want { seq: 1, reader: ShardId(2), shards: vec![ShardId(1)], from: 0, until: 32 },
-        Message::Have(vec![offer(5)]),
-        Message::Ledger(vec![Span { shard: ShardId(0), first: 0, last: 4, by: NodeId([1; 32]) }]),
-        Message::Turns(vec![turn()]),
+        Message::Request {
+            seq: 1,
+            reader: ShardId(2),
+            shards: vec![ShardId(1)],
+            from: 0,
+            until: 32,
+        },
+        Message::Announce(vec![batch(5)]),
+        Message::Provenance(vec![Span {
+            shard: ShardId(0),
+            first: 0,
+            last: 4,
+            by: NodeId([1; 32]),
+        }]),
     ]
 }
 
@@ -76,10 +89,9 @@ fn kind(message: &Message) -> &'static str {
         Message::Checkpoints(_) => "Checkpoints",
         Message::Score(_) => "Score",
         Message::Goodbye => "Goodbye",
-        Message::Want { .. } => "Want",
-        Message::Have(_) => "Have",
-        Message::Ledger(_) => "Ledger",
-        Message::Turns(_) => "Turns",
+        Message::Request { .. } => "Request",
+        Message::Announce(_) => "Announce",
+        Message::Provenance(_) => "Provenance",
     }
 }
 
@@ -146,11 +158,11 @@ fn a_list_that_claims_to_be_huge_is_refused() {
 
 #[test]
 fn a_list_beyond_its_bound_is_refused() {
-    let long = Message::Have(vec![offer(0); MAX_LIST + 1]);
+    let long = Message::Announce(vec![batch(0); MAX_LIST + 1]);
     let bytes = encode(&long, MAX_MESSAGE).unwrap();
     assert_eq!(decode(&bytes), Err(WireError::Unbounded));
     let shards = vec![ShardId(0); MAX_LIST + 1];
-    let long = Message::Want { seq: 1, reader: ShardId(1), shards, from: 0, until: 1 };
+    let long = Message::Request { seq: 1, reader: ShardId(1), shards, from: 0, until: 1 };
     let bytes = encode(&long, MAX_MESSAGE).unwrap();
     assert_eq!(decode(&bytes), Err(WireError::Unbounded));
 }
@@ -164,17 +176,17 @@ fn a_broadcast_is_read_within_the_same_bounds() {
     }
     let longer = [&bytes[..], &[0]].concat();
     assert_eq!(decode_broadcast(&longer), Err(WireError::Trailing(1)));
-    let long = Message::Have(vec![offer(0); MAX_LIST + 1]);
+    let long = Message::Announce(vec![batch(0); MAX_LIST + 1]);
     let bytes = to_bytes(&(0u64, &long), MAX_MESSAGE).unwrap();
     assert_eq!(decode_broadcast(&bytes), Err(WireError::Unbounded));
-    let large = Message::Have(vec![offer(0); 2 * MAX_LIST]);
+    let large = Message::Announce(vec![batch(0); 2 * MAX_LIST]);
     let result = encode_broadcast(0, &large);
     assert!(matches!(result, Err(WireError::TooLarge { max: MAX_BROADCAST, .. })));
 }
 
 #[test]
 fn a_message_beyond_the_cap_is_not_sent() {
-    let result = encode(&Message::Have(vec![offer(0); MAX_LIST]), 1_024);
+    let result = encode(&Message::Announce(vec![batch(0); MAX_LIST]), 1_024);
     assert!(matches!(result, Err(WireError::TooLarge { max: 1_024, .. })));
     assert!(matches!(decode(&vec![0; MAX_MESSAGE + 1]), Err(WireError::TooLarge { .. })));
 }
