@@ -25,6 +25,8 @@ mod replication;
 pub mod sim;
 mod snapshot;
 mod state;
+#[cfg(test)]
+mod testing;
 mod timers;
 
 pub use config::{

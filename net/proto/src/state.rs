@@ -418,3 +418,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
