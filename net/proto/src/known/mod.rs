@@ -249,7 +249,7 @@ impl Known {
         if lease.owner != self.me {
             self.members.told_of(lease.owner, self.now, &self.config);
         }
-        if !self.plan.feedback_shard().is_some_and(|it| lease.task == Task::Shard(it)) {
+        if self.plan.feedback_shard().is_none_or(|it| lease.task != Task::Shard(it)) {
             out.notify(Notice::Owner(lease));
         }
         true
