@@ -223,3 +223,7 @@ impl Known {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests/learning.rs"]
+mod tests;
