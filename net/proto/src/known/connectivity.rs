@@ -146,3 +146,167 @@ impl Known {
         told.chain(own).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::*;
+    use crate::{Heartbeat, Plan, Role};
+
+    const S0: ShardId = ShardId(0);
+
+    /// ME has the upper of two shards and reads what A makes, which it has heard of and never reached.
+    fn cut() -> Scene {
+        let mut scene = Scene::new(chain(2, 40, 10));
+        scene.hear(A, heartbeat());
+        scene.lease(&[shard_lease(0, 1, A, 0), shard_lease(1, 1, ME, 0)]);
+        scene.work([job(1, 0)]);
+        scene.look();
+        scene
+    }
+
+    /// Time passes in which all peers are heard of.
+    fn pass(scene: &mut Scene, ms: u64, peers: &[NodeId]) {
+        scene.wait(ms);
+        peers.iter().for_each(|&peer| scene.hear(peer, heartbeat()));
+        scene.look();
+    }
+
+    fn avoiding(avoids: &[NodeId]) -> Heartbeat {
+        Heartbeat { avoids: avoids.to_vec(), ..heartbeat() }
+    }
+
+    #[test]
+    fn a_peer_that_is_needed_and_cannot_be_reached_for_long_is_avoided_with_what_it_holds() {
+        let mut scene = cut();
+        scene.learn(A, [checkpoint(0, 10), checkpoint(0, 20)]);
+        scene.learn(B, [checkpoint(0, 10)]);
+        pass(&mut scene, APART_MS - 1, &[]);
+        assert!(scene.known.avoids().is_empty());
+        let version = scene.known.version();
+        scene.wait(1);
+        scene.look();
+        assert!(scene.known.avoids() == [A] && scene.known.is_avoided(A));
+        assert_ne!(scene.known.version(), version, "it can be given no work");
+        let latest = scene.known.checkpoints().latest(S0).map(|entry| entry.checkpoint.step);
+        assert_eq!(latest, Some(10));
+        scene.learn(A, [checkpoint(0, 20)]);
+        assert!(scene.known.checkpoints().at(S0, 20).is_none(), "it is out of reach");
+    }
+
+    #[test]
+    fn a_peer_that_is_connected_again_or_gone_is_not_avoided() {
+        let mut scene = cut();
+        pass(&mut scene, APART_MS, &[A]);
+        scene.known.connected(A);
+        scene.look();
+        assert!(scene.known.avoids().is_empty());
+        scene.known.disconnected(A);
+        pass(&mut scene, APART_MS, &[A]);
+        assert!(scene.known.avoids().is_empty(), "the time counts from the new cut");
+        pass(&mut scene, APART_MS, &[A]);
+        assert_eq!(scene.known.avoids(), [A]);
+        scene.known.depart(A);
+        scene.look();
+        assert!(scene.known.avoids().is_empty());
+    }
+
+    #[test]
+    fn who_is_not_needed_may_be_out_of_reach() {
+        let mut scene = cut();
+        scene.known.connected(A);
+        scene.hear(B, heartbeat());
+        pass(&mut scene, 2 * APART_MS, &[A, B]);
+        assert!(scene.known.avoids().is_empty());
+    }
+
+    #[test]
+    fn the_lowest_shards_and_the_feedback_shard_need_each_other() {
+        for (mine, other) in [(0, 2), (2, 0)] {
+            let mut scene = Scene::new(with_feedback(chain(3, 40, 10)));
+            scene.hear(A, heartbeat());
+            scene.lease(&[shard_lease(mine, 1, ME, 0), shard_lease(other, 1, A, 0)]);
+            scene.work([job(mine, 0)]);
+            scene.look();
+            pass(&mut scene, APART_MS, &[A]);
+            assert_eq!(scene.known.avoids(), [A], "shard {mine} and {other}");
+        }
+    }
+
+    #[test]
+    fn a_branch_needs_one_of_those_that_hold_its_checkpoint() {
+        let plan = by_chapter(chain(2, 40, 10));
+        for reached in [false, true] {
+            let mut scene = Scene::new(plan.clone());
+            [A, B].iter().for_each(|&peer| scene.hear(peer, heartbeat()));
+            [A, B].iter().for_each(|&peer| scene.learn(peer, [checkpoint(0, 10)]));
+            scene.lease(&[chapter_lease(&plan, 1, 1, ME)]);
+            scene.work([branch_job(1, 0, 10)]);
+            if reached {
+                scene.known.connected(B);
+            }
+            scene.look();
+            scene.wait(APART_MS);
+            scene.look();
+            assert_eq!(scene.known.avoids(), if reached { vec![] } else { vec![A, B] });
+        }
+    }
+
+    #[test]
+    fn who_lies_again_and_again_is_avoided_and_so_many_are_told_of() {
+        let mut scene = Scene::new(chain(2, 40, 10));
+        for byte in 100..200 {
+            let lies = |_| scene.known.lied(NodeId([byte; 32]), "junk", &mut scene.out);
+            assert_eq!((0..3).map(lies).collect::<Vec<bool>>(), [false, false, true]);
+        }
+        assert_eq!(scene.known.avoids().len(), MAX_AVOIDED);
+    }
+
+    #[test]
+    fn whoever_works_and_reaches_no_holder_is_cut_off_from_them() {
+        let mut scene = Scene::new(chain(2, 40, 10));
+        scene.meet_all(&[A, C]);
+        assert!(!scene.known.anyone_avoids());
+        scene.meet(B, avoiding(&[A]));
+        assert!(scene.known.anyone_avoids());
+        let cases = [(&[A][..], true), (&[A, C], false), (&[A, B], false), (&[C], false)];
+        for (holders, cut) in cases {
+            let holders = BTreeSet::from_iter(holders.iter().copied());
+            assert_eq!(scene.known.is_cut_off(&holders), cut, "{holders:?}");
+            assert_eq!(scene.known.is_cut_from(B, &holders), cut, "{holders:?}");
+        }
+        scene.meet(B, Heartbeat { role: Role::Observer, ..avoiding(&[A]) });
+        assert!(!scene.known.anyone_avoids() && !scene.known.is_cut_off(&BTreeSet::from([A])));
+    }
+
+    #[test]
+    fn what_the_readers_of_a_shard_cannot_reach_nobody_counts_on() {
+        let mut scene = Scene::new(chain(2, 40, 10));
+        scene.lease(&[shard_lease(1, 1, B, 0)]);
+        scene.meet(A, Heartbeat { batches: vec![run_of(0, 0, 8)], ..heartbeat() });
+        scene.meet(C, avoiding(&[A]));
+        assert_eq!(scene.known.covered(S0, 0), 8, "C does not read it");
+        scene.meet(B, avoiding(&[A]));
+        assert_eq!(scene.known.covered(S0, 0), 0);
+        let mut own = cut();
+        own.hear(A, Heartbeat { batches: vec![run_of(0, 0, 8)], ..heartbeat() });
+        assert_eq!(own.known.covered(S0, 0), 8);
+        own.wait(APART_MS);
+        own.look();
+        assert_eq!(own.known.covered(S0, 0), 0, "this peer reads it, and avoids A");
+    }
+
+    #[test]
+    fn a_table_counts_where_its_readers_reach_a_holder() {
+        let plan = Plan { feedback: true, ..Plan::example(&[2, 1, 1], 40, 10) };
+        let mut scene = Scene::new(plan);
+        scene.lease(&[shard_lease(1, 1, B, 0), shard_lease(2, 1, C, 0)]);
+        scene.meet_all(&[A, B]);
+        scene.learn(A, [checkpoint(3, 10)]);
+        scene.meet(A, Heartbeat { held: vec![checkpoint(3, 10)], ..heartbeat() });
+        scene.meet(C, avoiding(&[A]));
+        assert!(scene.known.table(10).is_some(), "only the lowest shards read it");
+        scene.meet(B, avoiding(&[A]));
+        assert!(scene.known.table(10).is_none());
+    }
+}

@@ -87,10 +87,82 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Heartbeat;
+    use crate::testing::*;
+
+    const S0: ShardId = ShardId(0);
 
     #[test]
     fn a_cover_ends_at_the_first_gap() {
         let runs = [0..4, 2..6, 8..9];
         assert_eq!([0, 3, 6, 7, 8].map(|from| end_of_cover(&runs, from)), [6, 6, 6, 7, 9]);
+    }
+
+    #[test]
+    fn what_others_hold_and_what_this_peer_holds_count_together() {
+        let mut scene = Scene::new(chain(2, 40, 10));
+        let runs = vec![run_of(0, 4, 9), run_of(1, 0, 30)];
+        scene.meet(A, Heartbeat { batches: runs, ..heartbeat() });
+        assert_eq!((scene.known.covered(S0, 0), scene.known.covered(S0, 4)), (0, 9));
+        scene.keep(&[run_of(0, 0, 4), run_of(0, 9, 12)]);
+        assert_eq!(scene.known.runs(S0), [0..4, 4..9, 9..12]);
+        assert_eq!(scene.known.covered(S0, 2), 12);
+    }
+
+    #[test]
+    fn who_does_not_deliver_is_not_counted_on_until_it_announces_or_is_met_again() {
+        let mut scene = Scene::new(chain(2, 40, 10));
+        let says = Heartbeat { batches: vec![run_of(0, 0, 9)], ..heartbeat() };
+        scene.meet(A, says.clone());
+        scene.meet(B, Heartbeat { batches: vec![run_of(0, 0, 3)], ..heartbeat() });
+        scene.known.suspect_holders(S0, 5);
+        assert!(scene.known.is_suspect(S0, A) && !scene.known.is_suspect(S0, B));
+        assert_eq!(scene.known.covered(S0, 0), 3);
+        scene.hear(A, says);
+        assert_eq!(scene.known.covered(S0, 0), 3, "it only says it again");
+        scene.known.announces(A, |shard| shard == S0);
+        assert_eq!(scene.known.covered(S0, 0), 9);
+        scene.known.suspect_holders(S0, 5);
+        scene.known.connected(A);
+        assert_eq!(scene.known.covered(S0, 0), 9);
+        scene.known.suspect_holders(S0, 5);
+        scene.known.forget_peer(A);
+        assert!(!scene.known.is_suspect(S0, A));
+    }
+
+    #[test]
+    fn a_table_can_be_had_while_somebody_who_delivers_holds_it() {
+        let mut scene = Scene::new(with_feedback(chain(3, 60, 10)));
+        let feedback = ShardId(2);
+        scene.learn(A, [checkpoint(2, 10), checkpoint(2, 20)]);
+        scene.hold([checkpoint(2, 20)]);
+        assert!(scene.known.table(10).is_some() && scene.known.table(30).is_none());
+        scene.known.suspect_holders(feedback, 20);
+        assert!(scene.known.is_suspect(feedback, A) && !scene.known.is_suspect(feedback, ME));
+        assert!(scene.known.table(10).is_none() && scene.known.table(20).is_some());
+        let known = scene.known.tables_at_least(11).map(|entry| entry.checkpoint.step);
+        assert_eq!(known.collect::<Vec<_>>(), [20]);
+    }
+
+    #[test]
+    fn a_shard_is_unfed_without_a_batch_of_each_input_or_without_its_table() {
+        let mut scene = Scene::new(with_feedback(crate::Plan::example(&[2, 1, 1], 60, 10)));
+        let reader = ShardId(2);
+        scene.keep(&[run_of(0, 0, 9)]);
+        assert!(scene.known.is_unfed(reader, 3));
+        scene.keep(&[run_of(0, 0, 9), run_of(1, 0, 4)]);
+        assert!(!scene.known.is_unfed(reader, 3) && scene.known.is_unfed(reader, 4));
+        assert!(!scene.known.is_unfed(S0, 9), "the first chapters read no table");
+        assert!(scene.known.is_unfed(S0, 20) && scene.known.lacks_table(S0, 20));
+        scene.learn(A, [checkpoint(3, 10)]);
+        assert!(!scene.known.is_unfed(S0, 20) && scene.known.is_unfed(S0, 30));
+    }
+
+    #[test]
+    fn a_run_without_feedback_has_no_tables() {
+        let mut scene = Scene::new(chain(3, 60, 10));
+        scene.learn(A, [checkpoint(2, 10)]);
+        assert!(scene.known.table(10).is_none() && !scene.known.lacks_table(S0, 40));
+        assert_eq!(scene.known.tables_at_least(0).count(), 0);
     }
 }
