@@ -184,3 +184,7 @@ impl Known {
         tables.map(|entry| (feedback, entry.checkpoint.step)).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "tests/standing.rs"]
+mod tests;
