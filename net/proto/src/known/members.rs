@@ -194,21 +194,7 @@ mod tests {
     const A: NodeId = NodeId([1; 32]);
 
     fn beat(seq: u64) -> Heartbeat {
-        Heartbeat {
-            seq,
-            role: Role::Worker,
-            leaving: false,
-            complete: false,
-            speed: 7,
-            leases: Vec::new(),
-            progress: Vec::new(),
-            held: Vec::new(),
-            batches: Vec::new(),
-            scores: Vec::new(),
-            evaluating: 0,
-            kept: Kept::default(),
-            avoids: Vec::new(),
-        }
+        Heartbeat { seq, speed: 7, ..crate::testing::heartbeat() }
     }
 
     #[test]
@@ -268,5 +254,26 @@ mod tests {
         members.heartbeat(A, &beat(1), Time(0), &config);
         members.disconnected(A, Time(10), &config);
         assert_eq!(members.expire(Time(1_010)), [(A, Role::Worker)]);
+    }
+
+    #[test]
+    fn a_peer_holds_the_batches_of_the_runs_that_it_told() {
+        let (config, mut members) = (Config::default(), Members::default());
+        let batches = vec![BatchRun { shard: ShardId(1), from: 3, until: 5 }];
+        members.heartbeat(A, &Heartbeat { batches, ..beat(1) }, Time(0), &config);
+        let holds = |shard, step| members.get(A).is_some_and(|it| it.holds_batch(shard, step));
+        assert!((0..9).filter(|&step| holds(ShardId(1), step)).eq([3, 4]));
+        assert!(!holds(ShardId(0), 3));
+    }
+
+    #[test]
+    fn whoever_looks_or_leaves_is_given_no_work() {
+        let (config, mut members) = (Config::default(), Members::default());
+        members.heartbeat(A, &beat(1), Time(0), &config);
+        assert_eq!(members.workers().count(), 1);
+        members.heartbeat(A, &Heartbeat { leaving: true, ..beat(2) }, Time(0), &config);
+        assert_eq!(members.workers().count(), 0);
+        members.heartbeat(A, &Heartbeat { role: Role::Onlooker, ..beat(3) }, Time(0), &config);
+        assert_eq!((members.workers().count(), members.iter().count()), (0, 1));
     }
 }

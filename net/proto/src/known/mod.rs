@@ -312,3 +312,7 @@ impl Known {
         self.trust.trust_batches(from, shards);
     }
 }
+
+#[cfg(test)]
+#[path = "tests/known.rs"]
+mod tests;

@@ -72,4 +72,41 @@ mod tests {
         let span = |first, last, by| Span { shard: ShardId(0), first, last, by };
         assert_eq!(provenance.spans(), [span(0, 1, a), span(2, 2, b), span(3, 3, a)]);
     }
+
+    #[test]
+    fn the_first_trainer_stays_on_record_unless_the_cell_was_trained_again() {
+        let (a, b) = (NodeId([1; 32]), NodeId([2; 32]));
+        let mut provenance = Provenance::default();
+        assert!(provenance.learn(ShardId(0), 3, a));
+        assert!(!provenance.learn(ShardId(0), 3, b));
+        let by = |it: &Provenance| it.spans().iter().map(|span| span.by).collect::<Vec<_>>();
+        assert_eq!(by(&provenance), [a]);
+        provenance.correct(ShardId(0), 3, b);
+        provenance.correct(ShardId(0), 4, b);
+        assert_eq!(by(&provenance), [b], "what is not on record is not corrected");
+    }
+
+    #[test]
+    fn a_record_from_others_is_cut_to_the_cells_of_the_run() {
+        let (plan, by) = (Plan::example(&[1, 1], 45, 10), NodeId([1; 32]));
+        let mut provenance = Provenance::default();
+        let span = |shard, first, last| Span { shard: ShardId(shard), first, last, by };
+        for wrong in [span(2, 0, 4), span(0, 3, 2), span(0, 5, 9)] {
+            provenance.learn_span(wrong, &plan);
+        }
+        assert!(provenance.spans().is_empty());
+        provenance.learn_span(span(1, 2, u64::MAX), &plan);
+        assert_eq!(provenance.spans(), [span(1, 2, 4)]);
+    }
+
+    #[test]
+    fn the_record_is_bounded() {
+        let (plan, by) = (Plan::example(&[1, 1], u64::MAX, 1), NodeId([1; 32]));
+        let mut provenance = Provenance::default();
+        for shard in 0..2 {
+            let span = Span { shard: ShardId(shard), first: 0, last: u64::MAX, by };
+            provenance.learn_span(span, &plan);
+        }
+        assert_eq!(provenance.0.len(), MAX_CELLS);
+    }
 }
