@@ -48,7 +48,7 @@ impl Balancing {
         let mut given: Vec<Lease> = may_give
             .filter_map(|job| {
                 let owner = assigned.owner(job.shard)?;
-                let between = is_between(known, job);
+                let between = job.is_ready() && is_between(known, job);
                 let from = if between { job.done } else { known.start(job.shard) };
                 let term = known.leases().next_term(job.task);
                 let lease = Lease { task: job.task, term, owner, from };
