@@ -193,3 +193,7 @@ fn overloads(known: &Known, (shard, target): Move, speed: u64) -> bool {
     let with_it = known.work_of(target, &open).saturating_add(known.plan().cost(shard));
     speed > 0 && times.max().is_some_and(|busiest| time(with_it, speed) > busiest)
 }
+
+#[cfg(test)]
+#[path = "balancing_tests.rs"]
+mod tests;

@@ -76,3 +76,73 @@ impl Placement {
         self.moves.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::Fact;
+    use crate::testing::*;
+    use crate::{Lease, Task};
+
+    fn settle(placement: &mut Placement, scene: &mut Scene) -> Vec<Lease> {
+        scene.look();
+        placement.settle(&scene.known, &mut scene.out);
+        let leases = scene
+            .facts()
+            .into_iter()
+            .filter_map(|fact| if let Fact::Leases(leases) = fact { Some(leases) } else { None });
+        leases.flatten().collect()
+    }
+
+    /// ME has three of four shards, and A is here that could have two of them.
+    fn scene() -> Scene {
+        let mut scene = Scene::new(chain(4, 80, 4));
+        scene.lease(&[0, 1, 2].map(|shard| shard_lease(shard, 1, ME, 0)));
+        scene.work([job(0, 3), job(1, 4), job(2, 4)]);
+        scene.hold([checkpoint(0, 4), checkpoint(1, 4), checkpoint(2, 4)]);
+        scene.meet(A, heartbeat());
+        scene.wait(scene.known.config().listen_ms);
+        scene
+    }
+
+    #[test]
+    fn what_nobody_owns_is_claimed_before_anything_is_given_away() {
+        let (mut scene, mut placement) = (scene(), Placement::default());
+        scene.known.depart(A);
+        assert_eq!(settle(&mut placement, &mut scene), [shard_lease(3, 1, ME, 0)]);
+        let mut other = self::scene();
+        assert!(settle(&mut placement, &mut other).is_empty(), "the assignment names A");
+        other.lease(&[shard_lease(3, 1, A, 0)]);
+        assert_eq!(settle(&mut placement, &mut other), [shard_lease(2, 2, A, 4)]);
+    }
+
+    #[test]
+    fn a_shard_that_shall_move_is_known_before_it_comes_to_the_chapters_end() {
+        let (mut scene, mut placement) = (scene(), Placement::default());
+        scene.lease(&[shard_lease(3, 1, A, 0)]);
+        scene.work([job(0, 1), job(1, 1), job(2, 1)]);
+        assert!(settle(&mut placement, &mut scene).is_empty());
+        assert!(placement.view().is_empty(), "the end is too far ahead");
+        scene.work([job(0, 2), job(1, 2), job(2, 2)]);
+        settle(&mut placement, &mut scene);
+        assert_eq!(placement.view(), BTreeSet::from([(ShardId(2), 4)]));
+        scene.work([job(0, 4), job(1, 4), job(2, 4)]);
+        assert_eq!(settle(&mut placement, &mut scene).len(), 1);
+        assert!(placement.view().is_empty(), "after a hand-over nothing waits for one");
+    }
+
+    #[test]
+    fn owners_that_fall_silent_make_newcomers_wait() {
+        let (mut scene, mut placement) = (scene(), Placement::default());
+        scene.lease(&[shard_lease(3, 1, A, 0)]);
+        (0..3).for_each(|_| placement.lost(A, &scene.known));
+        assert!(settle(&mut placement, &mut scene).is_empty());
+    }
+
+    #[test]
+    fn where_peers_own_chapters_chapters_are_taken_and_no_shards() {
+        let mut scene = Scene::new(by_chapter(chain(4, 80, 4)));
+        let taken = settle(&mut Placement::default(), &mut scene);
+        assert_eq!(taken.iter().map(|lease| lease.task).collect::<Vec<_>>(), [Task::chapter(0)]);
+    }
+}
