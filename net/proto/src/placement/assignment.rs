@@ -291,4 +291,36 @@ mod tests {
         let found = assign(&[1, 1], &[None; 2], &candidates(&[1, 9, 1, 9]), 20);
         assert_eq!(who(&found), [1, 3]);
     }
+
+    #[test]
+    fn an_assignment_is_made_again_when_what_it_rests_on_changes() {
+        use crate::testing::{A, B, ME, Scene, chain, heartbeat, shard_lease};
+        let mut scene = Scene::new(chain(4, 40, 10));
+        let mut assignment = Assignment::default();
+        let mut owners = |scene: &Scene, margin| {
+            let assigned = assignment.look(&scene.known, margin);
+            (0..4).map(|shard| assigned.owner(ShardId(shard))).collect::<Vec<_>>()
+        };
+        assert_eq!(owners(&scene, 10), [Some(ME); 4]);
+        scene.meet(A, heartbeat());
+        let halves = [ME, ME, A, A].map(Some);
+        assert_eq!(owners(&scene, 10), halves);
+        scene.lease(&[0, 1, 2].map(|shard| shard_lease(shard, 1, ME, 0)));
+        scene.lease(&[shard_lease(3, 1, A, 0)]);
+        assert_eq!(owners(&scene, 60), [ME, ME, ME, A].map(Some), "that gains a half");
+        assert_eq!(owners(&scene, 40), halves);
+        scene.meet(B, heartbeat());
+        scene.known.leave();
+        assert_eq!(owners(&scene, 40), [A, A, B, B].map(Some));
+        assert_eq!(assignment.look(&scene.known, 40).owner(ShardId(9)), None);
+    }
+
+    #[test]
+    fn nobody_owns_anything_where_nobody_can_be_given_work() {
+        let mut scene = crate::testing::Scene::new(crate::testing::chain(2, 40, 10));
+        scene.known.leave();
+        let mut assignment = Assignment::default();
+        let assigned = assignment.look(&scene.known, 10);
+        assert!(assigned.owner(ShardId(0)).is_none() && !assigned.is_sidelined());
+    }
 }

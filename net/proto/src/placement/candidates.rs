@@ -101,6 +101,22 @@ fn worst(pairs: &[(NodeId, NodeId)], candidates: &[Candidate]) -> Option<NodeId>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{A, B, C, ME, SPEED, Scene, by_chapter, chain, heartbeat, shard_lease};
+    use crate::{Heartbeat, Plan, Role};
+
+    /// Those by what is known, and how fast they are; whether this peer is sidelined.
+    fn found(scene: &Scene) -> (Vec<(NodeId, u64)>, bool) {
+        let Candidates { list, sidelined } = Candidates::of(&scene.known);
+        (list.into_iter().map(|it| (it.id, it.speed)).collect(), sidelined)
+    }
+
+    fn who(scene: &Scene) -> Vec<NodeId> {
+        found(scene).0.into_iter().map(|(id, _)| id).collect()
+    }
+
+    fn avoiding(avoids: &[NodeId]) -> Heartbeat {
+        Heartbeat { avoids: avoids.to_vec(), ..heartbeat() }
+    }
 
     fn id(byte: u8) -> NodeId {
         NodeId([byte; 32])
@@ -130,5 +146,63 @@ mod tests {
         assert_eq!(pairs, [(id(1), id(3)), (id(2), id(3))]);
         assert_eq!(worst(&pairs, &four()), Some(id(3)));
         assert_eq!(worst(&[], &four()), None);
+    }
+
+    #[test]
+    fn whoever_takes_work_is_a_candidate_and_an_unknown_speed_the_average() {
+        let mut scene = Scene::new(chain(4, 40, 10));
+        scene.meet(B, Heartbeat { speed: 40, ..heartbeat() });
+        scene.meet(A, Heartbeat { speed: 0, ..heartbeat() });
+        scene.meet(C, Heartbeat { leaving: true, ..heartbeat() });
+        scene.meet(id(9), Heartbeat { role: Role::Onlooker, ..heartbeat() });
+        assert_eq!(found(&scene), (vec![(ME, SPEED), (A, 25), (B, 40)], false));
+        scene.known.leave();
+        assert_eq!(found(&scene), (vec![(A, 40), (B, 40)], false));
+        let mut nobody = Scene::with(Role::Observer, chain(4, 40, 10), crate::Config::default());
+        assert!(found(&nobody).0.is_empty());
+        nobody.meet(A, Heartbeat { speed: 0, ..heartbeat() });
+        assert_eq!(found(&nobody).0, [(A, 1)], "nobody knows");
+    }
+
+    #[test]
+    fn all_who_hear_of_a_cut_pair_leave_out_the_same_one() {
+        let mut scene = Scene::new(chain(4, 40, 10));
+        scene.meet(A, avoiding(&[B]));
+        scene.meet(B, avoiding(&[A]));
+        assert_eq!(found(&scene).0, [(ME, SPEED), (A, SPEED)]);
+        scene.meet(B, Heartbeat { speed: 2 * SPEED, ..avoiding(&[A]) });
+        assert_eq!(who(&scene), [ME, B], "the slower one");
+        scene.meet(C, avoiding(&[B]));
+        assert_eq!(who(&scene), [ME, A, C], "the one that two avoid");
+    }
+
+    #[test]
+    fn a_peer_that_others_avoid_knows_that_it_is_sidelined() {
+        let mut scene = Scene::new(chain(4, 40, 10));
+        scene.meet(A, avoiding(&[ME]));
+        assert!(!found(&scene).1, "one of two is alone with that opinion");
+        scene.meet(B, avoiding(&[ME]));
+        assert_eq!(found(&scene), (vec![(A, SPEED), (B, SPEED)], true));
+        scene.known.leave();
+        assert!(!found(&scene).1, "it is no candidate anyhow");
+    }
+
+    #[test]
+    fn where_peers_own_chapters_nobody_is_sidelined() {
+        let mut scene = Scene::new(by_chapter(chain(4, 40, 10)));
+        [A, B].iter().for_each(|&peer| scene.meet(peer, avoiding(&[ME])));
+        assert_eq!((who(&scene), found(&scene).1), (vec![ME, A, B], false));
+    }
+
+    #[test]
+    fn where_one_trains_everything_whoever_has_most_stays_and_else_the_fastest_is_taken() {
+        let plan = Plan { placement: Placement::Sequential, ..chain(3, 40, 10) };
+        let mut scene = Scene::new(plan);
+        assert_eq!(who(&scene), [ME]);
+        scene.meet(A, Heartbeat { speed: 2 * SPEED, ..heartbeat() });
+        scene.meet(B, Heartbeat { speed: 2 * SPEED, ..heartbeat() });
+        assert_eq!(who(&scene), [B], "equally fast, by the larger key");
+        scene.lease(&[shard_lease(0, 1, ME, 0)]);
+        assert_eq!(found(&scene), (vec![(ME, SPEED)], false));
     }
 }

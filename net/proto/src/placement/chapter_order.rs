@@ -116,6 +116,41 @@ fn worthwhile(costs: &[u64], candidates: &[Candidate]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::*;
+    use crate::{Config, Heartbeat, Output, Plan, Role};
+
+    /// Four chapters of two shards; the first shard is trained to the end of the second chapter.
+    fn plan() -> Plan {
+        by_chapter(chain(2, 40, 10))
+    }
+
+    fn scene(plan: Plan) -> Scene {
+        let mut scene = Scene::new(plan);
+        scene.hold([checkpoint(0, 10), checkpoint(0, 20)]);
+        scene
+    }
+
+    fn of_speed(speed: u64) -> Heartbeat {
+        Heartbeat { speed, ..heartbeat() }
+    }
+
+    /// The chapters that this peer takes now.
+    fn takes(order: &mut ChapterOrder, scene: &mut Scene) -> Vec<Lease> {
+        scene.look();
+        scene.outputs();
+        order.settle(&scene.known, &mut scene.out);
+        let (outputs, facts) = scene.drain();
+        let Some(Fact::Leases(leases)) = facts.into_iter().next() else {
+            assert!(outputs.is_empty());
+            return Vec::new();
+        };
+        assert_eq!(outputs, [Output::Broadcast(Message::Leases(leases.clone()))]);
+        leases
+    }
+
+    fn taken(scene: &mut Scene) -> Vec<Task> {
+        takes(&mut ChapterOrder::default(), scene).iter().map(|lease| lease.task).collect()
+    }
 
     fn worth(speeds: &[u64], shards: usize) -> usize {
         let candidate = |(n, &speed)| Candidate { id: NodeId([n as u8; 32]), speed };
@@ -138,5 +173,106 @@ mod tests {
     #[test]
     fn there_are_no_more_than_shards() {
         assert_eq!(worth(&[100; 6], 4), 4);
+    }
+
+    #[test]
+    fn the_fastest_free_peer_takes_the_lowest_free_chapter() {
+        let mut scene = scene(plan());
+        assert_eq!(taken(&mut scene), [Task::chapter(0)]);
+        scene.meet(A, of_speed(SPEED - 1));
+        assert_eq!(taken(&mut scene), [Task::chapter(0)]);
+        scene.meet(A, of_speed(SPEED + 1));
+        assert_eq!(taken(&mut scene), [Task::chapter(1)], "A is named for the first");
+        scene.lease(&[chapter_lease(&plan(), 0, 1, A)]);
+        let taken = takes(&mut ChapterOrder::default(), &mut scene);
+        assert_eq!(taken, [chapter_lease(&plan(), 1, 1, ME)]);
+    }
+
+    #[test]
+    fn a_chapter_whose_owner_is_gone_is_taken_with_the_next_term() {
+        let mut scene = scene(plan());
+        scene.meet(A, heartbeat());
+        scene.lease(&[chapter_lease(&plan(), 0, 5, A), chapter_lease(&plan(), 1, 1, ME)]);
+        scene.work([branch_job(1, 0, 12)]);
+        assert!(taken(&mut scene).is_empty());
+        scene.known.depart(A);
+        let taken = takes(&mut ChapterOrder::default(), &mut scene);
+        assert_eq!(taken, [chapter_lease(&plan(), 0, 6, ME)], "it is ahead, and waits for it");
+    }
+
+    #[test]
+    fn only_the_one_that_is_furthest_ahead_takes_a_second_chapter() {
+        let mut scene = scene(plan());
+        scene.meet(A, heartbeat());
+        scene.hold([checkpoint(0, 30)]);
+        scene.lease(&[chapter_lease(&plan(), 2, 1, A), chapter_lease(&plan(), 1, 1, ME)]);
+        scene.work([branch_job(1, 0, 12)]);
+        assert!(taken(&mut scene).is_empty(), "A does it");
+        scene.known.depart(A);
+        scene.meet(B, heartbeat());
+        assert!(taken(&mut scene).is_empty(), "B is free");
+    }
+
+    #[test]
+    fn whoever_listens_looks_or_leaves_takes_no_chapter() {
+        let mut listener = scene(plan());
+        listener.at(listener.known.config().listen_ms - 1);
+        assert!(taken(&mut listener).is_empty());
+        let mut leaver = scene(plan());
+        leaver.known.leave();
+        assert!(taken(&mut leaver).is_empty());
+        let mut observer = Scene::with(Role::Observer, plan(), Config::default());
+        assert!(taken(&mut observer).is_empty());
+    }
+
+    #[test]
+    fn a_chapter_that_the_named_peer_does_not_take_falls_to_the_next_in_order() {
+        let mut scene = scene(plan());
+        let (mut order, silent_ms) = (ChapterOrder::default(), scene.known.config().silent_ms);
+        scene.lease(&[chapter_lease(&plan(), 1, 1, ME)]);
+        scene.work([branch_job(1, 0, 12)]);
+        scene.meet(NodeId([0; 32]), heartbeat());
+        assert!(takes(&mut order, &mut scene).is_empty(), "the other one is free");
+        for (ms, takes_it) in [(silent_ms, false), (silent_ms - 1, false), (1, true)] {
+            scene.wait(ms);
+            scene.hear(NodeId([0; 32]), heartbeat());
+            let taken = takes(&mut order, &mut scene);
+            assert_eq!(!taken.is_empty(), takes_it, "the other one stands before it");
+        }
+    }
+
+    #[test]
+    fn on_private_data_the_chapters_go_round_whoever_is_fast() {
+        let private = || private(plan());
+        let mut scene = scene(private());
+        scene.meet(A, of_speed(100 * SPEED));
+        scene.meet(B, heartbeat());
+        assert_eq!(taken(&mut scene), [Task::chapter(0), Task::chapter(1)], "the smallest begins");
+        scene.lease(&[chapter_lease(&private(), 0, 1, B)]);
+        assert_eq!(taken(&mut scene), [Task::chapter(1)], "after the last comes the first");
+        scene.lease(&[chapter_lease(&private(), 0, 2, ME)]);
+        scene.work([branch_job(0, 0, 4)]);
+        assert!(taken(&mut scene).is_empty(), "A comes after this peer");
+    }
+
+    #[test]
+    fn on_private_data_a_peer_that_left_is_passed_over() {
+        let private = || private(plan());
+        let mut scene = scene(private());
+        scene.meet_all(&[A, B]);
+        scene.lease(&[chapter_lease(&private(), 0, 1, A)]);
+        assert!(taken(&mut scene).is_empty(), "B comes after A");
+        scene.known.depart(B);
+        assert_eq!(taken(&mut scene), [Task::chapter(1)]);
+    }
+
+    #[test]
+    fn where_nobody_can_be_given_work_nobody_is_named() {
+        let mut scene = scene(plan());
+        scene.known.leave();
+        scene.look();
+        let takeable = scene.known.takeable();
+        assert_eq!((takeable.len(), takers_of(&scene.known, &takeable)), (2, vec![None, None]));
+        assert!(takers_of(&scene.known, &[]).is_empty());
     }
 }

@@ -110,3 +110,209 @@ impl Claiming {
         !begun && speeds.any(|speed| speed == 0) && known.age_ms() < patience
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::assignment::Assignment;
+    use crate::testing::*;
+    use crate::{Config, Heartbeat, Output, Plan, Role};
+
+    /// What is claimed now, as it is told to all.
+    fn claims(claiming: &mut Claiming, scene: &mut Scene) -> Vec<Lease> {
+        scene.look();
+        let (mut assignment, Scene { known, out, .. }) = (Assignment::default(), scene);
+        let claims = claiming.settle(known, || assignment.look(known, 10), out);
+        let (outputs, facts) = out.drain();
+        let told = outputs.into_iter().find_map(|output| {
+            let Output::Broadcast(Message::Leases(leases)) = output else { return None };
+            Some(leases)
+        });
+        let took = facts
+            .into_iter()
+            .find_map(|fact| if let Fact::Leases(leases) = fact { Some(leases) } else { None });
+        assert!(told == took && claims == told.is_some());
+        told.unwrap_or_default()
+    }
+
+    fn shards(leases: &[Lease]) -> Vec<u16> {
+        leases.iter().filter_map(|lease| lease.task.shard()).map(|shard| shard.0).collect()
+    }
+
+    /// The shards that a peer claims which has just come to this.
+    fn claimed(scene: &mut Scene) -> Vec<u16> {
+        shards(&claims(&mut Claiming::default(), scene))
+    }
+
+    fn scene_of(role: Role, layers: usize) -> Scene {
+        Scene::with(role, chain(layers, 40, 10), Config::default())
+    }
+
+    #[test]
+    fn a_shard_without_an_owner_is_claimed_by_whom_the_assignment_names() {
+        let mut scene = scene_of(Role::Worker, 4);
+        assert_eq!(claimed(&mut scene), [0, 1, 2, 3], "nobody else is here");
+        scene.meet(A, heartbeat());
+        assert_eq!(claimed(&mut scene), [0, 1]);
+        scene.meet(A, Heartbeat { role: Role::Observer, ..heartbeat() });
+        assert_eq!(claimed(&mut scene), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_claim_fences_the_owner_before_and_goes_on_from_the_furthest_checkpoint() {
+        let mut scene = scene_of(Role::Worker, 1);
+        scene.meet(A, heartbeat());
+        scene.lease(&[shard_lease(0, 7, A, 0)]);
+        scene.hold([checkpoint(0, 10), checkpoint(0, 20)]);
+        assert!(claimed(&mut scene).is_empty(), "its owner is here");
+        scene.known.depart(A);
+        let claims = claims(&mut Claiming::default(), &mut scene);
+        assert_eq!(claims, [shard_lease(0, 8, ME, 20)]);
+    }
+
+    #[test]
+    fn whoever_listens_looks_or_leaves_claims_nothing() {
+        for role in [Role::Observer, Role::Onlooker] {
+            assert!(claimed(&mut scene_of(role, 2)).is_empty());
+        }
+        let mut scene = scene_of(Role::Worker, 2);
+        scene.at(scene.known.config().listen_ms - 1);
+        assert!(claimed(&mut scene).is_empty());
+        scene.wait(1);
+        assert_eq!(claimed(&mut scene), [0, 1]);
+        scene.known.leave();
+        assert!(claimed(&mut scene).is_empty());
+    }
+
+    #[test]
+    fn the_first_claims_wait_until_all_know_how_fast_they_are_but_not_for_long() {
+        let mut scene = scene_of(Role::Worker, 2);
+        let patience = scene.known.config().listen_ms + SPEEDS_MS;
+        scene.at(patience - 1);
+        scene.meet(A, Heartbeat { speed: 0, ..heartbeat() });
+        assert!(claimed(&mut scene).is_empty());
+        scene.wait(1);
+        assert_eq!(claimed(&mut scene), [0]);
+        scene.at(patience - 1);
+        scene.meet(A, heartbeat());
+        assert_eq!(claimed(&mut scene), [0]);
+    }
+
+    #[test]
+    fn once_others_have_owned_something_for_a_while_nobody_waits_for_speeds() {
+        let mut scene = scene_of(Role::Worker, 2);
+        scene.at(2_000);
+        scene.meet(A, Heartbeat { speed: 0, ..heartbeat() });
+        scene.lease(&[shard_lease(1, 1, A, 0)]);
+        let mut claiming = Claiming::default();
+        assert!(claims(&mut claiming, &mut scene).is_empty(), "more may have been taken");
+        scene.wait(scene.known.beat_ms());
+        assert_eq!(shards(&claims(&mut claiming, &mut scene)), [0]);
+    }
+
+    #[test]
+    fn a_shard_that_the_named_peer_does_not_take_falls_to_the_next_in_order() {
+        let mut scene = scene_of(Role::Worker, 4);
+        scene.meet(A, heartbeat());
+        scene.lease(&[shard_lease(0, 1, ME, 0), shard_lease(1, 1, ME, 0)]);
+        scene.work([job(0, 0), job(1, 0)]);
+        let (mut claiming, silent_ms) = (Claiming::default(), scene.known.config().silent_ms);
+        let is_first = |shard: &u16| ShardId(*shard).rank_of(ME) < ShardId(*shard).rank_of(A);
+        let (first, second): (Vec<u16>, Vec<u16>) = (2..4).partition(is_first);
+        let at = |scene: &mut Scene, claiming: &mut Claiming, ms| {
+            scene.wait(ms);
+            scene.hear(A, heartbeat());
+            shards(&claims(claiming, scene))
+        };
+        assert!(at(&mut scene, &mut claiming, 0).is_empty());
+        assert!(at(&mut scene, &mut claiming, silent_ms - 1).is_empty());
+        assert_eq!(at(&mut scene, &mut claiming, 1), first);
+        let all = [first, second].concat().into_iter().collect::<BTreeSet<_>>();
+        assert_eq!(BTreeSet::from_iter(at(&mut scene, &mut claiming, silent_ms)), all);
+    }
+
+    #[test]
+    fn nobody_is_late_with_a_shard_that_had_an_owner_meanwhile() {
+        let mut scene = scene_of(Role::Worker, 2);
+        scene.meet(A, heartbeat());
+        scene.lease(&[shard_lease(0, 1, ME, 0)]);
+        scene.work([job(0, 0)]);
+        let mut claiming = Claiming::default();
+        assert!(claims(&mut claiming, &mut scene).is_empty());
+        scene.wait(9_000);
+        scene.lease(&[shard_lease(1, 1, A, 0)]);
+        scene.hear(A, heartbeat());
+        assert!(claims(&mut claiming, &mut scene).is_empty());
+        scene.lease(&[shard_lease(1, 2, B, 0)]);
+        scene.known.depart(B);
+        assert!(claims(&mut claiming, &mut scene).is_empty(), "A is named, and has its time");
+    }
+
+    #[test]
+    fn a_sidelined_peer_claims_nothing_however_late_it_is() {
+        let mut scene = scene_of(Role::Worker, 2);
+        let says = || Heartbeat { avoids: vec![ME], ..heartbeat() };
+        [A, B].iter().for_each(|&peer| scene.meet(peer, says()));
+        let mut claiming = Claiming::default();
+        for _ in 0..20 {
+            assert!(claims(&mut claiming, &mut scene).is_empty());
+            scene.wait(1_000);
+            [A, B].iter().for_each(|&peer| scene.hear(peer, says()));
+        }
+    }
+
+    #[test]
+    fn a_shard_is_vacant_while_it_needs_training_and_nobody_living_has_it() {
+        let mut scene = scene_of(Role::Worker, 3);
+        let is_vacant = |scene: &mut Scene| {
+            scene.look();
+            vacant(&scene.known).into_iter().map(|shard| shard.0).collect::<Vec<_>>()
+        };
+        scene.meet(A, heartbeat());
+        scene.lease(&[shard_lease(0, 1, ME, 0), shard_lease(1, 1, A, 0)]);
+        assert_eq!(is_vacant(&mut scene), [0, 2], "this peer owns one and does not work on it");
+        scene.work([job(0, 0)]);
+        assert_eq!(is_vacant(&mut scene), [2]);
+        scene.hold([checkpoint(2, 40)]);
+        assert!(is_vacant(&mut scene).is_empty(), "it is trained to its end");
+        scene.known.depart(A);
+        assert_eq!(is_vacant(&mut scene), [1]);
+        scene.work([]);
+        scene.hold([checkpoint(0, 40), checkpoint(1, 40)]);
+        assert!(is_vacant(&mut scene).is_empty());
+    }
+
+    #[test]
+    fn the_owner_of_the_feedback_shard_ends_without_a_last_checkpoint() {
+        let mut scene = Scene::new(with_feedback(chain(3, 40, 10)));
+        scene.lease(&[0, 1, 2].map(|shard| shard_lease(shard, 1, ME, 0)));
+        scene.look();
+        let vacant: Vec<u16> = vacant(&scene.known).into_iter().map(|shard| shard.0).collect();
+        assert_eq!(vacant, [0, 1]);
+    }
+
+    #[test]
+    fn what_cannot_be_had_from_an_owner_out_of_reach_is_vacant() {
+        let mut scene = Scene::new(Plan::example(&[1, 1], 40, 10));
+        let says = |done| Heartbeat {
+            progress: vec![(ShardId(0), done)],
+            batches: vec![run_of(0, 0, 40)],
+            ..heartbeat()
+        };
+        scene.hear(A, says(20));
+        scene.lease(&[shard_lease(0, 1, A, 0), shard_lease(1, 1, ME, 0)]);
+        scene.work([job(1, 5)]);
+        scene.look();
+        scene.wait(6_000);
+        scene.hear(A, says(20));
+        scene.look();
+        assert!(scene.known.is_avoided(A));
+        assert!(vacant(&scene.known).is_empty(), "it may come back into reach");
+        scene.known.suspect_holders(ShardId(0), 5);
+        assert_eq!(vacant(&scene.known), BTreeSet::from([ShardId(0)]));
+        scene.known.announces(A, |_| true);
+        assert!(vacant(&scene.known).is_empty());
+        scene.known.note_progress(ShardId(0), 40);
+        assert_eq!(vacant(&scene.known).len(), 1, "it has finished and will not hear of it");
+    }
+}
