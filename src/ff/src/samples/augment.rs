@@ -93,7 +93,7 @@ mod tests {
     const FRAME: Frame = Frame { channels: 2, height: 2, width: 3 };
 
     fn spec(shift: usize, flip: bool) -> NetworkSpec {
-        NetworkSpec { shift, flip, ..NetworkSpec::hinton(vec![12, 4], 2) }
+        NetworkSpec { shift, flip, seed: 0, ..NetworkSpec::hinton(vec![12, 4], 2) }
     }
 
     #[test]

@@ -86,6 +86,7 @@ pub struct NetworkSpec {
     /// Number of classes.
     pub classes: usize,
     /// Equal groups of neurons a layer is split into, each a shard of its own.
+    #[serde(rename = "shards")]
     pub shards_per_layer: usize,
     /// The objective of every layer.
     pub objective: Objective,
@@ -202,11 +203,11 @@ impl NetworkSpec {
             head_weight_decay,
             peer_normalization: if contrasts { 0.03 } else { 0.0 },
             dropout: 0.0,
-            encoding: Encoding::F32,
+            encoding: Encoding::U8,
             batch_size: 100,
             steps: 1,
             steps_per_epoch: 1,
-            seed: 0,
+            seed: 1,
         }
     }
 
