@@ -6,10 +6,9 @@
 use ffp2p_net::AboutData;
 
 use crate::{
-    config::Checked,
     data::{PRIVATE, kind_of},
     ff::NetworkSpec,
-    spec::Spec,
+    spec::{Checked, Spec},
     text::thousands,
 };
 
@@ -39,15 +38,17 @@ pub(crate) fn in_words(data: &AboutData) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::SpecArgs;
+    use crate::{data::Data, spec::Placement};
 
     #[test]
     fn data_of_its_own_is_told_by_its_form_alone() {
-        let args = SpecArgs { data: Some("digits:2000+50".to_owned()), ..SpecArgs::default() };
-        let told = about_data(&args.clone().check().unwrap());
+        let check = |placement: Placement| {
+            let data = Data::open("digits:2000+50").unwrap();
+            Spec::builder().placement(placement).check(data).unwrap()
+        };
+        let told = about_data(&check(Placement::SingleLayer));
         assert_eq!(in_words(&told), "digits, 2,000 + 50 images of 28 x 28 grey, 10 classes");
-        let federated = SpecArgs { placement: Some("federated".to_owned()), ..args };
-        let told = about_data(&federated.check().unwrap());
+        let told = about_data(&check(Placement::Federated));
         assert_eq!(told.samples, None);
         assert_eq!(in_words(&told), "private, images of 28 x 28 grey, 10 classes");
     }

@@ -9,9 +9,8 @@ use ffp2p_net::AboutData;
 
 use crate::{
     about::in_words,
-    config::flags::{Flag, data_flag, flags},
     data::{PRIVATE, UNKNOWN, kind_of, listed_names},
-    spec::Spec,
+    spec::{Setting, Spec, data_setting, settings},
     text::thousands,
 };
 
@@ -53,14 +52,15 @@ impl Run<'_> {
 
 /// What differs between another run and this node's.
 pub(crate) fn difference(theirs: Run<'_>, ours: Run<'_>) -> Difference {
-    let there = flags(theirs.spec, theirs.classes());
-    let here = flags(ours.spec, ours.classes());
+    let there = settings(theirs.spec, theirs.classes());
+    let here = settings(ours.spec, ours.classes());
     let other_data = theirs.is_of_other_data(ours);
-    let both = there.iter().filter_map(|it| Some((it, named(&here, &it.name)?)));
-    let differs: Vec<(&Flag, &Flag)> = both.filter(|(it, own)| it.value != own.value).collect();
-    let follows = |(it, own): &(&Flag, &Flag)| {
+    let both = there.iter().filter_map(|it| Some((it, named(&here, &it.flag)?)));
+    let differs: Vec<(&Setting, &Setting)> =
+        both.filter(|(it, own)| it.value != own.value).collect();
+    let follows = |(it, own): &(&Setting, &Setting)| {
         it.is_default && own.is_default
-            || other_data && it.name == "layers" && are_same_but_input(it, own)
+            || other_data && it.flag == "layers" && are_same_but_input(it, own)
     };
     let mut causes: Vec<_> = differs.iter().copied().filter(|pair| !follows(pair)).collect();
     let data = (other_data && theirs.is_private() == ours.is_private())
@@ -71,19 +71,20 @@ pub(crate) fn difference(theirs: Run<'_>, ours: Run<'_>) -> Difference {
     }
     let same_flags =
         there.iter().filter(|it| !it.is_default).eq(here.iter().filter(|it| !it.is_default));
-    let words = |(it, own): (&Flag, &Flag)| [&it.name, &it.value, &own.value].map(Clone::clone);
+    let words =
+        |(it, own): (&Setting, &Setting)| [&it.flag, &it.value, &own.value].map(Clone::clone);
     let flags = causes.into_iter().map(words).collect();
     Difference { flags, data, same_flags, advice: advice(&there, &here, theirs, ours) }
 }
 
 /// The flag of this name.
-fn named<'a>(flags: &'a [Flag], name: &str) -> Option<&'a Flag> {
-    flags.iter().find(|flag| flag.name == name)
+fn named<'a>(flags: &'a [Setting], name: &str) -> Option<&'a Setting> {
+    flags.iter().find(|flag| flag.flag == name)
 }
 
 /// Whether two lists of widths differ in nothing but the input's, which follows from the data.
-fn are_same_but_input(there: &Flag, here: &Flag) -> bool {
-    let behind = |flag: &Flag| flag.value.split_once(',').map(|(_, tail)| tail.to_owned());
+fn are_same_but_input(there: &Setting, here: &Setting) -> bool {
+    let behind = |flag: &Setting| flag.value.split_once(',').map(|(_, tail)| tail.to_owned());
     behind(there) == behind(here)
 }
 
@@ -132,20 +133,21 @@ fn data_differs(theirs: Run<'_>, ours: Run<'_>) -> String {
 }
 
 /// What to type to join the other run.
-fn advice(there: &[Flag], here: &[Flag], theirs: Run<'_>, ours: Run<'_>) -> String {
-    let is_typed = |flags: &[Flag], name: &str| named(flags, name).is_some_and(|it| !it.is_default);
-    let is_new = |flag: &&Flag| !flag.is_default && !(here.contains(flag));
+fn advice(there: &[Setting], here: &[Setting], theirs: Run<'_>, ours: Run<'_>) -> String {
+    let is_typed =
+        |flags: &[Setting], name: &str| named(flags, name).is_some_and(|it| !it.is_default);
+    let is_new = |flag: &&Setting| !flag.is_default && !(here.contains(flag));
     let mut with: Vec<String> =
-        there.iter().filter(is_new).map(|it| format!("--{} {}", it.name, it.value)).collect();
+        there.iter().filter(is_new).map(|it| format!("--{} {}", it.flag, it.value)).collect();
     let typed = here.iter().filter(|flag| !flag.is_default);
     let mut without: Vec<String> = typed
-        .filter(|flag| !is_typed(there, &flag.name))
-        .map(|flag| format!("--{}", flag.name))
+        .filter(|flag| !is_typed(there, &flag.flag))
+        .map(|flag| format!("--{}", flag.flag))
         .collect();
     let mut parts = Vec::new();
     if theirs.is_of_other_data(ours) {
-        match data_flag(&theirs.spec.data) {
-            Some(Flag { is_default: true, .. }) => without.insert(0, "--data".to_owned()),
+        match data_setting(&theirs.spec.data) {
+            Some(Setting { is_default: true, .. }) => without.insert(0, "--data".to_owned()),
             Some(flag) => with.insert(0, format!("--data {}", flag.value)),
             None if theirs.is_private() => {
                 let classes = theirs.spec.network.classes;

@@ -1,12 +1,20 @@
 //! Runs that differ in one thing, in several, and in what follows from them.
 
 use super::*;
-use crate::config::{Checked, SpecArgs};
+use crate::{
+    data::Data,
+    ff::{Encoding, Objective},
+    spec::{Checked, Placement, SpecBuilder},
+};
 
 /// A run as its flags give it, with what its node tells of its data.
-fn run(args: SpecArgs) -> (Spec, AboutData) {
-    let data = Some(args.data.unwrap_or_else(|| "digits:2000+200".to_owned()));
-    let checked: Checked = SpecArgs { data, ..args }.check().unwrap();
+fn run(settings: SpecBuilder) -> (Spec, AboutData) {
+    run_on("digits:2000+200", settings)
+}
+
+/// The same on other data.
+fn run_on(data: &str, settings: SpecBuilder) -> (Spec, AboutData) {
+    let checked: Checked = settings.check(Data::open(data).unwrap()).unwrap();
     let data = crate::about::about_data(&checked);
     (checked.spec, data)
 }
@@ -21,16 +29,13 @@ fn told(theirs: &(Spec, AboutData), ours: &(Spec, AboutData)) -> String {
     difference(theirs, ours).to_string()
 }
 
-fn base() -> SpecArgs {
-    SpecArgs::default()
+fn base() -> SpecBuilder {
+    Spec::builder()
 }
 
 #[test]
 fn one_flag_is_told_with_both_values_and_nothing_that_follows_from_it() {
-    let (long, longer) = (
-        run(SpecArgs { epochs: Some(500), ..base() }),
-        run(SpecArgs { epochs: Some(501), ..base() }),
-    );
+    let (long, longer) = (run(base().epochs(500)), run(base().epochs(501)));
     assert_eq!(
         told(&long, &longer),
         "--epochs is 500 there, 501 here. To join that run, start again with --epochs 500"
@@ -41,13 +46,13 @@ fn one_flag_is_told_with_both_values_and_nothing_that_follows_from_it() {
         "--epochs is 8 there, 500 here. To join that run, start again without --epochs"
     );
     // Steps of an epoch, of the run and of a chapter follow.
-    let small = run(SpecArgs { batch_size: Some(50), ..base() });
+    let small = run(base().batch_size(50));
     assert_eq!(
         told(&small, &usual),
         "--batch-size is 50 there, 100 here. To join that run, start again with --batch-size 50"
     );
     // Rates, negatives and the embedding follow.
-    let softmax = run(SpecArgs { objective: Some("softmax".to_owned()), ..base() });
+    let softmax = run(base().objective(Objective::Softmax));
     assert_eq!(
         told(&softmax, &usual),
         "--objective is softmax there, goodness here. To join that run, start again with \
@@ -62,8 +67,8 @@ fn one_flag_is_told_with_both_values_and_nothing_that_follows_from_it() {
 
 #[test]
 fn all_flags_that_differ_are_told() {
-    let theirs = run(SpecArgs { lr: Some(0.1), layers: Some(vec![784, 50]), ..base() });
-    let ours = run(SpecArgs { seed: Some(2), wire: Some("f32".to_owned()), ..base() });
+    let theirs = run(base().lr(0.1).layers([784, 50]));
+    let ours = run(base().seed(2).wire(Encoding::F32));
     assert_eq!(
         told(&theirs, &ours),
         "--layers is 784,50 there, 784,500,500,500,500 here; --lr is 0.1 there, 0.01 here; --seed \
@@ -71,8 +76,8 @@ fn all_flags_that_differ_are_told() {
          --layers 784,50 --lr 0.1 and without --seed --wire"
     );
     // What has the same value here only because of another flag has to be typed, too.
-    let theirs = run(SpecArgs { lr: Some(1.0), ..base() });
-    let ours = run(SpecArgs { objective: Some("softmax".to_owned()), ..base() });
+    let theirs = run(base().lr(1.0));
+    let ours = run(base().objective(Objective::Softmax));
     assert_eq!(
         told(&theirs, &ours),
         "--objective is goodness there, softmax here. To join that run, start again with --lr 1 \
@@ -83,24 +88,24 @@ fn all_flags_that_differ_are_told() {
 #[test]
 fn other_data_are_told_by_what_is_known_of_them() {
     let ours = run(base());
-    let more = run(SpecArgs { data: Some("digits:2001+200".to_owned()), ..base() });
+    let more = run_on("digits:2001+200", base());
     assert_eq!(
         told(&more, &ours),
         "same flags, other data: 2,001 images there, 2,000 here. To join that run, start again \
          with --data digits:2001+200"
     );
-    let tests = run(SpecArgs { data: Some("digits:2000+199".to_owned()), ..base() });
+    let tests = run_on("digits:2000+199", base());
     assert!(told(&tests, &ours).contains("199 test images there, 200 here"));
-    let both = run(SpecArgs { data: Some("digits:1900+199".to_owned()), ..base() });
+    let both = run_on("digits:1900+199", base());
     assert!(told(&both, &ours).contains("1,900 + 199 images there, 2,000 + 200 here"));
-    let seeded = run(SpecArgs { data: Some("digits:2000+200:7".to_owned()), ..base() });
+    let seeded = run_on("digits:2000+200:7", base());
     assert!(told(&seeded, &ours).contains("2,000 + 200 images on both sides, but not the same"));
-    let usual = run(SpecArgs { data: Some("digits".to_owned()), ..base() });
+    let usual = run_on("digits", base());
     assert!(told(&usual, &ours).ends_with("start again without --data"));
     // Its chapters and steps are others, too: they follow.
-    let flags = SpecArgs { data: Some("digits:1900+200".to_owned()), epochs: Some(9), ..base() };
+    let theirs = run_on("digits:1900+200", base().epochs(9));
     assert_eq!(
-        told(&run(flags), &ours),
+        told(&theirs, &ours),
         "--epochs is 9 there, 8 here; other data: 1,900 images there, 2,000 here. To join that \
          run, start again with --data digits:1900+200 --epochs 9"
     );
@@ -108,7 +113,7 @@ fn other_data_are_told_by_what_is_known_of_them() {
 
 #[test]
 fn another_kind_of_data_brings_its_own_width_and_classes() {
-    let narrow = run(SpecArgs { layers: Some(vec![784, 50]), ..base() });
+    let narrow = run(base().layers([784, 50]));
     let (mut spec, mut data) = narrow.clone();
     spec.data = format!("cifar10:{}", "0".repeat(64));
     spec.network.layers[0] = 3_072;
@@ -135,7 +140,7 @@ fn another_kind_of_data_brings_its_own_width_and_classes() {
 #[test]
 fn a_lie_about_data_hides_no_flag() {
     let ours = run(base());
-    let theirs = run(SpecArgs { classes: Some(12), ..base() });
+    let theirs = run(base().classes(12));
     let lie = AboutData { classes: 12, ..theirs.1.clone() };
     assert!(told(&theirs, &ours).contains("--classes is 12 there, 10 here"));
     assert!(told(&(theirs.0, lie), &ours).contains("--classes is 12 there, 10 here"));
@@ -143,9 +148,9 @@ fn a_lie_about_data_hides_no_flag() {
 
 #[test]
 fn where_each_has_data_of_its_own_the_form_is_told() {
-    let federated = |args| run(SpecArgs { placement: Some("federated".to_owned()), ..args });
+    let federated = |settings: SpecBuilder| run(settings.placement(Placement::Federated));
     let (ours, usual) = (federated(base()), run(base()));
-    let theirs = federated(SpecArgs { epoch_steps: Some(30), classes: Some(11), ..base() });
+    let theirs = federated(base().epoch_steps(30).classes(11));
     assert_eq!(
         told(&theirs, &ours),
         "--epoch-steps is 30 there, 600 here; other data: private, \

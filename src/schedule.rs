@@ -7,12 +7,11 @@ use ffp2p_proto::Plan;
 use ndarray::Array2;
 
 use crate::{
-    config::Checked,
     data::{Batches, Data, Shape, gather_in},
     ff::{
         Fault, FeedbackTable, FirstInput, Frame, NetworkSpec, augment, epoch_order, negative_labels,
     },
-    spec::Spec,
+    spec::{Checked, Spec},
 };
 
 /// The order of an epoch's samples.

@@ -16,11 +16,11 @@ use std::{
 
 use ffp2p::{
     checkpoint,
-    config::{Checked, SpecArgs},
-    data::Images,
+    data::{Data, Images},
     ff::Inline,
     schedule::Schedule,
     sequential::Sequential,
+    spec::{Checked, Placement, Spec},
 };
 use ffp2p_proto::{
     Hash, Message, ShardId,
@@ -39,18 +39,10 @@ const DISTINCT: usize = 6;
 
 /// A run of 36 steps of three layers, on a machine's own digits.
 fn own(machine: usize) -> Checked {
-    let args = SpecArgs {
-        data: Some(format!("digits:{}+20:{machine}", 200 + 40 * machine)),
-        layers: Some(vec![784, 8, 6, 6]),
-        epochs: Some(3),
-        batch_size: Some(20),
-        epoch_steps: Some(12),
-        chapter_steps: Some(2),
-        shards: Some(2),
-        placement: Some("federated".to_owned()),
-        ..SpecArgs::default()
-    };
-    args.check().unwrap()
+    let settings = Spec::builder().layers([784, 8, 6, 6]).shards(2).placement(Placement::Federated);
+    let settings = settings.epochs(3).batch_size(20).epoch_steps(12).chapter_steps(2);
+    let data = Data::open(&format!("digits:{}+20:{machine}", 200 + 40 * machine)).unwrap();
+    settings.check(data).unwrap()
 }
 
 /// The real training, and what it has made that must stay.

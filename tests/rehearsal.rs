@@ -11,10 +11,11 @@ use std::rc::Rc;
 
 use ffp2p::{
     checkpoint,
-    config::{Checked, SpecArgs},
-    ff::Inline,
+    data::Data,
+    ff::{Inline, Negatives},
     schedule::Schedule,
     sequential::Sequential,
+    spec::{ActivationKind, Checked, Spec},
 };
 use ffp2p_proto::{
     Hash, Placement,
@@ -29,19 +30,11 @@ const SEEDS: u64 = 60;
 const LINES: usize = 400;
 
 /// A run of 36 steps of three layers.
-fn tiny(negatives: &str, activations: &str) -> Checked {
-    let args = SpecArgs {
-        data: Some("digits:240+20".to_owned()),
-        layers: Some(vec![784, 8, 6, 6]),
-        epochs: Some(3),
-        batch_size: Some(20),
-        chapter_steps: Some(4),
-        shards: Some(2),
-        negatives: Some(negatives.to_owned()),
-        activations: Some(activations.to_owned()),
-        ..SpecArgs::default()
-    };
-    args.check().unwrap()
+fn tiny(negatives: Negatives, activations: ActivationKind) -> Checked {
+    let settings = Spec::builder().layers([784, 8, 6, 6]).shards(2);
+    let settings = settings.epochs(3).batch_size(20).chapter_steps(4);
+    let data = Data::open("digits:240+20").unwrap();
+    settings.negatives(negatives).activations(activations).check(data).unwrap()
 }
 
 /// The shards' last checkpoints when the network is trained in one piece.
@@ -82,15 +75,15 @@ fn scenario(seed: u64, checked: &Checked, mathematics: &Rc<Real>) -> Scenario {
 
 /// What placements may not change: each with its reference and its mathematics.
 fn variants() -> Vec<(Checked, Hash, Rc<Real>)> {
-    let kinds = [("random", "online"), ("adaptive", "online"), ("random", "refreshed")];
-    let kinds = kinds.into_iter().chain([("adaptive", "refreshed")]);
+    use {ActivationKind::*, Negatives::*};
+    let kinds = [(Random, Online), (Adaptive, Online), (Random, Refreshed), (Adaptive, Refreshed)];
     let variant = |(negatives, activations)| {
         let checked = tiny(negatives, activations);
         let model = ffp2p_proto::sim::model_hash(&alone(&checked));
         let mathematics = Rc::new(Real::new(&checked));
         (checked, model, mathematics)
     };
-    kinds.map(variant).collect()
+    kinds.into_iter().map(variant).collect()
 }
 
 #[test]

@@ -22,11 +22,12 @@ use std::{
 
 use clap::Parser;
 use ffp2p::{
-    config::{Checked, SpecArgs},
-    export::Model,
-    ff::{Inline, Objective},
+    config::SpecArgs,
+    export::{Model, other_correct},
+    ff::Inline,
     schedule::Schedule,
     sequential::Sequential,
+    spec::Checked,
 };
 use peers::Federation;
 use results::{Line, Results};
@@ -130,8 +131,7 @@ fn train_seeds(args: &Args, run: &Run, results: &mut Results) -> Result<(), Box<
         if results.find(&run.group, &run.name, seed, &run.flags()).is_some() {
             continue;
         }
-        let mut spec = run.spec.clone();
-        (spec.data, spec.seed) = (Some(set.to_owned()), Some(seed));
+        let spec = SpecArgs { data: Some(set.to_owned()), seed: Some(seed), ..run.spec.clone() };
         let checked = spec.check()?;
         eprintln!("{}, seed {seed}: {} epochs", run.name, checked.spec.epochs);
         let line = train(run, seed, &checked)?;
@@ -161,10 +161,7 @@ fn train(run: &Run, seed: u64, checked: &Checked) -> Result<Line, Box<dyn Error>
     let (spec, network) = (checked.spec.clone(), training.into_network());
     let model = Model { spec, network, ledger: Vec::new() };
     let found = model.evaluate(&checked.data, &Inline)?;
-    let other = match checked.spec.network.objective {
-        Objective::Goodness => found.goodness_correct,
-        Objective::Softmax => found.layers_correct.last().copied().unwrap_or(0),
-    };
+    let other = other_correct(&checked.spec, &found);
     let percent = |right: u32| 100.0 * f64::from(right) / f64::from(found.samples.max(1));
     Ok(Line {
         group: run.group.clone(),

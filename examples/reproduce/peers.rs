@@ -3,10 +3,10 @@
 //! Rule: a split follows from the data, the number of peers and the seed; each sample is one peer's.
 
 use ffp2p::{
-    config::Checked,
     data::{BatchSizeError, Data},
     ff::epoch_order,
     schedule::Schedule,
+    spec::Checked,
 };
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ use serde::Deserialize;
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Split {
-    /// Every so manieth: all classes alike.
+    /// Every n-th sample: all classes alike.
     Even,
     /// The samples in the order of their labels, cut into twice as many pieces as there are peers;
     /// two of them drawn for each (McMahan et al. 2017, section 3): two to four classes.

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use ndarray::Array2;
 
 use crate::{
-    config::Checked,
     ff::{
         Activations, FirstInput, Network, NetworkSpec, Phase, ProductBaseline, Shard, Workers,
         decode, encode,
     },
     node::NodeError,
     schedule::Schedule,
+    spec::Checked,
 };
 use clock::Clocked;
 

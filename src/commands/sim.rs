@@ -9,9 +9,9 @@ use super::{CommandError, join::decisions, threads};
 use crate::{
     bench,
     cli::SimArgs,
-    config::Checked,
     node::Pool,
     sim::{Churn, CostModel, Link, MAX_NODES, MAX_PER_HOUR, Newcomer, Prediction, Rehearsal},
+    spec::Checked,
     view::line,
 };
 

@@ -17,10 +17,9 @@ use super::{
 use crate::{
     about,
     cli::StatusArgs,
-    config::flags::{Flag, data_flag, flags},
     data::kind_of,
     node::eval_event,
-    spec::Spec,
+    spec::{Setting, Spec, data_setting, settings},
     text::duration,
     view::{line, sentence},
 };
@@ -66,11 +65,11 @@ impl Status {
         Self { spec, snapshot, nodes, data, traffic: observer.traffic() }
     }
 
-    /// The flags that have to be typed to be in this run.
-    fn typed(&self) -> Vec<Flag> {
+    /// The settings that have to be given to be in this run.
+    fn typed(&self) -> Vec<Setting> {
         let classes = self.data.as_ref().map(|data| data.classes as usize);
-        let data = data_flag(&self.spec.data).into_iter();
-        let all = data.chain(flags(&self.spec, classes));
+        let data = data_setting(&self.spec.data).into_iter();
+        let all = data.chain(settings(&self.spec, classes));
         all.filter(|flag| !flag.is_default).collect()
     }
 
@@ -110,7 +109,7 @@ impl Status {
             .collect();
         let data = self.data.as_ref();
         let samples = data.and_then(|data| data.samples);
-        let typed = self.typed().into_iter().map(|flag| (flag.name, flag.value.into()));
+        let typed = self.typed().into_iter().map(|flag| (flag.flag, flag.value.into()));
         json!({
             "event": "status",
             "run": spec.run_id().to_string(),
@@ -200,7 +199,7 @@ impl Status {
         let objective = json!(spec.network.objective);
         let objective = objective.as_str().unwrap_or_default();
         let typed = self.typed().into_iter();
-        let typed: Vec<String> = typed.map(|it| format!("--{} {}", it.name, it.value)).collect();
+        let typed: Vec<String> = typed.map(|it| format!("--{} {}", it.flag, it.value)).collect();
         let typed = if typed.is_empty() { "none but defaults".to_owned() } else { typed.join(" ") };
         vec![
             format!("run {}, {progress}{age}", spec.run_id().short()),

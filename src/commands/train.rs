@@ -10,14 +10,13 @@ use super::{
 };
 use crate::{
     cli::TrainArgs,
-    config::Checked,
     data::Data,
     events::{Event, EventSink, PROGRESS, StepRate, Stopped},
     export::{Model, how_to_take, score},
     node::{Durability, NodeError, Pool, Saves, StoreError, StoreUser, eval_event},
     schedule::Schedule,
     sequential::Sequential,
-    spec::Spec,
+    spec::{Checked, Spec},
     view,
 };
 

@@ -1,54 +1,37 @@
-//! From what a person asks for to a checked spec.
+//! A spec as flags or as a TOML file: the command line's way to [`SpecBuilder`].
 //!
-//! Rule: [`SpecArgs::check`] is the only door. Behind it every number is in range, the data set
-//! exists and fits the layers, and equal specs have equal canonical bytes, hence equal run ids.
+//! Rule: nothing is checked and no default is known here; that is the builder's.
+
+mod choices;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::Deserialize;
 
 use crate::{
-    data::{Data, DataError, Source},
-    ff::{NetworkSpec, SpecError},
-    spec::{Classifier, MAX_SPEC_BYTES, Placement, SPEC_FORMAT, SampleForm, Spec},
+    data::{Data, DataError},
+    ff::{Encoding, LabelEmbedding, Negatives, Objective, Optimizer},
+    spec::{ActivationKind, Checked, Classifier, Placement, SpecBuilder, SpecError},
     text::shown_path,
 };
-use length::Length;
+use choices::choice;
 
-pub(crate) mod flags;
-mod length;
-mod network;
-mod private;
-#[cfg(test)]
-mod tests;
+/// The name of the default data set.
+const DEFAULT_DATA: &str = "digits";
 
-/// The widths of the default run behind its input, which is as wide as the data.
-const USUAL_LAYERS: [usize; 4] = [500; 4];
-
-/// Samples of a step of the default run.
-const USUAL_BATCH: usize = 100;
-
-/// Why a spec was refused.
+/// The reason why flags and file give no spec.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecArgsError {
     /// The data set cannot be opened.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The network cannot be trained.
-    #[error("{0}")]
-    Network(#[from] SpecError),
-    /// A value that a flag does not have.
-    #[error("--{}{space}{value}: {reason}", flag.replace('_', "-"), space = if value.is_empty() { "" } else { " " })]
-    Value {
-        /// The flag, without dashes.
-        flag: &'static str,
-        /// What was given.
-        value: String,
-        /// What is possible.
-        reason: String,
-    },
+    /// A setting is wrong.
+    #[error("--{}{}{}: {}", .0.setting.replace('_', "-"), if .0.value.is_empty() { "" } else { " " }, .0.value, .0.problem)]
+    Spec(SpecError),
     /// The spec file cannot be used.
     #[error("{}: {reason}", shown_path(path))]
     File {
@@ -60,7 +43,7 @@ pub enum SpecArgsError {
 }
 
 /// The spec as flags or as a TOML file, unchecked. What is not given takes its default.
-#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 #[command(next_help_heading = "Spec (equal specs are the same run)")]
 pub struct SpecArgs {
@@ -84,36 +67,36 @@ pub struct SpecArgs {
     /// Steps between checkpoints [default: the largest divisor of an epoch up to 20000 samples]
     #[arg(long, value_name = "N")]
     pub chapter_steps: Option<u64>,
-    /// Steps after which all peers count an epoch, with the federated placement [default: 600]
+    /// Steps of an epoch, with the federated placement only [default: 600]
     #[arg(long, value_name = "N")]
     pub epoch_steps: Option<u64>,
-    /// Classes there are, where the data has none of the last [default: those of the data]
+    /// Number of classes, where the data lack the last ones [default: those of the data]
     #[arg(long, value_name = "N")]
     pub classes: Option<usize>,
-    /// How cells go to peers: single-layer, all-layers, federated (each peer on data of its own,
-    /// which never leaves it) or sequential [default: single-layer]
-    #[arg(long, value_name = "RULE")]
-    pub placement: Option<String>,
-    /// What a layer is trained for: goodness or softmax [default: goodness]
-    #[arg(long, value_name = "NAME")]
-    pub objective: Option<String>,
-    /// Wrong labels: adaptive, random or fixed [default: random; none with the softmax objective]
-    #[arg(long, value_name = "NAME")]
-    pub negatives: Option<String>,
-    /// Whose answer leads: softmax or goodness [default: softmax]
-    #[arg(long, value_name = "NAME")]
-    pub classifier: Option<String>,
-    /// What is handed on: online (outputs of the training pass) or refreshed (made anew after each
-    /// chapter) [default: online; refreshed with the federated placement]
-    #[arg(long, value_name = "NAME")]
-    pub activations: Option<String>,
-    /// Activations between layers: u8, u4 (half a byte, where bandwidth is scarce) or f32
+    /// Rule by which tasks go to peers; federated is for private data, which never leave their peer
+    /// [default: single-layer]
+    #[arg(long, value_name = "RULE", value_parser = choice::<Placement>())]
+    pub placement: Option<Placement>,
+    /// What a layer is trained for [default: goodness]
+    #[arg(long, value_name = "NAME", value_parser = choice::<Objective>())]
+    pub objective: Option<Objective>,
+    /// Source of wrong labels [default: random; none with the softmax objective]
+    #[arg(long, value_name = "NAME", value_parser = choice::<Negatives>())]
+    pub negatives: Option<Negatives>,
+    /// Classifier whose answer comes first [default: softmax]
+    #[arg(long, value_name = "NAME", value_parser = choice::<Classifier>())]
+    pub classifier: Option<Classifier>,
+    /// Activations that layers output: those of the training pass, or computed again after each
+    /// chapter [default: online; refreshed with the federated placement]
+    #[arg(long, value_name = "NAME", value_parser = choice::<ActivationKind>())]
+    pub activations: Option<ActivationKind>,
+    /// Encoding of activations between layers; u4 (half a byte) where bandwidth is scarce
     /// [default: u8]
-    #[arg(long, value_name = "TYPE")]
-    pub wire: Option<String>,
-    /// sgd (smoothed gradient) or adam [default: sgd]
-    #[arg(long, value_name = "NAME")]
-    pub optimizer: Option<String>,
+    #[arg(long, value_name = "TYPE", value_parser = choice::<Encoding>())]
+    pub wire: Option<Encoding>,
+    /// Rule by which gradients change weights; sgd is a smoothed gradient [default: sgd]
+    #[arg(long, value_name = "NAME", value_parser = choice::<Optimizer>())]
+    pub optimizer: Option<Optimizer>,
     /// Learning rate of the layers [default: follows objective and optimizer]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub lr: Option<f32>,
@@ -126,200 +109,129 @@ pub struct SpecArgs {
     /// Weight decay of the heads [default: follows objective and optimizer]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub head_weight_decay: Option<f32>,
-    /// Strength of peer normalisation [default: 0.03]
+    /// Strength of peer normalisation [default: 0.03; 0 with the softmax objective]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub peer_normalization: Option<f32>,
     /// Share of a layer's units that each training pass leaves out [default: 0]
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub dropout: Option<f32>,
-    /// What predictions are divided by before adaptive negatives are drawn from them: the higher,
-    /// the nearer to random ones [default: 1]
-    #[arg(long, value_name = "T", allow_negative_numbers = true, verbatim_doc_comment)]
+    /// Divisor of predictions before adaptive negatives are drawn from them; the higher, the nearer
+    /// to random ones [default: 1]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub negative_temperature: Option<f32>,
-    /// Labels in the input: overlay (over the first pixels) or append (beside the pixels)
+    /// How labels enter the input: over the first pixels, or appended to the pixels
     /// [default: overlay; none with the softmax objective]
-    #[arg(long, value_name = "NAME", verbatim_doc_comment)]
-    pub label_embedding: Option<String>,
-    /// Value of a label's slot, in units of a pixel [default: 1]
+    #[arg(long, value_name = "NAME", value_parser = choice::<LabelEmbedding>())]
+    pub label_embedding: Option<LabelEmbedding>,
+    /// Value of a label's slot, in units of a pixel [default: 1; 0 with the softmax objective]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub label_strength: Option<f32>,
-    /// Shift each image by up to so many pixels each way, anew every epoch [default: 0]
+    /// Shift each image by up to N pixels each way, drawn again every epoch [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub shift: Option<usize>,
-    /// Mirror half of the images left to right, anew every epoch [default: false]
+    /// Mirror half of the images left to right, drawn again every epoch [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub flip: Option<bool>,
     /// Take each image as its differences from its mean, in units of their root mean square
     /// [default: false]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", verbatim_doc_comment)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub contrast_normalization: Option<bool>,
-    /// Shards per layer, each with its own goodness [default: 1]
+    /// Shards of a layer, each with a goodness of its own [default: 1]
     #[arg(long, value_name = "N")]
     pub shards: Option<usize>,
-    /// The seed of every random number [default: 1]
+    /// Seed of every random number [default: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
 }
 
-/// A checked spec with its open data set.
-#[derive(Clone, Debug)]
-pub struct Checked {
-    /// What determines the run.
-    pub spec: Spec,
-    /// Where its samples come from.
-    pub data: Data,
+/// The settings that flags and file give, and the name of the data set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Given {
+    /// The data set, as it is typed; the default one if it is not given.
+    pub data: Option<String>,
+    /// Everything else.
+    pub settings: SpecBuilder,
 }
 
 impl SpecArgs {
-    /// Opens the data set, fills in the defaults, and checks everything.
+    /// Reads the spec file, if there is one, below the flags.
+    ///
+    /// # Errors
+    /// If the file cannot be read or has something unknown in it.
+    pub fn read(mut self) -> Result<Given, SpecArgsError> {
+        let below = match self.spec.take() {
+            Some(path) => read_toml(&path)?.given(),
+            None => Given::default(),
+        };
+        let own = self.given();
+        Ok(Given { data: own.data.or(below.data), settings: own.settings.or(below.settings) })
+    }
+
+    /// Opens the data set and builds the spec.
     ///
     /// # Errors
     /// The first thing that is wrong, with what would be right.
     pub fn check(self) -> Result<Checked, SpecArgsError> {
-        let args = self.with_file()?;
-        let source: Source = args.data.as_deref().unwrap_or("digits").parse()?;
-        let data = source.open()?;
-        let spec = args.spec_for(&data)?;
-        Ok(Checked { spec, data })
+        self.read()?.check()
     }
 
-    /// The flags over what the spec file says.
+    /// The flags that are given here, the file aside, in alphabetical order.
+    #[must_use]
+    pub fn to_flags(&self) -> Vec<String> {
+        self.clone().given().to_flags()
+    }
+
+    /// What is given here, the file aside.
+    fn given(self) -> Given {
+        let settings = SpecBuilder {
+            layers: self.layers,
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            chapter_steps: self.chapter_steps,
+            epoch_steps: self.epoch_steps,
+            classes: self.classes,
+            placement: self.placement,
+            objective: self.objective,
+            negatives: self.negatives,
+            classifier: self.classifier,
+            activations: self.activations,
+            wire: self.wire,
+            optimizer: self.optimizer,
+            lr: self.lr,
+            head_lr: self.head_lr,
+            weight_decay: self.weight_decay,
+            head_weight_decay: self.head_weight_decay,
+            peer_normalization: self.peer_normalization,
+            dropout: self.dropout,
+            negative_temperature: self.negative_temperature,
+            label_embedding: self.label_embedding,
+            label_strength: self.label_strength,
+            shift: self.shift,
+            flip: self.flip,
+            contrast_normalization: self.contrast_normalization,
+            shards: self.shards,
+            seed: self.seed,
+        };
+        Given { data: self.data, settings }
+    }
+}
+
+impl Given {
+    /// Opens the data set and builds the spec.
     ///
     /// # Errors
-    /// If the file cannot be read or says something unknown.
-    pub fn with_file(mut self) -> Result<Self, SpecArgsError> {
-        let Some(path) = self.spec.take() else { return Ok(self) };
-        let file = read_toml(&path)?;
-        macro_rules! over {
-            ($($field:ident),*) => { Self { spec: None, $($field: self.$field.or(file.$field)),* } };
-        }
-        Ok(over!(
-            data,
-            layers,
-            epochs,
-            batch_size,
-            chapter_steps,
-            epoch_steps,
-            classes,
-            placement,
-            objective,
-            negatives,
-            classifier,
-            activations,
-            wire,
-            optimizer,
-            lr,
-            head_lr,
-            weight_decay,
-            head_weight_decay,
-            peer_normalization,
-            dropout,
-            label_embedding,
-            label_strength,
-            shift,
-            flip,
-            contrast_normalization,
-            negative_temperature,
-            shards,
-            seed
-        ))
+    /// The first thing that is wrong, with what would be right.
+    pub fn check(&self) -> Result<Checked, SpecArgsError> {
+        let name = self.data.as_deref().unwrap_or(DEFAULT_DATA);
+        self.settings.check(Data::open(name)?).map_err(SpecArgsError::Spec)
     }
 
-    /// The same spec as flags for another process.
+    /// The same as flags for another process.
+    #[must_use]
     pub fn to_flags(&self) -> Vec<String> {
-        let pairs = self.pairs().into_iter();
-        pairs.flat_map(|(flag, value)| [format!("--{flag}"), value]).collect()
+        let data = self.data.iter().flat_map(|data| ["--data".to_owned(), data.clone()]);
+        data.chain(self.settings.to_flags()).collect()
     }
-
-    /// The flags that are given, by name, each with its value as it is typed.
-    fn pairs(&self) -> Vec<(String, String)> {
-        let Ok(serde_json::Value::Object(flags)) = serde_json::to_value(self) else {
-            return Vec::new();
-        };
-        let text = |value: &serde_json::Value| match (value.as_str(), value.as_f64()) {
-            (Some(text), _) => text.to_owned(),
-            // A flag's fractions are f32: as such they are short.
-            (None, Some(number)) if value.is_f64() => (number as f32).to_string(),
-            (None, _) => value.to_string(),
-        };
-        let typed = |value: &serde_json::Value| match value.as_array() {
-            Some(list) => list.iter().map(text).collect::<Vec<_>>().join(","),
-            None => text(value),
-        };
-        let given = flags.iter().filter(|(_, value)| !value.is_null());
-        given.map(|(flag, value)| (flag.clone(), typed(value))).collect()
-    }
-
-    fn spec_for(&self, data: &Data) -> Result<Spec, SpecArgsError> {
-        let shape = data.shape();
-        let usual = || [&[shape.width], &USUAL_LAYERS[..]].concat();
-        let layers = self.layers.clone().unwrap_or_else(usual);
-        let placement = named("placement", &self.placement, "single-layer")?;
-        let batch_size = self.batch_size.unwrap_or(USUAL_BATCH);
-        let Length { epochs, steps_per_epoch, chapter_steps } =
-            self.length(placement, shape.train, batch_size)?;
-        let classes = self.classes_of(&shape)?;
-        let network = NetworkSpec {
-            batch_size,
-            steps: epochs.saturating_mul(steps_per_epoch),
-            steps_per_epoch,
-            ..self.network_for(layers, classes)?
-        };
-        self.check_network(&network, data)?;
-        let classifier: Classifier = named("classifier", &self.classifier, "softmax")?;
-        if !classifier.suits(network.objective) {
-            let reason = "the softmax objective has no goodness classifier; leave it out";
-            return Err(value("classifier", "goodness", reason.to_owned()));
-        }
-        let form = SampleForm::of(data);
-        let (data, activations) = if placement == Placement::Federated {
-            self.private(&network, data)?
-        } else {
-            (data.id().to_owned(), named("activations", &self.activations, "online")?)
-        };
-        let spec = Spec {
-            format: SPEC_FORMAT,
-            data,
-            form,
-            placement,
-            activations,
-            classifier,
-            epochs,
-            chapter_steps,
-            network,
-        };
-        if spec.canonical().len() > MAX_SPEC_BYTES {
-            let reason = "the names of its classes are too long; rename the folders";
-            return Err(value("data", self.data.as_deref().unwrap_or("digits"), reason.to_owned()));
-        }
-        Ok(spec)
-    }
-}
-
-fn value(flag: &'static str, value: impl ToString, reason: String) -> SpecArgsError {
-    SpecArgsError::Value { flag, value: value.to_string(), reason }
-}
-
-/// The value that `text` names, or what could have been named.
-fn named<T: DeserializeOwned>(
-    flag: &'static str,
-    text: &Option<String>,
-    usual: &str,
-) -> Result<T, SpecArgsError> {
-    parsed(flag, text.as_deref().unwrap_or(usual))
-}
-
-/// As [`named`], where there is no usual value.
-fn given<T: DeserializeOwned>(
-    flag: &'static str,
-    text: &Option<String>,
-) -> Result<Option<T>, SpecArgsError> {
-    text.as_deref().map(|text| parsed(flag, text)).transpose()
-}
-
-fn parsed<T: DeserializeOwned>(flag: &'static str, text: &str) -> Result<T, SpecArgsError> {
-    let json = serde_json::Value::String(text.to_owned());
-    serde_json::from_value(json).map_err(|error| value(flag, text, error.to_string()))
 }
 
 fn read_toml(path: &Path) -> Result<SpecArgs, SpecArgsError> {

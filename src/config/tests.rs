@@ -1,149 +1,167 @@
-//! Specs as people write them: what is one run, and what is refused in which words.
+//! Specs as users write them: what is one run, and what is refused in which words.
+
+use clap::{Args as _, FromArgMatches as _};
 
 use super::*;
-use crate::{ff::Negatives, spec::HandedOn};
+use crate::spec::{Problem, Spec, settings};
+
+/// What these flags give.
+fn parse(flags: &[(&str, &str)]) -> SpecArgs {
+    let words = flags.iter().map(|(flag, value)| format!("--{flag}={value}"));
+    let words = ["test".to_owned()].into_iter().chain(words);
+    let matches = SpecArgs::augment_args(clap::Command::new("test")).get_matches_from(words);
+    SpecArgs::from_arg_matches(&matches).unwrap()
+}
+
+fn spec(flags: &[(&str, &str)]) -> Spec {
+    let data = [("data", "digits:2000+50")];
+    parse(&[&data[..], flags].concat()).check().unwrap().spec
+}
+
+/// The flags that have to be typed for a spec.
+fn typed(spec: &Spec) -> Vec<(String, String)> {
+    let given = settings(spec, Some(10)).into_iter().filter(|setting| !setting.is_default);
+    given.map(|setting| (setting.flag, setting.value)).collect()
+}
+
+#[test]
+fn settings_that_follow_from_others_are_defaults() {
+    assert_eq!(typed(&spec(&[])), []);
+    for objective in ["goodness", "softmax"] {
+        for optimizer in ["sgd", "adam"] {
+            for placement in ["single-layer", "all-layers", "sequential", "federated"] {
+                let all =
+                    [("objective", objective), ("optimizer", optimizer), ("placement", placement)];
+                let defaults = ["goodness", "sgd", "single-layer"];
+                let given = all.iter().zip(defaults).filter(|(given, default)| given.1 != *default);
+                let mut given: Vec<(String, String)> =
+                    given.map(|(it, _)| (it.0.to_owned(), it.1.to_owned())).collect();
+                given.sort();
+                assert_eq!(typed(&spec(&all)), given);
+            }
+        }
+    }
+}
+
+#[test]
+fn flags_come_back_as_they_were_typed() {
+    let all = [
+        ("activations", "refreshed"),
+        ("batch-size", "50"),
+        ("chapter-steps", "7"),
+        ("classes", "12"),
+        ("classifier", "goodness"),
+        ("contrast-normalization", "true"),
+        ("dropout", "0.25"),
+        ("epochs", "500"),
+        ("flip", "true"),
+        ("head-lr", "0.0003"),
+        ("head-weight-decay", "0.5"),
+        ("label-embedding", "append"),
+        ("label-strength", "2"),
+        ("layers", "784,60,60"),
+        ("lr", "0.1"),
+        ("negative-temperature", "3"),
+        ("negatives", "adaptive"),
+        ("optimizer", "adam"),
+        ("peer-normalization", "0.1"),
+        ("placement", "all-layers"),
+        ("seed", "18446744073709551615"),
+        ("shards", "2"),
+        ("shift", "2"),
+        ("weight-decay", "0.25"),
+        ("wire", "u4"),
+    ];
+    let found = typed(&spec(&all));
+    let found: Vec<_> = found.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+    assert_eq!(found, all);
+    let flags = parse(&all).to_flags();
+    assert_eq!(flags, all.map(|(flag, value)| [format!("--{flag}"), value.to_owned()]).concat());
+    // And no flag is left out.
+    let command = SpecArgs::augment_args(clap::Command::new("test"));
+    let mut flags: Vec<_> = command.get_arguments().filter_map(|it| it.get_long()).collect();
+    flags.retain(|flag| !["spec", "data", "objective", "epoch-steps"].contains(flag));
+    flags.sort_unstable();
+    assert_eq!(flags, all.map(|(flag, _)| flag));
+    let other = [("objective", "softmax"), ("placement", "federated"), ("epoch-steps", "30")];
+    let found = typed(&spec(&other));
+    assert!(other.iter().all(|&(name, value)| found.contains(&(name.into(), value.into()))));
+}
+
+/// The default in the help of each flag is the builder's.
+#[test]
+fn help_tells_the_defaults() {
+    let data = Data::open("digits").unwrap();
+    let spec = Spec::builder().build(&data).unwrap();
+    let found = settings(&spec, None);
+    let command = SpecArgs::augment_args(clap::Command::new("test"));
+    let mut told = 0;
+    for argument in command.get_arguments() {
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        let Some((_, default)) = help.split_once("[default: ") else { continue };
+        let default = default.split([';', ']']).next().unwrap();
+        let flag = argument.get_long().unwrap();
+        // Others say in words what they follow from.
+        if let Some(setting) = found.iter().find(|it| it.flag == flag && !default.contains(' ')) {
+            assert_eq!(default, setting.value, "--{flag}");
+            told += 1;
+        }
+    }
+    assert!(told >= 15, "{told}");
+    let federated = Spec::builder().placement(Placement::Federated).build(&data).unwrap();
+    assert_eq!(federated.network.steps_per_epoch, 600, "as the help of --epoch-steps says");
+    assert_eq!(spec.chapter_steps * spec.network.batch_size as u64, 20_000);
+}
 
 fn small() -> SpecArgs {
     SpecArgs { data: Some("digits:400+50".to_owned()), ..SpecArgs::default() }
 }
 
 #[test]
-fn equal_specs_are_the_same_run_and_others_are_not() {
-    let spec = small().check().unwrap().spec;
-    assert_eq!(spec.run_id(), small().check().unwrap().spec.run_id());
-    let other = SpecArgs { seed: Some(2), ..small() }.check().unwrap().spec;
-    assert_ne!(spec.run_id(), other.run_id());
-    assert_eq!(Spec::from_canonical(&spec.canonical()).unwrap(), spec);
-}
-
-#[test]
-fn a_wire_type_goes_by_its_name_in_the_canonical_bytes() {
-    for name in ["f32", "u8", "u4"] {
-        let spec = SpecArgs { wire: Some(name.to_owned()), ..small() }.check().unwrap().spec;
-        let bytes = spec.canonical();
-        let text = String::from_utf8(bytes.clone()).unwrap();
-        assert!(text.contains(&format!(r#""wire":"{name}","#)), "{text}");
-        assert_eq!(Spec::from_canonical(&bytes).unwrap(), spec);
-    }
-}
-
-#[test]
 fn a_wrong_value_names_the_flag_and_what_is_possible() {
     let text = |args: SpecArgs| args.check().unwrap_err().to_string();
-    let wire = text(SpecArgs { wire: Some("u7".to_owned()), ..small() });
-    assert!(wire.contains("--wire u7") && wire.contains("f32") && wire.contains("u8"), "{wire}");
     let layers = text(SpecArgs { layers: Some(vec![700, 10]), ..small() });
     assert!(layers.contains("--layers 700,10") && layers.contains("784"), "{layers}");
     let batch = text(SpecArgs { batch_size: Some(401), ..small() });
     assert!(batch.contains("--batch-size 401") && batch.contains("400"), "{batch}");
-    for args in [
-        SpecArgs { epochs: Some(0), ..small() },
-        SpecArgs { batch_size: Some(0), ..small() },
-        SpecArgs { chapter_steps: Some(5), ..small() },
-        SpecArgs { shards: Some(3), ..small() },
-        SpecArgs { shards: Some(50), ..small() },
-        SpecArgs { layers: Some(vec![784]), ..small() },
-        SpecArgs { lr: Some(f32::NAN), ..small() },
-        SpecArgs { shift: Some(28), ..small() },
-        SpecArgs { shift: Some(usize::MAX), ..small() },
-    ] {
-        assert!(args.clone().check().is_err(), "{args:?}");
-    }
+    let error = SpecArgs { epochs: Some(0), ..small() }.check().unwrap_err();
+    assert!(matches!(error, SpecArgsError::Spec(SpecError { problem: Problem::Epochs, .. })));
 }
 
 #[test]
-fn the_softmax_objective_refuses_what_it_does_not_have() {
-    let softmax = || SpecArgs { objective: Some("softmax".to_owned()), ..small() };
-    let spec = softmax().check().unwrap().spec;
-    assert_eq!((spec.network.negatives, spec.classifier), (Negatives::None, Classifier::Softmax));
-    assert_eq!(Spec::from_canonical(&spec.canonical()).unwrap(), spec);
-    let some = |text: &str| Some(text.to_owned());
-    for (args, flag) in [
-        (SpecArgs { negatives: some("random"), ..softmax() }, "--negatives random"),
-        (SpecArgs { classifier: some("goodness"), ..softmax() }, "--classifier goodness"),
-        (SpecArgs { label_strength: Some(1.0), ..softmax() }, "--label-strength"),
-        (SpecArgs { label_embedding: some("append"), ..softmax() }, "--label-embedding append"),
-        (SpecArgs { label_embedding: some("none"), ..small() }, "--label-embedding none"),
-        (SpecArgs { peer_normalization: Some(0.1), ..softmax() }, "--peer-normalization"),
-        (SpecArgs { negatives: some("none"), ..small() }, "--negatives none"),
-    ] {
-        let text = args.check().unwrap_err().to_string();
-        assert!(text.contains(flag) && text.contains("objective"), "{text}");
+fn choices_are_listed_in_the_help() {
+    let mut command = SpecArgs::augment_args(clap::Command::new("test"));
+    let help = command.render_long_help().to_string();
+    for values in
+        ["[possible values: u8, u4, f32]", "[possible values: single-layer, all-layers, federated"]
+    {
+        assert!(help.contains(values), "{help}");
     }
-    let stranger = Spec { classifier: Classifier::Goodness, ..spec };
-    assert!(Spec::from_canonical(&stranger.canonical()).is_err());
+    let wrong = SpecArgs::augment_args(clap::Command::new("test"));
+    let error = wrong.try_get_matches_from(["test", "--wire=u7"]).unwrap_err().to_string();
+    assert!(error.contains("'u7'") && error.contains("--wire"), "{error}");
 }
 
 #[test]
 fn flags_override_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.toml");
-    std::fs::write(&path, "data = \"digits:400+50\"\nepochs = 3\nbatch-size = 50\n").unwrap();
+    let text = "data = \"digits:400+50\"\nepochs = 3\nbatch-size = 50\nwire = \"u4\"\n";
+    std::fs::write(&path, text).unwrap();
     let args = SpecArgs { spec: Some(path.clone()), epochs: Some(2), ..SpecArgs::default() };
     let spec = args.check().unwrap().spec;
     assert_eq!((spec.epochs, spec.network.batch_size), (2, 50));
-    std::fs::write(&path, "epoch = 3\n").unwrap();
-    let args = SpecArgs { spec: Some(path), ..SpecArgs::default() };
-    assert!(args.check().unwrap_err().to_string().contains("epoch"));
-}
-
-#[test]
-fn with_data_of_its_own_the_form_is_the_run_and_not_the_content() {
-    let federated = |data: &str| SpecArgs {
-        data: Some(data.to_owned()),
-        placement: Some("federated".to_owned()),
-        ..SpecArgs::default()
-    };
-    let spec = |args: SpecArgs| args.check().unwrap().spec;
-    let one = spec(federated("digits:400+50:1"));
-    assert_eq!(one.run_id(), spec(federated("digits:900+20:2")).run_id());
-    assert_eq!((one.network.steps_per_epoch, one.activations), (600, HandedOn::Refreshed));
-    assert_eq!(Spec::from_canonical(&one.canonical()).unwrap(), one);
-    let some = |text: &str| Some(text.to_owned());
-    let usual = || federated("digits:400+50");
-    for (args, flag) in [
-        (SpecArgs { activations: some("online"), ..usual() }, "--activations online"),
-        (SpecArgs { negatives: some("adaptive"), ..usual() }, "--negatives adaptive"),
-        (SpecArgs { epoch_steps: Some(0), ..usual() }, "--epoch-steps 0"),
-        (SpecArgs { batch_size: Some(401), ..usual() }, "--batch-size 401"),
-        (SpecArgs { epoch_steps: Some(9), ..small() }, "--epoch-steps 9"),
-        (SpecArgs { classes: Some(9), ..small() }, "--classes 9"),
-        (SpecArgs { classes: Some(257), ..small() }, "--classes 257"),
-    ] {
-        let text = args.check().unwrap_err().to_string();
-        assert!(text.contains(flag), "{text}");
-    }
-    let open = Spec { data: small().check().unwrap().spec.data, ..one.clone() };
-    let online = Spec { activations: HandedOn::Online, ..one };
-    for stranger in [open, online] {
-        assert!(Spec::from_canonical(&stranger.canonical()).is_err(), "{stranger:?}");
+    assert_eq!(spec.network.encoding, Encoding::U4);
+    for (text, says) in [("epoch = 3\n", "epoch"), ("wire = \"u7\"\n", "u8")] {
+        std::fs::write(&path, text).unwrap();
+        let args = SpecArgs { spec: Some(path.clone()), ..SpecArgs::default() };
+        let error = args.check().unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains("run.toml"), "{error}");
     }
 }
 
 #[test]
-fn a_strangers_spec_is_checked() {
-    let mut spec = small().check().unwrap().spec;
-    spec.chapter_steps = 0;
-    assert!(Spec::from_canonical(&spec.canonical()).is_err());
-    assert!(Spec::from_canonical(b"{}").is_err());
-}
-
-#[test]
-fn flags_are_as_short_as_a_person_would_type_them() {
+fn flags_are_as_short_as_a_user_would_type_them() {
     let args = SpecArgs { dropout: Some(0.3), layers: Some(vec![784, 10]), ..SpecArgs::default() };
     assert_eq!(args.to_flags(), ["--dropout", "0.3", "--layers", "784,10"]);
-}
-
-#[test]
-fn what_is_wrong_with_a_strangers_spec_can_be_shown() {
-    let strange = format!("{{\"\u{1b}[2J{}\": 1}}", "x".repeat(10_000));
-    let text = Spec::from_canonical(strange.as_bytes()).unwrap_err().to_string();
-    assert!(text.len() < 400 && !text.contains('\u{1b}'), "{text:?}");
-    // Its format is told, whatever else is new in it.
-    let newer = format!("{{\"format\":{},\"new\":1}}", SPEC_FORMAT + 1);
-    let text = Spec::from_canonical(newer.as_bytes()).unwrap_err().to_string();
-    assert!(
-        text.contains(&format!("format {}", SPEC_FORMAT + 1)) && text.contains("same version"),
-        "{text}"
-    );
 }

@@ -170,6 +170,14 @@ impl Data {
         Self { content: Arc::new(Content { id, names, shape, train, test, remarks }) }
     }
 
+    /// Opens the set of this name, as `--data` takes it: `digits`, `digits:TRAIN+TEST`, `mnist:DIR`, ...
+    ///
+    /// # Errors
+    /// If the name is unknown, or the set cannot be used.
+    pub fn open(name: &str) -> Result<Self, DataError> {
+        name.parse::<Source>()?.open()
+    }
+
     /// The measures of the set.
     pub fn shape(&self) -> Shape {
         self.content.shape

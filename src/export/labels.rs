@@ -70,7 +70,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::{config::SpecArgs, data::Source};
+    use crate::data::Source;
 
     /// The test half of a folder set with these classes, a grey image of `side` x `side` in each.
     fn set(classes: &[&str], side: u32) -> tempfile::TempDir {
@@ -91,9 +91,8 @@ mod tests {
     }
 
     fn spec(folder: &tempfile::TempDir) -> Spec {
-        let data = Some(format!("folder:{}", folder.path().display()));
-        let args = SpecArgs { data, batch_size: Some(1), ..SpecArgs::default() };
-        SpecArgs { layers: Some(vec![16, 4]), ..args }.check().unwrap().spec
+        let data = Data::open(&format!("folder:{}", folder.path().display())).unwrap();
+        Spec::builder().layers([16, 4]).batch_size(1).build(&data).unwrap()
     }
 
     fn data(folder: &tempfile::TempDir) -> Data {
@@ -125,10 +124,9 @@ mod tests {
 
     #[test]
     fn numbers_are_names_too() {
-        let args = SpecArgs { data: Some("digits:200+20".to_owned()), ..SpecArgs::default() };
-        let checked = args.check().unwrap();
-        assert!(checked.spec.form.classes.is_empty());
-        let labels = labels_in(&checked.spec, &checked.data).unwrap();
-        assert_eq!(labels, checked.data.test_labels());
+        let data = Data::open("digits:200+20").unwrap();
+        let spec = Spec::builder().build(&data).unwrap();
+        assert!(spec.form.classes.is_empty());
+        assert_eq!(labels_in(&spec, &data).unwrap(), data.test_labels());
     }
 }

@@ -296,7 +296,8 @@ pub(crate) fn scored_samples(spec: &Spec, epoch: u64) -> usize {
 
 /// Right answers of the classifier beside softmax: goodness, or the last layer alone where the
 /// objective has no goodness to compare.
-pub(crate) fn other_correct(spec: &Spec, found: &Evaluation) -> u32 {
+#[must_use]
+pub fn other_correct(spec: &Spec, found: &Evaluation) -> u32 {
     match spec.network.objective {
         Objective::Goodness => found.goodness_correct,
         Objective::Softmax => found.layers_correct.last().copied().unwrap_or(0),

@@ -78,19 +78,15 @@ impl<F: FnMut(ShardId) -> Option<Bytes>> Layers for Stored<'_, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::SpecArgs;
-    use crate::data::gather;
-    use crate::ff::{Inline, Network, evaluate};
+    use crate::{
+        data::{Data, gather},
+        ff::{Inline, Network, evaluate},
+    };
 
     #[test]
     fn a_stored_network_is_the_one_that_was_stored() {
-        let args = SpecArgs {
-            data: Some("digits:200+300".to_owned()),
-            layers: Some(vec![784, 30, 20]),
-            shards: Some(2),
-            ..SpecArgs::default()
-        };
-        let checked = args.check().unwrap();
+        let data = Data::open("digits:200+300").unwrap();
+        let checked = Spec::builder().layers([784, 30, 20]).shards(2).check(data).unwrap();
         let spec = &checked.spec;
         let network = Network::init(spec.network.clone());
         let encode = |(shard, state): (&Shard, &ShardState)| {

@@ -6,11 +6,10 @@ use bytes::Bytes;
 use ffp2p_proto::{BlobRef, Checkpoint, Hash, NodeId, ShardId};
 
 use super::{disk::Disk, store_files::StoreError};
-use crate::{config::SpecArgs, spec::Spec};
+use crate::{data::Data, spec::Spec};
 
 pub(super) fn spec() -> Spec {
-    let data = Some("digits:400+50".to_owned());
-    SpecArgs { data, ..SpecArgs::default() }.check().unwrap().spec
+    Spec::builder().build(&Data::open("digits:400+50").unwrap()).unwrap()
 }
 
 pub(super) fn checkpoint(step: u64, bytes: &Bytes) -> Checkpoint {

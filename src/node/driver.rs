@@ -30,13 +30,12 @@ use super::{
 };
 use crate::{
     about::about_data,
-    config::Checked,
     data::Data,
     diverged::Diverged,
     events::{Event, EventSink, PROGRESS, StepRate},
     export::{ModelError, how_to_take},
     schedule::Schedule,
-    spec::Spec,
+    spec::{Checked, Spec},
 };
 
 /// Answers of the trainer that can wait.

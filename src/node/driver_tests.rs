@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{super::types::Durability, *};
-use crate::{config::SpecArgs, sequential::Sequential};
+use crate::{ff::Negatives, sequential::Sequential, spec::Placement};
 
 /// A run is over by then, or its test fails.
 const BOUND: Duration = Duration::from_secs(120);
@@ -59,21 +59,14 @@ async fn model_of_a_lossy_node(checked: Checked) -> (Option<Hash>, usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_loses_blobs_changes_nothing() {
-    for placement in ["single-layer", "all-layers"] {
-        let args = SpecArgs {
-            data: Some("digits:400+40".to_owned()),
-            layers: Some(vec![784, 12, 12]),
-            epochs: Some(10),
-            batch_size: Some(20),
-            chapter_steps: Some(10),
-            placement: Some(placement.to_owned()),
-            negatives: Some("adaptive".to_owned()),
-            ..SpecArgs::default()
-        };
-        let checked = args.check().unwrap();
+    for placement in [Placement::SingleLayer, Placement::AllLayers] {
+        let settings = Spec::builder().layers([784, 12, 12]).epochs(10).batch_size(20);
+        let settings = settings.chapter_steps(10).negatives(Negatives::Adaptive);
+        let data = Data::open("digits:400+40").unwrap();
+        let checked = settings.placement(placement).check(data).unwrap();
         let expected = expected(&checked);
         let (model, lost) = model_of_a_lossy_node(checked).await;
-        assert_eq!(model, Some(expected), "{placement}");
-        assert!(lost > 0, "{placement}: nothing was lost");
+        assert_eq!(model, Some(expected), "{placement:?}");
+        assert!(lost > 0, "{placement:?}: nothing was lost");
     }
 }

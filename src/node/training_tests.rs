@@ -1,26 +1,24 @@
 //! Tests of the trainer's work, command by command: what it does, and what it refuses.
 
 use super::*;
-use crate::config::SpecArgs;
+use crate::{
+    data::Data,
+    ff::Negatives,
+    spec::{ActivationKind, Spec, SpecBuilder},
+};
 
 /// Shards of the plan: one of each layer.
 const LOWEST: ShardId = ShardId(0);
 const UPPER: ShardId = ShardId(1);
 
 /// Two layers, 8 steps in chapters of 4.
-fn spec() -> SpecArgs {
-    SpecArgs {
-        data: Some("digits:80+10".to_owned()),
-        layers: Some(vec![784, 12, 10]),
-        epochs: Some(2),
-        batch_size: Some(20),
-        chapter_steps: Some(4),
-        ..SpecArgs::default()
-    }
+fn spec() -> SpecBuilder {
+    Spec::builder().layers([784, 12, 10]).epochs(2).batch_size(20).chapter_steps(4)
 }
 
-fn with_worker(args: &SpecArgs, work: impl FnOnce(&mut Worker<'_>)) {
-    let schedule = Schedule::new(&args.clone().check().unwrap(), 1).unwrap();
+fn with_worker(settings: &SpecBuilder, work: impl FnOnce(&mut Worker<'_>)) {
+    let checked = settings.check(Data::open("digits:80+10").unwrap()).unwrap();
+    let schedule = Schedule::new(&checked, 1).unwrap();
     work(&mut Worker::new(schedule, &ComputeGate::new(1)));
 }
 
@@ -95,7 +93,7 @@ fn steps_behind_a_refused_one_are_refused() {
 
 #[test]
 fn the_batch_that_is_none_is_named() {
-    with_worker(&SpecArgs { shards: Some(2), ..spec() }, |worker| {
+    with_worker(&spec().shards(2), |worker| {
         let (batches, _) = lowest(worker);
         let good = &batches[0];
         let mut nan = good.to_vec();
@@ -142,8 +140,7 @@ fn a_checkpoint_of_another_step_is_not_loaded() {
 
 #[test]
 fn a_chapter_is_handed_on_at_its_end_alone() {
-    let args = SpecArgs { activations: Some("refreshed".to_owned()), ..spec() };
-    with_worker(&args, |worker| {
+    with_worker(&spec().activations(ActivationKind::Refreshed), |worker| {
         assert!(load(worker, LOWEST, 0, None));
         for step in 0..4 {
             is_refused(&refresh(worker, LOWEST, 0), 0);
@@ -160,8 +157,7 @@ fn a_chapter_is_handed_on_at_its_end_alone() {
 
 #[test]
 fn a_table_of_another_step_is_refused() {
-    let args = SpecArgs { negatives: Some("adaptive".to_owned()), epochs: Some(4), ..spec() };
-    with_worker(&args, |worker| {
+    with_worker(&spec().negatives(Negatives::Adaptive).epochs(4), |worker| {
         assert!(load(worker, LOWEST, 0, None));
         (0..8).for_each(|step| drop(trained(train(worker, LOWEST, step, &[]))));
         let (spec, samples) = (worker.schedule.network().clone(), worker.schedule.samples());
@@ -182,9 +178,9 @@ fn a_table_of_another_step_is_refused() {
 }
 
 /// The first answer of the lowest shard that is none of a step that was done.
-fn first_fault(args: &SpecArgs) -> Done {
+fn first_fault(settings: &SpecBuilder) -> Done {
     let mut found = None;
-    with_worker(args, |worker| {
+    with_worker(settings, |worker| {
         assert!(load(worker, LOWEST, 0, None));
         let mut done = (0..8).map(|step| train(worker, LOWEST, step, &[]));
         found = done.find(|done| !matches!(done, Done::Trained { .. }));
@@ -195,11 +191,11 @@ fn first_fault(args: &SpecArgs) -> Done {
 #[test]
 fn a_shard_that_cannot_be_trained_on_says_so() {
     let place = Shard { layer: 0, index: 0 };
-    let head = first_fault(&SpecArgs { head_weight_decay: Some(f32::MAX), ..spec() });
+    let head = first_fault(&spec().head_weight_decay(f32::MAX));
     let Done::Diverged { place: at, fault: Fault::Head, step: 2..=4 } = head else {
         panic!("{head:?}")
     };
     assert_eq!(at, place);
-    let weights = first_fault(&SpecArgs { lr: Some(f32::MAX), ..spec() });
+    let weights = first_fault(&spec().lr(f32::MAX));
     assert!(matches!(weights, Done::Diverged { fault: Fault::Weights, .. }), "{weights:?}");
 }

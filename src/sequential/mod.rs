@@ -19,7 +19,7 @@ use crate::{
         StepReport, Workers, concat, decode, encode,
     },
     schedule::Schedule,
-    spec::{HandedOn, Spec},
+    spec::{ActivationKind, Spec},
 };
 
 /// What a layer has handed on in a chapter: encoded, by step and shard.
@@ -80,7 +80,7 @@ impl Sequential {
 
     /// Whether a run can be taken up after so many steps.
     fn may_begin_at(&self, step: u64) -> bool {
-        self.spec.activations == HandedOn::Online || self.plan.is_boundary(step)
+        self.spec.activations == ActivationKind::Online || self.plan.is_boundary(step)
     }
 
     /// The network as trained so far.
@@ -126,8 +126,8 @@ impl Sequential {
         let shards = self.network.shards().len();
         let mut tally = Tally { losses: vec![0.0; shards], done: vec![begun; shards], go_on };
         let is_through = match self.spec.activations {
-            HandedOn::Online => self.online(steps, &mut tally, workers)?,
-            HandedOn::Refreshed => self.refreshed(steps, &mut tally, workers)?,
+            ActivationKind::Online => self.online(steps, &mut tally, workers)?,
+            ActivationKind::Refreshed => self.refreshed(steps, &mut tally, workers)?,
         };
         self.check(0, self.network.shards().iter().map(ShardState::fault), end)?;
         if !is_through {

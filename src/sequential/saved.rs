@@ -97,20 +97,22 @@ fn made(shard: ShardId, step: u64, bytes: Vec<u8>) -> (Checkpoint, Bytes) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::SpecArgs, ff::Inline, schedule::Schedule};
+    use crate::{
+        data::Data,
+        ff::{Inline, Negatives, Optimizer},
+        schedule::Schedule,
+        spec::{ActivationKind, Spec, SpecBuilder},
+    };
 
-    fn run(flags: SpecArgs) -> Sequential {
-        let data = Some("digits:200+20".to_owned());
-        let layers = Some(vec![784, 16, 16]);
-        let args = SpecArgs { data, layers, batch_size: Some(20), epochs: Some(3), ..flags };
-        let args = SpecArgs { chapter_steps: Some(5), ..args };
-        let checked = args.check().unwrap();
+    fn run(settings: SpecBuilder) -> Sequential {
+        let settings = settings.layers([784, 16, 16]).batch_size(20).epochs(3).chapter_steps(5);
+        let checked = settings.check(Data::open("digits:200+20").unwrap()).unwrap();
         let schedule = Schedule::new(&checked, 1).unwrap();
         Sequential::new(checked.spec, schedule)
     }
 
-    fn word(text: &str) -> Option<String> {
-        Some(text.to_owned())
+    fn adaptive() -> SpecBuilder {
+        Spec::builder().negatives(Negatives::Adaptive)
     }
 
     /// Trains from where `run` is to the end; the model's hash.
@@ -124,26 +126,22 @@ mod tests {
 
     #[test]
     fn a_run_goes_on_wherever_it_was_stopped() {
-        let flags = [
-            SpecArgs::default(),
-            SpecArgs { negatives: word("adaptive"), ..SpecArgs::default() },
-            SpecArgs { optimizer: word("adam"), ..SpecArgs::default() },
-            SpecArgs {
-                negatives: word("adaptive"),
-                activations: word("refreshed"),
-                ..SpecArgs::default()
-            },
+        let all = [
+            Spec::builder(),
+            adaptive(),
+            Spec::builder().optimizer(Optimizer::Adam),
+            adaptive().activations(ActivationKind::Refreshed),
         ];
-        for flags in flags {
-            let whole = finish(run(flags.clone()));
+        for settings in all {
+            let whole = finish(run(settings.clone()));
             for chapters in 1..=6 {
-                let mut stopped = run(flags.clone());
+                let mut stopped = run(settings.clone());
                 (0..chapters).for_each(|chapter| drop(stopped.chapter(chapter, &Inline).unwrap()));
                 let kept = stopped.checkpoints();
-                let mut next = run(flags.clone());
+                let mut next = run(settings.clone());
                 assert_eq!(next.resume(&kept), 5 * chapters);
                 if chapters < 6 {
-                    assert_eq!(finish(next), whole, "{flags:?} after {chapters} chapters");
+                    assert_eq!(finish(next), whole, "{settings:?} after {chapters} chapters");
                 }
             }
         }
@@ -151,7 +149,6 @@ mod tests {
 
     #[test]
     fn a_run_goes_on_in_the_middle_of_a_chapter() {
-        let adaptive = || SpecArgs { negatives: word("adaptive"), ..SpecArgs::default() };
         let whole = finish(run(adaptive()));
         let mut stopped = run(adaptive());
         (0..3).for_each(|chapter| drop(stopped.chapter(chapter, &Inline).unwrap()));
@@ -165,7 +162,6 @@ mod tests {
 
     #[test]
     fn a_step_of_which_something_is_missing_is_no_place_to_go_on() {
-        let adaptive = || SpecArgs { negatives: word("adaptive"), ..SpecArgs::default() };
         let mut stopped = run(adaptive());
         let mut kept = Vec::new();
         for chapter in 0..4 {

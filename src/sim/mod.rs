@@ -19,10 +19,9 @@ use ffp2p_proto::{
 
 use crate::{
     checkpoint,
-    config::Checked,
     export::scored_samples,
     ff::{NetworkSpec, Shard, encoded_len},
-    spec::Spec,
+    spec::{Checked, Spec},
 };
 pub use ceiling::ceiling;
 pub use churn::{Churn, MAX_PER_HOUR};

@@ -3,19 +3,13 @@
 //! Rule: each says what a person would decide by; none waits for real time.
 
 use super::*;
-use crate::config::SpecArgs;
+use crate::{data::Data, spec::Placement};
 
 /// Four layers of two shards, and machines of 100 GFLOP/s.
-fn rehearsal(placement: &str, link: &str) -> Rehearsal {
-    let args = SpecArgs {
-        data: Some("digits:20000+100".to_owned()),
-        layers: Some(vec![784, 1500, 1500, 1500, 1500]),
-        epochs: Some(40),
-        shards: Some(2),
-        placement: Some(placement.to_owned()),
-        ..SpecArgs::default()
-    };
-    let checked = args.check().unwrap();
+fn rehearsal(placement: Placement, link: &str) -> Rehearsal {
+    let settings = Spec::builder().layers([784, 1500, 1500, 1500, 1500]).epochs(40).shards(2);
+    let data = Data::open("digits:20000+100").unwrap();
+    let checked = settings.placement(placement).check(data).unwrap();
     let costs = CostModel::usual(&checked.spec.network, checked.data.is_drawn());
     let link = link.parse().unwrap();
     Rehearsal { chapters: Some(16), ..Rehearsal::new(&checked, costs, vec![100.0], link) }
@@ -23,7 +17,7 @@ fn rehearsal(placement: &str, link: &str) -> Rehearsal {
 
 #[test]
 fn four_equal_machines_on_a_lan_are_nearly_four_times_as_fast() {
-    let rehearsal = rehearsal("all-layers", "lan");
+    let rehearsal = rehearsal(Placement::AllLayers, "lan");
     let found = rehearsal.predict(4).unwrap();
     assert!((3.5..=4.0).contains(&found.speed_up()), "{found:?}");
     assert_eq!((found.busy, found.chapters.1), (4, 40));
@@ -34,12 +28,12 @@ fn four_equal_machines_on_a_lan_are_nearly_four_times_as_fast() {
 
 #[test]
 fn a_narrow_link_and_crashes_cost_speed() {
-    for placement in ["all-layers", "single-layer"] {
+    for placement in [Placement::AllLayers, Placement::SingleLayer] {
         let speed_up = |link| rehearsal(placement, link).predict(4).unwrap().speed_up();
         let (lan, narrow) = (speed_up("lan"), speed_up("20/3"));
-        assert!(narrow < 0.8 * lan, "{placement}: {narrow} of {lan}");
+        assert!(narrow < 0.8 * lan, "{placement:?}: {narrow} of {lan}");
     }
-    let mut rehearsal = rehearsal("all-layers", "lan");
+    let mut rehearsal = rehearsal(Placement::AllLayers, "lan");
     let quiet = rehearsal.predict(4).unwrap();
     rehearsal.churn = Churn { per_hour: 40.0 };
     let crashing = rehearsal.predict(4).unwrap();
@@ -49,7 +43,7 @@ fn a_narrow_link_and_crashes_cost_speed() {
 
 #[test]
 fn one_more_machine_speeds_a_run_up_and_hardly_stops_it() {
-    let mut rehearsal = rehearsal("single-layer", "lan");
+    let mut rehearsal = rehearsal(Placement::SingleLayer, "lan");
     let network = &mut rehearsal.spec.network;
     (network.layers, network.shards_per_layer) = (vec![784, 1600, 1600, 1600, 1600], 8);
     (network.batch_size, network.steps_per_epoch) = (250, 80);
@@ -69,7 +63,7 @@ fn one_more_machine_speeds_a_run_up_and_hardly_stops_it() {
 #[test]
 fn scoring_hardly_slows_a_run_down() {
     let speed_up = |scored: u32| {
-        let mut rehearsal = rehearsal("single-layer", "lan");
+        let mut rehearsal = rehearsal(Placement::SingleLayer, "lan");
         let network = &mut rehearsal.spec.network;
         (network.layers, network.shards_per_layer) = (vec![784, 800, 800, 800, 800], 8);
         (network.batch_size, network.steps_per_epoch) = (250, 240);
@@ -85,6 +79,6 @@ fn scoring_hardly_slows_a_run_down() {
 
 #[test]
 fn what_many_say_of_themselves_can_be_too_much() {
-    let rehearsal = rehearsal("all-layers", "1/1");
+    let rehearsal = rehearsal(Placement::AllLayers, "1/1");
     assert!(rehearsal.predict(MAX_NODES).is_err_and(|why| why == StandsStillError::Heartbeats));
 }

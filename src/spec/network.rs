@@ -1,109 +1,110 @@
-//! The mathematics of a spec: what was asked for, what follows from the rest, and whether it fits.
+//! The mathematics of a spec: the given settings, the defaults of the rest, and whether they fit.
 //!
-//! Rule: an error names the flag that it comes from, and what would be right.
+//! Rule: an error names the setting that it comes from, and what would be right.
 
 use ffp2p_proto::MAX_SHARDS;
 
-use super::{SpecArgs, SpecArgsError, given, named, value};
+use super::{
+    bounds::{MAX_CLASSES, MAX_WEIGHTS},
+    builder::SpecBuilder,
+    canonical::weights,
+    defaults,
+    error::{Problem, SpecError},
+};
 use crate::{
-    data::Data,
-    ff::{Encoding, LabelEmbedding, Negatives, NetworkSpec, Objective, Optimizer, SpecError},
-    spec::{MAX_WEIGHTS, weights},
+    data::{Data, Shape},
+    ff::{self, NetworkSpec},
 };
 
-/// How activations of the default run are rounded.
-pub(super) const USUAL_WIRE: Encoding = Encoding::U8;
-
-/// The seed of the default run.
-pub(super) const USUAL_SEED: u64 = 1;
-
-impl SpecArgs {
-    /// The mathematics, its steps aside. What is not given follows from objective and optimiser.
-    pub(super) fn network_for(
-        &self,
-        layers: Vec<usize>,
-        classes: usize,
-    ) -> Result<NetworkSpec, SpecArgsError> {
-        let objective: Objective = named("objective", &self.objective, "goodness")?;
-        let optimizer: Optimizer = named("optimizer", &self.optimizer, "sgd")?;
-        let usual = NetworkSpec::default_for(objective, optimizer, layers, classes);
-        let negatives: Option<Negatives> = given("negatives", &self.negatives)?;
-        let embedding: Option<LabelEmbedding> = given("label-embedding", &self.label_embedding)?;
-        Ok(NetworkSpec {
-            shards_per_layer: self.shards.unwrap_or(1),
-            negatives: negatives.unwrap_or(usual.negatives),
-            negative_temperature: self.negative_temperature.unwrap_or(usual.negative_temperature),
-            label_embedding: embedding.unwrap_or(usual.label_embedding),
-            label_strength: self.label_strength.unwrap_or(usual.label_strength),
-            shift: self.shift.unwrap_or(usual.shift),
-            flip: self.flip.unwrap_or(usual.flip),
-            contrast_normalization: self
-                .contrast_normalization
-                .unwrap_or(usual.contrast_normalization),
-            lr: self.lr.unwrap_or(usual.lr),
-            head_lr: self.head_lr.unwrap_or(usual.head_lr),
-            weight_decay: self.weight_decay.unwrap_or(usual.weight_decay),
-            head_weight_decay: self.head_weight_decay.unwrap_or(usual.head_weight_decay),
-            peer_normalization: self.peer_normalization.unwrap_or(usual.peer_normalization),
-            dropout: self.dropout.unwrap_or(usual.dropout),
-            encoding: given::<Encoding>("wire", &self.wire)?.unwrap_or(USUAL_WIRE),
-            seed: self.seed.unwrap_or(USUAL_SEED),
-            ..usual
-        })
+/// The classes that the network tells apart: those of the data, or more.
+pub(super) fn classes(settings: &SpecBuilder, shape: &Shape) -> Result<usize, SpecError> {
+    let (least, classes) = (shape.classes, settings.classes.unwrap_or(shape.classes));
+    if (least..=MAX_CLASSES).contains(&classes) {
+        return Ok(classes);
     }
+    Err(SpecError::new("classes", classes, Problem::Classes { least }))
+}
 
-    /// The network itself, its input width, and the number of its shards.
-    pub(super) fn check_network(
-        &self,
-        network: &NetworkSpec,
-        data: &Data,
-    ) -> Result<(), SpecArgsError> {
-        let text = network.layers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let width = data.shape().width;
-        if network.layers.first().is_some_and(|&input| input != width) {
-            let reason = format!("the first width must be {width}, the pixels of {}", data.id());
-            return Err(value("layers", text, reason));
-        }
-        network.check().map_err(|error| self.flagged(error, &text))?;
-        let side = data.shape().height.min(data.shape().columns());
-        if network.shift >= side {
-            let reason = format!("choose less than {side}, the smaller side of an image");
-            return Err(value("shift", network.shift, reason));
-        }
-        let shards = network.shards().len();
-        if shards > MAX_SHARDS {
-            let reason =
-                format!("{shards} shards (layers times --shards) are more than {MAX_SHARDS}");
-            return Err(value("layers", text, reason));
-        }
-        if weights(network) > MAX_WEIGHTS {
-            return Err(value("layers", text, format!("more than {MAX_WEIGHTS} weights")));
-        }
-        Ok(())
+/// The mathematics, its steps aside, for samples of `input` pixels.
+pub(super) fn with_defaults(settings: &SpecBuilder, input: usize, classes: usize) -> NetworkSpec {
+    let objective = settings.objective.unwrap_or(defaults::OBJECTIVE);
+    let optimizer = settings.optimizer.unwrap_or(defaults::OPTIMIZER);
+    let mut network = defaults::network(objective, optimizer, input, classes);
+    macro_rules! take {
+        ($($field:ident from $setting:ident),*) => {
+            $(if let Some(given) = settings.$setting.clone() { network.$field = given; })*
+        };
     }
+    take!(
+        layers from layers,
+        shards_per_layer from shards,
+        negatives from negatives,
+        negative_temperature from negative_temperature,
+        label_embedding from label_embedding,
+        label_strength from label_strength,
+        shift from shift,
+        flip from flip,
+        contrast_normalization from contrast_normalization,
+        lr from lr,
+        head_lr from head_lr,
+        weight_decay from weight_decay,
+        head_weight_decay from head_weight_decay,
+        peer_normalization from peer_normalization,
+        dropout from dropout,
+        encoding from wire,
+        batch_size from batch_size,
+        seed from seed
+    );
+    network
+}
 
-    /// A wrong network, with the flag that it comes from.
-    fn flagged(&self, error: SpecError, layers: &str) -> SpecArgsError {
-        let reason = error.to_string();
-        if matches!(error, SpecError::Unused("negatives") | SpecError::NoNegatives) {
-            value("negatives", self.negatives.as_deref().unwrap_or_default(), reason)
-        } else if matches!(error, SpecError::Unused("label_embedding") | SpecError::NoLabels) {
-            let given = self.label_embedding.as_deref().unwrap_or_default();
-            value("label-embedding", given, reason)
-        } else if let SpecError::Number(name) | SpecError::Unused(name) = error {
-            value(name, "", reason)
-        } else if error == SpecError::Dropout {
-            value("dropout", self.dropout.unwrap_or_default(), reason)
-        } else if error == SpecError::LabelStrength {
-            value("label-strength", self.label_strength.unwrap_or_default(), reason)
-        } else if error == SpecError::Temperature {
-            value("negative-temperature", self.negative_temperature.unwrap_or_default(), reason)
-        } else if let SpecError::Shift(shift) = error {
-            value("shift", shift, reason)
-        } else if matches!(error, SpecError::Width(_) | SpecError::Layers(_)) {
-            value("layers", layers, reason)
-        } else {
-            error.into()
-        }
+/// Checks the network, its input width, and the number of its shards and weights.
+pub(super) fn check(
+    settings: &SpecBuilder,
+    network: &NetworkSpec,
+    data: &Data,
+) -> Result<(), SpecError> {
+    let width = data.shape().width;
+    let layers = |problem| wrong(settings, "layers", problem);
+    if network.layers.first().is_some_and(|&input| input != width) {
+        return Err(layers(Problem::InputWidth { width, data: data.id().to_owned() }));
+    }
+    network.check().map_err(|error| wrong(settings, setting_of(&error), error.into()))?;
+    let side = data.shape().height.min(data.shape().columns());
+    if network.shift >= side {
+        return Err(SpecError::new("shift", network.shift, Problem::Shift { side }));
+    }
+    let found = network.shards().len();
+    if found > MAX_SHARDS {
+        return Err(layers(Problem::Shards { found }));
+    }
+    if weights(network) > MAX_WEIGHTS {
+        return Err(layers(Problem::Weights));
+    }
+    Ok(())
+}
+
+/// A setting that is wrong, with the value that was given for it, if one was.
+fn wrong(settings: &SpecBuilder, setting: &'static str, problem: Problem) -> SpecError {
+    let given = settings.by_flag().remove(&setting.replace('_', "-"));
+    SpecError::new(setting, given.unwrap_or_default(), problem)
+}
+
+/// The setting that makes a network wrong.
+fn setting_of(error: &ff::SpecError) -> &'static str {
+    use ff::SpecError as Wrong;
+    match error {
+        Wrong::Classes(_) => "classes",
+        Wrong::Shards { .. } => "shards",
+        Wrong::BatchSize(_) => "batch_size",
+        Wrong::Steps => "epochs",
+        Wrong::Shift(_) => "shift",
+        Wrong::Dropout => "dropout",
+        Wrong::LabelStrength => "label_strength",
+        Wrong::Temperature => "negative_temperature",
+        Wrong::NoNegatives => "negatives",
+        Wrong::NoLabels => "label_embedding",
+        Wrong::Number(name) | Wrong::Unused(name) => name,
+        Wrong::Layers(_) | Wrong::Width(_) | Wrong::LabelSlots { .. } | _ => "layers",
     }
 }

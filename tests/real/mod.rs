@@ -7,12 +7,12 @@ use std::{cell::RefCell, collections::BTreeMap};
 
 use ffp2p::{
     checkpoint,
-    config::Checked,
     ff::{
         Activations, Buffers, FirstInput, Inline, NetworkSpec, Shard, ShardState, concat, decode,
         encode,
     },
     schedule::Schedule,
+    spec::Checked,
 };
 use ffp2p_proto::{Plan, ShardId, sim::Mathematics};
 

@@ -55,12 +55,12 @@ pub(super) fn run(mut args: UpArgs) -> Result<(), CommandError> {
         return Err(CommandError::Usage(text));
     }
     args.threads = Some(threads(args.threads, Pool::usual_threads(args.nodes))?);
-    args.spec = args.spec.with_file()?;
     // Chosen once, so that what is wrong with it is told once.
     args.network.rendezvous = args.network.node()?.rendezvous;
     super::join::decisions(&args.keep)?;
     // A wrong spec is told once, here, not by every node.
-    let spec = args.spec.clone().check()?.spec;
+    let given = args.spec.clone().read()?;
+    let spec = given.check()?.spec;
     match &args.output.out {
         Some(_) => check_out(args.output.out.as_deref(), &spec)?,
         None => {
@@ -71,15 +71,15 @@ pub(super) fn run(mut args: UpArgs) -> Result<(), CommandError> {
         }
     }
     let runtime = runtime()?;
-    runtime.block_on(watch(&args, &signals))
+    runtime.block_on(watch(&args, &given.to_flags(), &signals))
 }
 
 /// Starts the nodes and shows what they say until the last one has ended.
-async fn watch(args: &UpArgs, signals: &Signals) -> Result<(), CommandError> {
+async fn watch(args: &UpArgs, spec: &[String], signals: &Signals) -> Result<(), CommandError> {
     let (say, mut said) = mpsc::channel(LINES);
     let mut nodes = Vec::new();
     for number in 0..args.nodes {
-        nodes.push(start(args, number, say.clone())?);
+        nodes.push(start(args, spec, number, say.clone())?);
     }
     drop(say);
     let (stop, mut stops) = mpsc::channel(STOPS);
@@ -140,12 +140,17 @@ async fn ended(node: &mut Child, number: usize, asked: bool, merged: &mut Merged
 }
 
 /// Starts one node and a task that reads its events.
-fn start(args: &UpArgs, number: usize, say: mpsc::Sender<Said>) -> Result<Child, CommandError> {
+fn start(
+    args: &UpArgs,
+    spec: &[String],
+    number: usize,
+    say: mpsc::Sender<Said>,
+) -> Result<Child, CommandError> {
     let cannot = |error| CommandError::Failed(format!("cannot start a node: {error}"));
     let program = std::env::current_exe().map_err(cannot)?;
     let mut command = Command::new(program);
     command.args(["join", "--json", "--exit-when-done", "--leave-on-eof"]);
-    command.args(args.spec.to_flags());
+    command.args(spec);
     command.args(args.keep.to_flags());
     command.arg("--threads").arg(args.threads.unwrap_or(1).to_string());
     let name = args.node_name.clone().unwrap_or_else(host_name);

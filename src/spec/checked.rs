@@ -1,0 +1,15 @@
+//! A spec with the data set that it was checked against.
+//!
+//! Rule: whatever trains takes both, and may rely on their fitting.
+
+use super::canonical::Spec;
+use crate::data::Data;
+
+/// A checked spec with its open data set.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What determines the run.
+    pub spec: Spec,
+    /// Its samples.
+    pub data: Data,
+}
