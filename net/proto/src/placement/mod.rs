@@ -5,7 +5,7 @@
 //! has a version, and it is computed again when that changes.
 
 pub(crate) mod assignment;
-pub(crate) mod balancing;
+pub(crate) mod hand_over;
 pub(crate) mod candidates;
 pub(crate) mod chapter_order;
 pub(crate) mod claiming;
@@ -17,7 +17,7 @@ use crate::known::Known;
 use crate::outbox::Outbox;
 use crate::{MAX_TRAIN_IN_FLIGHT, NodeId, ShardId};
 use assignment::Assignment;
-use balancing::Balancing;
+use hand_over::HandOver;
 use chapter_order::ChapterOrder;
 use claiming::Claiming;
 
@@ -26,7 +26,7 @@ use claiming::Claiming;
 pub(crate) struct Placement {
     assignment: Assignment,
     claiming: Claiming,
-    balancing: Balancing,
+    hand_over: HandOver,
     chapters: ChapterOrder,
     moves: BTreeSet<(ShardId, u64)>,
 }
@@ -37,14 +37,14 @@ impl Placement {
         if known.plan().is_by_chapter() {
             return self.chapters.settle(known, out);
         }
-        let margin = match self.balancing.is_balancing(known) {
+        let margin = match self.hand_over.is_balancing(known) {
             true => 0,
             false => known.config().margin_percent,
         };
         let assigned = &mut self.assignment;
         let claims = self.claiming.settle(known, || assigned.look(known, margin), out);
         let gives =
-            !claims && self.balancing.settle(known, self.assignment.look(known, margin), out);
+            !claims && self.hand_over.settle(known, self.assignment.look(known, margin), out);
         // After a hand-over, who shall have what is looked at again before anything waits for it.
         self.moves = if gives { BTreeSet::new() } else { self.moves_soon(known, margin) };
     }
@@ -59,7 +59,7 @@ impl Placement {
             let soon = job.next..=job.next.saturating_add(MAX_TRAIN_IN_FLIGHT as u64);
             let ends = soon.filter(|step| plan.is_boundary(*step));
             let gives = ends.filter(|step| {
-                self.balancing.should_give(known, assigned, (job.shard, target), *step)
+                self.hand_over.should_give(known, assigned, (job.shard, target), *step)
             });
             moves.extend(gives.map(|step| (job.shard, step)));
         }
@@ -68,7 +68,7 @@ impl Placement {
 
     /// An owner fell silent, or somebody who was none.
     pub(crate) fn lost(&mut self, peer: NodeId, known: &Known) {
-        self.balancing.lost(peer, known);
+        self.hand_over.lost(peer, known);
     }
 
     /// Own shards, and the steps at which each will be given away instead of trained.

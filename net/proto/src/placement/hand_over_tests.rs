@@ -10,7 +10,7 @@ use crate::{Config, Heartbeat, Plan, Term};
 /// long enough ago to be given some.
 struct Giver {
     scene: Scene,
-    balancing: Balancing,
+    hand_over: HandOver,
 }
 
 impl Giver {
@@ -26,7 +26,7 @@ impl Giver {
         scene.work(shards().map(|shard| job(shard, 4)));
         scene.meet(A, heartbeat());
         scene.wait(scene.known.config().listen_ms);
-        Self { scene, balancing: Balancing::default() }
+        Self { scene, hand_over: HandOver::default() }
     }
 
     /// A is as fast as that.
@@ -42,8 +42,8 @@ impl Giver {
         self.scene.outputs();
         let Scene { known, out, .. } = &mut self.scene;
         let mut assignment = Assignment::default();
-        let margin = if self.balancing.is_balancing(known) { 0 } else { 10 };
-        let gives = self.balancing.settle(known, assignment.look(known, margin), out);
+        let margin = if self.hand_over.is_balancing(known) { 0 } else { 10 };
+        let gives = self.hand_over.settle(known, assignment.look(known, margin), out);
         let Some(effect) = out.next() else { return Vec::new() };
         let Effect::Fact(Fact::Leases(leases)) = effect else { panic!("{effect:?}") };
         let owners = BTreeSet::from_iter(leases.iter().map(|lease| lease.owner));
@@ -118,8 +118,8 @@ fn newcomers_wait_longer_the_more_owners_fell_silent_lately() {
     for (losses, wait_ms) in [(1, 0), (2, settle_ms), (3, 2 * settle_ms), (99, 16 * settle_ms)] {
         let mut giver = Giver::new();
         giver.scene.lease(&[shard_lease(3, 2, B, 4)]);
-        (0..losses).for_each(|_| giver.balancing.lost(B, &giver.scene.known));
-        (0..9).for_each(|_| giver.balancing.lost(C, &giver.scene.known));
+        (0..losses).for_each(|_| giver.hand_over.lost(B, &giver.scene.known));
+        (0..9).for_each(|_| giver.hand_over.lost(C, &giver.scene.known));
         giver.scene.lease(&[shard_lease(3, 3, ME, 4)]);
         let listened = giver.scene.known.config().listen_ms;
         if wait_ms > 0 {
@@ -136,7 +136,7 @@ fn newcomers_wait_longer_the_more_owners_fell_silent_lately() {
 fn losses_of_long_ago_do_not_count() {
     let mut giver = Giver::new();
     giver.scene.lease(&[shard_lease(3, 2, B, 4)]);
-    (0..6).for_each(|_| giver.balancing.lost(B, &giver.scene.known));
+    (0..6).for_each(|_| giver.hand_over.lost(B, &giver.scene.known));
     giver.scene.lease(&[shard_lease(3, 3, ME, 4)]);
     giver.scene.known.depart(A);
     giver.scene.wait(LOSS_MEMORY_MS - giver.scene.known.config().listen_ms);
@@ -165,12 +165,12 @@ fn the_last_shard_is_only_given_to_a_faster_peer() {
         giver.scene.work([job(0, 4)]);
         let target = (ShardId(0), A);
         let assigned = Assigned::default();
-        let busy = giver.balancing.should_give(&giver.scene.known, &assigned, target, 4);
+        let busy = giver.hand_over.should_give(&giver.scene.known, &assigned, target, 4);
         assert!(!busy, "A would be busier than anybody is");
         giver.scene.lease(&[1, 2, 3].map(|shard| shard_lease(shard, 3, B, 4)));
         giver.scene.meet(B, heartbeat());
-        let Giver { scene, balancing } = giver;
-        assert_eq!(balancing.should_give(&scene.known, &assigned, target, 4), goes);
+        let Giver { scene, hand_over } = giver;
+        assert_eq!(hand_over.should_give(&scene.known, &assigned, target, 4), goes);
     }
 }
 
@@ -179,8 +179,8 @@ fn nobody_is_given_more_than_the_busiest_has_to_do() {
     let mut giver = Giver::of_speed(SPEED / 5);
     let target = (ShardId(3), A);
     let gives = |giver: &Giver| {
-        let Giver { scene, balancing } = giver;
-        balancing.should_give(&scene.known, &Assigned::default(), target, 4)
+        let Giver { scene, hand_over } = giver;
+        hand_over.should_give(&scene.known, &Assigned::default(), target, 4)
     };
     assert!(!gives(&giver), "it is five times slower, and this peer has four shards");
     giver.scene.hear(A, Heartbeat { speed: SPEED / 4 + 1, ..heartbeat() });
@@ -239,14 +239,14 @@ fn who_has_no_use_for_shards_is_given_fewer_and_fewer() {
 fn what_was_begun_is_finished_however_little_it_gains() {
     let mut giver = Giver::new();
     giver.scene.work([job(0, 4), job(1, 4), job(2, 2), job(3, 4)]);
-    assert!(!giver.balancing.is_balancing(&giver.scene.known));
+    assert!(!giver.hand_over.is_balancing(&giver.scene.known));
     let given = giver.gives();
     giver.handed_over(&given, [job(0, 4), job(1, 4), job(2, 3)]);
-    assert!(giver.balancing.is_balancing(&giver.scene.known));
+    assert!(giver.hand_over.is_balancing(&giver.scene.known));
     giver.scene.work([job(0, 5), job(1, 5), job(2, 4)]);
-    assert!(giver.balancing.is_balancing(&giver.scene.known), "one stands at that end");
+    assert!(giver.hand_over.is_balancing(&giver.scene.known), "one stands at that end");
     giver.scene.work([job(0, 5), job(1, 5), job(2, 5)]);
-    assert!(!giver.balancing.is_balancing(&giver.scene.known));
+    assert!(!giver.hand_over.is_balancing(&giver.scene.known));
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn whoever_leaves_gives_everything_at_once_to_whoever_is_here() {
     giver.scene.meet(B, heartbeat());
     giver.scene.known.leave();
     assert_eq!(giver.given(), [0, 1, 2, 3].map(|shard| (shard, B, 4)));
-    assert!(!giver.balancing.is_balancing(&giver.scene.known), "that is no balance");
+    assert!(!giver.hand_over.is_balancing(&giver.scene.known), "that is no balance");
     giver.scene.work([job(0, 5), JobStatus { phase: Phase::NeedsCheckpoint, ..job(1, 0) }]);
     giver.scene.look();
     let start = giver.scene.known.start(ShardId(1));

@@ -30,7 +30,7 @@ pub(crate) type Move = (ShardId, NodeId);
 
 /// What was given away, and who was lost.
 #[derive(Debug, Default)]
-pub(crate) struct Balancing {
+pub(crate) struct HandOver {
     /// When this peer last gave a shard away for balance alone, and at which step that shard stood.
     last: Option<(Time, u64)>,
     /// When shards were last given to a peer for balance, and how often.
@@ -39,7 +39,7 @@ pub(crate) struct Balancing {
     losses: VecDeque<Time>,
 }
 
-impl Balancing {
+impl HandOver {
     /// Gives away the shards that the assignment wants elsewhere and that stand between two
     /// chapters. Returns whether there are any.
     pub(crate) fn settle(&mut self, known: &Known, assigned: &Assigned, out: &mut Outbox) -> bool {
@@ -195,5 +195,5 @@ fn overloads(known: &Known, (shard, target): Move, speed: u64) -> bool {
 }
 
 #[cfg(test)]
-#[path = "balancing_tests.rs"]
+#[path = "hand_over_tests.rs"]
 mod tests;
