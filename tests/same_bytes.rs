@@ -32,6 +32,13 @@ fn check(flags: &[&str]) {
     }
 }
 
+/// The model of the default run. If this changes, so does every model that anybody has trained.
+#[test]
+fn the_default_run_makes_the_model_that_it_always_made() {
+    let model = "13ebeede0d0e17af456fb1883ae5740fee8bb5770b9da2da57f63da220d2298a";
+    assert_eq!(model_of(&["train", "--json"]), model);
+}
+
 #[test]
 fn f32_one_shard() {
     check(&["--wire=f32", "--shards=1"]);
