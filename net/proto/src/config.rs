@@ -41,7 +41,7 @@ pub struct Config {
     pub linger_ms: u64,
     /// An owner may be this many steps ahead of a reader.
     pub window: u64,
-    /// Peers beside its maker that shall hold each checkpoint.
+    /// Peers besides its maker that hold each checkpoint.
     pub replicas: usize,
     /// Activation batches kept for whoever takes a reader over, at most, bytes; what readers have
     /// not read yet is kept anyhow, but no more is made then.
@@ -101,10 +101,10 @@ mod tests {
 
     #[test]
     fn many_peers_say_less_often_how_they_are_but_often_enough() {
-        let usual = Config::default();
-        assert_eq!([0, 3, 4, 5, 999].map(|it| usual.beat_ms(it)), [500, 500, 625, 750, 750]);
+        let default = Config::default();
+        assert_eq!([0, 3, 4, 5, 999].map(|it| default.beat_ms(it)), [500, 500, 625, 750, 750]);
         for (silent_ms, longest) in [(1_000, 500), (2_000, 600), (60_000, 750)] {
-            let config = Config { silent_ms, ..usual.clone() };
+            let config = Config { silent_ms, ..default.clone() };
             assert_eq!([3, 999].map(|it| config.beat_ms(it)), [500, longest]);
         }
     }

@@ -22,9 +22,9 @@ pub enum Input {
     Disconnected(NodeId),
     /// A peer said something; `from` is authenticated by the shell.
     Received {
-        /// Who said it.
+        /// The peer that said it.
         from: NodeId,
-        /// What was said.
+        /// The message.
         message: Message,
     },
     /// Answer to [`Output::Load`]: the trainer has the shard at the asked step, or could not read
@@ -70,7 +70,7 @@ pub enum Input {
         load: u64,
         /// The step that was not done.
         step: u64,
-        /// What it reads and is no activation batch or no table of this run; nothing where the step
+        /// The input that is no activation batch or no table of this run; nothing where the step
         /// is not the shard's next, or something was lost.
         bad: Option<Hash>,
     },

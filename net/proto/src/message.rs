@@ -22,7 +22,7 @@ pub enum Role {
     Onlooker,
 }
 
-/// What a peer leases.
+/// Work that a peer leases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Task {
     /// A shard, step after step, where activation batches stream from owner to owner.
@@ -54,7 +54,7 @@ impl Task {
 /// The owner of a task, its term, and the step from which on it is theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// What is leased.
+    /// The leased work.
     pub task: Task,
     /// A higher term fences a lower one.
     pub term: Term,
@@ -73,7 +73,7 @@ pub struct Checkpoint {
     pub step: u64,
     /// The shard's canonical bytes.
     pub blob: BlobRef,
-    /// Who trained the chapter that ends here.
+    /// The peer that trained the chapter that ends here.
     pub by: NodeId,
     /// Mean loss over that chapter, in millionths.
     pub loss_micro: u64,
@@ -90,7 +90,7 @@ pub struct BatchRun {
     pub until: u64,
 }
 
-/// What a peer keeps so that nothing is lost.
+/// Data that a peer keeps so that nothing is lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// Activation batches that it made, bytes.
@@ -157,7 +157,7 @@ pub struct Span {
     pub first: u64,
     /// Last chapter.
     pub last: u64,
-    /// Who trained them.
+    /// The peer that trained them.
     pub by: NodeId,
 }
 

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use crate::replication::blobs::Blobs;
 use crate::{Batch, Checkpoint, Hash, Lease, Message, NodeId, Notice, Output, Score, ShardId};
 
-/// What a duty found out or decided, for those who keep it.
+/// A finding or decision of a duty, for those that keep it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fact {
     /// This peer took these leases, or gave them away.
@@ -22,9 +22,9 @@ pub(crate) enum Fact {
     Ended(ShardId),
     /// A job is taken up again or given up: the readers of its shard will be fed by others.
     TakenUp(ShardId),
-    /// What a job reads in this step is asked for again after a while.
+    /// Inputs of a job in this step are asked for again after a while.
     AskLater(ShardId, u64),
-    /// What a job reads is asked for again at once.
+    /// Inputs of a job are asked for again at once.
     AskAgain(ShardId),
     /// The bytes of that checkpoint have its hash and are none.
     Unreadable(ShardId, u64),
@@ -32,7 +32,7 @@ pub(crate) enum Fact {
     Forgettable(ShardId, u64),
     /// The first table that any shard could need.
     FirstTable(u64),
-    /// Those who say that they hold the batch, or the table, of that shard and step do not deliver.
+    /// Peers that say they hold the batch, or the table, of that shard and step do not deliver it.
     Undelivered(ShardId, u64),
     /// Tables that could not be read may be tried again.
     Retry(ShardId),
@@ -59,13 +59,13 @@ pub(crate) enum Effect {
     Heartbeat(Vec<NodeId>),
 }
 
-/// What the duties want, in order, and the blobs that are held.
+/// The wishes of the duties, in order, and the blobs that are held.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     me: NodeId,
     blobs: Blobs,
     effects: VecDeque<Effect>,
-    /// What this peer says to itself: it may own neighbouring shards.
+    /// Messages of this peer to itself: it may own neighbouring shards.
     inbox: Vec<Message>,
 }
 
@@ -127,7 +127,7 @@ impl Outbox {
         self.effects.pop_front()
     }
 
-    /// What this peer has said to itself since the last look.
+    /// The messages of this peer to itself since the last look.
     pub(crate) fn said_to_self(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.inbox)
     }

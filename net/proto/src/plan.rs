@@ -52,7 +52,7 @@ pub struct Plan {
     /// Whether the topmost layer is a pseudo-layer of one shard, the *feedback shard*: it reads like
     /// any shard, is no part of the model, and its checkpoints are tables that the lowest shards read.
     pub feedback: bool,
-    /// Whether a shard hands a chapter on only at its end, computed anew with the weights it then
+    /// Whether a shard hands a chapter on only at its end, computed again with the weights it then
     /// has.
     pub refreshed: bool,
 }
@@ -237,7 +237,7 @@ impl Plan {
 
 #[cfg(test)]
 impl Plan {
-    /// What tests begin with: layers of so many shards each, all shards alike, and one epoch.
+    /// A plan for tests: layers with these numbers of shards, all shards alike, and one epoch.
     pub(crate) fn example(shards: &[u16], steps: u64, chapter_steps: u64) -> Self {
         let layers = shards.iter().map(|&shards| LayerPlan { shards, step_cost: 10 }).collect();
         let placement = Placement::SingleLayer;

@@ -16,7 +16,7 @@ pub struct PeerView {
     pub leaving: bool,
     /// Millions of multiply-accumulates a second; 0 when unknown.
     pub speed: u64,
-    /// What it keeps so that nothing is lost.
+    /// Data that it keeps so that nothing is lost.
     pub kept: Kept,
 }
 
@@ -35,16 +35,16 @@ pub struct ShardView {
     pub is_ready: bool,
 }
 
-/// What one peer knows at one moment.
+/// Knowledge of one peer at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// This peer first, then the others.
     pub peers: Vec<PeerView>,
-    /// Those of the model, bottom first.
+    /// The shards of the model, bottom first.
     pub shards: Vec<ShardView>,
     /// By epoch.
     pub scores: Vec<Score>,
-    /// Who trained what.
+    /// The trainer of each chapter.
     pub provenance: Vec<Span>,
     /// Whether this peer holds the whole trained model.
     pub complete: bool,
@@ -55,7 +55,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// What is known, and the number of blobs on their way.
+    /// A copy of what is known, and the number of blobs on their way.
     pub(crate) fn of(known: &Known, fetching: usize) -> Self {
         let own = known.own();
         let myself = PeerView {

@@ -18,7 +18,7 @@ use crate::{Batch, Hash, MAX_BATCHES_PER_MESSAGE, Message, NodeId, ShardId};
 #[derive(Debug, Default)]
 pub(crate) struct Announcing {
     batches: Batches,
-    /// What was made of late and no reader was told of: at most the shards of the layers and steps
+    /// Batches made lately and not announced yet: at most the shards of the layers and steps
     /// that the trainer has.
     unannounced: Vec<Batch>,
     /// Whether anything has changed since it was last published.
@@ -77,7 +77,7 @@ impl Announcing {
         self.batches.lost(hash, out);
     }
 
-    /// What is held, if that has changed since the last time.
+    /// The batches held, if that has changed since the last time.
     pub(crate) fn view(&mut self) -> Option<BatchesView> {
         let changed = std::mem::take(&mut self.changed);
         changed.then(|| BatchesView { runs: self.batches.runs(), bytes: self.batches.bytes() })

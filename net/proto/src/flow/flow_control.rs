@@ -27,7 +27,7 @@ struct Request {
     load: u64,
 }
 
-/// What is remembered of an own shard that reads.
+/// Memory of an own shard that reads.
 #[derive(Clone, Copy, Debug)]
 struct Reader {
     request: Option<Request>,
@@ -119,7 +119,7 @@ impl FlowControl {
         }
     }
 
-    /// What `shard` reads in `step` was no good: it is asked for again, but not at once.
+    /// Asks again, but not at once: what `shard` reads in `step` was no good.
     pub(crate) fn ask_later(&mut self, shard: ShardId, step: u64, known: &Known) {
         let load = known.own().job(shard).map_or(0, |job| job.load);
         if let Some(reader) = self.readers.get_mut(&shard) {
@@ -127,7 +127,7 @@ impl FlowControl {
         }
     }
 
-    /// What `shard` reads was lost: it is asked for again.
+    /// Asks again: what `shard` reads was lost.
     pub(crate) fn ask_again(&mut self, shard: ShardId) {
         if let Some(reader) = self.readers.get_mut(&shard) {
             reader.request = None;

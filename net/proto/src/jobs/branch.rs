@@ -73,7 +73,7 @@ pub(super) fn due(job: &Job, known: &Known) -> Option<u64> {
     hands_on.then_some(handing)
 }
 
-/// What `step` reads, which the branch has made itself; nothing when some of it is not here any more.
+/// The inputs of `step`, which the branch has made itself; `None` when some are not here any more.
 pub(super) fn reads(job: &Job, step: u64, known: &Known) -> Option<Vec<Hash>> {
     let Work::Branch(made) = &job.work else { return None };
     let sources = known.plan().inputs(job.status.shard).into_iter();

@@ -22,7 +22,7 @@ struct Input {
     here: bool,
 }
 
-/// What is known of the batches that a job will read.
+/// The batches that a job will read, as far as they are known.
 #[derive(Clone, Debug)]
 pub(super) struct Inputs {
     /// The shards that it reads from.
@@ -31,10 +31,10 @@ pub(super) struct Inputs {
     steps: BTreeMap<u64, Vec<Option<Input>>>,
 }
 
-/// What comes of a batch that could not be read.
+/// The origin of a batch that could not be read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// Those who announced it.
+    /// The peers that announced it.
     pub(super) senders: Vec<NodeId>,
     /// Whether this peer made it itself.
     pub(super) is_own: bool,
@@ -119,7 +119,7 @@ impl Inputs {
         lost
     }
 
-    /// What is to be read in `step` and has this hash is no batch: it is forgotten.
+    /// Forgets the input of `step` that has this hash: it is no batch.
     pub(super) fn refuse(&mut self, step: u64, bad: Hash, out: &mut Outbox) -> Refusal {
         let is_bad =
             |input: &&mut Option<Input>| input.as_ref().is_some_and(|input| input.blob.hash == bad);
@@ -143,7 +143,7 @@ impl Inputs {
         here.for_each(|input| out.release(input.blob.hash));
     }
 
-    /// What `step` reads, if all of it is here.
+    /// The inputs of `step`, if all of them are here.
     pub(super) fn here(&self, step: u64) -> Option<Vec<Hash>> {
         if self.from.is_empty() {
             return Some(Vec::new());

@@ -45,7 +45,7 @@ impl Job {
         self.status.phase != Phase::NeedsCheckpoint
     }
 
-    /// What the trainer has of it is given up: a checkpoint is looked for.
+    /// Gives up what the trainer has of it: a checkpoint is looked for.
     pub(super) fn take_up_again(&mut self) {
         self.status.next = self.status.done;
         self.status.handing = self.status.handed;

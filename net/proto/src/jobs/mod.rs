@@ -316,7 +316,7 @@ impl Jobs {
         }
     }
 
-    /// What others may read of it, if that has changed since the last time.
+    /// The part that others may read, if that has changed since the last time.
     pub(crate) fn view(&mut self) -> Option<JobsView> {
         if !std::mem::take(&mut self.changed) {
             return None;

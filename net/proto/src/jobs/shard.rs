@@ -18,7 +18,7 @@ pub(super) fn new(shard: ShardId, known: &Known) -> Job {
     Job::new(Task::Shard(shard), shard, 0, Work::Shard(inputs))
 }
 
-/// What a shard's job reads.
+/// The inputs of a shard's job.
 pub(super) fn inputs(job: &mut Job) -> Option<&mut Inputs> {
     if let Work::Shard(inputs) = &mut job.work { Some(inputs) } else { None }
 }
@@ -168,7 +168,7 @@ pub(super) fn refused(
     }
 }
 
-/// What it reads in `step` is no good: the peers that announced it are to blame, and it is asked for
+/// Refuses an input of `step`: the peers that announced it are to blame, and it is asked for
 /// again, after a while: it may be announced again at once. What this peer made itself is made again.
 fn refuse_input(job: &mut Job, step: u64, bad: Hash, known: &Known, out: &mut Outbox) {
     let shard = job.status.shard;

@@ -36,7 +36,7 @@ impl Known {
         })
     }
 
-    /// What a peer has to train in a step of all shards; where peers own chapters, whether it has one
+    /// The work of a peer in a step of all shards; where peers own chapters, whether it has one
     /// of the `open` ones.
     pub(crate) fn work_of(&self, id: NodeId, open: &Range<u64>) -> u64 {
         if self.plan.is_by_chapter() {
@@ -107,7 +107,7 @@ impl Known {
         tables.chain(needs.filter(|(_, step)| *step > 0)).collect()
     }
 
-    /// What the first layer of the next chapter begins with, once this peer is at the last layer of
+    /// The checkpoints that the next chapter's first layer begins with, once this peer is at the last layer of
     /// its own: it need not wait for it then, if it is free next.
     pub(crate) fn needs_ahead(&self) -> Vec<(ShardId, u64)> {
         let top = self.plan.layers.len().saturating_sub(1);

@@ -18,7 +18,7 @@ pub(crate) struct Entry {
     pub(crate) holders: BTreeSet<NodeId>,
 }
 
-/// What [`Checkpoints::learn`] found.
+/// Result of [`Checkpoints::learn`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Learned {
     /// The checkpoint was unknown.
@@ -114,7 +114,7 @@ impl Checkpoints {
         self.unreadable.iter().any(|(_, at, _)| *at >= step)
     }
 
-    /// What was no checkpoint of `shard` may be tried again.
+    /// Lets unreadable checkpoints of `shard` be tried again.
     pub(crate) fn forgive(&mut self, shard: ShardId) {
         self.unreadable.retain(|(of, _, _)| *of != shard);
     }
@@ -159,7 +159,7 @@ impl Checkpoints {
     /// Forgets checkpoints that only others hold, beyond the bound: the newest and the oldest
     /// stay, and of the rest those that leave the widest gaps, so that whatever step a shard has to
     /// go back to, some checkpoint is not far below. What this peer holds does not count, or it
-    /// could crowd out the news; and of what `is_wanted`, of each shard, so many may stay again.
+    /// could crowd out the news; and of what `is_wanted`, of each shard, as many may stay again.
     pub(crate) fn trim(
         &mut self,
         me: NodeId,

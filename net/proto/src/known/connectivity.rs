@@ -17,13 +17,13 @@ const APART_MS: u64 = 5_000;
 /// Peers announced as avoided, at most.
 const MAX_AVOIDED: usize = 32;
 
-/// Who is connected, and who is needed and is not.
+/// The connected peers, and those that are needed and not connected.
 #[derive(Debug, Default)]
 pub(crate) struct Connectivity {
     links: BTreeSet<NodeId>,
     /// Since when.
     apart: BTreeMap<NodeId, Time>,
-    /// Whom this peer avoided when it last looked.
+    /// The peers that this one avoided when it last looked.
     avoided: Vec<NodeId>,
     version: u64,
 }
@@ -52,7 +52,7 @@ impl Connectivity {
         }
     }
 
-    /// Those who are needed and cannot be reached for long.
+    /// The peers that are needed and cannot be reached for long.
     fn apart(&self, now: Time) -> impl Iterator<Item = NodeId> + '_ {
         let apart = self.apart.iter().filter(move |(_, since)| now.since(**since) >= APART_MS);
         apart.map(|(&id, _)| id)
@@ -102,7 +102,7 @@ impl Known {
         }
     }
 
-    /// Whom this peer avoids.
+    /// The peers that this one avoids.
     pub(crate) fn avoids(&self) -> Vec<NodeId> {
         let apart = self.connectivity.apart(self.now);
         apart.chain(self.trust.shut_out()).take(MAX_AVOIDED).collect()

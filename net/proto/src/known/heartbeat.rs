@@ -53,7 +53,7 @@ impl Known {
         self.config.beat_ms(self.members.iter().count())
     }
 
-    /// What this peer says of itself, with that number.
+    /// The heartbeat of this peer, with that number.
     pub(crate) fn heartbeat(&self, seq: u64) -> Heartbeat {
         let runs = self.own.batches.runs.iter().flat_map(|(&shard, runs)| {
             let runs = runs.iter().take(MAX_RUNS);
@@ -76,7 +76,7 @@ impl Known {
         }
     }
 
-    /// What this peer keeps now.
+    /// The data that this peer keeps now.
     pub(crate) fn kept(&self) -> Kept {
         let checkpoints = self.held_bytes();
         Kept {

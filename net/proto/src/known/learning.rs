@@ -108,7 +108,7 @@ impl Known {
         }
     }
 
-    /// What could not be read of `shard` may be tried again.
+    /// Lets unreadable checkpoints of `shard` be tried again.
     pub(crate) fn retry(&mut self, shard: ShardId) {
         self.checkpoints.forgive(shard);
     }
@@ -157,7 +157,7 @@ impl Known {
         }
     }
 
-    /// What follows from a checkpoint that was learned.
+    /// Draws the consequences of a checkpoint that was learned.
     fn on_learned(
         &mut self,
         learned: Learned,

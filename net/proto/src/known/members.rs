@@ -11,7 +11,7 @@ use crate::{BatchRun, Config, Heartbeat, Kept, MAX_MEMBERS, NodeId, Role, ShardI
 /// peer's numbers stay below one that it sent, that one was wrong.
 const OVERTAKEN_MS: u64 = 10_000;
 
-/// What is known of one peer.
+/// Knowledge about one peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
     pub(crate) role: Role,
@@ -24,7 +24,7 @@ pub(crate) struct Member {
     pub(crate) evaluating: u64,
     pub(crate) kept: Kept,
     pub(crate) avoids: Vec<NodeId>,
-    /// False while others only told of it.
+    /// False while it is known by hearsay only.
     pub(crate) heard: bool,
     /// When it came.
     pub(crate) since: Time,

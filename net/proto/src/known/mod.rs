@@ -1,7 +1,7 @@
 //! What a peer knows: of the run, of the others, and of itself.
 //!
 //! Rule: facts come in here and nowhere else, and every duty reads them. What can be derived from
-//! them is derived in the files beside this one, each of which knows those that stand before it:
+//! them is derived in the files next to this one, each of which knows those that stand before it:
 //! `supply` (batches and tables that can be had), `standing` (where each shard stands and would
 //! start), `chapters` (where peers own chapters), `heartbeat` (what is said of it).
 
@@ -57,7 +57,7 @@ pub(crate) struct Known {
     tables_from: u64,
 }
 
-/// What an assignment rests on: two equal ones give the same assignment.
+/// Version of everything that an assignment rests on: equal versions give equal assignments.
 pub(crate) type Version = [u64; 4];
 
 impl Known {
@@ -162,7 +162,7 @@ impl Known {
         self.own.leaving.is_some()
     }
 
-    /// What an assignment rests on.
+    /// The version of everything that an assignment rests on.
     pub(crate) fn version(&self) -> Version {
         let (members, leases) = (self.members.version(), self.leases.version());
         [members, leases, self.own_version, self.connectivity.version()]
@@ -231,7 +231,7 @@ impl Known {
         self.own.scoring = scoring;
     }
 
-    /// Takes in a lease that somebody gave or told of. Returns whether it stands now and did not
+    /// Takes in a lease that somebody gave or announced. Returns whether it stands now and did not
     /// before.
     pub(crate) fn merge_lease(&mut self, lease: Lease, out: &mut Outbox) -> bool {
         let is_task = match lease.task {

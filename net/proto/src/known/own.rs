@@ -50,12 +50,12 @@ impl JobStatus {
     }
 }
 
-/// What the jobs publish.
+/// The published part of the jobs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct JobsView {
     /// By task.
     pub(crate) jobs: BTreeMap<Task, JobStatus>,
-    /// The shards whose batches of its next step a job was not told of, by job.
+    /// The shards whose batches of its next step were not announced to a job, by job.
     pub(crate) missing: BTreeMap<ShardId, Vec<ShardId>>,
     /// Batches that jobs will read, announced and not here: the step, the batch, and who has it.
     pub(crate) announced: Vec<(u64, BlobRef, NodeId)>,
@@ -65,7 +65,7 @@ pub(crate) struct JobsView {
     pub(crate) bytes: u64,
 }
 
-/// What is published of the batches that this peer made.
+/// The published part of the batches that this peer made.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BatchesView {
     /// Unbroken runs of batches that this peer made and still holds, by shard.
@@ -74,7 +74,7 @@ pub(crate) struct BatchesView {
     pub(crate) bytes: u64,
 }
 
-/// What scoring publishes.
+/// The published part of scoring.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ScoringView {
     /// The epoch that this peer scores, from the moment its turn comes.

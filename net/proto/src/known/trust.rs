@@ -20,10 +20,10 @@ const MAX_FALSE_BLOBS: u32 = 2;
 /// Peers and shards whose batches are not believed in, at most.
 const MAX_SUSPECTS: usize = MAX_MEMBERS;
 
-/// What was found out about others.
+/// Findings about other peers.
 #[derive(Debug, Default)]
 pub(crate) struct Trust {
-    /// What was told of whom already: once is enough.
+    /// Reproaches told already: once is enough.
     blamed: BTreeSet<(NodeId, &'static str)>,
     /// False blobs by sender.
     lies: BTreeMap<NodeId, u32>,

@@ -5,10 +5,10 @@
 //! has a version, and it is computed again when that changes.
 
 pub(crate) mod assignment;
-pub(crate) mod hand_over;
 pub(crate) mod candidates;
 pub(crate) mod chapter_order;
 pub(crate) mod claiming;
+pub(crate) mod hand_over;
 pub(crate) mod leases;
 
 use std::collections::BTreeSet;
@@ -17,9 +17,9 @@ use crate::known::Known;
 use crate::outbox::Outbox;
 use crate::{MAX_TRAIN_IN_FLIGHT, NodeId, ShardId};
 use assignment::Assignment;
-use hand_over::HandOver;
 use chapter_order::ChapterOrder;
 use claiming::Claiming;
+use hand_over::HandOver;
 
 /// The duty to take and give away tasks.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::known::Known;
 use crate::{Hash, ShardId, Time};
 
-/// A pause is so many times as long as the fetch before it, for each peer that fetches, at most: all
+/// A pause is this many times as long as the fetch before it, for each peer that fetches, at most: all
 /// of them often fetch from the one who has just ended a chapter.
 const PAUSE_PER_FETCH: u64 = 9;
 
@@ -18,7 +18,7 @@ const PAUSE_PER_FETCH: u64 = 9;
 const MAX_PACE_MS: u64 = 12_000;
 
 /// How much earlier than by then it is asked for, ms: chapters do not all take equally long, and a copy
-/// that comes after the next chapter's end is none of what would then be lost. Chapters below
+/// that comes after the next chapter's end does not help against losses then. Chapters below
 /// 2 s have no time for pauses.
 const ROOM_MS: u64 = 1_500;
 
@@ -53,7 +53,7 @@ impl Pacing {
         (self.chapter_ms / 4 * 3).saturating_sub(ROOM_MS).min(MAX_PACE_MS)
     }
 
-    /// Whether another blob may be asked for now, where so many peers fetch.
+    /// Whether another blob may be asked for now, where `peers` peers fetch.
     fn is_due(&self, now: Time, peers: u64) -> bool {
         let (ended, took) = self.last;
         let share = self.pace_ms() / self.most.max(1);
@@ -123,7 +123,7 @@ mod tests {
     const CHAPTER_MS: u64 = 10_000;
     const STEPS: u64 = 10;
 
-    /// When each of so many blobs was asked for, if so many peers fetch and one blob takes so long.
+    /// The moments at which `count` blobs were asked for, if `peers` peers fetch and a blob takes `took` ms.
     fn asked_at(peers: u64, count: u64, took: u64) -> Vec<u64> {
         let mut pacing = Pacing::new(Time(0));
         let (mut now, mut asked) = (2 * CHAPTER_MS, Vec::new());

@@ -1,4 +1,4 @@
-//! What happens to a peer, and which duty is told of it.
+//! Things that happen to a peer, and the duty that each is for.
 //!
 //! Rule: an input changes what is known, or the one duty that waits for it; nothing is decided here.
 //! A fact that a duty has found out comes the same way.
@@ -147,7 +147,7 @@ impl State {
         self.known.learn_status(from, heartbeat, &mut self.out);
     }
 
-    /// Leases that somebody told of, or that this peer took or gave.
+    /// Takes in leases that somebody announced, or that this peer took or gave.
     fn merge_leases(&mut self, leases: &[Lease]) {
         for &lease in leases {
             if self.known.merge_lease(lease, &mut self.out) {
