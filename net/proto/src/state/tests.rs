@@ -3,3 +3,4 @@
 mod balancing;
 mod copies;
 mod lost;
+mod meeting;
