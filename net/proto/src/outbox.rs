@@ -176,4 +176,26 @@ mod tests {
         assert!(!out.holds(hash));
         assert_eq!(out.drain().0, [Output::Drop(hash)]);
     }
+
+    #[test]
+    fn what_is_wanted_comes_out_in_the_order_in_which_it_was_put_in() {
+        let mut out = Outbox::new(ME);
+        out.fact(Fact::Complete);
+        out.say(Message::Goodbye);
+        out.heartbeat(vec![NodeId([2; 32])]);
+        out.push(Output::Finished);
+        let said = Output::Broadcast(Message::Goodbye);
+        assert!(matches!(out.next(), Some(Effect::Fact(Fact::Complete))));
+        assert!(matches!(out.next(), Some(Effect::Output(it)) if it == said));
+        assert!(matches!(out.next(), Some(Effect::Heartbeat(to)) if to == [NodeId([2; 32])]));
+        assert!(matches!(out.next(), Some(Effect::Output(Output::Finished))));
+        assert!(out.next().is_none());
+    }
+
+    #[test]
+    fn what_nobody_held_is_not_dropped() {
+        let (mut out, hash) = (Outbox::new(ME), Hash([7; 32]));
+        out.release(hash);
+        assert!(out.drain().0.is_empty() && !out.holds(hash));
+    }
 }

@@ -103,3 +103,67 @@ impl ShardView {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Heartbeat;
+    use crate::testing::*;
+
+    #[test]
+    fn this_peer_is_shown_first_and_nobody_who_was_only_told_of() {
+        let mut scene = Scene::new(chain(2, 40, 10));
+        scene.meet(B, Heartbeat { role: Role::Observer, leaving: true, speed: 0, ..heartbeat() });
+        scene.lease(&[shard_lease(0, 1, A, 0)]);
+        scene.known.leave();
+        let seen = Snapshot::of(&scene.known, 3);
+        let peer =
+            |id, role, speed| PeerView { id, role, leaving: true, speed, kept: Kept::default() };
+        assert_eq!(seen.peers, [peer(ME, Role::Worker, SPEED), peer(B, Role::Observer, 0)]);
+        assert_eq!((seen.fetching, seen.batches, seen.complete), (3, 0, false));
+    }
+
+    #[test]
+    fn a_shard_is_shown_with_its_owner_and_its_furthest_checkpoint() {
+        let mut scene = Scene::new(with_feedback(chain(3, 40, 10)));
+        scene.lease(&[shard_lease(0, 4, ME, 0), shard_lease(1, 2, A, 5)]);
+        scene.work([job(0, 13)]);
+        scene.hold([checkpoint(0, 10)]);
+        scene.learn(A, [checkpoint(0, 10), checkpoint(1, 20)]);
+        scene.keep(&[run_of(0, 2, 9), run_of(0, 11, 13)]);
+        scene.known.complete();
+        let seen = Snapshot::of(&scene.known, 0);
+        let [lower, upper] = &seen.shards[..] else { panic!("the feedback shard is no part") };
+        let own = ShardView {
+            shard: ShardId(0),
+            owner: Some((ME, Term(4))),
+            done: 13,
+            checkpoint: Some((10, 2)),
+            is_ready: true,
+        };
+        assert_eq!(*lower, own);
+        assert_eq!((upper.owner, upper.done), (Some((A, Term(2))), 20), "a checkpoint proves it");
+        assert!(!upper.is_ready && seen.complete && seen.batches == 9);
+    }
+
+    #[test]
+    fn where_peers_own_chapters_the_owner_of_the_chapter_in_hand_is_shown() {
+        let plan = by_chapter(chain(2, 40, 10));
+        let mut scene = Scene::new(plan.clone());
+        scene.lease(&[chapter_lease(&plan, 0, 1, A), chapter_lease(&plan, 1, 1, B)]);
+        scene.learn(A, [checkpoint(0, 10)]);
+        let owners = Snapshot::of(&scene.known, 0).shards;
+        let owners: Vec<_> = owners.iter().filter_map(|it| it.owner).map(|it| it.0).collect();
+        assert_eq!(owners, [B, A]);
+    }
+
+    #[test]
+    fn who_trained_what_and_how_well_it_does_is_shown() {
+        let mut scene = Scene::new(chain(1, 40, 10));
+        scene.learn(A, [checkpoint(0, 10), checkpoint(0, 20)]);
+        scene.known.learn_score(score(1), &mut scene.out);
+        let seen = Snapshot::of(&scene.known, 0);
+        let span = Span { shard: ShardId(0), first: 0, last: 1, by: A };
+        assert_eq!((seen.provenance, seen.scores), (vec![span], vec![score(1)]));
+    }
+}

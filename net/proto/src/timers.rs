@@ -84,4 +84,14 @@ mod tests {
         assert_eq!(timers.next(), Time(2_000 + TICK_MS));
         assert_eq!([timers.next_heartbeat(), timers.next_heartbeat()], [1, 2]);
     }
+
+    #[test]
+    fn a_peer_is_woken_for_the_next_look_or_the_next_heartbeat() {
+        let mut timers = Timers::new(Time(0));
+        timers.tick(Time(0));
+        assert!(timers.beat(Time(0), 30) && timers.next() == Time(30));
+        assert!(timers.beat(Time(30), 500) && timers.next() == Time(TICK_MS));
+        timers.tick(Time(TICK_MS));
+        assert_eq!((timers.next(), timers.is_finished()), (Time(2 * TICK_MS), false));
+    }
 }
