@@ -127,3 +127,49 @@ pub struct BlobRef {
     /// Length in bytes.
     pub size: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_short_and_written_in_full() {
+        let id = NodeId(std::array::from_fn(|byte| byte as u8 + 0x0a));
+        assert_eq!((id.to_string(), format!("{id:?}")), ("0a0b0c0d".into(), "0a0b0c0d".into()));
+        assert!(id.to_hex().len() == 64 && id.to_hex().starts_with("0a0b0c0d0e0f10"));
+        let hash = Hash(id.0);
+        assert_eq!((hash.short(), format!("{hash:?}")), ("0a0b0c0d".into(), "0a0b0c0d".into()));
+        assert_eq!((hash.to_string(), ShardId(7).to_string()), (id.to_hex(), "7".into()));
+    }
+
+    #[test]
+    fn a_hash_is_read_from_its_hexadecimal_digits_and_nothing_else() {
+        let hash = Hash::of(b"model");
+        let text = hash.to_string();
+        assert_eq!(Hash::from_hex(&text), Some(hash));
+        for wrong in ["", &text[1..], &format!("{text}0"), &text.replacen(&text[..1], "g", 1)] {
+            assert_eq!(Hash::from_hex(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn moments_and_terms_do_not_overflow() {
+        assert_eq!(Time(7).after(u64::MAX), Time(u64::MAX));
+        assert_eq!((Time(7).since(Time(3)), Time(3).since(Time(7))), (4, 0));
+        assert_eq!((Term(1).next(), Term(u64::MAX).next()), (Term(2), Term(u64::MAX)));
+    }
+
+    /// Peers of different versions in one run must agree on it.
+    #[test]
+    fn the_order_of_peers_is_each_shards_own_and_stays_the_same() {
+        let peers = [1, 2, 3, 4].map(|byte| NodeId([byte; 32]));
+        let order = |shard: u16| {
+            let mut peers = peers;
+            peers.sort_by_key(|peer| ShardId(shard).rank_of(*peer));
+            peers.map(|peer| peer.0[0])
+        };
+        let ranks = [0, 1, 0x100].map(|shard| ShardId(shard).rank_of(peers[0]).short());
+        assert_eq!(ranks, ["a241d796", "63cf4d21", "9d2022c8"]);
+        assert_ne!(order(0), order(1));
+    }
+}

@@ -228,3 +228,47 @@ impl Message {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::*;
+
+    /// Each message that has a list, with that many entries in it.
+    fn with_lists_of(len: usize) -> Vec<Message> {
+        let beat = heartbeat;
+        let lease = shard_lease(0, 1, A, 0);
+        let batch = Batch { shard: ShardId(0), step: 0, blob: batch_blob(0, 0) };
+        let span = Span { shard: ShardId(0), first: 0, last: 0, by: A };
+        let shards = vec![ShardId(0); len];
+        vec![
+            Message::Heartbeat(Heartbeat { leases: vec![lease; len], ..beat() }),
+            Message::Heartbeat(Heartbeat { progress: vec![(ShardId(0), 1); len], ..beat() }),
+            Message::Heartbeat(Heartbeat { held: vec![checkpoint(0, 10); len], ..beat() }),
+            Message::Heartbeat(Heartbeat { batches: vec![run_of(0, 0, 1); len], ..beat() }),
+            Message::Heartbeat(Heartbeat { scores: vec![score(1); len], ..beat() }),
+            Message::Heartbeat(Heartbeat { avoids: vec![A; len], ..beat() }),
+            Message::Leases(vec![lease; len]),
+            Message::Checkpoints(vec![checkpoint(0, 10); len]),
+            Message::Announce(vec![batch; len]),
+            Message::Request { seq: 1, reader: ShardId(1), shards, from: 0, until: 1 },
+            Message::Provenance(vec![span; len]),
+        ]
+    }
+
+    #[test]
+    fn every_list_has_a_bound() {
+        for (short, long) in with_lists_of(MAX_LIST).iter().zip(with_lists_of(MAX_LIST + 1)) {
+            assert!(short.is_bounded() && !long.is_bounded(), "{long:?}");
+        }
+        assert!(Message::Score(score(1)).is_bounded() && Message::Goodbye.is_bounded());
+    }
+
+    #[test]
+    fn a_task_is_a_shard_or_the_one_branch_of_a_chapter() {
+        assert_eq!(Task::Shard(ShardId(3)).shard(), Some(ShardId(3)));
+        assert_eq!(Task::chapter(3).shard(), None);
+        assert_eq!(Task::chapter(3), Task::Branch { chapter: 3, branch: 0 });
+        assert!(Task::chapter(2) < Task::chapter(3), "the lower chapter goes first");
+    }
+}

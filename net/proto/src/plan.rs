@@ -280,6 +280,7 @@ mod tests {
         assert_eq!(plan.epochs_ending(25).collect::<Vec<_>>(), [2, 3]);
         assert_eq!(plan.epochs_ending(10).count(), 0);
     }
+
     #[test]
     fn the_feedback_shard_is_no_part_of_the_model_and_read_after_a_delay() {
         let plan = Plan { feedback: true, ..plan() };
@@ -321,5 +322,48 @@ mod tests {
         let last = |shard| (0..30).rfind(|&at| plan.can_train(shard, at, at));
         assert_eq!((last(ShardId(0)), last(ShardId(3))), (Some(24), Some(9)));
         assert!(!plan.can_train(ShardId(0), u64::MAX, u64::MAX));
+    }
+
+    #[test]
+    fn a_checkpoint_is_of_a_shard_and_an_end_that_the_run_has() {
+        let plan = plan();
+        let has = |shard, step| plan.has_checkpoint(ShardId(shard), step);
+        assert!((0..50).filter(|&step| has(0, step)).eq([10, 20, 25]));
+        assert!(has(3, 25) && !has(4, 25) && !has(u16::MAX, 10) && !has(0, u64::MAX));
+    }
+
+    #[test]
+    fn what_the_run_does_not_have_costs_something_and_reads_nothing() {
+        let mut plan = plan();
+        assert_eq!((plan.layer(ShardId(9)), plan.shards_of(9)), (2, vec![]));
+        plan.layers[1].step_cost = 0;
+        assert_eq!([0, 1, 9].map(|shard| plan.cost(ShardId(shard))), [10, 1, 10]);
+        plan.layers.clear();
+        assert_eq!((plan.shard_count(), plan.cost(ShardId(0))), (0, 1));
+    }
+
+    #[test]
+    fn whether_peers_own_chapters_and_have_data_of_their_own_follows_from_the_placement() {
+        let of = |placement| {
+            let plan = Plan { placement, ..plan() };
+            (plan.is_by_chapter(), plan.is_private())
+        };
+        assert_eq!(of(Placement::SingleLayer), (false, false));
+        assert_eq!(of(Placement::Sequential), (false, false));
+        assert_eq!(of(Placement::AllLayers), (true, false));
+        assert_eq!(of(Placement::Federated), (true, true));
+    }
+
+    #[test]
+    fn one_layer_alone_has_no_feedback_and_hands_nothing_on() {
+        let plan = Plan { feedback: true, refreshed: true, ..Plan::example(&[2], 20, 10) };
+        assert_eq!((plan.feedback_shard(), plan.model_shards().count()), (None, 2));
+        assert!(!plan.is_refreshed(ShardId(0)));
+    }
+
+    #[test]
+    fn a_run_too_short_for_a_table_leaves_the_feedback_shard_nothing_to_do() {
+        let plan = Plan { feedback: true, ..Plan::example(&[1, 1, 1], 10, 10) };
+        assert_eq!((plan.end(ShardId(2)), plan.tables_from(0).count()), (0, 0));
     }
 }
