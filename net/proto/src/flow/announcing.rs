@@ -103,3 +103,139 @@ fn announce(to: NodeId, batches: &[Batch], out: &mut Outbox) {
         out.send(to, Message::Announce(batches.to_vec()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::known::own::JobsView;
+    use crate::testing::{A, ME, Scene, batch_blob, job, shard_lease};
+    use crate::{Config, Output, Plan, Role};
+
+    /// ME owns the two lower shards, and `upper` those that read them; shards may run so far ahead.
+    fn two_layers(upper: [NodeId; 2], window: u64) -> (Scene, Announcing) {
+        let config = Config { window, ..Config::default() };
+        let mut scene = Scene::with(Role::Worker, Plan::example(&[2, 2], 200, 50), config);
+        scene.meet_all(&[A]);
+        let owners = [ME, ME, upper[0], upper[1]].into_iter().zip(0..);
+        owners.for_each(|(owner, shard)| scene.lease(&[shard_lease(shard, 1, owner, 0)]));
+        scene.work([job(0, 0), job(1, 0)]);
+        scene.look();
+        scene.drain();
+        (scene, Announcing::default())
+    }
+
+    fn batch(shard: u16, step: u64) -> Batch {
+        Batch { shard: ShardId(shard), step, blob: batch_blob(shard, step) }
+    }
+
+    fn make(announcing: &mut Announcing, scene: &mut Scene, cells: &[(u16, u64)]) {
+        for &(shard, step) in cells {
+            scene.out.hold(batch_blob(shard, step).hash);
+            announcing.made(batch(shard, step), &mut scene.out);
+        }
+    }
+
+    /// The trainer has that step of these shards.
+    fn in_trainer(scene: &mut Scene, shards: &[u16], step: u64) {
+        let jobs = [job(0, step), job(1, step)];
+        let steps = jobs.iter().filter(|job| shards.contains(&job.shard.0));
+        let in_trainer = steps.map(|job| (job.load, step)).collect();
+        let jobs = jobs.iter().map(|job| (job.task, *job)).collect();
+        scene.known.publish_jobs(JobsView { jobs, in_trainer, ..JobsView::default() });
+    }
+
+    fn cells(message: &Message) -> Vec<(u16, u64)> {
+        let Message::Announce(batches) = message else { return Vec::new() };
+        batches.iter().map(|batch| (batch.shard.0, batch.step)).collect()
+    }
+
+    /// What was announced, and to whom.
+    fn announced(scene: &mut Scene) -> Vec<(NodeId, Vec<(u16, u64)>)> {
+        let to = |output: Output| {
+            let Output::Send { to, message } = output else { return None };
+            Some((to, cells(&message)))
+        };
+        scene.outputs().into_iter().filter_map(to).collect()
+    }
+
+    #[test]
+    fn a_layers_step_is_announced_once() {
+        let (mut scene, mut announcing) = two_layers([A, A], 32);
+        in_trainer(&mut scene, &[1], 0);
+        make(&mut announcing, &mut scene, &[(0, 0)]);
+        announcing.settle(&scene.known, &mut scene.out);
+        assert_eq!(announced(&mut scene), [], "its sibling is about to be made");
+        in_trainer(&mut scene, &[], 0);
+        make(&mut announcing, &mut scene, &[(1, 0)]);
+        announcing.settle(&scene.known, &mut scene.out);
+        assert_eq!(announced(&mut scene), [(A, vec![(0, 0), (1, 0)])]);
+        announcing.settle(&scene.known, &mut scene.out);
+        assert_eq!(announced(&mut scene), []);
+    }
+
+    #[test]
+    fn what_is_read_later_is_announced_in_answer_to_a_request() {
+        let (mut scene, mut announcing) = two_layers([A, A], 2);
+        make(&mut announcing, &mut scene, &[(0, 0), (1, 0), (0, 1), (1, 1)]);
+        announcing.settle(&scene.known, &mut scene.out);
+        let first = [(A, vec![(0, 0), (1, 0)])];
+        assert_eq!(announced(&mut scene), first, "step 1 is half a window away");
+        let shards = BTreeSet::from([ShardId(0), ShardId(1)]);
+        announcing.answer(A, &shards, &(1..3), &mut scene.out);
+        assert_eq!(announced(&mut scene), [(A, vec![(0, 1), (1, 1)])]);
+    }
+
+    #[test]
+    fn an_answer_comes_step_by_step_in_messages_that_keep_their_bound() {
+        let (mut scene, mut announcing) = two_layers([A, A], 32);
+        let all = (0..100).flat_map(|step| [(0, step), (1, step)]);
+        make(&mut announcing, &mut scene, &all.collect::<Vec<_>>());
+        let shards = BTreeSet::from([ShardId(0), ShardId(1)]);
+        announcing.answer(A, &shards, &(10..200), &mut scene.out);
+        let answers = announced(&mut scene);
+        assert_eq!(answers.iter().map(|(_, it)| it.len()).collect::<Vec<_>>(), [64, 64]);
+        assert_eq!(answers[0].1[..3], [(0, 10), (1, 10), (0, 11)]);
+        assert_eq!(answers[1].1.last(), Some(&(1, 73)), "the rest is asked for later");
+        let backwards = Range { start: 150, end: 20 };
+        announcing.answer(A, &shards, &backwards, &mut scene.out);
+        announcing.answer(A, &BTreeSet::new(), &(0..200), &mut scene.out);
+        assert_eq!(announced(&mut scene), []);
+    }
+
+    #[test]
+    fn each_owner_of_a_reader_hears_of_a_batch_and_this_peer_does_by_itself() {
+        let (mut scene, mut announcing) = two_layers([A, ME], 32);
+        make(&mut announcing, &mut scene, &[(0, 0)]);
+        announcing.settle(&scene.known, &mut scene.out);
+        assert_eq!(announced(&mut scene), [(A, vec![(0, 0)])]);
+        let said = scene.out.said_to_self();
+        assert_eq!(said.iter().map(cells).collect::<Vec<_>>(), [[(0, 0)]]);
+    }
+
+    #[test]
+    fn what_is_lost_before_it_was_announced_is_not_announced() {
+        let (mut scene, mut announcing) = two_layers([A, A], 32);
+        in_trainer(&mut scene, &[1], 0);
+        make(&mut announcing, &mut scene, &[(0, 0)]);
+        announcing.settle(&scene.known, &mut scene.out);
+        announcing.lost(batch_blob(0, 0).hash, &mut scene.out);
+        assert_eq!(scene.outputs(), [Output::Drop(batch_blob(0, 0).hash)]);
+        in_trainer(&mut scene, &[], 0);
+        announcing.settle(&scene.known, &mut scene.out);
+        announcing.answer(A, &BTreeSet::from([ShardId(0)]), &(0..9), &mut scene.out);
+        assert_eq!(announced(&mut scene), []);
+    }
+
+    #[test]
+    fn what_is_held_is_published_when_it_has_changed() {
+        let (mut scene, mut announcing) = two_layers([A, A], 32);
+        assert!(announcing.view().is_none());
+        make(&mut announcing, &mut scene, &[(0, 0), (0, 1), (0, 5)]);
+        let view = announcing.view().unwrap_or_default();
+        assert_eq!((view.runs[&ShardId(0)].clone(), view.bytes), (vec![0..2, 5..6], 3));
+        assert!(announcing.view().is_none());
+        announcing.lost(batch_blob(0, 0).hash, &mut scene.out);
+        let view = announcing.view().unwrap_or_default();
+        assert_eq!((view.runs[&ShardId(0)].clone(), view.bytes), (vec![1..2, 5..6], 2));
+    }
+}

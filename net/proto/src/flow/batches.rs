@@ -110,3 +110,104 @@ impl Batches {
         self.made.retain(|_, batches| !batches.is_empty());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::known::own::JobsView;
+    use crate::testing::{A, B, ME, Scene, batch_blob, chain, checkpoint, heartbeat, shard_lease};
+    use crate::{Config, Heartbeat, Output, Role};
+
+    /// ME owns a shard and has made so many batches; A reads them and is at step 15. B is here, too.
+    fn read_by_a(made: u64, config: Config) -> (Scene, Batches) {
+        let mut scene = Scene::with(Role::Worker, chain(2, 100, 10), config);
+        scene.meet_all(&[A, B]);
+        scene.lease(&[shard_lease(0, 1, ME, 0), shard_lease(1, 1, A, 0)]);
+        scene.hear(A, Heartbeat { progress: vec![(ShardId(1), 15)], ..heartbeat() });
+        scene.look();
+        let mut batches = Batches::default();
+        for step in 0..made {
+            scene.out.hold(batch_blob(0, step).hash);
+            batches.put(batch(step), &mut scene.out);
+        }
+        scene.drain();
+        (scene, batches)
+    }
+
+    fn batch(step: u64) -> Batch {
+        Batch { shard: ShardId(0), step, blob: batch_blob(0, step) }
+    }
+
+    /// The steps whose batches are still there after what can be forgotten was, all of which are held,
+    /// and no others.
+    fn left(scene: &mut Scene, batches: &mut Batches, made: u64) -> Range<u64> {
+        let before = batches.bytes();
+        let forgets = batches.forget(&scene.known, &mut scene.out);
+        assert_eq!(forgets, batches.bytes() < before);
+        let run = batches.runs().remove(&ShardId(0)).map_or(0..0, |runs| runs[0].clone());
+        assert_eq!(batches.bytes(), run.end - run.start);
+        let is_held = |step: u64| scene.out.holds(batch_blob(0, step).hash);
+        assert!((0..made).all(|step| is_held(step) == run.contains(&step)));
+        run
+    }
+
+    #[test]
+    fn a_batch_is_kept_until_enough_peers_hold_a_checkpoint_of_its_reader_beyond_it() {
+        let (mut scene, mut batches) = read_by_a(20, Config::default());
+        scene.learn(A, [checkpoint(1, 10)]);
+        scene.learn(B, [checkpoint(1, 10)]);
+        scene.look();
+        assert_eq!(left(&mut scene, &mut batches, 20), 0..20, "this peer has no copy of it");
+        scene.hold([checkpoint(1, 10)]);
+        scene.look();
+        assert_eq!(left(&mut scene, &mut batches, 20), 10..20);
+    }
+
+    #[test]
+    fn beyond_the_bound_the_oldest_that_were_read_are_forgotten() {
+        for (batch_bytes, left_from) in [(20, 0), (12, 8), (0, 15)] {
+            let config = Config { batch_bytes, ..Config::default() };
+            let (mut scene, mut batches) = read_by_a(20, config);
+            assert_eq!(left(&mut scene, &mut batches, 20), left_from..20);
+        }
+        let config = Config { batch_bytes: 20, ..Config::default() };
+        let (mut scene, mut batches) = read_by_a(20, config);
+        scene.known.publish_jobs(JobsView { bytes: 3, ..JobsView::default() });
+        assert_eq!(left(&mut scene, &mut batches, 20), 3..20, "jobs keep batches, too");
+    }
+
+    #[test]
+    fn a_reader_that_takes_no_checkpoints_does_not_have_all_kept_for_it() {
+        let config = Config { window: 0, ..Config::default() };
+        let (mut scene, mut batches) = read_by_a(40, config);
+        assert_eq!(left(&mut scene, &mut batches, 40), 10..40, "three chapters are enough");
+        let (mut scene, mut batches) = read_by_a(60, Config { window: 0, ..Config::default() });
+        assert_eq!(left(&mut scene, &mut batches, 60), 15..60, "the others have still to be read");
+    }
+
+    #[test]
+    fn once_this_peer_holds_the_model_batches_go_with_their_readers_checkpoints() {
+        let (mut scene, mut batches) = read_by_a(40, Config::default());
+        scene.known.complete();
+        scene.hold([checkpoint(1, 100)]);
+        scene.learn(A, [checkpoint(1, 100)]);
+        scene.learn(B, [checkpoint(1, 100)]);
+        scene.look();
+        assert_eq!(left(&mut scene, &mut batches, 40), 0..0);
+        assert!(!batches.forget(&scene.known, &mut scene.out) && batches.runs().is_empty());
+    }
+
+    #[test]
+    fn a_batch_that_is_made_again_takes_the_place_of_the_first() {
+        let (mut scene, mut batches) = read_by_a(3, Config::default());
+        let again = Batch { blob: BlobRef { size: 5, ..batch_blob(7, 1) }, ..batch(1) };
+        scene.out.hold(again.blob.hash);
+        batches.put(again, &mut scene.out);
+        assert_eq!(scene.outputs(), [Output::Drop(batch(1).blob.hash)]);
+        assert!(batches.holds(&again) && !batches.holds(&batch(1)));
+        assert_eq!((batches.bytes(), batches.of(ShardId(0), 1..2).next()), (7, Some(again)));
+        batches.lost(again.blob.hash, &mut scene.out);
+        assert!(!scene.out.holds(again.blob.hash) && batches.bytes() == 2);
+        assert_eq!(batches.runs()[&ShardId(0)], [0..1, 2..3]);
+    }
+}

@@ -108,3 +108,168 @@ fn lacks_a_table(known: &Known) -> bool {
     let shards = own.jobs().filter(|job| job.task.shard().is_some() && job.is_ready());
     shards.filter(is_long).any(|job| known.lacks_table(job.shard, job.next))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{
+        A, B, ME, Scene, chain, checkpoint, heartbeat, job, run_of, shard_lease, with_feedback,
+    };
+    use crate::{Config, Heartbeat, Role};
+
+    const RETRY_MS: u64 = 500;
+    const EDGE: Edge = (ShardId(0), ShardId(1));
+
+    /// ME owns a shard, of which it has handed on 20 steps; A owns the one that reads it. B is here.
+    fn read_by_a() -> (Scene, Starvation) {
+        let config = Config { retry_ms: RETRY_MS, ..Config::default() };
+        let mut scene = Scene::with(Role::Worker, chain(2, 100, 10), config);
+        scene.meet_all(&[A, B]);
+        scene.lease(&[shard_lease(0, 1, ME, 0), shard_lease(1, 1, A, 0)]);
+        scene.work([job(0, 20)]);
+        scene.drain();
+        (scene, Starvation::default())
+    }
+
+    /// A asks from that step on. Returns what is found out.
+    fn asks(scene: &mut Scene, starvation: &mut Starvation, from: u64) -> Vec<Fact> {
+        starvation.on_request(EDGE, from, &scene.known, &mut scene.out);
+        scene.facts()
+    }
+
+    #[test]
+    fn a_reader_starves_when_it_has_asked_for_a_while_for_what_nobody_holds() {
+        let (mut scene, mut starvation) = read_by_a();
+        scene.keep(&[run_of(0, 15, 20)]);
+        assert_eq!(asks(&mut scene, &mut starvation, 12), []);
+        scene.wait(PATIENCE * RETRY_MS - 1);
+        assert!(starvation.view(&scene.known).is_empty());
+        asks(&mut scene, &mut starvation, 13);
+        scene.wait(1);
+        assert_eq!(starvation.view(&scene.known), BTreeSet::from([ShardId(0)]));
+        asks(&mut scene, &mut starvation, 15);
+        assert!(starvation.view(&scene.known).is_empty(), "it is fed again");
+    }
+
+    #[test]
+    fn a_reader_that_waits_for_what_is_still_to_be_made_does_not_starve() {
+        let (mut scene, mut starvation) = read_by_a();
+        asks(&mut scene, &mut starvation, 20);
+        scene.wait(60_000);
+        assert!(starvation.view(&scene.known).is_empty());
+    }
+
+    #[test]
+    fn a_hole_further_on_starves_a_reader_as_well() {
+        let (mut scene, mut starvation) = read_by_a();
+        scene.keep(&[run_of(0, 10, 12), run_of(0, 14, 20)]);
+        asks(&mut scene, &mut starvation, 10);
+        scene.wait(PATIENCE * RETRY_MS);
+        assert!(starvation.view(&scene.known).contains(&ShardId(0)));
+    }
+
+    #[test]
+    fn a_shard_that_was_finished_or_taken_up_again_feeds_its_readers() {
+        let (mut scene, mut starvation) = read_by_a();
+        scene.work([]);
+        asks(&mut scene, &mut starvation, 99);
+        scene.wait(PATIENCE * RETRY_MS);
+        assert!(starvation.view(&scene.known).contains(&ShardId(0)), "it was finished here");
+        starvation.forget(ShardId(1));
+        assert!(!starvation.view(&scene.known).is_empty());
+        starvation.forget(ShardId(0));
+        assert!(starvation.view(&scene.known).is_empty());
+        scene.lease(&[shard_lease(0, 2, B, 0)]);
+        asks(&mut scene, &mut starvation, 0);
+        scene.wait(PATIENCE * RETRY_MS);
+        assert!(starvation.view(&scene.known).is_empty(), "it is B's to feed them");
+    }
+
+    #[test]
+    fn a_peer_that_says_it_holds_what_a_reader_lacks_is_not_believed_for_ever() {
+        let (mut scene, mut starvation) = read_by_a();
+        scene.hear(B, Heartbeat { batches: vec![run_of(0, 0, 20)], ..heartbeat() });
+        assert_eq!(asks(&mut scene, &mut starvation, 5), []);
+        scene.wait(LONG_PATIENCE * RETRY_MS - 1);
+        assert_eq!(asks(&mut scene, &mut starvation, 6), [], "it goes on: B delivers");
+        scene.wait(LONG_PATIENCE * RETRY_MS - 1);
+        assert_eq!(asks(&mut scene, &mut starvation, 6), []);
+        scene.wait(1);
+        assert_eq!(asks(&mut scene, &mut starvation, 6), [Fact::Undelivered(ShardId(0), 6)]);
+    }
+
+    /// ME owns the feedback shard and has done 20 steps of it; A owns the lowest, is at step 35 and
+    /// says that it holds these tables.
+    fn feeds_a(tables: &[u64]) -> (Scene, Starvation) {
+        let config = Config { retry_ms: RETRY_MS, ..Config::default() };
+        let mut scene = Scene::with(Role::Worker, with_feedback(chain(3, 100, 10)), config);
+        scene.meet_all(&[A]);
+        scene.lease(&[shard_lease(0, 1, A, 0), shard_lease(2, 1, ME, 0)]);
+        let held = tables.iter().map(|step| checkpoint(2, *step)).collect();
+        let progress = vec![(ShardId(0), 35)];
+        scene.hear(A, Heartbeat { progress, held, ..heartbeat() });
+        scene.work([job(2, 20)]);
+        scene.look();
+        scene.drain();
+        (scene, Starvation::default())
+    }
+
+    fn settles(scene: &mut Scene, starvation: &mut Starvation) -> Vec<Fact> {
+        starvation.settle(&scene.known, &mut scene.out);
+        scene.facts()
+    }
+
+    #[test]
+    fn a_table_that_was_left_behind_and_is_gone_is_made_again() {
+        let (mut scene, mut starvation) = feeds_a(&[]);
+        assert_eq!(settles(&mut scene, &mut starvation), []);
+        scene.wait(PATIENCE * RETRY_MS);
+        assert_eq!(starvation.view(&scene.known), BTreeSet::from([ShardId(2)]));
+        scene.hold([checkpoint(2, 20)]);
+        scene.look();
+        assert_eq!(settles(&mut scene, &mut starvation), []);
+        assert!(starvation.view(&scene.known).is_empty(), "it is here again");
+    }
+
+    #[test]
+    fn a_table_that_somebody_says_it_holds_and_that_does_not_come_is_not_believed_in() {
+        let (mut scene, mut starvation) = feeds_a(&[20, 30]);
+        assert_eq!(settles(&mut scene, &mut starvation), []);
+        scene.wait(LONG_PATIENCE * RETRY_MS);
+        assert_eq!(settles(&mut scene, &mut starvation), [Fact::Undelivered(ShardId(2), 20)]);
+        scene.hold([checkpoint(2, 20)]);
+        scene.work([job(2, 30)]);
+        scene.look();
+        assert_eq!(settles(&mut scene, &mut starvation), [], "the next one has its own time");
+        scene.work([]);
+        scene.wait(LONG_PATIENCE * RETRY_MS);
+        let undelivered = [Fact::Undelivered(ShardId(2), 30)];
+        assert_eq!(settles(&mut scene, &mut starvation), undelivered, "the shard has ended");
+    }
+
+    #[test]
+    fn a_table_that_was_refused_is_tried_again_when_a_shard_has_waited_for_it() {
+        let (mut scene, mut starvation) = feeds_a(&[]);
+        scene.lease(&[shard_lease(0, 2, ME, 0), shard_lease(2, 2, A, 0)]);
+        scene.work([job(0, 30)]);
+        scene.look();
+        let lacking = [(ShardId(0), scene.known.now())];
+        scene.known.publish_lacking(lacking.into_iter().collect());
+        scene.wait(PATIENCE * RETRY_MS - 1);
+        assert_eq!(settles(&mut scene, &mut starvation), []);
+        scene.wait(1);
+        assert_eq!(settles(&mut scene, &mut starvation), [Fact::Retry(ShardId(2))]);
+        scene.learn(A, [checkpoint(2, 20)]);
+        assert_eq!(settles(&mut scene, &mut starvation), [], "A has it");
+    }
+
+    #[test]
+    fn a_run_without_a_feedback_shard_lacks_no_table() {
+        let (mut scene, mut starvation) = read_by_a();
+        let lacking = [(ShardId(0), scene.known.now())];
+        scene.known.publish_lacking(lacking.into_iter().collect());
+        scene.wait(60_000);
+        assert_eq!(settles(&mut scene, &mut starvation), []);
+        assert!(starvation.view(&scene.known).is_empty());
+    }
+}
