@@ -9,6 +9,9 @@ mod job;
 mod shard;
 mod trainer;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use crate::known::Known;
