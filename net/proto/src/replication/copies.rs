@@ -88,3 +88,167 @@ fn at_open_chapters(known: &Known) -> impl Iterator<Item = &Entry> {
         known.checkpoints().of(shard).filter(move |entry| entry.checkpoint.step >= start)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::outbox::Outbox;
+    use crate::testing::{
+        A, B, C, ME, Scene, by_chapter, chain, chapter_lease, checkpoint, heartbeat, with_feedback,
+    };
+    use crate::{Config, Heartbeat, Plan, Time};
+
+    /// What one of four workers knows: A holds a checkpoint of each of many shards.
+    fn one_of_four(me: NodeId, config: Config) -> Known {
+        let plan = Plan::example(&[40], 100, 10);
+        let mut known = Known::new(me, Role::Worker, plan, config, Time(0));
+        let mut out = Outbox::new(me);
+        for other in [A, B, C, ME].into_iter().filter(|id| *id != me) {
+            known.on_heartbeat(other, &mut Heartbeat { seq: 1, ..heartbeat() });
+        }
+        for shard in 0..40 {
+            known.learn_from(checkpoint(shard, 10), A, &mut out);
+        }
+        known.look();
+        known
+    }
+
+    #[test]
+    fn as_many_peers_copy_a_checkpoint_as_shall_hold_it_and_they_agree_on_who() {
+        let duties = [B, C, ME].map(|id| copy_duties(&one_of_four(id, Config::default())));
+        assert!(duties.iter().all(|it| (15..39).contains(&it.len())), "each has a share");
+        for shard in (0..40).map(ShardId) {
+            let copies = duties.iter().filter(|it| it.contains(&(shard, 10)));
+            assert_eq!(copies.count(), 2, "shard {shard}");
+        }
+    }
+
+    #[test]
+    fn a_peer_without_room_takes_no_copies_and_those_that_hold_one_no_other() {
+        let full = Config { copy_bytes: 0, ..Config::default() };
+        assert_eq!(copy_duties(&one_of_four(ME, full)), []);
+        assert_eq!(copy_duties(&one_of_four(A, Config::default())), []);
+        let alone = Config { replicas: 0, ..Config::default() };
+        assert_eq!(copy_duties(&one_of_four(ME, alone)), [], "one holder is enough");
+    }
+
+    #[test]
+    fn a_peer_that_does_not_work_takes_no_copies() {
+        for (role, takes) in [(Role::Worker, 1), (Role::Observer, 0), (Role::Onlooker, 0)] {
+            let mut scene = Scene::with(role, chain(1, 100, 10), Config::default());
+            scene.meet_all(&[A]);
+            scene.learn(A, [checkpoint(0, 10)]);
+            scene.look();
+            assert_eq!(copy_duties(&scene.known).len(), takes, "{role:?}");
+        }
+    }
+
+    #[test]
+    fn shards_that_could_lose_most_are_copied_first() {
+        let mut scene = Scene::new(Plan::example(&[3], 100, 10));
+        scene.meet_all(&[A, B]);
+        scene.hold([checkpoint(1, 10)]);
+        scene.learn(B, [checkpoint(1, 10)]);
+        scene.learn(A, [(0, 10), (1, 10), (1, 20), (2, 20)].map(|it| checkpoint(it.0, it.1)));
+        scene.look();
+        let order = [(0, 10), (2, 20), (1, 20)].map(|(shard, step)| (ShardId(shard), step));
+        assert_eq!(copy_duties(&scene.known), order);
+    }
+
+    #[test]
+    fn the_peer_that_will_score_an_epoch_is_the_first_to_copy_it() {
+        let plan = Plan { epoch_steps: 20, ..Plan::example(&[8], 100, 10) };
+        let config = Config { replicas: 1, ..Config::default() };
+        let mut scene = Scene::with(Role::Worker, plan, config);
+        // Nobody has shards, so the fastest one scores.
+        for (speed, peer) in (4..).zip([A, B, C, NodeId([5; 32])]) {
+            scene.meet(peer, Heartbeat { speed, ..heartbeat() });
+        }
+        scene.learn(A, (0..8).flat_map(|shard| [10, 20].map(|step| checkpoint(shard, step))));
+        let copied = |scene: &mut Scene| -> Vec<_> {
+            scene.look();
+            copy_duties(&scene.known).into_iter().map(|(_, step)| step).collect()
+        };
+        assert_eq!(copied(&mut scene), [20; 8], "it scores epoch 1");
+        scene.known.set_speed(3);
+        assert!(copied(&mut scene).is_empty(), "somebody else does");
+        scene.learn(A, (0..8).map(|shard| checkpoint(shard, 30)));
+        assert!((1..8).contains(&copied(&mut scene).len()), "no epoch ends there");
+    }
+
+    #[test]
+    fn the_owner_of_the_next_chapter_needs_no_other_peer_to_hold_a_copy() {
+        let plan = by_chapter(Plan::example(&[8], 40, 10));
+        let config = Config { replicas: 1, ..Config::default() };
+        let mut scene = Scene::with(Role::Worker, plan.clone(), config);
+        scene.meet_all(&[A, B]);
+        scene.learn(A, (0..8).map(|shard| checkpoint(shard, 10)));
+        scene.look();
+        assert!((1..8).contains(&copy_duties(&scene.known).len()), "B has some, too");
+        scene.lease(&[chapter_lease(&plan, 1, 1, B)]);
+        assert_eq!(copy_duties(&scene.known), [], "B goes on from all of them");
+        scene.lease(&[chapter_lease(&plan, 1, 2, A)]);
+        assert!((1..8).contains(&copy_duties(&scene.known).len()), "A holds them already");
+    }
+
+    #[test]
+    fn tables_that_could_be_needed_are_copied_and_older_ones_are_not() {
+        let mut scene = Scene::new(with_feedback(chain(3, 100, 10)));
+        scene.meet_all(&[A]);
+        scene.learn(A, [10, 20, 30].map(|step| checkpoint(2, step)));
+        scene.learn(A, [10, 20].map(|step| checkpoint(0, step)));
+        scene.known.set_first_table(20);
+        scene.look();
+        let wanted = [(0, 20), (2, 20), (2, 30)].map(|(shard, step)| (ShardId(shard), step));
+        let mut duties = copy_duties(&scene.known);
+        duties.sort_unstable();
+        assert_eq!(duties, wanted, "of a shard only the latest");
+    }
+
+    /// A holds checkpoints of an open chapter; B cannot reach A, as it says.
+    fn cut(plan: Plan) -> Scene {
+        let mut scene = Scene::new(plan);
+        scene.meet_all(&[A]);
+        scene.learn(A, [checkpoint(0, 10), checkpoint(0, 20)]);
+        scene.meet(B, Heartbeat { avoids: vec![A], ..heartbeat() });
+        scene.look();
+        scene
+    }
+
+    #[test]
+    fn one_peer_holds_what_another_cannot_reach() {
+        let mut scene = cut(by_chapter(chain(2, 40, 10)));
+        let open = vec![(ShardId(0), 20), (ShardId(0), 10), (ShardId(0), 20)];
+        assert_eq!(bridges(&scene.known), open);
+        assert_eq!(copy_duties(&scene.known), [], "a bridge counts as no copy");
+        let exports = Heartbeat { role: Role::Observer, ..heartbeat() };
+        scene.hear(C, Heartbeat { held: vec![checkpoint(0, 20)], ..exports });
+        assert_eq!(bridges(&scene.known), [(ShardId(0), 10)], "C holds the other one");
+        scene.hear(B, heartbeat());
+        assert_eq!(bridges(&scene.known), [], "it has found A");
+    }
+
+    #[test]
+    fn only_peers_that_reach_the_holders_bridge_and_one_of_them_is_enough() {
+        let mut scene = cut(by_chapter(Plan::example(&[20], 40, 10)));
+        scene.learn(A, (1..20).map(|shard| checkpoint(shard, 20)));
+        scene.look();
+        let bridged = |scene: &Scene| {
+            let shards = bridges(&scene.known).into_iter().map(|(shard, _)| shard);
+            shards.collect::<BTreeSet<_>>().len()
+        };
+        assert_eq!(bridged(&scene), 20);
+        scene.hear(C, Heartbeat { avoids: vec![A], ..heartbeat() });
+        assert_eq!(bridged(&scene), 20, "C cannot");
+        scene.hear(C, heartbeat());
+        assert!((1..20).contains(&bridged(&scene)), "C bridges the others");
+    }
+
+    #[test]
+    fn where_peers_own_shards_nobody_bridges() {
+        assert_eq!(bridges(&cut(chain(2, 40, 10)).known), []);
+        assert_eq!(copy_duties(&cut(chain(2, 40, 10)).known), [(ShardId(0), 20)]);
+    }
+}
