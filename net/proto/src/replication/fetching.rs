@@ -36,28 +36,30 @@ impl Fetching {
         }
         // A shard that waits for a checkpoint does not wait for copies, too.
         for source in announced(known).into_iter().chain(needed_checkpoints(known)) {
-            self.ask(source, u64::MAX, out);
+            self.ask(source, None, out);
         }
         for source in wanted_checkpoints(known) {
-            self.ask(source, MAX_FETCH_BYTES, out);
+            self.ask(source, Some(MAX_FETCH_BYTES), out);
         }
         if self.pacing.may_ask(known) {
             let mut due = unhurried(known);
             due.retain(|(blob, _)| !self.in_flight.contains_key(&blob.hash));
             self.pacing.due(due.len());
             if let Some(&source) = due.first()
-                && self.ask(source, MAX_FETCH_BYTES, out)
+                && self.ask(source, Some(MAX_FETCH_BYTES), out)
             {
                 self.pacing.asked(source.0.hash, known.now());
             }
         }
     }
 
-    /// Asks for a blob unless it is here or on its way, or so much else is. Returns whether it did.
-    fn ask(&mut self, (blob, from): Source, most_bytes: u64, out: &mut Outbox) -> bool {
-        // Sizes are what others claim.
+    /// Asks for a blob unless it is here or on its way, or so much else is, as far as that matters.
+    /// Returns whether it did.
+    fn ask(&mut self, (blob, from): Source, most_bytes: Option<u64>, out: &mut Outbox) -> bool {
+        // Sizes are what others claim: none holds up what is waited for.
         let bytes = self.in_flight.values().map(|(_, size)| *size).fold(0, u64::saturating_add);
-        let is_full = self.in_flight.len() >= MAX_FETCHES || bytes >= most_bytes;
+        let is_full = self.in_flight.len() >= MAX_FETCHES
+            || most_bytes.is_some_and(|most_bytes| bytes >= most_bytes);
         if is_full || self.in_flight.contains_key(&blob.hash) {
             return false;
         }
@@ -241,6 +243,20 @@ mod tests {
         fetching.fetched(model[0].0.hash, Time(0));
         scene.hold([large(0, 100)]);
         assert_eq!(asked(&mut scene, &mut fetching), [(large(2, 100).blob, A)]);
+    }
+
+    #[test]
+    fn a_size_that_somebody_claims_does_not_hold_up_what_a_shard_waits_for() {
+        let (mut scene, mut fetching) = scene(Plan::example(&[3], 100, 10));
+        let claims = |shard| {
+            let it = checkpoint(shard, 100);
+            Checkpoint { blob: BlobRef { size: u64::MAX, ..it.blob }, ..it }
+        };
+        scene.learn(A, (0..3).map(claims));
+        assert_eq!(asked(&mut scene, &mut fetching).len(), 1);
+        announce(&mut scene, 0..2);
+        assert_eq!(asked(&mut scene, &mut fetching).len(), 2);
+        assert_eq!(asked(&mut scene, &mut fetching).len(), 0);
     }
 
     #[test]
