@@ -43,3 +43,125 @@ fn may_leave(known: &Known) -> bool {
     let copied = missed.all(|entry| entry.holders.iter().any(|holder| *holder != known.me()));
     handed_over && drained && copied
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::known::own::JobsView;
+    use crate::testing::{
+        A, B, Scene, chain, checkpoint, heartbeat, job, run_of, shard_lease, with_feedback,
+    };
+    use crate::{Config, Heartbeat, Plan, ShardId};
+
+    const LINGER_MS: u64 = 15_000;
+
+    /// ME is asked to go, and A is here.
+    fn leaves(plan: Plan) -> Scene {
+        let mut scene = Scene::with(Role::Worker, plan, config());
+        scene.meet_all(&[A]);
+        scene.known.leave();
+        scene
+    }
+
+    fn config() -> Config {
+        Config { linger_ms: LINGER_MS, exit_when_done: true, ..Config::default() }
+    }
+
+    #[test]
+    fn a_peer_that_was_not_asked_to_go_stays() {
+        let mut scene = Scene::new(chain(2, 20, 10));
+        assert!(!may_stop(&scene.known, false) && !may_stop(&scene.known, true));
+        scene.known.complete();
+        scene.wait(2 * LINGER_MS);
+        assert!(!may_stop(&scene.known, true), "it does not stop by itself");
+    }
+
+    #[test]
+    fn a_peer_alone_goes_at_once() {
+        let mut scene = Scene::with(Role::Worker, chain(2, 20, 10), config());
+        scene.work([job(0, 3)]);
+        scene.hold([checkpoint(0, 10)]);
+        scene.known.leave();
+        assert!(may_stop(&scene.known, false));
+        scene.meet(A, Heartbeat { role: Role::Observer, ..heartbeat() });
+        assert!(may_stop(&scene.known, false), "A could take nothing over");
+    }
+
+    #[test]
+    fn shards_are_handed_over_first_and_for_no_longer_than_it_lingers() {
+        let mut scene = leaves(chain(2, 20, 10));
+        scene.work([job(0, 3)]);
+        assert!(!may_stop(&scene.known, false));
+        scene.wait(LINGER_MS - 1);
+        assert!(!may_stop(&scene.known, false));
+        scene.wait(1);
+        assert!(may_stop(&scene.known, false));
+        let mut scene = leaves(chain(2, 20, 10));
+        scene.work([]);
+        assert!(may_stop(&scene.known, false));
+    }
+
+    #[test]
+    fn what_the_trainer_has_is_waited_for() {
+        let mut scene = leaves(chain(2, 20, 10));
+        let in_trainer = [(1, 3)].into_iter().collect();
+        scene.known.publish_jobs(JobsView { in_trainer, ..JobsView::default() });
+        assert!(!may_stop(&scene.known, false));
+    }
+
+    #[test]
+    fn readers_have_their_batches_first() {
+        let mut scene = leaves(chain(2, 20, 10));
+        scene.lease(&[shard_lease(1, 1, A, 0)]);
+        scene.keep(&[run_of(0, 2, 6)]);
+        let a_is_at = |scene: &mut Scene, done| {
+            scene.hear(A, Heartbeat { progress: vec![(ShardId(1), done)], ..heartbeat() });
+            may_stop(&scene.known, false)
+        };
+        assert!(!a_is_at(&mut scene, 5));
+        assert!(a_is_at(&mut scene, 6));
+    }
+
+    #[test]
+    fn the_furthest_checkpoints_and_the_tables_have_another_holder_first() {
+        let mut scene = leaves(with_feedback(chain(3, 100, 10)));
+        scene.hold([checkpoint(0, 10), checkpoint(0, 20), checkpoint(2, 10), checkpoint(2, 20)]);
+        assert!(!may_stop(&scene.known, false));
+        scene.learn(A, [checkpoint(0, 20), checkpoint(2, 20)]);
+        assert!(!may_stop(&scene.known, false), "only it has the table after 10 steps");
+        scene.known.set_first_table(20);
+        assert!(may_stop(&scene.known, false), "nobody needs that table any more");
+        scene.hold([checkpoint(1, 10)]);
+        assert!(!may_stop(&scene.known, false));
+    }
+
+    /// ME holds the model and has told it; A is here in this role.
+    fn done(role: Role) -> Scene {
+        let mut scene = Scene::with(Role::Worker, chain(2, 20, 10), config());
+        scene.meet(A, Heartbeat { role, ..heartbeat() });
+        scene.known.complete();
+        scene
+    }
+
+    #[test]
+    fn a_peer_that_is_done_waits_for_all_who_want_the_model_but_not_for_ever() {
+        let mut scene = done(Role::Worker);
+        assert!(!may_stop(&scene.known, true));
+        scene.wait(LINGER_MS);
+        assert!(!may_stop(&scene.known, false), "the user was not told");
+        assert!(may_stop(&scene.known, true));
+        assert!(!may_stop(&done(Role::Observer).known, true));
+        assert!(may_stop(&done(Role::Onlooker).known, true), "it only looks");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_peer_that_has_the_model_or_goes() {
+        for (complete, leaving) in [(true, false), (false, true)] {
+            let mut scene = done(Role::Worker);
+            scene.hear(A, Heartbeat { complete, leaving, ..heartbeat() });
+            assert!(may_stop(&scene.known, true));
+            scene.meet_all(&[B]);
+            assert!(!may_stop(&scene.known, true), "B has nothing");
+        }
+    }
+}

@@ -145,3 +145,195 @@ fn is_being_scored(known: &Known, epoch: u64, since: Time) -> bool {
         && known.now().since(since) < patience
         && known.members().workers().any(|(_, member)| member.evaluating == epoch)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{A, B, SPEED, Scene, chain, checkpoint, heartbeat, score};
+    use crate::{Checkpoint, Config, Heartbeat, Plan, Role};
+
+    const SCORE_MS: u64 = 30_000;
+
+    fn plan() -> Plan {
+        Plan { epoch_steps: 10, ..chain(2, 100, 10) }
+    }
+
+    /// ME is the fastest and A is here; nobody has shards.
+    fn scene() -> (Scene, Scoring) {
+        let config = Config { score_ms: SCORE_MS, ..Config::default() };
+        let mut scene = Scene::with(Role::Worker, plan(), config);
+        scene.meet(A, slow());
+        scene.drain();
+        (scene, Scoring::default())
+    }
+
+    fn slow() -> Heartbeat {
+        Heartbeat { speed: SPEED / 2, ..heartbeat() }
+    }
+
+    /// The checkpoints of the model at the end of an epoch.
+    fn model(epoch: u64) -> [Checkpoint; 2] {
+        [0, 1].map(|shard| checkpoint(shard, 10 * epoch))
+    }
+
+    /// The epoch that the scorer is asked for, when it is looked at.
+    fn asked(scene: &mut Scene, scoring: &mut Scoring) -> Option<u64> {
+        scoring.settle(&scene.known, &mut scene.out);
+        scene.known.publish_scoring(scoring.view(&scene.known));
+        scene.outputs().into_iter().find_map(|output| {
+            let Output::Evaluate { epoch, checkpoints } = output else { return None };
+            assert_eq!(checkpoints, model(epoch).map(|it| it.blob.hash));
+            Some(epoch)
+        })
+    }
+
+    #[test]
+    fn an_epoch_is_scored_once_all_of_it_is_here_and_held_until_then() {
+        let (mut scene, mut scoring) = scene();
+        scene.hold([model(1)[0]]);
+        assert_eq!(asked(&mut scene, &mut scoring), None);
+        assert_eq!(scoring.view(&scene.known).evaluating, None, "it is not over yet");
+        scene.learn(A, [model(1)[1]]);
+        assert_eq!(asked(&mut scene, &mut scoring), None);
+        assert_eq!(scoring.view(&scene.known).evaluating, Some(1), "it fetches the rest");
+        scene.hold([model(1)[1]]);
+        assert_eq!(asked(&mut scene, &mut scoring), Some(1));
+        assert!(scoring.view(&scene.known).under_way);
+        scene.known.lose_own_copy(model(1)[0].shard, 10, &mut scene.out);
+        assert!(scene.out.holds(model(1)[0].blob.hash));
+        scoring.scored(score(1), &scene.known, &mut scene.out);
+        let (outputs, facts) = scene.drain();
+        assert_eq!(facts, [Fact::Scored(score(1))]);
+        let told = Output::Broadcast(Message::Score(score(1)));
+        assert_eq!(outputs, [Output::Drop(model(1)[0].blob.hash), told]);
+        assert_eq!(scoring.view(&scene.known).evaluating, None);
+    }
+
+    #[test]
+    fn a_peer_that_does_not_work_or_leaves_scores_nothing() {
+        let mut observer = Scene::with(Role::Observer, plan(), Config::default());
+        observer.hold(model(1));
+        assert_eq!(asked(&mut observer, &mut Scoring::default()), None);
+        let (mut scene, mut scoring) = scene();
+        scene.hold(model(1));
+        scene.known.leave();
+        assert_eq!(asked(&mut scene, &mut scoring), None);
+    }
+
+    #[test]
+    fn the_next_peer_scores_when_the_one_before_it_does_not_say_that_it_does() {
+        let (mut scene, mut scoring) = scene();
+        scene.hear(A, Heartbeat { speed: 2 * SPEED, ..heartbeat() });
+        scene.hear(B, slow());
+        scene.hold([model(1), model(10)].concat());
+        scene.known.learn_score(score(10), &mut scene.out);
+        scene.known.learn_score(score(2), &mut scene.out);
+        assert_eq!(asked(&mut scene, &mut scoring), None, "A is faster");
+        scene.wait(SCORE_MS - 1);
+        assert_eq!(asked(&mut scene, &mut scoring), None);
+        scene.wait(1);
+        assert_eq!(asked(&mut scene, &mut scoring), Some(1));
+    }
+
+    #[test]
+    fn a_peer_that_says_that_it_scores_is_believed_for_a_while_but_not_at_the_end() {
+        let (mut scene, mut scoring) = scene();
+        scene.hold(model(1));
+        scene.hear(A, Heartbeat { evaluating: 1, ..slow() });
+        assert_eq!(asked(&mut scene, &mut scoring), None);
+        scene.wait(SCORING_PATIENCE * SCORE_MS - 1);
+        assert_eq!(asked(&mut scene, &mut scoring), None);
+        scene.wait(1);
+        assert_eq!(asked(&mut scene, &mut scoring), Some(1));
+        let (mut scene, mut scoring) = self::scene();
+        scene.hold(model(10));
+        scene.hear(A, Heartbeat { evaluating: 10, ..slow() });
+        assert_eq!(asked(&mut scene, &mut scoring), None, "it is A's turn");
+        scene.wait(SCORE_MS);
+        assert_eq!(asked(&mut scene, &mut scoring), Some(10), "the user waits");
+    }
+
+    #[test]
+    fn a_score_that_somebody_else_found_or_a_checkpoint_that_is_gone_ends_it() {
+        let (mut scene, mut scoring) = scene();
+        scene.learn(A, model(1));
+        assert_eq!(asked(&mut scene, &mut scoring), None);
+        scene.known.learn_score(score(1), &mut scene.out);
+        assert_eq!(asked(&mut scene, &mut scoring), None);
+        assert_eq!(scoring.view(&scene.known).evaluating, None);
+        scene.learn(A, model(2));
+        asked(&mut scene, &mut scoring);
+        assert_eq!(scoring.view(&scene.known).evaluating, Some(2));
+        scene.known.forget_peer(A);
+        asked(&mut scene, &mut scoring);
+        assert_eq!(scoring.view(&scene.known).evaluating, None);
+    }
+
+    /// What the scorer says when it could not do it.
+    fn not_done(epoch: u64) -> Score {
+        Score { samples: 0, softmax_correct: 0, other_correct: 0, ..score(epoch) }
+    }
+
+    #[test]
+    fn an_epoch_that_could_not_be_scored_is_not_tried_again() {
+        let (mut scene, mut scoring) = scene();
+        scene.hold([model(1), model(2)].concat());
+        assert_eq!(asked(&mut scene, &mut scoring), Some(1));
+        scoring.scored(not_done(1), &scene.known, &mut scene.out);
+        assert_eq!(scene.facts(), [], "there is no score");
+        assert_eq!(asked(&mut scene, &mut scoring), Some(2), "the others are");
+        scoring.scored(score(2), &scene.known, &mut scene.out);
+        scene.known.learn_score(score(2), &mut scene.out);
+        assert_eq!(asked(&mut scene, &mut scoring), None);
+    }
+
+    #[test]
+    fn an_epoch_of_which_something_was_lost_is_scored_when_it_is_here_again() {
+        let (mut scene, mut scoring) = scene();
+        scene.hold(model(1));
+        assert_eq!(asked(&mut scene, &mut scoring), Some(1));
+        let lost = model(1)[1];
+        let steps = scene.known.lost(lost.blob.hash, &mut scene.out);
+        scoring.lost(lost.blob.hash, &steps, &scene.known, &mut scene.out);
+        assert_eq!(scene.outputs(), [Output::Drop(lost.blob.hash)], "no reason is left");
+        scoring.scored(not_done(1), &scene.known, &mut scene.out);
+        assert!(scene.out.holds(model(1)[0].blob.hash));
+        scene.hold([lost]);
+        assert_eq!(asked(&mut scene, &mut scoring), Some(1));
+    }
+
+    #[test]
+    fn what_could_not_be_scored_and_is_then_lost_is_tried_again() {
+        let (mut scene, mut scoring) = scene();
+        scene.hold(model(1));
+        asked(&mut scene, &mut scoring);
+        scoring.scored(not_done(1), &scene.known, &mut scene.out);
+        scoring.lost(model(2)[0].blob.hash, &[20], &scene.known, &mut scene.out);
+        assert_eq!(asked(&mut scene, &mut scoring), None);
+        scoring.lost(model(1)[0].blob.hash, &[10], &scene.known, &mut scene.out);
+        assert_eq!(asked(&mut scene, &mut scoring), Some(1));
+    }
+
+    #[test]
+    fn a_score_is_hurried_once_when_many_epochs_wait() {
+        let (mut scene, mut scoring) = scene();
+        let hurries = |scene: &mut Scene, scoring: &mut Scoring| {
+            scoring.settle(&scene.known, &mut scene.out);
+            scene.outputs().contains(&Output::HurryScore)
+        };
+        scene.hold(model(1));
+        assert_eq!(asked(&mut scene, &mut scoring), Some(1));
+        scene.hold([model(2), model(3), model(4)].concat());
+        scene.hear(A, Heartbeat { evaluating: 2, ..slow() });
+        assert!(!hurries(&mut scene, &mut scoring), "A scores the second");
+        assert_eq!(scoring.view(&scene.known).waiting, 2);
+        scene.hold(model(5));
+        assert!(hurries(&mut scene, &mut scoring));
+        assert!(!hurries(&mut scene, &mut scoring));
+        scoring.scored(score(1), &scene.known, &mut scene.out);
+        scene.known.learn_score(score(1), &mut scene.out);
+        scene.hear(A, slow());
+        assert_eq!(asked(&mut scene, &mut scoring), Some(2));
+        assert!(hurries(&mut scene, &mut scoring), "so is the next one");
+    }
+}
