@@ -17,12 +17,14 @@ pub(crate) fn copy_duties(known: &Known) -> Vec<(ShardId, u64)> {
         return Vec::new();
     }
     let (wanted, takers) = (known.wanted_holders(), known.takers().collect::<Vec<NodeId>>());
+    // What only those hold who are about to go is lost with them.
+    let stays = |id: &&NodeId| known.members().get(**id).is_none_or(|member| !member.leaving);
     let anyone_cut = anyone_is_cut(known);
     let mine = worth_copies(known).filter(|entry| {
         // A peer that goes on from it gets it without being told to.
         let taker = known.taker_at(entry.checkpoint.step);
         let taker = taker.filter(|id| !entry.holders.contains(id));
-        let holders = entry.holders.len() + usize::from(taker.is_some());
+        let holders = entry.holders.iter().filter(stays).count() + usize::from(taker.is_some());
         !(anyone_cut && known.is_cut_off(&entry.holders))
             && is_among_first(known, entry, wanted.saturating_sub(holders), &takers, taker)
     });
@@ -143,6 +145,17 @@ mod tests {
             scene.look();
             assert_eq!(copy_duties(&scene.known).len(), takes, "{role:?}");
         }
+    }
+
+    #[test]
+    fn what_a_peer_holds_that_leaves_is_copied_by_one_that_stays() {
+        let mut scene = Scene::new(chain(1, 100, 10));
+        let held = vec![checkpoint(0, 100)];
+        scene.meet(A, Heartbeat { leaving: true, held, ..heartbeat() });
+        scene.look();
+        assert_eq!(copy_duties(&scene.known), [(ShardId(0), 100)]);
+        scene.hold([checkpoint(0, 100)]);
+        assert_eq!(copy_duties(&scene.known), []);
     }
 
     #[test]
