@@ -63,6 +63,13 @@ fn without_zone(text: &str) -> String {
 }
 
 /// Reads an address to listen on: `IP:PORT` or a multiaddr.
+///
+/// ```
+/// let address = "[::1]:4477".parse().ok();
+/// assert_eq!(ffp2p_net::parse_listen("[::1]:4477"), address);
+/// assert_eq!(ffp2p_net::parse_listen("/ip6/::1/tcp/4477"), address);
+/// assert_eq!(ffp2p_net::parse_listen("lab:4477"), None);
+/// ```
 pub fn parse_listen(text: &str) -> Option<SocketAddr> {
     match parse(text)? {
         Target::Address(address) => socket(&address),

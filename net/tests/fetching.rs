@@ -50,7 +50,7 @@ async fn wrong_bytes_are_not_taken() {
 }
 
 #[tokio::test]
-async fn what_a_peer_does_not_have_fails() {
+async fn a_blob_that_a_peer_does_not_have_fails() {
     let place = tempdir().unwrap();
     let short = content(100);
     let (mut a, b) = pair(place.path(), holding(&[(Hash::of(&short), short.clone())])).await;
@@ -100,7 +100,7 @@ impl Slow {
 }
 
 #[tokio::test]
-async fn a_peer_that_goes_in_mid_fetch_fails_it_at_once() {
+async fn a_peer_that_leaves_during_a_fetch_fails_it_at_once() {
     let place = tempdir().unwrap();
     let slow = Slow::default();
     let (mut a, b) = pair(place.path(), slow.clone()).await;

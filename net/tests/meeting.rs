@@ -65,7 +65,7 @@ async fn another_run_is_named_and_kept_apart() {
     b.is(Event::OtherRun { peer: a.id(), run: ours.id, version: version() }).await;
     a.handle.broadcast(score(1));
     a.handle.send(b.id(), score(2));
-    // An answered question on the same connection: what was said before has arrived.
+    // An answered request on the same connection: messages sent before it have arrived.
     assert_eq!(a.handle.fetch_spec(b.id(), theirs.id).await.unwrap().spec, theirs.spec);
     let wrong = |event: &Event| matches!(event, Event::Received { .. } | Event::Connected(_));
     assert!(!b.so_far().iter().any(wrong));
@@ -73,7 +73,7 @@ async fn another_run_is_named_and_kept_apart() {
 }
 
 #[tokio::test]
-async fn another_swarm_is_sent_away() {
+async fn another_swarm_is_refused() {
     let mut a =
         Node::start(Config { rendezvous: None, ..config("".as_ref(), Some(run(b"r"))) }).await;
     let there = a.address().await;
@@ -130,7 +130,7 @@ async fn remembered_addresses_are_dialed_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_said_with_its_address() {
+async fn a_port_in_use_is_reported_with_its_address() {
     let place = tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
@@ -180,7 +180,7 @@ async fn garbage_in_the_folder_does_not_keep_nodes_apart() {
     for node in [a, b] {
         counted.extend(node.handle.report().await.unwrap().rendezvous.map(|(_, files)| files));
     }
-    // Whoever dialed has seen the other, and nothing else.
+    // The one that dialed has seen the other, and nothing else.
     assert_eq!(counted.into_iter().max(), Some(1));
 }
 
@@ -197,7 +197,7 @@ async fn a_survey_finds_the_run_and_its_spec() {
 }
 
 #[tokio::test]
-async fn a_peer_says_who_it_is_and_what_its_run_is_about() {
+async fn a_peer_introduces_itself_and_describes_its_run() {
     let place = tempdir().unwrap();
     let data = AboutData {
         kind: "mnist".to_owned(),

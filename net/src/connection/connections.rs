@@ -191,6 +191,8 @@ fn judge(info: &identify::Info, own: &Greeting) -> Result<Greeting, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::core::Endpoint;
+    use libp2p::core::transport::PortUse;
     use libp2p::identity::Keypair;
 
     use super::*;
@@ -218,5 +220,53 @@ mod tests {
         let version = Refusal::OtherVersion(theirs.version.clone());
         assert_eq!(judge("/ffp2p/1", &theirs.to_string()), Err(version));
         assert_eq!(judge("ipfs/0.1.0", "kubo/0.20"), Err(Refusal::OtherProgram));
+    }
+
+    fn dialed() -> ConnectedPoint {
+        ConnectedPoint::Dialer {
+            address: "/ip4/10.0.0.1/tcp/4477".parse().unwrap(),
+            role_override: Endpoint::Dialer,
+            port_use: PortUse::New,
+        }
+    }
+
+    #[tokio::test]
+    async fn each_introduction_has_its_outcome() {
+        let (mut io, mut events) = Io::for_tests();
+        let run = Some(Hash([1; 32]));
+        let other = Hash([2; 32]);
+        let mut dialing = Dialing::new(PeerId::random());
+        let mut connections = Connections::new(Greeting::new("own", "lab", run));
+        for (agent, expected) in [
+            (Greeting::new("a", "lab", run).to_string(), Introduction::Member),
+            (Greeting::new("b", "lab", Some(other)).to_string(), Introduction::OtherRun(other)),
+            (Greeting::new("c", "lab", None).to_string(), Introduction::Other),
+            (Greeting::new("d", "home", run).to_string(), Introduction::Refused),
+        ] {
+            let id = Keypair::generate_ed25519().public().to_peer_id();
+            let connection = ConnectionId::new_unchecked(1);
+            assert!(connections.on_established(&mut dialing, id, connection, &dialed()));
+            let info = info(PROTOCOL_VERSION, &agent);
+            let outcome = connections.on_identified(&mut io, &mut dialing, id, &info);
+            assert_eq!(outcome, expected);
+            let is_refused = expected == Introduction::Refused;
+            let event = events.try_recv().unwrap();
+            assert_eq!(matches!(event, Event::Refused { .. }), is_refused, "{event:?}");
+            if !is_refused {
+                let again = connections.on_identified(&mut io, &mut dialing, id, &info);
+                assert_eq!(again, Introduction::Other, "it was introduced before");
+            }
+            while events.try_recv().is_ok() {}
+        }
+        assert_eq!((connections.peers().members().count(), dialing.refused()), (1, 1));
+    }
+
+    #[test]
+    fn a_peer_without_an_ed25519_key_is_not_kept() {
+        let mut dialing = Dialing::new(PeerId::random());
+        let mut connections = Connections::new(Greeting::new("own", "lab", None));
+        let (id, connection) = (PeerId::random(), ConnectionId::new_unchecked(1));
+        assert!(!connections.on_established(&mut dialing, id, connection, &dialed()));
+        assert!(!connections.peers().contains(&id));
     }
 }

@@ -214,3 +214,52 @@ fn cause(error: &DialError) -> String {
     }
     unreached(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::greeting::Greeting;
+
+    fn address() -> Multiaddr {
+        "/ip4/127.0.0.1/tcp/9".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_found_peer_that_does_not_answer_is_returned_and_one_elsewhere_forgotten() {
+        let (mut io, _events) = Io::for_tests();
+        let (peer, now) = (PeerId::random(), Instant::now());
+        let peers = Peers::new(Greeting::new("own", "lab", None));
+        let mut dialing = Dialing::new(PeerId::random());
+        dialing.add_found(peer, Via::Mdns, [address()], now);
+        let connection = ConnectionId::new_unchecked(7);
+        let mut fail = |dialing: &mut Dialing, error| {
+            dialing.on_failed(&mut io, &peers, connection, Some(peer), &error)
+        };
+        assert_eq!(fail(&mut dialing, DialError::Aborted), Some(peer));
+        let elsewhere = DialError::WrongPeerId { obtained: PeerId::random(), address: address() };
+        assert_eq!(fail(&mut dialing, elsewhere), Some(peer));
+        dialing.add_found(peer, Via::Peer, [address()], now);
+        assert!(dialing.unreached().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_cannot_be_looked_up_is_reported_once() {
+        let (mut io, mut events) = Io::for_tests();
+        let peers = Peers::new(Greeting::new("own", "lab", None));
+        let mut dialing = Dialing::new(PeerId::random());
+        dialing.add_given("lab:1".to_owned(), Target::Name("lab:1".to_owned()), Instant::now());
+        for _ in 0..2 {
+            dialing.on_resolved(&mut io, &peers, 0, Err("no such name".to_owned()));
+        }
+        let (address, why) = ("lab:1".to_owned(), "no such name".to_owned());
+        assert_eq!(events.try_recv(), Ok(Event::NotReached { address, why }));
+        assert!(events.try_recv().is_err());
+        assert_eq!(dialing.given()[0].1.as_deref(), Some("no such name"));
+    }
+
+    #[test]
+    fn another_node_at_a_full_address_is_named_with_advice() {
+        let error = DialError::WrongPeerId { obtained: PeerId::random(), address: address() };
+        assert!(cause(&error).contains("leave /p2p/ID out"));
+    }
+}

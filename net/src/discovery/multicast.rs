@@ -59,3 +59,20 @@ fn try_from(ip: IpAddr) -> io::Result<()> {
     };
     UdpSocket::bind((from, 0))?.send_to(QUERY, (group, PORT)).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_says_nothing_about_multicast() {
+        assert_eq!(blocked(&[]), None);
+        assert_eq!(blocked(&["127.0.0.1:4477".parse().unwrap()]), None);
+    }
+
+    #[test]
+    fn an_address_that_is_not_ours_is_refused_by_the_system_with_a_cause() {
+        let why = blocked(&["192.0.2.1:4477".parse().unwrap()]).unwrap();
+        assert!(why.ends_with(" at 192.0.2.1"), "{why}");
+    }
+}

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::discovery::rendezvous::{Entry, Folder};
+use crate::discovery::rendezvous::{Entry, Folder, STALE};
 use crate::error::StartError;
 use crate::wire::greeting::Greeting;
 
@@ -27,9 +27,9 @@ const EAGER: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Our file is written again at least this often, so that it does not look abandoned.
-const RENEW: Duration = Duration::from_secs(3600);
+const RENEW: Duration = Duration::from_secs(STALE.as_secs() / 24);
 
-/// Peers that did not answer and are kept in mind.
+/// Peers that did not answer and are remembered as such.
 const MAX_UNREACHABLE: usize = 256;
 
 /// The longest wait for the task's end.

@@ -31,7 +31,7 @@ const MAX_FILES: usize = 256;
 const MAX_FILE_BYTES: u64 = 4096;
 
 /// A file that was not renewed for this long is abandoned.
-const STALE: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const STALE: Duration = Duration::from_secs(24 * 3600);
 
 /// The content of a node's file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -306,3 +306,7 @@ fn why(answer: &Answer) -> FetchError {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "outbound_tests.rs"]
+mod tests;

@@ -78,4 +78,14 @@ impl Io {
         let connected: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
         connected.into_iter().for_each(|peer| self.disconnect(peer));
     }
+
+    /// The ends of a node that listens nowhere, and its events.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> (Self, tokio::sync::mpsc::Receiver<Event>) {
+        let key = libp2p::identity::Keypair::generate_ed25519();
+        let greeting = crate::wire::greeting::Greeting::new("node", "lab", None);
+        let (swarm, _) = behaviour::swarm(key, &greeting, false).unwrap();
+        let (sender, events) = tokio::sync::mpsc::channel(outbox::EVENT_QUEUE);
+        (Self::new(swarm, Outbox::new(sender), Arc::default()), events)
+    }
 }

@@ -113,6 +113,10 @@ fn is_in_names(c: char) -> bool {
 }
 
 /// The name nearest to `text` that a node may have.
+///
+/// ```
+/// assert_eq!(ffp2p_net::to_node_name(" my pc"), "my-pc");
+/// ```
 pub fn to_node_name(text: &str) -> String {
     let kept = |c: char| if is_in_names(c) { c } else { '-' };
     let name: String = text.trim().chars().take(MAX_NODE_NAME).map(kept).collect();

@@ -76,8 +76,8 @@ impl Node {
         self.handle.id()
     }
 
-    /// The first event that `wanted` says something about; it is looked for among the earlier
-    /// ones too, and taken out.
+    /// The first `Some` of `wanted`, over the events seen before and then the next ones; that event is
+    /// taken out.
     pub async fn until<T>(&mut self, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
         for index in 0..self.seen.len() {
             if let Some(found) = wanted(&self.seen[index]) {
@@ -88,7 +88,7 @@ impl Node {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             let event = tokio::time::timeout_at(deadline, self.events.recv()).await;
-            let Ok(event) = event else { panic!("waited in vain; seen: {:?}", self.seen) };
+            let Ok(event) = event else { panic!("the event did not come; seen: {:?}", self.seen) };
             let event = event.expect("the node ended");
             if let Some(found) = wanted(&event) {
                 return found;
