@@ -67,9 +67,7 @@ impl Known {
         if let Some(before) = before {
             out.release(before);
         }
-        if !self.holds(shard, step) {
-            out.release(blob.hash);
-        } else if before != Some(blob.hash) {
+        if before != Some(blob.hash) {
             out.push(Output::Keep(checkpoint));
         }
     }
