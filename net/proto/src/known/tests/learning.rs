@@ -191,6 +191,17 @@ fn a_stored_checkpoint_of_no_cell_or_of_a_cell_that_is_held_is_forgotten() {
 }
 
 #[test]
+fn a_stored_checkpoint_unlike_the_one_that_stands_is_forgotten() {
+    for plan in [chain(2, 40, 10), private(chain(2, 40, 10))] {
+        let mut scene = Scene::new(plan);
+        scene.learn(A, [checkpoint(0, 10)]);
+        scene.hold([other_checkpoint(0, 10, B)]);
+        let dropped = Output::Drop(other_checkpoint(0, 10, B).blob.hash);
+        assert!(scene.outputs().contains(&dropped) && !scene.known.holds(S0, 10));
+    }
+}
+
+#[test]
 fn what_an_epoch_can_be_scored_by_is_remembered_until_it_is_scored() {
     let mut scene = Scene::new(Plan { epoch_steps: 20, ..chain(1, 400, 1) });
     scene.learn(A, (1..=5).map(|step| checkpoint(0, step)));
