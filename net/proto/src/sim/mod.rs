@@ -10,12 +10,12 @@
 //!
 //! The map:
 //!
-//! - `scenario`, `draws` and `faults` say what shall happen; `schedule` and `events` are what is yet
-//!   to happen.
-//! - `machine` runs the nodes, `network` is between them, `mathematics` is what they compute.
-//! - `stage` is what all of these share; `world` drives them.
-//! - `checks` knows what must hold; `report` is the result.
-//! - `forecast` adds costs, for a run that is predicted and not checked.
+//! - `scenario`, `draws` and `faults`: a run as data; `schedule` and `events`: what is yet to happen.
+//! - `machine`: nodes and their trainers; `network`: everything between them; `mathematics`: what
+//!   they compute.
+//! - `stage`: what all parts share; `world` drives them.
+//! - `checks`: the rules that must hold; `report`: the result.
+//! - `forecast`: costs, for a run that is predicted and not checked.
 
 mod checks;
 mod clock;

@@ -1,4 +1,4 @@
-//! How a simulated run ended: what it was like, or which rule did not hold.
+//! The end of a simulated run: its measures, or the rule that did not hold.
 //!
 //! Rule: plain data that can be compared; two runs of one scenario give equal reports.
 
@@ -38,7 +38,7 @@ pub struct Report {
     pub ledger: Vec<Trained>,
     /// Cells that two machines trained on different data.
     pub rivals: u64,
-    /// When the last node had the model, ms.
+    /// The time at which the last node had the model, ms.
     pub done_ms: u64,
     /// Events planned.
     pub events: u64,

@@ -1,7 +1,7 @@
 //! A whole simulated run, as data: plan, machines, weather, and a schedule of faults.
 //!
-//! Rule: nothing here happens; everything that will happen follows from it. A schedule is gone
-//! through in order, and each entry waits for its moment.
+//! Rule: nothing here happens; everything that will happen follows from it. A schedule is
+//! worked off in order, and each entry waits for its moment.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,7 +1,7 @@
 //! The stage on which a simulated run takes place: scenario, nodes, clock, and the truth about it.
 //!
-//! Rule: whoever acts is handed the stage and returns what others have to do; nothing on it calls
-//! back.
+//! Rule: a part that acts is given the stage and returns what other parts have to do; nothing on the
+//! stage calls back.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! What happened, as lines for a person and as one hash for a comparison.
+//! The record of a run, as lines for a reader and as one hash for a comparison.
 //!
-//! Rule: nothing is written while nobody asks; a run that failed is simply run again with the
-//! trace on, because the same seed gives the same run.
+//! Rule: nothing is written unless asked for; a run that failed is simply run again with the trace
+//! on, because the same seed gives the same run.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,7 +24,7 @@ struct Written {
 }
 
 impl Trace {
-    /// A trace that keeps so many lines; `None` is no trace at all.
+    /// A trace that keeps the last `keep` lines; `None` is no trace at all.
     pub(crate) fn new(keep: Option<usize>) -> Self {
         Self { written: keep.map(|keep| Written { keep, ..Written::default() }) }
     }

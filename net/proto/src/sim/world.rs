@@ -1,7 +1,7 @@
 //! A simulated network of nodes, and the course of a run on it.
 //!
 //! Rule: a checked run has two phases, the faults and then the healing, and everything that must
-//! hold is looked at after every event. A predicted run is the same without the checks; it ends
+//! hold is checked after every event. A predicted run is the same without the checks; it ends
 //! when the first node has the model.
 
 use crate::Input;
@@ -22,8 +22,8 @@ use crate::sim::schedule::Schedule;
 /// The time within which all faults must have happened, ms.
 const FAULTS_MS: u64 = 600_000;
 
-/// The time for which the world goes on when all is done, to see that it stays so, ms: the last
-/// stray message of a dead node has come then, and the silence after it is over.
+/// The time for which the world continues when all is done, to see that it stays so, ms: by then the
+/// last stray message of a dead node has arrived, and the silence after it is over.
 const AFTERWARDS_MS: u64 = 12_000;
 
 /// The most by which a leaving node exceeds its linger time, by a stall or a late wake-up, ms.
@@ -134,7 +134,7 @@ impl World {
         format!("{rule}; {}", findings::situation(&self.shells.stage, done, self.steps))
     }
 
-    /// Both phases, and a look at whether all stays as it is; returns when all was done, ms.
+    /// Runs both phases, and checks that all stays as it is; returns the time at which all was done, ms.
     fn phases(&mut self) -> Result<u64, String> {
         self.arm();
         self.run_until(Moment::from_ms(FAULTS_MS), |world| world.schedule.is_over())?;

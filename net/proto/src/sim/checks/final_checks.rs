@@ -10,14 +10,15 @@ use crate::sim::stage::Stage;
 /// epochs that still wait to be scored.
 const LAST_BLOBS_PER_SHARD: usize = 9;
 
-/// Whether every node that was asked to leave is gone and every other one has all there is to have.
+/// Whether every node that was asked to leave has ended and every other one has the model and the
+/// last score.
 pub(crate) fn is_settled(stage: &Stage) -> bool {
     let goes = stage.scenario.config.exit_when_done;
     let mut honest = stage.nodes.living().filter(|node| !lies(stage, node));
     honest.all(|node| !goes && node.leaving.is_none() && has_all(stage, node))
 }
 
-/// Whether a node lies; nobody waits for what becomes of it.
+/// Whether a node lies; its end does not matter.
 pub(crate) fn lies(stage: &Stage, node: &Node) -> bool {
     stage.facts.liars.contains(&node.id)
 }

@@ -1,7 +1,6 @@
-//! What all nodes of a world know together.
+//! Findings about a whole world, from the views of its nodes.
 //!
-//! Rule: it is read from their views, for reports and for the message of a failure; nothing is
-//! checked.
+//! Rule: they are for reports and for the message of a failure; nothing is checked.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,7 +1,8 @@
-//! What must hold: after every event, and once all is done.
+//! Rules that must hold: after every event, and once all is done.
 //!
-//! Rule: checks look and change nothing but what they remember.
+//! Rule: a check changes nothing but its own memory.
 
+pub(crate) mod claims;
 pub(crate) mod facts;
 pub(crate) mod final_checks;
 pub(crate) mod findings;

@@ -1,15 +1,16 @@
-//! The rules that hold after every event, whoever crashed and whatever got lost.
+//! The watch over one node: every input, every output, and the state between two events.
 //!
-//! Rule: a check knows the sequential run and what this one node was told; nothing that is
-//! announced, trained, fetched or forgotten gets past it unseen.
+//! Rule: it knows the sequential run and what this one node has asked for; nothing that is trained,
+//! fetched or forgotten escapes it, whichever nodes crash and whatever is lost.
 
 use std::collections::BTreeMap;
 
+use crate::sim::checks::claims::{self, stored};
 use crate::sim::checks::facts::{Facts, ensure};
 use crate::sim::machine::store::Store;
 use crate::{
-    Checkpoint, Hash, Heartbeat, Input, MAX_FETCHES, MAX_TRAIN_IN_FLIGHT, Message, NodeId, Notice,
-    Output, Role, ShardId, Snapshot, Term,
+    Hash, Input, MAX_FETCHES, MAX_TRAIN_IN_FLIGHT, NodeId, Notice, Output, Role, ShardId, Snapshot,
+    Term,
 };
 
 /// A load that was asked for.
@@ -18,11 +19,11 @@ struct Load {
     load: u64,
     next: u64,
     /// The next step to refresh.
-    handing: u64,
+    refreshing: u64,
     ready: bool,
 }
 
-/// What one node has asked for and was told.
+/// The requests of one node that are still open, and the terms that it knows.
 #[derive(Debug)]
 pub(crate) struct Watch {
     me: NodeId,
@@ -50,7 +51,7 @@ impl Watch {
         }
     }
 
-    /// Before the decisions hear something.
+    /// Notes an input before the decisions are given it.
     pub(crate) fn input(&mut self, input: &Input) {
         match input {
             Input::Loaded { shard, load, ok } => {
@@ -86,7 +87,7 @@ impl Watch {
         }
     }
 
-    /// One thing that the decisions want, before it is carried out.
+    /// Checks an output of the decisions before it is carried out.
     pub(crate) fn output(
         &mut self,
         facts: &Facts,
@@ -94,10 +95,10 @@ impl Watch {
         output: &Output,
     ) -> Result<(), String> {
         match output {
-            Output::Broadcast(message) => self.message(facts, store, message),
+            Output::Broadcast(message) => claims::message(facts, store, message),
             Output::Send { to, message } => {
                 ensure(*to != self.me, || "it talks to itself".to_owned())?;
-                self.message(facts, store, message)
+                claims::message(facts, store, message)
             }
             Output::Load { .. } => self.load(facts, store, output),
             Output::Train { .. } => self.train(facts, store, output),
@@ -121,13 +122,13 @@ impl Watch {
             Output::Evaluate { epoch, checkpoints } => {
                 ensure(!self.evaluating, || "it scores twice at once".to_owned())?;
                 self.evaluating = true;
-                evaluate(facts, store, *epoch, checkpoints)
+                claims::evaluate(facts, store, *epoch, checkpoints)
             }
             Output::Notify(notice) => {
                 if let Notice::PeerLeft { peer, .. } = notice {
                     self.fetching.retain(|_, from| from != peer);
                 }
-                notify(facts, notice)
+                claims::notify(facts, notice)
             }
         }
     }
@@ -149,11 +150,12 @@ impl Watch {
             }
         }
         self.last_load = Some(*load);
-        self.loads.insert(*shard, Load { load: *load, next: *step, handing: *step, ready: false });
+        self.loads
+            .insert(*shard, Load { load: *load, next: *step, refreshing: *step, ready: false });
         Ok(())
     }
 
-    /// A step is handed to the trainer, of a load that is ready.
+    /// Checks that a step is given to the trainer under a load that is ready.
     fn begin(&mut self, shard: ShardId, load: u64) -> Result<&mut Load, String> {
         ensure(self.role == Role::Worker, || "an observer trains".to_owned())?;
         self.training += 1;
@@ -171,7 +173,7 @@ impl Watch {
         ensure(loaded.next == step, || format!("shard {shard}: {step} does not follow"))?;
         loaded.next += 1;
         let refreshed = plan.is_refreshed(shard);
-        let begins = !refreshed || !plan.is_boundary(step) || loaded.handing == step;
+        let begins = !refreshed || !plan.is_boundary(step) || loaded.refreshing == step;
         ensure(begins, || format!("shard {shard}: the chapter before {step} is not handed on"))?;
         ensure(step < plan.end(shard), || format!("step {step} is beyond the end"))?;
         let due = plan.is_boundary(step + 1);
@@ -191,44 +193,16 @@ impl Watch {
         ensure(loaded.next == plan.chapter_end(step), || {
             format!("shard {shard}: {step} is refreshed at {}", loaded.next)
         })?;
-        // A shard that was loaded at a chapter's end may hand that chapter on.
+        // A shard that was loaded at a chapter's end may refresh that chapter.
         let begins =
-            loaded.handing == loaded.next && step == plan.chapter_start(plan.chapter_of(step));
-        let follows = begins || loaded.handing == step;
+            loaded.refreshing == loaded.next && step == plan.chapter_start(plan.chapter_of(step));
+        let follows = begins || loaded.refreshing == step;
         ensure(follows, || format!("shard {shard}: refreshing {step} does not follow"))?;
-        loaded.handing = step + 1;
+        loaded.refreshing = step + 1;
         reads(facts, store, (shard, step), inputs, *feedback)
     }
 
-    /// Says nothing false, and claims to hold only what it holds.
-    fn message(&self, facts: &Facts, store: &Store, message: &Message) -> Result<(), String> {
-        ensure(message.is_bounded(), || "a list is too long".to_owned())?;
-        let streams = matches!(message, Message::Request { .. } | Message::Announce(_));
-        ensure(!streams || !facts.plan.is_by_chapter(), || {
-            "activation batches are offered where they stay with their maker".to_owned()
-        })?;
-        match message {
-            Message::Heartbeat(beat) => heartbeat(facts, store, beat),
-            Message::Checkpoints(list) => list.iter().try_for_each(|it| held(facts, store, it)),
-            Message::Score(score) => facts.score(score),
-            Message::Announce(batches) => batches.iter().try_for_each(|it| {
-                facts.batch(it.shard, it.step, it.blob.hash)?;
-                stored(store, &it.blob.hash)
-            }),
-            Message::Request { from, until, .. } => {
-                ensure(from <= until && *until <= facts.plan.steps, || {
-                    format!("a request from {from} until {until}")
-                })
-            }
-            Message::Provenance(spans) => spans.iter().try_for_each(|span| {
-                let end = facts.plan.chapter_ending(facts.plan.steps);
-                ensure(span.first <= span.last && span.last <= end, || format!("{span:?}"))
-            }),
-            Message::Leases(_) | Message::Goodbye => Ok(()),
-        }
-    }
-
-    /// After everything was carried out.
+    /// Checks the state after everything was carried out.
     pub(crate) fn after(
         &mut self,
         facts: &Facts,
@@ -252,7 +226,7 @@ impl Watch {
     }
 }
 
-/// A step is given exactly what it reads in the sequential run.
+/// Checks that a step reads exactly what it reads in the sequential run.
 fn reads(
     facts: &Facts,
     store: &Store,
@@ -273,60 +247,5 @@ fn reads(
             let is_due = plan.table_of(shard, step).is_some();
             ensure(is_due == feedback.is_some(), || format!("shard {shard} step {step}: no table"))
         }
-    }
-}
-
-fn stored(store: &Store, hash: &Hash) -> Result<(), String> {
-    ensure(store.contains(hash), || format!("{hash:?} is not in the store"))
-}
-
-fn held(facts: &Facts, store: &Store, checkpoint: &Checkpoint) -> Result<(), String> {
-    facts.checkpoint(checkpoint)?;
-    stored(store, &checkpoint.blob.hash)
-}
-
-fn heartbeat(facts: &Facts, store: &Store, beat: &Heartbeat) -> Result<(), String> {
-    beat.held.iter().try_for_each(|it| held(facts, store, it))?;
-    beat.scores.iter().try_for_each(|score| facts.score(score))?;
-    for (shard, step) in &beat.progress {
-        ensure(*step <= facts.plan.steps, || format!("shard {shard} has done {step} steps"))?;
-    }
-    beat.batches.iter().try_for_each(|kept| {
-        let Some(run) = &facts.reference else { return Err(format!("{kept:?} is offered")) };
-        (kept.from..kept.until).try_for_each(|step| {
-            let batch = run.batch(kept.shard, step);
-            let batch = batch.ok_or_else(|| format!("{kept:?} is beyond the end"))?;
-            stored(store, &batch.hash)
-        })
-    })
-}
-
-fn evaluate(facts: &Facts, store: &Store, epoch: u64, found: &[Hash]) -> Result<(), String> {
-    let step = facts.plan.epoch_end(epoch);
-    let shards = facts.plan.model_shards();
-    let fits = facts.plan.model_shards().count() == found.len();
-    ensure(fits, || format!("epoch {epoch} is scored with {} checkpoints", found.len()))?;
-    shards.zip(found).try_for_each(|(shard, hash)| facts.state(shard, step, *hash))?;
-    found.iter().try_for_each(|hash| stored(store, hash))
-}
-
-fn notify(facts: &Facts, notice: &Notice) -> Result<(), String> {
-    match notice {
-        Notice::Complete(list) => {
-            let found: Vec<Hash> = list.iter().map(|it| it.blob.hash).collect();
-            let forged = found.iter().any(|hash| facts.junk.contains(hash));
-            ensure(forged || facts.is(&found, |run| Some(run.finals())), || {
-                "complete with another model than the sequential run".to_owned()
-            })
-        }
-        Notice::Chapter(checkpoint) => facts.checkpoint(checkpoint),
-        Notice::Score(score) => facts.score(score),
-        Notice::Blame { peer, reason } => {
-            // Until it is tried, a forged checkpoint looks as good as the right one.
-            let is_odd = reason.contains("unlike another's") && !facts.junk.is_empty();
-            let is_fair = facts.liars.contains(peer) || is_odd;
-            ensure(is_fair, || format!("honest {peer} is blamed: {reason}"))
-        }
-        Notice::PeerJoined { .. } | Notice::PeerLeft { .. } | Notice::Owner(_) => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! What takes a simulated machine's time, beside and within training.
+//! The work that takes a simulated machine's time, besides and within training.
 //!
 //! Rule: one unit for all of it, that of [`LayerPlan::step_cost`](crate::LayerPlan): thousands of
 //! multiply-accumulates. A machine does one thing at a time, and what its network does is taken
@@ -6,10 +6,10 @@
 
 use crate::{Plan, ShardId};
 
-/// Refreshing a step costs this part of training it, where nobody says otherwise.
+/// Refreshing a step costs this part of training it, by default.
 const REFRESH_PART: u64 = 3;
 
-/// Steps' worth of work that scoring costs, over all shards, where nobody says otherwise.
+/// Steps' worth of work that scoring costs, over all shards, by default.
 const EVALUATE_STEPS: u64 = 10;
 
 /// Work, in thousands of multiply-accumulates; lists have one entry a layer.
@@ -17,7 +17,7 @@ const EVALUATE_STEPS: u64 = 10;
 pub struct Costs {
     /// A step of one shard.
     pub train: Vec<u64>,
-    /// Handing on a step of one shard anew.
+    /// Computing the activation batch of a step of one shard again.
     pub refresh: Vec<u64>,
     /// Reading or writing a checkpoint of one shard.
     pub checkpoint: Vec<u64>,
@@ -31,14 +31,14 @@ pub struct Costs {
     pub copy: u64,
     /// Sending or receiving a million bytes.
     pub megabyte: u64,
-    /// A job takes up to so much more or less than it should, per mille.
+    /// The most by which a job takes longer or shorter than it should, per mille.
     pub spread: u64,
     /// The shortest job, microseconds.
     pub least_us: u64,
 }
 
 impl Costs {
-    /// Those of a run that is checked and not predicted: rough, and nothing but training counts.
+    /// Costs of a run that is checked and not predicted: rough, and only training and scoring count.
     pub(crate) fn rough(plan: &Plan) -> Self {
         let train: Vec<u64> = plan.layers.iter().map(|layer| layer.step_cost.max(1)).collect();
         let step = plan.shards().map(|shard| plan.cost(shard)).sum::<u64>();

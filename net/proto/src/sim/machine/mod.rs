@@ -1,4 +1,4 @@
-//! What a machine does: a node's decisions, the shell around them, and a trainer.
+//! Machines: the decisions of a node, the shell around them, and a trainer.
 //!
 //! Rule: like a real shell it answers everything exactly once and decides nothing.
 

@@ -1,7 +1,7 @@
 //! One simulated node: the decisions and a shell of maps and queues around them.
 //!
 //! Rule: like a real shell it answers everything exactly once and decides nothing; and its clock
-//! agrees with nobody else's.
+//! agrees with no other node's.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Scoring an epoch, in the time that training leaves.
 //!
-//! Rule: it goes on in short slices; while there is something to train, it gets a small part of the
+//! Rule: it advances in short slices; while there is something to train, it gets a small part of the
 //! time, and a larger one where other epochs wait for their scores.
 
 use crate::Output;

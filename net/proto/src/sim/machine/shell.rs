@@ -1,4 +1,4 @@
-//! The shells of all nodes: inputs for their decisions, and carrying out what these want.
+//! The shells of all nodes: they hand inputs to the decisions and carry out the outputs.
 //!
 //! Rule: nothing is carried out in zero time that takes time in a real node.
 
@@ -76,7 +76,7 @@ impl Shells {
         Ok(())
     }
 
-    /// A node looks at its link to a peer; what it fetched over a link that is gone fails.
+    /// A node looks at its link to a peer; its fetches over a broken link fail.
     pub(crate) fn notice(&mut self, node: usize, peer: usize) -> Result<(), String> {
         let learned = self.transport.links.notice(&self.stage.nodes, node, peer);
         let Some(learned) = learned else { return Ok(()) };
@@ -110,7 +110,7 @@ impl Shells {
         inputs.into_iter().try_for_each(|input| self.handle(node, input))
     }
 
-    /// Hands an input to a node's decisions, checks what they want, and carries it out.
+    /// Hands an input to a node's decisions, then checks their outputs and carries them out.
     pub(crate) fn handle(&mut self, node: usize, input: Input) -> Result<(), String> {
         let stage = &mut self.stage;
         let (now, name) = (stage.now(), (stage.nodes[node].machine, stage.nodes[node].id));
@@ -155,7 +155,7 @@ impl Shells {
         }
     }
 
-    /// Carries out what concerns others, or takes time.
+    /// Carries out an output as far as it concerns others or takes time.
     fn carry_out(&mut self, node: usize, output: Output) -> Result<(), String> {
         let Self { stage, transport, .. } = self;
         match output {

@@ -1,6 +1,6 @@
 //! The speed of a trainer, measured as a real one measures it.
 //!
-//! Rule: it is reported every so many steps, smoothed, so that one slow step moves nothing.
+//! Rule: it is reported every few steps and smoothed, so that one slow step moves no shard.
 
 /// Steps between two reports.
 const STEPS: u64 = 32;

@@ -150,7 +150,7 @@ impl Trainer {
         self.scoring.hurry();
     }
 
-    /// Scores for a slice of time; returns the time until the next one, microseconds, and `None`
+    /// Continues scoring for a slice of time; returns the time until the next one, microseconds, and `None`
     /// once all is scored.
     pub(crate) fn score_on(&mut self) -> Option<u64> {
         self.scoring.slice(!self.jobs.is_empty())

@@ -115,7 +115,7 @@ pub(crate) fn score(
     score_on(stage, node)
 }
 
-/// Goes on scoring for a slice of time; returns the score once all is scored.
+/// Continues scoring for a slice of time; returns the score once all is scored.
 ///
 /// # Errors
 /// If the trainer could not read a blob that was not lost.

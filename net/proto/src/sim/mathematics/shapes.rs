@@ -10,7 +10,7 @@ use crate::{Plan, ShardId};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shapes {
     checkpoints: Vec<u64>,
-    /// Those after the last step.
+    /// Checkpoints after the last step.
     last: Vec<u64>,
     steps: u64,
     batches: Vec<u64>,

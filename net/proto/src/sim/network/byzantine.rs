@@ -1,4 +1,4 @@
-//! Byzantine machines: what they send besides what their decisions say.
+//! Byzantine machines: false messages and bytes besides those of their decisions.
 //!
 //! Rule: nothing here is checked to be harmless, only to be something that a stranger can send: any
 //! message of the protocol with anything in it, bytes that do not have their hash, and bytes that
@@ -75,7 +75,7 @@ fn forge(stage: &mut Stage, node: usize) -> Message {
     let checkpoint = Checkpoint { shard, step, blob, by, loss_micro: 0 };
     hold_junk(stage, node, blob, bytes);
     stage.note(format_args!("{by} forges {checkpoint:?}"));
-    // From then on its decisions say so of themselves.
+    // From then on its decisions announce it themselves.
     stage.push_input(node, Input::Restored(checkpoint));
     Message::Checkpoints(vec![checkpoint])
 }

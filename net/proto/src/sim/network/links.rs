@@ -1,4 +1,4 @@
-//! The links between nodes: which can live, and which their ends believe in.
+//! The links between nodes: those that can live, and those that their ends believe in.
 //!
 //! Rule: an end learns of a change late, and only of one that still holds when it looks.
 
@@ -44,13 +44,13 @@ impl Links {
         a.alive && b.alive && self.cables.can_connect(a.machine, b.machine)
     }
 
-    /// Takes every link of a node that ended away.
+    /// Removes every link of a node that ended.
     pub(crate) fn drop_node(&mut self, stage: &mut Stage, node: usize, cause: Cause) {
         self.up.retain(|&(end, _)| end != node);
         self.relink(stage, &[node], cause);
     }
 
-    /// Has both ends notice, in a while, what changed about the links of some nodes.
+    /// Has both ends notice, after a while, changes to the links of some nodes.
     pub(crate) fn relink(&mut self, stage: &mut Stage, of: &[usize], cause: Cause) {
         for &node in of {
             for peer in (0..stage.nodes.len()).filter(|&peer| peer != node) {
@@ -76,7 +76,7 @@ impl Links {
         }
     }
 
-    /// A node looks at its link to `peer`; returns what its decisions learn of a change.
+    /// A node looks at its link to `peer`; returns the input for its decisions when it has changed.
     pub(crate) fn notice(&mut self, nodes: &Fleet, node: usize, peer: usize) -> Option<Input> {
         self.noticing.remove(&(node, peer));
         let id = nodes[peer].id;

@@ -1,6 +1,6 @@
-//! What is between machines: weather, cables, links, and the bytes that pass.
+//! The network between machines: weather, cables, links, and the bytes that pass.
 //!
-//! Rule: the network is never kinder than a real one, and nothing here decides anything.
+//! Rule: it is never kinder than a real one, and decides nothing.
 
 pub(crate) mod byzantine;
 pub(crate) mod cables;

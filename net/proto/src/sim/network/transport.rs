@@ -1,7 +1,7 @@
 //! The transport between nodes: messages and blobs on their way.
 //!
-//! Rule: an event that concerns two nodes looks at the link between them at the moment at which it
-//! happens. Inputs for the decisions are returned, not delivered.
+//! Rule: an event that concerns two nodes depends on the link between them at that moment. Inputs
+//! for the decisions are returned, not delivered.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -23,7 +23,7 @@ const FETCH_TIMEOUT_MS: u64 = 2_000;
 const GOSSIP_MESH: usize = 4;
 
 /// The most connections of a node. Where there are more nodes, or some have no link, they forward
-/// gossip; otherwise all hear its source.
+/// gossip; otherwise all receive it from its source.
 const MAX_LINKS: usize = 64;
 
 /// Everything that is under way, and counts of what was.
@@ -38,7 +38,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// Nothing under way.
+    /// An empty network.
     pub(crate) fn new(scenario: &Scenario) -> Self {
         let (links, traffic) = (Links::new(scenario), Traffic::new(scenario));
         Self { links, traffic, asked: None, messages: 0, blobs: 0 }
@@ -91,8 +91,8 @@ impl Transport {
     pub(crate) fn broadcast(&mut self, stage: &mut Stage, node: usize, message: Message) {
         let message = Rc::new(message);
         let paths = self.paths(stage, node);
-        let is_heard_by_all = paths.len() <= MAX_LINKS && paths.iter().all(|path| path.len() == 2);
-        let copies = if is_heard_by_all { 1 } else { paths.len().min(GOSSIP_MESH) as u64 };
+        let is_direct = paths.len() <= MAX_LINKS && paths.iter().all(|path| path.len() == 2);
+        let copies = if is_direct { 1 } else { paths.len().min(GOSSIP_MESH) as u64 };
         let size = if stage.is_predicted() { message_size::gossip(&message) } else { 0 };
         for path in paths {
             let ends = (node, path[path.len() - 1]);
@@ -125,7 +125,7 @@ impl Transport {
         }
     }
 
-    /// A copy of a message arrives over its last hop; returns what the decisions learn.
+    /// A copy of a message arrives over its last hop; returns the input for the decisions.
     pub(crate) fn deliver(
         &self,
         stage: &Stage,
@@ -194,8 +194,8 @@ impl Transport {
         Ok(())
     }
 
-    /// A request was not answered in time; bytes that are under way are waited for. Returns what
-    /// the decisions learn.
+    /// A request was not answered in time; bytes that are under way are waited for. Returns the
+    /// input for the decisions.
     pub(crate) fn give_up(&mut self, stage: &mut Stage, node: usize, token: u64) -> Option<Input> {
         match stage.nodes[node].blob_arrives(token) {
             Some(arrives) if arrives > stage.now() => {
@@ -206,7 +206,7 @@ impl Transport {
         }
     }
 
-    /// The answer to a request arrives; returns what the decisions learn.
+    /// The answer to a request arrives; returns the input for the decisions.
     pub(crate) fn answer(
         &mut self,
         stage: &mut Stage,
