@@ -1,10 +1,8 @@
 //! Runs in which each machine trains on data of its own, in rotation.
 //!
 //! Rule: there is no sequential run to compare with, so the record of who trained what takes its
-//! place: whoever has all the data and the record gets the same bytes. Nothing but checkpoints is
-//! ever given away; the simulator refuses anything else in every run.
-
-mod support;
+//! place: all the data and the record together give the same bytes. Nothing but checkpoints is ever
+//! given away; the simulator refuses anything else in every run.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -13,7 +11,8 @@ use ffp2p_proto::sim::{
     FakeTraining, Fault, Mathematics, Report, Scenario, Trained, When, World, model_hash,
 };
 use ffp2p_proto::{Hash, Placement, Plan, ShardId};
-use support::{any_fault, draws, each, late};
+
+use crate::support::{any_fault, draws, each, late};
 
 /// Chapters that may pass before the machines have found each other.
 const START: u64 = 6;
@@ -35,7 +34,7 @@ fn federated(seed: u64, workers: usize) -> Scenario {
     scenario
 }
 
-/// Whoever has all the data and the record of who trained what.
+/// A run that is repeated from all the data and the record of who trained what.
 struct Replay<'a> {
     plan: &'a Plan,
     owners: BTreeMap<(ShardId, u64), usize>,
@@ -44,7 +43,7 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// What the shards below `shard` hand on for a step, on a machine's data.
+    /// The activation batches of the shards below `shard` for a step, on a machine's data.
     fn inputs(&self, shard: ShardId, step: u64, machine: usize) -> Vec<Vec<u8>> {
         let sources = self.plan.inputs(shard).into_iter();
         let batch = |source| {
@@ -70,7 +69,7 @@ impl Replay<'_> {
     }
 }
 
-/// The model that a record of who trained what stands for.
+/// The model that a record of who trained what gives.
 fn replayed(plan: &Plan, ledger: &[Trained]) -> Hash {
     let owners =
         ledger.iter().map(|&(shard, chapter, machine)| ((shard, chapter), machine)).collect();
@@ -101,29 +100,28 @@ fn chapters_go_round() {
         let (plan, private) = (federated(seed, 1).plan, federated(seed, 1).private);
         Scenario { private, ..Scenario::quiet(seed, plan, 3) }
     };
-    for (seed, report) in each("chapters_go_round", 50, quiet).iter().enumerate() {
+    each("chapters_go_round", 50, quiet).check("shares are equal", |_, report| {
         let shares = shares(report);
         let (least, most) = (shares.values().min(), shares.values().max());
         let all = shares.len() as u64 == shares.values().sum::<u64>().min(3);
-        let even = most.zip(least).is_none_or(|(most, least)| most - least <= 1);
-        assert!(all && even, "seed {seed}: {shares:?}");
-    }
+        all && most.zip(least).is_none_or(|(most, least)| most - least <= 1)
+    });
 }
 
 #[test]
 fn the_record_replays() {
     let scenario = |seed| {
-        let chance = &mut draws(seed);
-        let workers = chance.between(2, 4);
+        let rng = &mut draws(seed);
+        let workers = rng.between(2, 4);
         let mut scenario = federated(seed, workers as usize);
         let calm = Scenario::quiet(seed, scenario.plan.clone(), 1);
         (scenario.weather, scenario.calm) = (calm.weather, calm.calm);
-        for _ in 0..chance.between(1, 3) {
-            let machine = chance.below(workers) as usize;
-            let (at, back) = (chance.between(20, 900), chance.between(0, 8_000));
-            let start = Fault::Start { machine, disk: chance.hit(0) };
-            scenario = match chance.below(3) {
-                0 => late(scenario, at, chance.between(60, 240)),
+        for _ in 0..rng.between(1, 3) {
+            let machine = rng.below(workers) as usize;
+            let (at, back) = (rng.between(20, 900), rng.between(0, 8_000));
+            let start = Fault::Start { machine, disk: false };
+            scenario = match rng.below(3) {
+                0 => late(scenario, at, rng.between(60, 240)),
                 1 => scenario
                     .then(When::Done(at), Fault::Leave(machine))
                     .then(When::After(back), start),
@@ -134,28 +132,26 @@ fn the_record_replays() {
         }
         scenario
     };
-    let reports = each("the_record_replays", 100, scenario);
-    let all = reports.len();
-    let once = reports.into_iter().enumerate().filter(|(_, report)| report.rivals == 0);
-    let replays = once.map(|(seed, report)| {
-        let plan = scenario(seed as u64).plan;
-        assert_eq!(report.model, replayed(&plan, &report.ledger), "SEED={seed}");
+    let runs = each("the_record_replays", 100, scenario);
+    runs.check("the record gives the model", |seed, report| {
+        report.rivals > 0 || report.model == replayed(&scenario(seed).plan, &report.ledger)
     });
-    let replays = replays.count();
-    assert!(all < 100 || replays > all / 2, "{replays} of {all}");
+    let replayed: Vec<bool> = runs.measure(|report| report.rivals == 0);
+    let count = replayed.iter().filter(|it| **it).count();
+    assert!(!runs.is_sample() || 2 * count > replayed.len(), "{count} of {}", replayed.len());
 }
 
 #[test]
 fn all_agree_whatever_happens() {
     each("all_agree_whatever_happens", 200, |seed| {
-        let chance = &mut draws(seed);
-        let workers = chance.between(1, 5) as usize;
+        let rng = &mut draws(seed);
+        let workers = rng.between(1, 5) as usize;
         let mut scenario = federated(seed, workers);
-        for _ in 0..chance.between(1, 6) {
-            scenario = any_fault(scenario, chance);
+        for _ in 0..rng.between(1, 6) {
+            scenario = any_fault(scenario, rng);
         }
         for machine in 0..scenario.machines.len() {
-            let start = Fault::Start { machine, disk: chance.hit(500) };
+            let start = Fault::Start { machine, disk: rng.hit(500) };
             scenario = scenario.then(When::After(0), start);
         }
         scenario
