@@ -20,7 +20,7 @@ use crate::wire::limits::MAX_SPEC;
 /// Settings by which a node is found, and by which it keeps peers.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The node's name ([`is_node_name`](crate::is_node_name)).
+    /// The node's name ([`is_node_name`]).
     pub name: String,
     /// The namespace: only peers that name the same one are kept.
     pub swarm: String,

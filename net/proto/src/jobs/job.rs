@@ -11,7 +11,7 @@ use super::trainer::InTrainer;
 use crate::known::Known;
 use crate::known::own::{JobStatus, Phase};
 use crate::outbox::{Fact, Outbox};
-use crate::{BlobRef, Checkpoint, Hash, Message, Output, ShardId, Task};
+use crate::{BlobRef, Checkpoint, Hash, Output, ShardId, Task};
 
 /// A task of this peer.
 #[derive(Clone, Debug)]
@@ -151,7 +151,6 @@ impl Job {
             return false;
         }
         out.fact(Fact::Made(checkpoint));
-        out.say(Message::Checkpoints(vec![checkpoint]));
         true
     }
 }

@@ -71,7 +71,11 @@ impl State {
         let Self { known, out, .. } = self;
         match fact {
             Fact::Leases(leases) => self.merge_leases(&leases),
-            Fact::Made(checkpoint) => known.made(checkpoint, out),
+            Fact::Made(checkpoint) => {
+                // It is kept before anybody is told of it.
+                known.made(checkpoint, out);
+                out.say(Message::Checkpoints(vec![checkpoint]));
+            }
             Fact::MadeBatch(batch) => self.announcing.made(batch, out),
             Fact::Ended(shard) => {
                 let steps = known.plan().steps;
