@@ -1,11 +1,11 @@
 //! Branches: a chapter whose owner trains each shard of it in turn.
 
 use super::*;
+use crate::Checkpoint;
 use crate::testing::{
     A, B, ME, batch_blob, by_chapter, chain, chapter_lease, checkpoint, other_checkpoint, private,
     with_feedback,
 };
-use crate::{Checkpoint, Message};
 
 /// ME owns these chapters of a run.
 fn owner(plan: Plan, chapters: &[u64]) -> Bench {
@@ -131,8 +131,7 @@ fn where_data_is_private_a_branch_goes_on_from_the_checkpoint_that_stands() {
         bench.scene.learn(A, [other]);
         let wanted = bench.run();
         assert_eq!(trains(&wanted)[..4], steps(&[0], 0, 4)[..]);
-        let told = Output::Broadcast(Message::Checkpoints(vec![own]));
-        assert_eq!(wanted.contains(&told), !stands);
+        assert_eq!(wanted.contains(&Output::Keep(own)), !stands);
         assert_eq!(bench.holds(own.blob), !stands);
         assert_eq!(refreshes(&wanted).is_empty(), stands, "it waits for the other one");
         bench.say(Input::Fetched { hash: other.blob.hash });

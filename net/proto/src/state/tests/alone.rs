@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::State;
 use crate::testing::{ME, blamed, blob};
-use crate::{BlobRef, Config, Hash, Input, Output, Plan, Role, Score, ShardId, Time};
+use crate::{BlobRef, Config, Hash, Input, Message, Output, Plan, Role, Score, ShardId, Time};
 
 /// What goes wrong, once.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,8 @@ pub(super) struct Alone {
     plan: Plan,
     pub(super) state: State,
     store: BTreeSet<Hash>,
+    /// The checkpoints that were to be kept.
+    kept: BTreeSet<Hash>,
     /// Load and steps done of each shard in the trainer.
     shards: BTreeMap<ShardId, (u64, u64)>,
     fault: Fault,
@@ -38,7 +40,8 @@ impl Alone {
         let state = State::new(ME, Role::Worker, plan.clone(), Config::default(), Time(0));
         let (store, shards, asked) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
         let (plan, lost, reads, trained) = (plan.clone(), None, 0, 0);
-        Self { plan, state, store, shards, fault, lost, reads, asked, trained }
+        let kept = BTreeSet::new();
+        Self { plan, state, store, kept, shards, fault, lost, reads, asked, trained }
     }
 
     /// Runs for long; panics where a rule does not hold.
@@ -52,6 +55,7 @@ impl Alone {
                 let outputs = alone.state.handle(input, Time(turn * 100));
                 let is_held = lost.is_some_and(|hash| alone.state.out.holds(hash));
                 assert!(!is_held, "a reason to hold it stays: {fault:?}");
+                assert!(alone.keeps_first(&outputs), "announced before it is kept: {outputs:?}");
                 for output in outputs {
                     inputs.extend(alone.answer(output));
                 }
@@ -59,6 +63,17 @@ impl Alone {
         }
         assert!(alone.state.snapshot().complete, "the run does not end: {fault:?}");
         alone
+    }
+
+    /// Whether each checkpoint is kept before it is announced.
+    fn keeps_first(&mut self, outputs: &[Output]) -> bool {
+        outputs.iter().all(|output| {
+            if let Output::Keep(checkpoint) = output {
+                self.kept.insert(checkpoint.blob.hash);
+            }
+            let Output::Broadcast(Message::Checkpoints(list)) = output else { return true };
+            list.iter().all(|it| self.kept.contains(&it.blob.hash))
+        })
     }
 
     /// Whether all of these can be read; one that cannot is told of.
