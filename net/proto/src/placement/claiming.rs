@@ -199,6 +199,20 @@ mod tests {
     }
 
     #[test]
+    fn waiting_for_speeds_makes_nobody_late() {
+        let mut scene = scene_of(Role::Worker, 2);
+        let mut claiming = Claiming::default();
+        for ms in [0, scene.known.config().listen_ms] {
+            scene.at(ms);
+            scene.meet(A, Heartbeat { speed: 0, ..heartbeat() });
+            assert!(claims(&mut claiming, &mut scene).is_empty());
+        }
+        scene.wait(SPEEDS_MS);
+        scene.meet(A, Heartbeat { speed: 0, ..heartbeat() });
+        assert_eq!(shards(&claims(&mut claiming, &mut scene)), [0], "the other one is A's");
+    }
+
+    #[test]
     fn once_others_have_owned_something_for_a_while_nobody_waits_for_speeds() {
         let mut scene = scene_of(Role::Worker, 2);
         scene.at(2_000);
