@@ -108,8 +108,8 @@ fn announce(to: NodeId, batches: &[Batch], out: &mut Outbox) {
 mod tests {
     use super::*;
     use crate::known::own::JobsView;
-    use crate::testing::{A, ME, Scene, batch_blob, job, shard_lease};
-    use crate::{Config, Output, Plan, Role};
+    use crate::testing::{A, ME, Scene, batch_blob, checkpoint, heartbeat, job, shard_lease};
+    use crate::{Config, Heartbeat, Output, Plan, Role};
 
     /// ME owns the two lower shards, and `upper` those that read them; shards may run so far ahead.
     fn two_layers(upper: [NodeId; 2], window: u64) -> (Scene, Announcing) {
@@ -237,5 +237,13 @@ mod tests {
         announcing.lost(batch_blob(0, 0).hash, &mut scene.out);
         let view = announcing.view().unwrap_or_default();
         assert_eq!((view.runs[&ShardId(0)].clone(), view.bytes), (vec![1..2, 5..6], 2));
+        scene.hold([2, 3].map(|shard| checkpoint(shard, 50)));
+        let progress = vec![(ShardId(2), 60), (ShardId(3), 60)];
+        let held = [2, 3].map(|shard| checkpoint(shard, 50)).to_vec();
+        scene.hear(A, Heartbeat { progress, held, ..heartbeat() });
+        scene.look();
+        announcing.settle(&scene.known, &mut scene.out);
+        let view = announcing.view().map(|view| (view.runs.len(), view.bytes));
+        assert_eq!(view, Some((0, 0)), "nobody needs them any more");
     }
 }

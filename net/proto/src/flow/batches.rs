@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::known::own::JobsView;
     use crate::testing::{A, B, ME, Scene, batch_blob, chain, checkpoint, heartbeat, shard_lease};
-    use crate::{Config, Heartbeat, Output, Role};
+    use crate::{Config, Heartbeat, Output, Plan, Role};
 
     /// ME owns a shard and has made so many batches; A reads them and is at step 15. B is here, too.
     fn read_by_a(made: u64, config: Config) -> (Scene, Batches) {
@@ -177,6 +177,30 @@ mod tests {
     }
 
     #[test]
+    fn the_slowest_of_several_readers_decides() {
+        let config = Config { batch_bytes: 0, replicas: 0, ..Config::default() };
+        let mut scene = Scene::with(Role::Worker, Plan::example(&[1, 2], 100, 10), config);
+        scene.meet_all(&[A, B]);
+        scene.lease(&[(0, ME), (1, A), (2, B)].map(|(shard, id)| shard_lease(shard, 1, id, 0)));
+        let b_is_at = |scene: &mut Scene, done| {
+            scene.hear(B, Heartbeat { progress: vec![(ShardId(2), done)], ..heartbeat() });
+            scene.look();
+        };
+        let held = vec![checkpoint(1, 10)];
+        let progress = vec![(ShardId(1), 15)];
+        scene.hear(A, Heartbeat { progress, held, ..heartbeat() });
+        b_is_at(&mut scene, 4);
+        let mut batches = Batches::default();
+        for step in 0..20 {
+            scene.out.hold(batch_blob(0, step).hash);
+            batches.put(batch(step), &mut scene.out);
+        }
+        assert_eq!(left(&mut scene, &mut batches, 20), 4..20, "B has still to read the others");
+        b_is_at(&mut scene, 9);
+        assert_eq!(left(&mut scene, &mut batches, 20), 9..20);
+    }
+
+    #[test]
     fn a_reader_that_takes_no_checkpoints_does_not_have_all_kept_for_it() {
         let config = Config { window: 0, ..Config::default() };
         let (mut scene, mut batches) = read_by_a(40, config);
@@ -209,5 +233,7 @@ mod tests {
         batches.lost(again.blob.hash, &mut scene.out);
         assert!(!scene.out.holds(again.blob.hash) && batches.bytes() == 2);
         assert_eq!(batches.runs()[&ShardId(0)], [0..1, 2..3]);
+        [0, 2].iter().for_each(|step| batches.lost(batch_blob(0, *step).hash, &mut scene.out));
+        assert!(batches.runs().is_empty());
     }
 }

@@ -112,6 +112,7 @@ fn lacks_a_table(known: &Known) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::known::own::Phase;
     use crate::testing::{
         A, B, ME, Scene, chain, checkpoint, heartbeat, job, run_of, shard_lease, with_feedback,
     };
@@ -253,12 +254,16 @@ mod tests {
         scene.lease(&[shard_lease(0, 2, ME, 0), shard_lease(2, 2, A, 0)]);
         scene.work([job(0, 30)]);
         scene.look();
+        assert_eq!(settles(&mut scene, &mut starvation), [], "it has only just begun to wait");
         let lacking = [(ShardId(0), scene.known.now())];
         scene.known.publish_lacking(lacking.into_iter().collect());
         scene.wait(PATIENCE * RETRY_MS - 1);
         assert_eq!(settles(&mut scene, &mut starvation), []);
         scene.wait(1);
         assert_eq!(settles(&mut scene, &mut starvation), [Fact::Retry(ShardId(2))]);
+        scene.work([JobStatus { phase: Phase::Loading(None), ..job(0, 30) }]);
+        assert_eq!(settles(&mut scene, &mut starvation), [], "it does not train");
+        scene.work([job(0, 30)]);
         scene.learn(A, [checkpoint(2, 20)]);
         assert_eq!(settles(&mut scene, &mut starvation), [], "A has it");
     }
