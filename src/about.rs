@@ -1,9 +1,8 @@
-//! A run's data, in words and numbers for people.
+//! What a node tells others about its run and its data.
 //!
-//! Rule: what is told of a data set is its form and how many samples it has, and where each node
-//! has data of its own the form alone.
+//! Rule: of a data set it tells the form and the number of samples, and of private data the form alone.
 
-use ffp2p_net::AboutData;
+use ffp2p_net::{AboutData, RunInfo};
 
 use crate::{
     data::{PRIVATE, kind_of},
@@ -12,7 +11,12 @@ use crate::{
     text::thousands,
 };
 
-/// What this node tells of its data.
+/// The run as a node announces it; `data` are its own.
+pub(crate) fn run_info(spec: &Spec, data: Option<AboutData>) -> RunInfo {
+    RunInfo { id: spec.run_id(), spec: spec.canonical().into(), data }
+}
+
+/// The description of a node's data.
 pub(crate) fn about_data(checked: &Checked) -> AboutData {
     let Checked { spec: Spec { data, network: NetworkSpec { classes, .. }, .. }, .. } = checked;
     let shape = checked.data.shape();
@@ -24,7 +28,7 @@ pub(crate) fn about_data(checked: &Checked) -> AboutData {
     }
 }
 
-/// Such a description as a phrase.
+/// A description of data as a phrase.
 pub(crate) fn in_words(data: &AboutData) -> String {
     let AboutData { kind, form, classes, samples } = data;
     let samples = samples.map_or_else(
@@ -41,7 +45,7 @@ mod tests {
     use crate::{data::Data, spec::Placement};
 
     #[test]
-    fn data_of_its_own_is_told_by_its_form_alone() {
+    fn of_private_data_only_the_form_is_told() {
         let check = |placement: Placement| {
             let data = Data::open("digits:2000+50").unwrap();
             Spec::builder().placement(placement).check(data).unwrap()

@@ -1,9 +1,9 @@
-//! Files that are whole or not there.
+//! Files that are complete or absent.
 //!
-//! Rule: bytes go to a temporary name beside the target, reach the disk, and only then take the
+//! Rule: bytes go to a temporary file next to the target, reach the disk, and only then take the
 //! target's place; the folder is synced, so that a power cut does not undo it. A failed write
 //! leaves nothing behind: a full disk gets its room back. Whether a write can succeed is found out
-//! before hours are spent on what is to be written.
+//! before hours are spent on its content.
 
 use std::{
     fs::{self, File},
@@ -13,10 +13,10 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-/// Bytes written at once when room is looked for.
+/// Bytes written at once by a test for room.
 const PIECE: usize = 1 << 20;
 
-/// How the name of a file begins and ends that is not whole yet.
+/// Prefix and suffix of the name of an unfinished file.
 const PART: (&str, &str) = (".ffp2p-", ".part");
 
 /// Whether this is the name of a file that was never finished.
@@ -26,32 +26,32 @@ pub(crate) fn is_part(name: &str) -> bool {
 
 /// Whether two paths lead to one file.
 pub(crate) fn are_one(one: &Path, other: &Path) -> bool {
-    let whole = |path: &Path| {
+    let real = |path: &Path| {
         let folder = fs::canonicalize(folder_of(path)).ok()?;
         fs::canonicalize(path).ok().or_else(|| Some(folder.join(path.file_name()?)))
     };
-    whole(one).is_some_and(|one| whole(other) == Some(one))
+    real(one).is_some_and(|one| real(other) == Some(one))
 }
 
 /// Replaces the content of `path`; a link keeps pointing where it does.
 ///
 /// # Errors
-/// What the system said; the old content is still there then.
+/// The system's error; the old content is still there then.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = behind_links(path)?;
     let folder = folder_of(&path);
     let mut file = temporary(folder)?;
-    // Its own way to write would name the temporary file in an error.
+    // The method of `NamedTempFile` would name the temporary file in an error.
     file.as_file_mut().write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
     sync_folder(folder)
 }
 
-/// Looks whether [`replace`] could put a file of `size` bytes at `path` now; nothing is changed.
+/// Tests whether [`replace`] could put a file of `size` bytes at `path` now; nothing is changed.
 ///
 /// # Errors
-/// Why not: what the system said, or would say.
+/// The reason why not: the system's error, now or later.
 pub(crate) fn check(path: &Path, size: u64) -> io::Result<()> {
     let path = behind_links(path)?;
     match fs::metadata(&path) {
@@ -88,8 +88,8 @@ fn behind_links(path: &Path) -> io::Result<PathBuf> {
     }
     fs::canonicalize(path).map_err(|error| {
         let leads_nowhere = error.kind() == io::ErrorKind::NotFound;
-        let told = || io::Error::other("it is a link to a file that does not exist");
-        if leads_nowhere { told() } else { error }
+        let nowhere = || io::Error::other("it is a link to a file that does not exist");
+        if leads_nowhere { nowhere() } else { error }
     })
 }
 
@@ -108,7 +108,7 @@ fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(folder).map_err(|error| io::Error::new(error.kind(), cause(&error)))
 }
 
-/// What the system said, without the name of a file that nobody asked for.
+/// The system's error without the name of the temporary file.
 fn cause(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" at path ").next().unwrap_or_default().to_owned()
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_found_out_without_a_trace() {
+    fn a_file_that_cannot_be_written_is_found_out_without_a_trace() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         check(&at("new"), 3_000_000).unwrap();

@@ -10,7 +10,7 @@ use crate::{commands::parse_name, config::SpecArgs};
 #[derive(Debug, Parser)]
 #[command(name = "ffp2p", version, about, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// What to do.
+    /// The way out.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -18,7 +18,7 @@ pub struct Cli {
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or input, \
                           3 nothing to export yet, 130 interrupted before the run was done.";
 
-/// What a person can ask for.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start a node: find peers, take shards, train until the run is complete
@@ -27,68 +27,68 @@ pub enum Command {
     Up(UpArgs),
     /// Train the same spec alone, in one process, without a network (the reference)
     Train(TrainArgs),
-    /// Write the trained model, from any peer or from a node's store
+    /// Write the trained model, from any peer or from a store
     Export(ExportArgs),
     /// Accuracy of an exported model, by each classifier that its objective has
     Eval(EvalArgs),
-    /// What the peers of a run know: who is here, who owns what, how far it is
+    /// The peers of a run, what each owns, and its progress
     Status(StatusArgs),
-    /// The runs that are kept on this machine; remove some
+    /// List the runs that are kept on this machine, or remove some
     Runs(RunsArgs),
-    /// How fast this machine is at what a run does
+    /// Measure how fast this machine trains
     Bench(BenchArgs),
     /// Rehearse a run in virtual time: speed-up, traffic and churn for machines you describe
     Sim(SimArgs),
 }
 
-/// How a command speaks.
+/// The output of a command.
 #[derive(Args, Clone, Debug, Default)]
 pub struct OutputArgs {
-    /// One JSON object a line on stdout instead of a view for people
+    /// One JSON object a line on stdout instead of text
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Write the trained model to this file when the run is complete
     #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
 }
 
-/// How a node finds others.
+/// The network of a node.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkArgs {
     /// Address to listen on [default: port 4477 of every interface, or any free one if it is taken]
     #[arg(long, value_name = "IP:PORT")]
-    pub listen: Vec<String>,
-    /// A peer to connect to, as it says itself when it starts
+    pub(crate) listen: Vec<String>,
+    /// Peer to connect to, at the address that it prints when it starts
     #[arg(long, value_name = "HOST:PORT")]
-    pub peer: Vec<String>,
+    pub(crate) peer: Vec<String>,
     /// Only nodes with the same swarm name meet
     #[arg(long, value_name = "NAME", default_value = "default")]
-    pub swarm: String,
+    pub(crate) swarm: String,
     /// Do not look for peers by multicast DNS
     #[arg(long)]
-    pub no_mdns: bool,
+    pub(crate) no_mdns: bool,
     /// Folder by which nodes of one host find each other [default: one per user]
     #[arg(long, value_name = "DIR")]
-    pub rendezvous: Option<PathBuf>,
+    pub(crate) rendezvous: Option<PathBuf>,
 }
 
-/// How much a node keeps so that nothing is lost, and when it takes another for gone.
+/// How much a node keeps so that nothing is lost, and when it considers another one dead.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Keeping (no part of the spec: nodes may differ)")]
 pub struct KeepArgs {
-    /// Other nodes that shall hold each checkpoint besides the one that made it
+    /// Copies of each checkpoint on other nodes
     #[arg(long, value_name = "N", default_value_t = 2)]
-    pub replicas: usize,
+    pub(crate) replicas: usize,
     /// Seconds of silence after which a node's shards are taken over
     #[arg(long, value_name = "SECONDS", default_value_t = 2.5)]
-    pub silence: f64,
-    /// Activation batches kept for whoever takes over, at most
+    pub(crate) silence: f64,
+    /// Space for activation batches that are kept for takeovers, at most
     #[arg(long, value_name = "MIB", default_value_t = 512)]
-    pub batch_space: u64,
-    /// Checkpoints held beyond which no copies are taken
+    pub(crate) batch_space: u64,
+    /// Space for checkpoints, beyond which no copies for others are taken
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
-    pub copy_space: u64,
+    pub(crate) copy_space: u64,
 }
 
 impl KeepArgs {
@@ -105,37 +105,40 @@ impl KeepArgs {
     }
 }
 
+/// What `join` and `up` have in common.
+#[derive(Args, Clone, Debug)]
+pub struct NodeArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    /// Name of the node; `up` appends a number to it for each [default: this machine's name]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub(crate) node_name: Option<String>,
+    /// Keep checkpoints in this folder, in which `up` makes one for each node, or nowhere (`none`)
+    /// [default: a folder of the run's in ~/.local/state/ffp2p/runs]
+    #[arg(long, value_name = "DIR|none", verbatim_doc_comment)]
+    pub(crate) store: Option<PathBuf>,
+    /// Threads to train with, per node [default: all cores, which the nodes of `up` share]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+}
+
 /// `ffp2p join`
 #[derive(Args, Clone, Debug)]
 pub struct JoinArgs {
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub spec: SpecArgs,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub network: NetworkArgs,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub keep: KeepArgs,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub output: OutputArgs,
-    /// What this node is called [default: this machine's name]
-    #[arg(long, value_name = "NAME", value_parser = parse_name)]
-    pub node_name: Option<String>,
-    /// Keep checkpoints in this folder, one node at a time, or nowhere (`none`) [default: a folder
-    /// of the run's in ~/.local/state/ffp2p/runs]
-    #[arg(long, value_name = "DIR|none", verbatim_doc_comment)]
-    pub store: Option<PathBuf>,
-    /// Threads to train with [default: all cores]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
+    pub(crate) node: NodeArgs,
     /// Stop when the run is complete and every peer has the model
     #[arg(long)]
-    pub exit_when_done: bool,
+    pub(crate) exit_when_done: bool,
     /// Leave when standard input closes: for programs that start nodes
     #[arg(long, hide = true)]
-    pub leave_on_eof: bool,
+    pub(crate) leave_on_eof: bool,
 }
 
 /// `ffp2p up`
@@ -143,47 +146,25 @@ pub struct JoinArgs {
 pub struct UpArgs {
     /// Nodes to start
     #[arg(short, long, value_name = "N", default_value_t = 4)]
-    pub nodes: usize,
+    pub(crate) nodes: usize,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub spec: SpecArgs,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub network: NetworkArgs,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub keep: KeepArgs,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub output: OutputArgs,
-    /// What the nodes are called, each with its number behind it [default: this machine's name]
-    #[arg(long, value_name = "NAME", value_parser = parse_name)]
-    pub node_name: Option<String>,
-    /// Folder above the nodes' stores, or `none` [default: a folder of the run's in
-    /// ~/.local/state/ffp2p/runs]
-    #[arg(long, value_name = "DIR|none", verbatim_doc_comment)]
-    pub store: Option<PathBuf>,
-    /// Threads to train with, per node [default: the cores, shared out]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
+    pub(crate) node: NodeArgs,
 }
 
 /// `ffp2p train`
 #[derive(Args, Clone, Debug)]
 pub struct TrainArgs {
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub spec: SpecArgs,
+    pub(crate) spec: SpecArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub output: OutputArgs,
-    /// Keep checkpoints in this folder, and go on from there, or nowhere (`none`) [default: a folder
+    pub(crate) output: OutputArgs,
+    /// Keep checkpoints in this folder and go on from them, or nowhere (`none`) [default: a folder
     /// of the run's in ~/.local/state/ffp2p/runs]
     #[arg(long, value_name = "DIR|none", verbatim_doc_comment)]
-    pub store: Option<PathBuf>,
+    pub(crate) store: Option<PathBuf>,
     /// Threads to train with [default: all cores]
     #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
+    pub(crate) threads: Option<usize>,
 }
 
 /// `ffp2p export`
@@ -191,25 +172,24 @@ pub struct TrainArgs {
 pub struct ExportArgs {
     /// Where to write the model
     #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
     /// One JSON object a line on stdout
     #[arg(long)]
-    pub json: bool,
-    /// Read a node's store instead of asking the LAN and then looking at what is kept here
+    pub(crate) json: bool,
+    /// Read this store instead of asking the LAN and then looking at the runs that are kept here
     #[arg(long, value_name = "DIR")]
-    pub store: Option<PathBuf>,
-    /// Which run, by the first digits of its id, when there are several
+    pub(crate) store: Option<PathBuf>,
+    /// The run, by the first digits of its id, when there are several
     #[arg(long, value_name = "ID")]
-    pub run: Option<String>,
+    pub(crate) run: Option<String>,
     /// Also write who trained which chapters, as JSON
     #[arg(long, value_name = "FILE")]
-    pub trained_by: Option<PathBuf>,
+    pub(crate) trained_by: Option<PathBuf>,
     /// Wait for the run to be complete
     #[arg(long)]
-    pub wait: bool,
+    pub(crate) wait: bool,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub network: NetworkArgs,
+    pub(crate) network: NetworkArgs,
 }
 
 /// `ffp2p eval`
@@ -217,16 +197,16 @@ pub struct ExportArgs {
 pub struct EvalArgs {
     /// The exported model
     #[arg(value_name = "FILE")]
-    pub model: PathBuf,
+    pub(crate) model: PathBuf,
     /// Data set whose test half is used, written as for `train --data`
     #[arg(long, value_name = "SET")]
-    pub data: String,
+    pub(crate) data: String,
     /// One JSON object a line on stdout
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Threads to compute with [default: all cores]
     #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
+    pub(crate) threads: Option<usize>,
 }
 
 /// `ffp2p status`
@@ -234,27 +214,26 @@ pub struct EvalArgs {
 pub struct StatusArgs {
     /// One JSON object on stdout
     #[arg(long)]
-    pub json: bool,
-    /// Which run, by the first digits of its id, when there are several
+    pub(crate) json: bool,
+    /// The run, by the first digits of its id, when there are several
     #[arg(long, value_name = "ID")]
-    pub run: Option<String>,
+    pub(crate) run: Option<String>,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub network: NetworkArgs,
+    pub(crate) network: NetworkArgs,
 }
 
 /// `ffp2p runs`
 #[derive(Args, Clone, Debug)]
 pub struct RunsArgs {
-    /// What to do; lists the runs without it.
+    /// Lists the runs without it.
     #[command(subcommand)]
-    pub command: Option<RunsCommand>,
+    pub(crate) command: Option<RunsCommand>,
     /// One JSON object a line on stdout
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-/// What can be done with kept runs.
+/// The commands for kept runs.
 #[derive(Clone, Debug, Subcommand)]
 pub enum RunsCommand {
     /// Remove all that is kept of these runs
@@ -268,15 +247,15 @@ pub enum RunsCommand {
 /// `ffp2p bench`
 #[derive(Args, Clone, Debug)]
 pub struct BenchArgs {
-    /// What to time.
+    /// The benchmark.
     #[command(subcommand)]
-    pub command: BenchCommand,
+    pub(crate) command: BenchCommand,
 }
 
-/// What can be timed.
+/// The benchmarks.
 #[derive(Clone, Debug, Subcommand)]
 pub enum BenchCommand {
-    /// A training step beside its bare matrix products, by layer and phase
+    /// Time a training step, next to its matrix products alone, by layer and phase
     Step(BenchStepArgs),
 }
 
@@ -284,61 +263,58 @@ pub enum BenchCommand {
 #[derive(Args, Clone, Debug)]
 pub struct BenchStepArgs {
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub spec: SpecArgs,
+    pub(crate) spec: SpecArgs,
     /// Threads to train with [default: all cores]
     #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
-    /// Rounds, of which the middle one counts; each takes about a second
+    pub(crate) threads: Option<usize>,
+    /// Rounds, of which the median counts; each takes about a second
     #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..))]
-    pub rounds: u16,
+    pub(crate) rounds: u16,
     /// One JSON object on stdout
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// `ffp2p sim`
 #[derive(Args, Clone, Debug)]
 pub struct SimArgs {
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub spec: SpecArgs,
-    /// How many nodes: one line for each number
+    pub(crate) spec: SpecArgs,
+    /// Numbers of nodes, with one line for each
     #[arg(long, value_name = "N,N,...", value_delimiter = ',', default_value = "1,2,4,8")]
-    pub nodes: Vec<usize>,
-    /// GFLOP/s of the machines' whole training steps, as `bench step` tells; the list is repeated
-    /// until every node has one [default: what this machine does, measured now]
+    pub(crate) nodes: Vec<usize>,
+    /// GFLOP/s of the machines' whole training steps, as `bench step` prints them; the list is
+    /// repeated until every node has one [default: those of this machine, measured now]
     #[arg(long, value_name = "X,X,...", value_delimiter = ',')]
-    pub gflops: Vec<f64>,
-    /// What joins the machines: lan (1000 Mbit/s), wifi (100 Mbit/s, 3 ms, 0.1 % lost), or
-    /// MBIT/MS[/LOSS] of each one's cable, with the milliseconds one way and the loss in percent
+    pub(crate) gflops: Vec<f64>,
+    /// Link of each machine: lan (1000 Mbit/s), wifi (100 Mbit/s, 3 ms, 0.1 % lost), or
+    /// MBIT/MS[/LOSS], with the milliseconds one way and the loss in percent
     #[arg(long, value_name = "LINK", default_value = "lan")]
-    pub link: String,
-    /// Crashes of each machine in an hour; it comes back within a minute and has kept nothing
+    pub(crate) link: String,
+    /// Crashes of each machine per hour; it comes back within a minute and has kept nothing
     #[arg(long, value_name = "N", default_value_t = 0.0, allow_negative_numbers = true)]
-    pub churn: f64,
-    /// The last of the nodes joins when so much of all steps is done; also says how fast the run is
-    /// before and after
+    pub(crate) churn: f64,
+    /// The last of the nodes joins when this much of all steps is done; also prints the speed before
+    /// and after
     #[arg(
         long,
         value_name = "PERCENT",
         conflicts_with = "churn",
         value_parser = clap::value_parser!(u64).range(1..100)
     )]
-    pub joins: Option<u64>,
-    /// Names every draw of the network and of the crashes
+    pub(crate) joins: Option<u64>,
+    /// Seed of the simulated network and of the crashes
     #[arg(long, value_name = "N", default_value_t = 1)]
-    pub chance: u64,
-    /// Chapters to simulate; the rest follows from their pace [default: some seconds' worth]
+    pub(crate) sim_seed: u64,
+    /// Chapters to simulate; the rest is extrapolated [default: as many as take some seconds]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub chapters: Option<u64>,
+    pub(crate) chapters: Option<u64>,
     /// Threads to measure with, where --gflops is not given [default: all cores]
     #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
+    pub(crate) threads: Option<usize>,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub keep: KeepArgs,
+    pub(crate) keep: KeepArgs,
     /// One JSON object a line on stdout
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }

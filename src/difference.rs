@@ -1,7 +1,8 @@
-//! What differs between two runs, in the words that a user types.
+//! The differences between two runs, in the words that a user types.
 //!
-//! Rule: each cause is told once. A field that follows from a flag or from the data is not told when
-//! that is. Of the other run's texts only names of classes are shown that this program did not write.
+//! Rule: each cause is named once. A field that follows from a flag or from the data is not named when
+//! that is. Of the texts in the other run only names of classes are shown that this program did not
+//! write.
 
 use std::fmt;
 
@@ -14,14 +15,14 @@ use crate::{
     text::thousands,
 };
 
-/// A run: its spec, and what is known of its data next to their id.
+/// A run: its spec, and the description of its data, if there is one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) spec: &'a Spec,
     pub(crate) data: Option<&'a AboutData>,
 }
 
-/// What differs, and what to type to join the other run.
+/// The differences, and the flags with which to join the other run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
     /// Name of each flag, its value there, and here.
@@ -33,7 +34,7 @@ pub(crate) struct Difference {
 }
 
 impl Run<'_> {
-    /// How many classes the data have, as far as that is known.
+    /// The number of classes of the data, as far as it is known.
     fn classes(&self) -> Option<usize> {
         // Where nodes have data of their own, `--classes` is a part of their form.
         let data = self.data.filter(|_| !self.is_private())?;
@@ -50,7 +51,7 @@ impl Run<'_> {
     }
 }
 
-/// What differs between another run and this node's.
+/// The differences between another run and this node's.
 pub(crate) fn difference(theirs: Run<'_>, ours: Run<'_>) -> Difference {
     let there = settings(theirs.spec, theirs.classes());
     let here = settings(ours.spec, ours.classes());
@@ -88,7 +89,7 @@ fn are_same_but_input(there: &Setting, here: &Setting) -> bool {
     behind(there) == behind(here)
 }
 
-/// How the data differ.
+/// The differences of the data.
 fn data_differs(theirs: Run<'_>, ours: Run<'_>) -> String {
     let same_kind = kind_of(&theirs.spec.data) == kind_of(&ours.spec.data);
     let (Some(there), Some(here)) = (theirs.data, ours.data) else {
@@ -132,7 +133,7 @@ fn data_differs(theirs: Run<'_>, ours: Run<'_>) -> String {
     }
 }
 
-/// What to type to join the other run.
+/// The flags with which to join the other run.
 fn advice(there: &[Setting], here: &[Setting], theirs: Run<'_>, ours: Run<'_>) -> String {
     let is_typed =
         |flags: &[Setting], name: &str| named(flags, name).is_some_and(|it| !it.is_default);

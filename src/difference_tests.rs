@@ -7,7 +7,7 @@ use crate::{
     spec::{Checked, Placement, SpecBuilder},
 };
 
-/// A run as its flags give it, with what its node tells of its data.
+/// A run as its flags give it, with its node's description of its data.
 fn run(settings: SpecBuilder) -> (Spec, AboutData) {
     run_on("digits:2000+200", settings)
 }
@@ -19,7 +19,7 @@ fn run_on(data: &str, settings: SpecBuilder) -> (Spec, AboutData) {
     (checked.spec, data)
 }
 
-/// What a node of `ours` says of a node of `theirs`.
+/// The message of a node of `ours` about a node of `theirs`.
 #[track_caller]
 fn told(theirs: &(Spec, AboutData), ours: &(Spec, AboutData)) -> String {
     let of = |(spec, data): &'_ (Spec, AboutData)| (spec.clone(), data.clone());
@@ -40,26 +40,26 @@ fn one_flag_is_told_with_both_values_and_nothing_that_follows_from_it() {
         told(&long, &longer),
         "--epochs is 500 there, 501 here. To join that run, start again with --epochs 500"
     );
-    let usual = run(base());
+    let default = run(base());
     assert_eq!(
-        told(&usual, &long),
+        told(&default, &long),
         "--epochs is 8 there, 500 here. To join that run, start again without --epochs"
     );
     // Steps of an epoch, of the run and of a chapter follow.
     let small = run(base().batch_size(50));
     assert_eq!(
-        told(&small, &usual),
+        told(&small, &default),
         "--batch-size is 50 there, 100 here. To join that run, start again with --batch-size 50"
     );
     // Rates, negatives and the embedding follow.
     let softmax = run(base().objective(Objective::Softmax));
     assert_eq!(
-        told(&softmax, &usual),
+        told(&softmax, &default),
         "--objective is softmax there, goodness here. To join that run, start again with \
          --objective softmax"
     );
     assert_eq!(
-        told(&usual, &softmax),
+        told(&default, &softmax),
         "--objective is goodness there, softmax here. To join that run, start again without \
          --objective"
     );
@@ -100,8 +100,8 @@ fn other_data_are_told_by_what_is_known_of_them() {
     assert!(told(&both, &ours).contains("1,900 + 199 images there, 2,000 + 200 here"));
     let seeded = run_on("digits:2000+200:7", base());
     assert!(told(&seeded, &ours).contains("2,000 + 200 images on both sides, but not the same"));
-    let usual = run_on("digits", base());
-    assert!(told(&usual, &ours).ends_with("start again without --data"));
+    let default = run_on("digits", base());
+    assert!(told(&default, &ours).ends_with("start again without --data"));
     // Its chapters and steps are others, too: they follow.
     let theirs = run_on("digits:1900+200", base().epochs(9));
     assert_eq!(
@@ -149,7 +149,7 @@ fn a_lie_about_data_hides_no_flag() {
 #[test]
 fn where_each_has_data_of_its_own_the_form_is_told() {
     let federated = |settings: SpecBuilder| run(settings.placement(Placement::Federated));
-    let (ours, usual) = (federated(base()), run(base()));
+    let (ours, default) = (federated(base()), run(base()));
     let theirs = federated(base().epoch_steps(30).classes(11));
     assert_eq!(
         told(&theirs, &ours),
@@ -159,12 +159,12 @@ fn where_each_has_data_of_its_own_the_form_is_told() {
          that form"
     );
     assert_eq!(
-        told(&usual, &theirs),
+        told(&default, &theirs),
         "--placement is single-layer there, federated here. To join that run, start again with \
          --data digits:2000+200 and without --epoch-steps --placement"
     );
     assert_eq!(
-        told(&ours, &usual),
+        told(&ours, &default),
         "--placement is federated there, single-layer here. To join that run, start again with \
          --placement federated"
     );

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::ff::{Fault, NetworkSpec, Objective, Shard};
 
-/// A shard cannot be trained on: every node would find the same.
+/// A shard that cannot be trained on; every node would find the same.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{place} diverged at step {step}: its {fault} {} not finite any more; {advice}", verb(*.fault))]
 pub struct Diverged {
@@ -15,11 +15,11 @@ pub struct Diverged {
     /// Steps done when it was noticed.
     step: u64,
     fault: Fault,
-    /// What to change.
+    /// The settings to change.
     advice: String,
 }
 
-/// Where a shard is, in words.
+/// The place of a shard, in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     shard: Shard,
@@ -51,7 +51,7 @@ impl Diverged {
 /// The flags that may be the cause, the one furthest above its default first.
 fn advice(spec: &NetworkSpec, fault: Fault) -> String {
     let (objective, optimizer) = (spec.objective, spec.optimizer);
-    let usual = NetworkSpec::default_for(objective, optimizer, spec.layers.clone(), spec.classes);
+    let default = NetworkSpec::default_for(objective, optimizer, spec.layers.clone(), spec.classes);
     type Flag = (&'static str, fn(&NetworkSpec) -> f32);
     let layers: [Flag; 3] = [
         ("--lr", |it| it.lr),
@@ -67,7 +67,7 @@ fn advice(spec: &NetworkSpec, fault: Fault) -> String {
         (Fault::Weights, Objective::Softmax) => layers.into_iter().chain(heads).collect(),
     };
     let mut set: Vec<(&str, f32, f32)> =
-        flags.iter().map(|(flag, of)| (*flag, of(spec), of(spec) / of(&usual))).collect();
+        flags.iter().map(|(flag, of)| (*flag, of(spec), of(spec) / of(&default))).collect();
     set.retain(|(_, value, _)| *value > 0.0);
     set.sort_by(|a, b| b.2.total_cmp(&a.2));
     let named: Vec<String> =
@@ -91,18 +91,18 @@ mod tests {
 
     #[test]
     fn one_line_names_the_place_and_the_flags() {
-        let usual = NetworkSpec::hinton(vec![20, 8, 6], 4);
+        let default = NetworkSpec::hinton(vec![20, 8, 6], 4);
         let told = |spec: &NetworkSpec, fault| {
             Diverged::new(spec, Shard { layer: 1, index: 0 }, 7, fault).to_string()
         };
         assert_eq!(
-            told(&NetworkSpec { head_weight_decay: 30.0, ..usual.clone() }, Fault::Head),
+            told(&NetworkSpec { head_weight_decay: 30.0, ..default.clone() }, Fault::Head),
             "layer 1 diverged at step 7: its head is not finite any more; lower \
              --head-weight-decay (30) or --head-lr (0.1)"
         );
         assert_eq!(
             told(
-                &NetworkSpec { lr: 1e6, weight_decay: 0.0, shards_per_layer: 2, ..usual },
+                &NetworkSpec { lr: 1e6, weight_decay: 0.0, shards_per_layer: 2, ..default },
                 Fault::Weights
             ),
             "layer 1, shard 0 diverged at step 7: its weights are not finite any more; lower \

@@ -1,4 +1,4 @@
-//! What is trained in which step: the spec's order over the data set's samples.
+//! The samples of each step: the spec's order over the data set.
 //!
 //! Rule: a step's samples, images, labels and negatives follow from the spec, the data set and the
 //! step number alone, so every peer that has the data set sees the same, wherever it starts.
@@ -54,7 +54,7 @@ impl Schedule {
         self.spec.plan()
     }
 
-    /// Makes the training images ready, which takes seconds for generated ones.
+    /// Draws generated training images, which takes seconds; others are there already.
     pub fn draw(&self, threads: usize) {
         self.data.train(threads);
     }
@@ -65,7 +65,7 @@ impl Schedule {
         labels_of(&self.data, &samples)
     }
 
-    /// One step of the feedback shard, from the logits that the last layer hands on for it.
+    /// One step of the feedback shard, from the logits of the last layer.
     ///
     /// # Errors
     /// As [`FeedbackTable::learn`].
@@ -89,8 +89,8 @@ impl Schedule {
         self.data.shape().train as usize
     }
 
-    /// What the first layer reads in a step; `table` is the feedback shard's that its chapter reads.
-    /// `old` is where the images can lie, if it has their shape.
+    /// The input of the first layer in a step; `table` is that of the feedback shard which its chapter
+    /// reads. The memory of `old` is used for the images, if it has their shape.
     pub fn first_input(
         &mut self,
         step: u64,
@@ -108,7 +108,7 @@ impl Schedule {
     }
 }
 
-/// How a sample's pixels lie.
+/// The order of a sample's pixels.
 fn frame(shape: Shape) -> Frame {
     Frame { channels: shape.channels, height: shape.height, width: shape.columns() }
 }

@@ -1,8 +1,8 @@
-//! Numbers and names as people read them, and text that a terminal takes as text.
+//! Numbers and names as people read them, and text without control characters.
 //!
-//! Rule: what is shown has no character that moves a cursor, colours, turns or hides text, or begins
-//! another line. Such a character is written as its escape, bytes that are no UTF-8 as `\xff`;
-//! everything else stays as it is.
+//! Rule: shown text has no character that moves a cursor, colours, turns or hides text, or begins another
+//! line. Such a character is written as its escape, bytes that are not UTF-8 as `\xff`; everything else
+//! stays as it is.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -64,8 +64,8 @@ fn escaped(text: &str) -> String {
     safe
 }
 
-/// Whether a character does something else than stand where it is written: controls, line
-/// separators, what turns the direction of writing, tags, and what has no width.
+/// Whether a character acts on a terminal or on the text around it: controls, line separators, changes of
+/// the direction of writing, tags, and characters without width.
 pub(crate) fn acts(letter: char) -> bool {
     letter.is_control()
         || matches!(
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_as_people_do() {
+    fn times_are_written_as_people_do() {
         for (seconds, said) in [
             (0.0, "1 s"),
             (6.2, "7 s"),

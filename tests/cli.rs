@@ -31,7 +31,7 @@ fn train_export_eval_agree() {
     train_export_eval(&["--objective=softmax"], "last_layer_accuracy");
 }
 
-/// `other` is the accuracy beside the softmax classifier's.
+/// `other` is the accuracy besides the softmax classifier's.
 fn train_export_eval(flags: &[&str], other: &str) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("m.safetensors");
@@ -64,7 +64,7 @@ fn a_step_is_timed_by_layer_and_phase() {
         let speeds = [&found["gflops"], &found["products_gflops"]].map(|x| x.as_f64().unwrap());
         assert!(ratio > 0.0 && (speeds[0] / speeds[1] / ratio - 1.0).abs() < 1e-6, "{out}");
         assert_eq!(found["phases"].as_array().unwrap().len(), 2 * phases);
-        assert_eq!(found["handing_on"].as_array().unwrap().len(), 2);
+        assert_eq!(found["activation_batches"].as_array().unwrap().len(), 2);
     }
     let (code, out, _) = bench(&["--objective=softmax"]);
     assert_eq!((code, out.lines().filter(|line| line.starts_with("layer ")).count()), (0, 2));

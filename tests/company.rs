@@ -1,4 +1,4 @@
-//! What nodes tell of each other: who is here, who trains another run, who only looks.
+//! Nodes' reports of each other: peers, peers of other runs, observers.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -33,7 +33,7 @@ fn note(node: &mut Node, says: &[&str]) -> Value {
 }
 
 #[test]
-fn nodes_of_two_runs_tell_what_differs() {
+fn nodes_of_two_runs_say_what_differs() {
     let folder = tempfile::tempdir().unwrap();
     let network = network(&folder);
     let mut attic = join(&network, "attic", LONG);
@@ -49,7 +49,7 @@ fn nodes_of_two_runs_tell_what_differs() {
     let says = ["attic", "--lr is 0.01 there, 0.5 here", "400 images there, 401 here"];
     let advice = "again with --data digits:400+50 and without --lr";
     note(&mut cellar, &[&says[..], &[advice]].concat());
-    // Each run once, whoever else trains it.
+    // Each run once, however many train it.
     let mut second = join(&network, "second", &data);
     second.wait_for("the other node of its run", |event| event["state"] == "joined");
     note(&mut attic, &["401 images there, 400 here"]);
@@ -102,7 +102,7 @@ fn looking_at_a_finished_run_takes_no_model_and_says_what_it_is() {
 }
 
 #[test]
-fn whoever_only_looks_is_not_announced() {
+fn an_observer_is_not_reported() {
     let folder = tempfile::tempdir().unwrap();
     let network = network(&folder);
     let mut attic = join(&network, "attic", LONG);
@@ -110,7 +110,7 @@ fn whoever_only_looks_is_not_announced() {
     status(&network);
     let mut kitchen = join(&network, "kitchen", LONG);
     kitchen.wait("ready");
-    // The first that is told of is the second that works.
+    // The first one reported is the second that works.
     let joined = attic.wait("peer");
     assert_eq!((&joined["state"], &joined["name"]), (&"joined".into(), &"kitchen".into()));
     kitchen.signal("-KILL");
@@ -119,7 +119,7 @@ fn whoever_only_looks_is_not_announced() {
 }
 
 #[test]
-fn a_takeover_is_told_in_words_and_names() {
+fn a_takeover_is_reported_in_words_and_names() {
     let folder = tempfile::tempdir().unwrap();
     let network = network(&folder);
     let mut attic = join(&network, "attic", LONG);

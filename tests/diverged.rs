@@ -50,7 +50,7 @@ fn training_alone_names_the_layer_and_the_flags() {
     }
 }
 
-/// What so many nodes with these flags say on standard error, once all have ended with code 1.
+/// The standard error of `nodes` nodes with these flags, once all have ended with code 1.
 fn all_end(nodes: usize, flags: &[&str]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let meet = format!("--rendezvous={}", folder.path().display());

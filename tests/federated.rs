@@ -31,7 +31,7 @@ use real::Real;
 /// Machines of a run.
 const MACHINES: usize = 3;
 
-/// That many consecutive bytes that are found again are no coincidence.
+/// Consecutive bytes that are no coincidence when they are found again.
 const WINDOW: usize = 12;
 
 /// If they are not all alike.
@@ -94,7 +94,7 @@ impl Mathematics for Noted {
     }
 }
 
-/// What must not be found in anything that was sent.
+/// Bytes that must not be found in anything that was sent.
 #[derive(Default)]
 struct Secrets(BTreeSet<[u8; WINDOW]>);
 
@@ -148,7 +148,7 @@ fn run(seed: u64, checked: &[Checked], noted: &[Rc<Noted>]) -> (Report, Vec<Sent
     (report, sent)
 }
 
-/// Who trained each chapter, if each is one machine's.
+/// The machine that trained each chapter, if each is one machine's.
 fn owners(report: &Report) -> Option<Vec<usize>> {
     let mut owners: BTreeMap<u64, BTreeSet<usize>> = BTreeMap::new();
     for (_, chapter, machine) in &report.ledger {
@@ -158,7 +158,7 @@ fn owners(report: &Report) -> Option<Vec<usize>> {
     owners.into_values().map(one).collect::<Option<Vec<_>>>().filter(|_| report.rivals == 0)
 }
 
-/// The model that whoever has all data makes of the record.
+/// The model that the record gives with all data at hand.
 fn replayed(checked: &[Checked], owners: &[usize]) -> Hash {
     let schedule = |machine: usize| Schedule::new(&checked[machine], 1).unwrap();
     let mut run = Sequential::new(checked[0].spec.clone(), schedule(0));
@@ -172,7 +172,7 @@ fn replayed(checked: &[Checked], owners: &[usize]) -> Hash {
     model_hash(&shards.collect::<Vec<_>>())
 }
 
-/// A message of a kind that cannot tell of a sample.
+/// Whether a message is of a kind that says nothing about a sample.
 fn is_harmless(message: &Message) -> bool {
     match message {
         Message::Heartbeat(beat) => beat.batches.is_empty(),
@@ -213,6 +213,6 @@ fn nothing_of_a_sample_leaves_its_machine_and_the_record_replays() {
     let batch = noted[0].made.borrow()[0].clone();
     assert!(secrets.are_in(&[vec![0; 5], batch].concat()), "a leak would be found");
     for bytes in blobs {
-        assert!(!secrets.are_in(&bytes), "a blob of {} bytes tells of a sample", bytes.len());
+        assert!(!secrets.are_in(&bytes), "a blob of {} bytes has a part of a sample", bytes.len());
     }
 }

@@ -1,7 +1,8 @@
 //! Nothing is lost: real nodes are killed, stopped and robbed of their folders at any moment, and
 //! the model is still the same bytes.
 //!
-//! Rule: when and whom follows from a seed and from what the nodes say, never from a clock. `SEED`
+//! Rule: the time and the victim of a kill follow from a seed and from the nodes' events, never from a
+//! clock. `SEED`
 //! in the environment replays another one; `FFP2P_MNIST` names a folder with the real MNIST.
 
 #![cfg(unix)]
@@ -72,7 +73,7 @@ impl Chance {
     }
 }
 
-/// The cells that the nodes told of: the only clock here.
+/// The cells that the nodes reported: the only clock here.
 #[derive(Default)]
 struct Cells(BTreeSet<(u64, u64)>);
 
@@ -112,7 +113,7 @@ fn finish_alike(cluster: &mut Cluster, spec: &[String]) -> Vec<Value> {
     done
 }
 
-/// Kills or starts somebody: mostly one, sometimes two at once, sometimes with an empty or a
+/// Kills or starts nodes: mostly one, sometimes two at once, sometimes with an empty or a
 /// damaged folder.
 fn act(cluster: &mut Cluster, chance: &mut Chance) -> u32 {
     let (living, dead) = (cluster.living(), cluster.dead());
@@ -166,7 +167,7 @@ fn ten_kills_of_chapter_owners_change_nothing() {
     kill_ten_of(&spec);
 }
 
-/// Four nodes, ten kills, and whoever is dead then is started again.
+/// Four nodes, ten kills, and the dead ones are started again in the end.
 fn kill_ten_of(spec: &[String]) {
     let mut chance = Chance::from_env();
     let mut cluster = Cluster::start(4, spec);
@@ -186,13 +187,13 @@ fn wait_until(cluster: &mut Cluster, cells: &mut Cells, is_it: impl Fn(&Said) ->
     }
 }
 
-/// Whether somebody says that a peer has come, or fell silent.
-fn tells_of_peer(said: &Said, state: &str) -> bool {
+/// Whether a node reports that a peer has come, or fell silent.
+fn reports_peer(said: &Said, state: &str) -> bool {
     said.event["event"] == "peer" && said.event["state"] == state
 }
 
-/// Whether somebody says that each shard has an owner, and which is not `name`.
-fn tells_of_other_owners(said: &Said, name: &str) -> bool {
+/// Whether a node reports an owner other than `name` for each shard.
+fn reports_other_owners(said: &Said, name: &str) -> bool {
     let owners = said.event["owners"].as_array();
     let is_other = |owner: &Value| *owner != "" && *owner != name;
     owners.is_some_and(|owners| owners.iter().all(is_other))
@@ -212,7 +213,7 @@ fn cut_one_off(cluster: &mut Cluster, cells: &mut Cells, chance: &mut Chance) {
     let (_, slot) = owners[chance.below(owners.len())];
     let name = cluster.name(slot).unwrap().to_owned();
     cluster.cut(slot);
-    wait_until(cluster, cells, |said| said.slot != slot && tells_of_other_owners(said, &name));
+    wait_until(cluster, cells, |said| said.slot != slot && reports_other_owners(said, &name));
     for _ in 0..CELLS_APART {
         wait_until(cluster, cells, |said| said.slot != slot && said.event["event"] == "chapter");
     }
@@ -222,8 +223,8 @@ fn cut_one_off(cluster: &mut Cluster, cells: &mut Cells, chance: &mut Chance) {
     while !(hears && is_heard) {
         let said = hear_on(cluster);
         cells.see(&said);
-        hears |= said.slot == slot && tells_of_peer(&said, "joined");
-        is_heard |= said.event["peer"] == name.as_str() && tells_of_peer(&said, "joined");
+        hears |= said.slot == slot && reports_peer(&said, "joined");
+        is_heard |= said.event["peer"] == name.as_str() && reports_peer(&said, "joined");
     }
     eprintln!("together again {:.2} s after healing", cluster.seconds() - healed);
 }
@@ -319,7 +320,7 @@ fn a_stopped_owner_comes_back_and_yields() {
     finish_alike(&mut cluster, &spec);
 }
 
-/// Stops somebody who owns a shard, as soon as anybody says so of itself: what others say may be over.
+/// Stops an owner of a shard, as soon as one reports so of itself: reports of others may be old.
 fn stop_an_owner(cluster: &mut Cluster) -> (usize, usize) {
     let owned = loop {
         let said = hear_on(cluster);
@@ -333,7 +334,7 @@ fn stop_an_owner(cluster: &mut Cluster) -> (usize, usize) {
     owned
 }
 
-/// Waits until such a node tells of another owner of `shard` than `name`; and who else told so before.
+/// Waits until such a node reports another owner of `shard` than `name`; the nodes that did so before.
 fn wait_for_owner(
     cluster: &mut Cluster,
     shard: usize,

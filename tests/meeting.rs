@@ -114,7 +114,7 @@ fn a_node_says_where_others_can_reach_it() {
     assert_eq!(all, [format!("[fd77::1]:{port}"), format!("[fe80::1]:{port}")]);
 }
 
-/// What `status` on a host says when it finds nobody; one line of the log is one too many.
+/// The message of `status` on a host where it finds nobody; no line of the log is allowed.
 fn status(lan: &Lan, number: usize) -> String {
     let folder = tempfile::tempdir().unwrap();
     let meet = format!("--rendezvous={}", folder.path().display());

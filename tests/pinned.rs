@@ -1,5 +1,4 @@
-//! Bytes that others rely on, pinned: whoever changes them changes what old runs, stores and models
-//! mean, and has to say so.
+//! Pinned bytes: a change of them changes the meaning of old runs, stores and models, and has to say so.
 //!
 //! Rule: a fixture is never written by the code that it pins.
 

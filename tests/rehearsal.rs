@@ -73,7 +73,7 @@ fn scenario(seed: u64, checked: &Checked, mathematics: &Rc<Real>) -> Scenario {
         .then(When::After(chance.below(8_000)), Fault::Heal)
 }
 
-/// What placements may not change: each with its reference and its mathematics.
+/// Runs that placements may not change, each with its reference and its mathematics.
 fn variants() -> Vec<(Checked, Hash, Rc<Real>)> {
     use {ActivationKind::*, Negatives::*};
     let kinds = [(Random, Online), (Adaptive, Online), (Random, Refreshed), (Adaptive, Refreshed)];

@@ -1,5 +1,5 @@
 //! The rule of the whole system, with real processes: the model of a run is the same bytes
-//! whether one process trained it or four nodes, whatever the threads, and whoever came or left.
+//! whether one process trained it or four nodes, whatever the threads, and whichever nodes came or left.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -95,7 +95,7 @@ fn a_pipe_gets_lines_about_the_whole_run() {
     assert!(!out.contains('\x1b'));
 }
 
-/// What the binary writes to a terminal of this kind and size.
+/// The output of the binary on a terminal of this kind and size.
 #[cfg(target_os = "linux")]
 fn on_a_terminal(term: &str, size: &str, args: &[&str]) -> String {
     let command =

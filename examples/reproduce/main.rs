@@ -1,4 +1,4 @@
-//! Trains a table of runs, several seeds each, and sets what they reach beside the paper's figures.
+//! Trains a table of runs, several seeds each, and compares their accuracy with the paper's figures.
 //!
 //! Rule: what counts is the last epoch on the whole test set, chosen before the first step. Each
 //! finished run is one line of a file, so that an interrupted table goes on where it stopped.
@@ -39,13 +39,13 @@ struct Args {
     /// The runs
     #[arg(long, default_value = "examples/reproduce/runs.toml", value_name = "FILE")]
     runs: PathBuf,
-    /// What was reached so far
+    /// The results so far
     #[arg(long, default_value = "docs/results.csv", value_name = "FILE")]
     results: PathBuf,
     /// The page to write
     #[arg(long, default_value = "docs/RESULTS.md", value_name = "FILE")]
     page: PathBuf,
-    /// Where a group's data lies, such as mnist=mnist:DIR
+    /// Data of a group, such as mnist=mnist:DIR
     #[arg(long, value_name = "GROUP=SET")]
     data: Vec<String>,
     /// Train only the runs whose name contains this
@@ -67,13 +67,13 @@ struct Runs {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Run {
-    /// What it is called in the page.
+    /// Its name in the page.
     pub(crate) name: String,
-    /// Which data it is trained on.
+    /// The group of its data.
     pub(crate) group: String,
-    /// How many seeds, from 1.
+    /// The number of seeds, from 1.
     pub(crate) seeds: u64,
-    /// What determines it, data and seed aside.
+    /// Its spec, data and seed aside.
     pub(crate) spec: SpecArgs,
     /// Whose data, if not everybody's.
     pub(crate) federation: Option<Federation>,
@@ -159,7 +159,7 @@ fn train(run: &Run, seed: u64, checked: &Checked) -> Result<Line, Box<dyn Error>
     }
     let seconds = begun.elapsed().as_secs_f64();
     let (spec, network) = (checked.spec.clone(), training.into_network());
-    let model = Model { spec, network, ledger: Vec::new() };
+    let model = Model { spec, network, provenance: Vec::new() };
     let found = model.evaluate(&checked.data, &Inline)?;
     let other = other_correct(&checked.spec, &found);
     let percent = |right: u32| 100.0 * f64::from(right) / f64::from(found.samples.max(1));

@@ -10,7 +10,7 @@ use ffp2p::{
 };
 use serde::Deserialize;
 
-/// Which samples a peer has.
+/// The samples of a peer.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Split {
@@ -21,13 +21,13 @@ pub(crate) enum Split {
     ByLabel,
 }
 
-/// How a run is federated.
+/// The peers of a federated run.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Federation {
-    /// Who takes part.
+    /// The number of peers.
     pub(crate) peers: u32,
-    /// What each has.
+    /// The samples of each.
     pub(crate) split: Split,
 }
 
@@ -61,7 +61,7 @@ impl Federation {
         }
     }
 
-    /// What each peer trains.
+    /// The schedule of each peer.
     pub(crate) fn schedules(self, checked: &Checked) -> Result<Vec<Schedule>, BatchSizeError> {
         let data = &checked.data;
         let parts = self.samples(data.train_labels(), checked.spec.network.seed);

@@ -1,4 +1,4 @@
-//! What was reached so far, a line a run.
+//! The results so far, one line for each run.
 //!
 //! Rule: a line is written when its run is done, and never changed; a run with other flags is
 //! another run.
@@ -20,7 +20,7 @@ pub(crate) struct Line {
     pub(crate) seed: u64,
     /// Right answers of the softmax classifier, percent.
     pub(crate) softmax: f64,
-    /// Those of goodness, or with the softmax objective of the last layer alone, percent.
+    /// Right answers of goodness, or with the softmax objective of the last layer alone, percent.
     pub(crate) other: f64,
     /// On one thread.
     pub(crate) seconds: f64,

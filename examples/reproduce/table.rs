@@ -1,4 +1,4 @@
-//! The page: what was reached, beside the paper's and the best published figures.
+//! The page: accuracies next to the paper's and the best published figures.
 //!
 //! Rule: a figure comes from a line of the results or is said to be missing; nothing is rounded up.
 
@@ -10,7 +10,7 @@ use super::{
     results::{Line, Results},
 };
 
-/// What stands above the tables.
+/// The text above the tables.
 const INTRODUCTION: &str = "# Results
 
 Accuracy on the whole test set after the last epoch; no epoch and no seed was chosen by it. The recipes were: rates, dropout and

@@ -1,7 +1,7 @@
-//! Where the time of a step goes: workers that watch the clock.
+//! The time of a step by phase: workers that watch the clock.
 //!
-//! Rule: the mathematics only says what it does ([`Mark`]); whoever wants to know how long that
-//! takes listens here. Threads are counted each for itself, so times are thread-seconds.
+//! Rule: the mathematics only marks its phases ([`Mark`]); they are timed here, and each thread on its
+//! own, so times are thread-seconds.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,13 +12,13 @@ use std::{
 
 use crate::ff::{Mark, Phase, Task, Workers};
 
-/// What a thread was doing: a layer's phase, once it has said so.
+/// The work of a thread: a layer's phase, once it is marked.
 type Work = (usize, Option<Phase>);
 
 /// Thread time by layer and phase.
 pub(super) type Spent = BTreeMap<(usize, Phase), Duration>;
 
-/// Workers that note what their threads do when.
+/// Workers that time what their threads do.
 pub(super) struct Clocked<'a> {
     inner: &'a dyn Workers,
     times: Mutex<Times>,
@@ -31,7 +31,7 @@ struct Times {
 }
 
 impl Times {
-    /// Ends what this thread does; returns what that was.
+    /// Ends the work of this thread, and returns it.
     fn end(&mut self) -> Work {
         let Some((work, since)) = self.now.remove(&std::thread::current().id()) else {
             return (0, None);
@@ -52,7 +52,7 @@ impl<'a> Clocked<'a> {
         Self { inner, times: Mutex::default() }
     }
 
-    /// What was counted, up to now.
+    /// The times up to now.
     pub(super) fn spent(&self) -> Spent {
         let mut times = self.times();
         times.end();
@@ -102,7 +102,7 @@ impl Workers for Clocked<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::Pool;
+    use crate::pool::Pool;
 
     #[test]
     fn every_thread_is_counted_for_what_it_says() {

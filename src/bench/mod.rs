@@ -1,7 +1,7 @@
-//! How fast a training step is, beside the matrix products in it.
+//! The time of a training step, next to that of the matrix products in it.
 //!
-//! Rule: both are timed in turns within one run, and the middle of the rounds counts, so that a
-//! busy machine slows both. What is timed is what `train` does.
+//! Rule: both are timed in turn within one run, and the median of the rounds counts, so that a busy
+//! machine slows both. The step is that of `train`.
 
 mod clock;
 
@@ -10,23 +10,23 @@ use std::time::{Duration, Instant};
 use ndarray::Array2;
 
 use crate::{
+    data::BatchSizeError,
     ff::{
         Activations, FirstInput, Network, NetworkSpec, Phase, ProductBaseline, Shard, Workers,
         decode, encode,
     },
-    node::NodeError,
     schedule::Schedule,
     spec::Checked,
 };
 use clock::Clocked;
 
-/// How long one turn of a round takes at least, for the clock's sake.
+/// Time of one turn of a round, at least, for the clock's sake.
 const TURN: Duration = Duration::from_millis(250);
 
-/// What a step costs.
+/// The cost of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepCost {
-    /// Steps of one turn.
+    /// Steps of one turn of a round.
     pub steps: u32,
     /// Seconds of a whole step, images, labels and rounding included.
     pub step: f64,
@@ -36,16 +36,27 @@ pub struct StepCost {
     pub operations: u64,
     /// Seconds to make a step's images and labels ready.
     pub input: f64,
-    /// Thread-seconds of a step by layer and phase.
-    pub phases: Vec<(usize, Phase, f64)>,
-    /// What handing on costs a node, by layer.
-    pub handing_on: Vec<HandingOn>,
+    /// Time of a step by layer and phase.
+    pub phases: Vec<PhaseCost>,
+    /// The cost of activation batches, by layer.
+    pub activation_batches: Vec<BatchCost>,
 }
 
-/// What it costs to hand on what a shard of a layer makes in a step.
+/// The time of a phase of a layer in a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HandingOn {
-    /// Bytes of one shard's step.
+pub struct PhaseCost {
+    /// The layer.
+    pub layer: usize,
+    /// The phase.
+    pub phase: Phase,
+    /// Thread-seconds.
+    pub seconds: f64,
+}
+
+/// The cost of an activation batch of a shard of a layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchCost {
+    /// Bytes.
     pub bytes: usize,
     /// Seconds to encode them.
     pub encode: f64,
@@ -54,7 +65,7 @@ pub struct HandingOn {
 }
 
 impl StepCost {
-    /// How much of the whole step's time its products would take alone.
+    /// The part of the whole step's time that its products would take alone.
     #[must_use]
     pub fn ratio(&self) -> f64 {
         self.products / self.step
@@ -64,27 +75,27 @@ impl StepCost {
 /// Times steps of a spec on its own data, in `rounds` rounds.
 ///
 /// # Errors
-/// If the schedule cannot be made.
+/// If the data set is smaller than a mini-batch.
 pub fn step(
     checked: &Checked,
     threads: usize,
     rounds: usize,
     workers: &dyn Workers,
-) -> Result<StepCost, NodeError> {
+) -> Result<StepCost, BatchSizeError> {
     let mut schedule = Schedule::new(checked, threads)?;
     schedule.draw(threads);
     let spec = checked.spec.network.clone();
     let (network, pixels) = (Network::init(spec.clone()), Array2::default((0, 0)));
     let mut bench = Bench { network, schedule: &mut schedule, at: 0, pixels };
-    let mut bare = ProductBaseline::new(&spec);
-    bare.run(workers);
+    let mut baseline = ProductBaseline::new(&spec);
+    baseline.run(workers);
     let began = Instant::now();
     bench.steps(2, workers);
     let steps = (2.0 * TURN.as_secs_f64() / began.elapsed().as_secs_f64()).ceil() as u32;
     let (mut whole, mut products, mut input) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         whole.push(timed(steps, || bench.steps(steps, workers)));
-        products.push(timed(steps, || (0..steps).for_each(|_| bare.run(workers))));
+        products.push(timed(steps, || (0..steps).for_each(|_| baseline.run(workers))));
         input.push(timed(steps, || (0..steps).for_each(|_| bench.pixels = bench.input().pixels)));
     }
     let clock = Clocked::new(workers);
@@ -93,21 +104,23 @@ pub fn step(
     let phases = clock.spent().into_iter();
     Ok(StepCost {
         steps,
-        step: middle(whole),
-        products: middle(products),
-        operations: 2 * bare.macs(),
-        input: middle(input),
-        phases: phases.map(|((layer, phase), spent)| (layer, phase, a_step(spent))).collect(),
-        handing_on: handing_on(&spec),
+        step: median(whole),
+        products: median(products),
+        operations: 2 * baseline.macs(),
+        input: median(input),
+        phases: phases
+            .map(|((layer, phase), spent)| PhaseCost { layer, phase, seconds: a_step(spent) })
+            .collect(),
+        activation_batches: activation_batches(&spec),
     })
 }
 
-/// A run that goes round and round its steps.
+/// A run that repeats its steps.
 struct Bench<'a> {
     network: Network,
     schedule: &'a mut Schedule,
     at: u64,
-    /// Where the next step's images can lie.
+    /// Memory for the next step's images.
     pixels: Array2<f32>,
 }
 
@@ -127,8 +140,8 @@ impl Bench<'_> {
     }
 }
 
-/// Times the bytes of a step, layer by layer; how long they take does not depend on the values.
-fn handing_on(spec: &NetworkSpec) -> Vec<HandingOn> {
+/// Times the activation batches, layer by layer; the time does not depend on the values.
+fn activation_batches(spec: &NetworkSpec) -> Vec<BatchCost> {
     let shards = (0..spec.depth()).map(|layer| Shard { layer, index: 0 });
     let time = |shard| {
         let shape = (spec.objective.passes() * spec.batch_size, spec.width(shard));
@@ -136,7 +149,7 @@ fn handing_on(spec: &NetworkSpec) -> Vec<HandingOn> {
         let logits = Array2::zeros((spec.batch_size, spec.output_logits()));
         let activations = Activations { states, logits };
         let bytes = encode(&activations, spec, shard);
-        HandingOn {
+        BatchCost {
             bytes: bytes.len(),
             encode: timed(ENCODINGS, || {
                 (0..ENCODINGS).for_each(|_| drop(encode(&activations, spec, shard)));
@@ -149,22 +162,22 @@ fn handing_on(spec: &NetworkSpec) -> Vec<HandingOn> {
     shards.map(time).collect()
 }
 
-/// How often activations are encoded to time it.
+/// Encodings and decodings that are timed.
 const ENCODINGS: u32 = 20;
 
-/// Seconds of one of `count` equal things.
+/// Seconds of one of `count` equal pieces of work.
 fn timed(count: u32, work: impl FnOnce()) -> f64 {
     let began = Instant::now();
     work();
     began.elapsed().as_secs_f64() / f64::from(count)
 }
 
-fn middle(mut values: Vec<f64>) -> f64 {
+fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// The most memory that this process has held at once, in bytes, where the system tells.
+/// The peak memory of this process, bytes, where the system tells.
 #[must_use]
 pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

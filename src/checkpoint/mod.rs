@@ -1,11 +1,11 @@
-//! A shard's state as bytes and back: what a peer stores, sends and hashes.
+//! A shard's state as bytes and back: peers store, send and hash those.
 //!
 //! Rule: canonical and exact. Equal states give equal bytes, and bytes are taken only if they are
 //! of the step that was announced, every length follows from the spec, every number is finite, and
 //! nothing is left over. Whatever the bytes say, nothing is allocated that the spec does not ask for.
 //!
 //! Layout: a header (bincode, fixed-width little-endian integers), then raw little-endian f32:
-//! weights, their first and second moments, the same for bias and head, then the peer means. After
+//! weights, their first and second moments, the same for bias and head, then the running means. After
 //! the run's last step there are no moments, because nothing is trained from there. The feedback shard
 //! has a byte a training sample instead.
 
@@ -13,8 +13,10 @@ use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+mod error;
 mod reader;
 
+pub use self::error::CheckpointError;
 use self::reader::{Good, Reader};
 use crate::ff::{FeedbackTable, NetworkSpec, Optimizer, Shard, ShardState};
 
@@ -31,7 +33,7 @@ const HEADER_LIMIT: usize = 128;
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<HEADER_LIMIT>> =
     bincode::config::standard().with_fixed_int_encoding().with_limit::<HEADER_LIMIT>();
 
-/// What the numbers after it belong to.
+/// The cell whose numbers follow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Header {
     magic: [u8; 8],
@@ -43,37 +45,6 @@ struct Header {
     classes: u32,
     optimizer: Optimizer,
     step: u64,
-}
-
-/// Why bytes are not a checkpoint of a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckpointError {
-    /// The header is cut off or does not decode.
-    #[error("the header of the checkpoint does not decode")]
-    Header,
-    /// It belongs to another shard, spec or version.
-    #[error("the checkpoint belongs to another shard, spec or version")]
-    Other,
-    /// It is of another step than was announced.
-    #[error("the checkpoint is of step {found}, not of step {expected} as announced")]
-    Step {
-        /// What was announced.
-        expected: u64,
-        /// What it says.
-        found: u64,
-    },
-    /// Not the length that the shapes ask for.
-    #[error("a checkpoint of {expected} bytes is {found} bytes long")]
-    Length {
-        /// What the shapes ask for.
-        expected: usize,
-        /// What there is.
-        found: usize,
-    },
-    /// A number that is infinite or none, or a second moment below zero.
-    #[error("the checkpoint holds a number that no training makes")]
-    Number,
 }
 
 /// The header of the feedback shard's table of `samples` entries at a step.
@@ -106,13 +77,12 @@ fn header(spec: &NetworkSpec, shard: Shard, step: u64) -> Header {
     }
 }
 
-/// Whether anything is trained from a state after so many steps.
+/// Whether anything is trained from a state after `step` steps.
 fn goes_on(spec: &NetworkSpec, step: u64) -> bool {
     step < spec.steps
 }
 
-/// How many numbers of either moment of a parameter there are after so many steps, and which are
-/// good ones.
+/// The number of values of either moment of a parameter after `step` steps, and the check of each.
 fn moments(spec: &NetworkSpec, step: u64, (rows, columns): (usize, usize)) -> [(usize, Good); 2] {
     let size = if goes_on(spec, step) { rows * columns } else { 0 };
     [(size, f32::is_finite), (spec.optimizer.second_len(size), |x| x.is_finite() && x >= 0.0)]
@@ -124,7 +94,7 @@ fn shapes(spec: &NetworkSpec, shard: Shard) -> [(usize, usize); 3] {
     [(spec.input_width(shard), width), (1, width), (width, spec.classes)]
 }
 
-/// The length in bytes of what follows the header after so many steps.
+/// The length of the part after the header, after `step` steps, bytes.
 fn body_len(spec: &NetworkSpec, shard: Shard, step: u64) -> usize {
     let parameter = |shape: (usize, usize)| {
         let [(first, _), (second, _)] = moments(spec, step, shape);
@@ -134,7 +104,7 @@ fn body_len(spec: &NetworkSpec, shard: Shard, step: u64) -> usize {
     4 * (values + spec.width(shard))
 }
 
-/// The length in bytes of a shard's state after so many steps, to within a few of its header.
+/// The length of a shard's checkpoint after `step` steps, bytes, to within some of its header.
 pub(crate) fn encoded_len(spec: &NetworkSpec, shard: Shard, step: u64) -> usize {
     HEADER_LIMIT + body_len(spec, shard, step)
 }
@@ -222,7 +192,7 @@ pub fn decode(
     Ok(ShardState::from_parts(weights, bias, head, running_means, step))
 }
 
-/// As [`decode`], but without what only the shard's training remembers, which is most of it.
+/// As [`decode`], but without the part that only training needs, which is most of it.
 ///
 /// # Errors
 /// As [`decode`].
@@ -245,7 +215,7 @@ pub fn decode_weights(
     Ok(ShardState::new(weights, bias, head))
 }
 
-/// The head alone of a shard's state; the rest is looked at by whoever needs it.
+/// The head alone of a shard's state; the rest is not checked.
 ///
 /// # Errors
 /// If the header, the length or the head are not those of this cell of this spec.

@@ -4,17 +4,17 @@
 
 use ndarray::Array2;
 
-use super::CheckpointError;
+use super::error::CheckpointError;
 use crate::ff::Parameter;
 
-/// Whether a number can be one of these.
+/// The check of a number.
 pub(super) type Good = fn(f32) -> bool;
 
 /// The numbers not read yet.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl Reader<'_> {
-    /// So many numbers, whatever they are.
+    /// The next `count` numbers, unchecked.
     fn next(&mut self, count: usize) -> Result<impl Iterator<Item = f32>, CheckpointError> {
         let found = self.0.len();
         let expected = 4 * count;
@@ -26,17 +26,17 @@ impl Reader<'_> {
         Ok(head.chunks_exact(4).map(word))
     }
 
-    /// Passes over numbers that have to be good ones.
+    /// Skips numbers, checked.
     pub(super) fn skip(&mut self, count: usize, good: Good) -> Result<(), CheckpointError> {
         if self.next(count)?.all(good) { Ok(()) } else { Err(CheckpointError::Number) }
     }
 
-    /// Passes over numbers, whatever they are.
+    /// Skips numbers, unchecked.
     pub(super) fn pass(&mut self, count: usize) -> Result<(), CheckpointError> {
         self.next(count).map(|_| ())
     }
 
-    /// So many numbers, which have to be good ones.
+    /// The next `count` numbers, checked.
     pub(super) fn take(&mut self, count: usize, good: Good) -> Result<Vec<f32>, CheckpointError> {
         let values: Vec<f32> = self.next(count)?.collect();
         if values.iter().all(|&x| good(x)) { Ok(values) } else { Err(CheckpointError::Number) }

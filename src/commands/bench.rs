@@ -1,12 +1,15 @@
-//! `ffp2p bench`: how fast this machine is at what a run does.
+//! `ffp2p bench`: measures how fast this machine trains.
+//!
+//! Rule: times are those of the library; here they become text or JSON.
 
-use super::{CommandError, threads};
+use super::{checks::threads, error::CommandError};
 use crate::{
     bench::{StepCost, peak_memory, step},
     cli::{BenchArgs, BenchCommand, BenchStepArgs},
     ff::Phase,
-    node::Pool,
+    pool::Pool,
     spec::Spec,
+    train::TrainError,
     view::line,
 };
 
@@ -28,11 +31,11 @@ const PHASES: [(Phase, &str); 7] = [
 ];
 
 fn run_step(args: BenchStepArgs) -> Result<(), CommandError> {
-    let threads = threads(args.threads, Pool::usual_threads(1))?;
+    let threads = threads(args.threads, Pool::default_threads(1))?;
     let checked = args.spec.check()?;
     let pool = Pool::new(threads);
     let rounds = usize::from(args.rounds);
-    let cost = pool.inside(|| step(&checked, threads, rounds, &pool))?;
+    let cost = pool.inside(|| step(&checked, threads, rounds, &pool)).map_err(TrainError::from)?;
     if args.json {
         line(&json(&checked.spec, threads, &cost).to_string());
     } else {
@@ -48,7 +51,7 @@ fn json(spec: &Spec, threads: usize, cost: &StepCost) -> serde_json::Value {
         let seconds = spent(cost, layer, phase);
         serde_json::json!({ "layer": layer, "phase": name, "thread_seconds": seconds })
     });
-    let handing_on = cost.handing_on.iter().map(|it| {
+    let batches = cost.activation_batches.iter().map(|it| {
         serde_json::json!({ "bytes": it.bytes, "encode_seconds": it.encode, "decode_seconds": it.decode })
     });
     serde_json::json!({
@@ -63,15 +66,15 @@ fn json(spec: &Spec, threads: usize, cost: &StepCost) -> serde_json::Value {
         "step_seconds": cost.step,
         "input_seconds": cost.input,
         "phases": phases.collect::<Vec<_>>(),
-        "handing_on": handing_on.collect::<Vec<_>>(),
+        "activation_batches": batches.collect::<Vec<_>>(),
         "peak_memory_bytes": peak_memory(),
     })
 }
 
-/// Thread-seconds of a phase of a layer; none where no thread said that it was in it.
+/// Thread-seconds of a phase of a layer; 0 where no thread was in it.
 fn spent(cost: &StepCost, layer: usize, phase: Phase) -> f64 {
-    let at = cost.phases.iter().filter(|it| (it.0, it.1) == (layer, phase));
-    at.fold(0.0, |sum, it| sum + it.2)
+    let at = cost.phases.iter().filter(|it| (it.layer, it.phase) == (layer, phase));
+    at.fold(0.0, |sum, it| sum + it.seconds)
 }
 
 fn table(spec: &Spec, threads: usize, cost: &StepCost) {
@@ -103,9 +106,9 @@ fn table(spec: &Spec, threads: usize, cost: &StepCost) {
         let cells: Vec<_> = PHASES.map(of).into();
         line(&format!("layer {layer:<12}{}", cells.concat()));
     }
-    for (layer, it) in cost.handing_on.iter().enumerate() {
+    for (layer, it) in cost.activation_batches.iter().enumerate() {
         line(&format!(
-            "a shard of layer {layer} hands on {:.2} MB a step: {:.3} ms to encode, {:.3} ms to decode",
+            "an activation batch of layer {layer} is {:.2} MB: {:.3} ms to encode, {:.3} ms to decode",
             it.bytes as f64 / 1e6,
             it.encode * ms,
             it.decode * ms

@@ -1,18 +1,18 @@
 //! `ffp2p eval`: how well an exported model does, by each classifier that its objective has.
 
-use super::{CommandError, threads};
+use super::{checks::threads, error::CommandError};
 use crate::{
     cli::EvalArgs,
     data::Source,
     export::{Model, other_correct},
     ff::Objective,
-    node::Pool,
+    pool::Pool,
     spec::Classifier,
     view::line,
 };
 
 pub(super) fn run(args: EvalArgs) -> Result<(), CommandError> {
-    let pool = Pool::new(threads(args.threads, Pool::usual_threads(1))?);
+    let pool = Pool::new(threads(args.threads, Pool::default_threads(1))?);
     let source: Source = args.data.parse()?;
     let model = Model::load(&args.model).map_err(|error| CommandError::Usage(error.to_string()))?;
     let data = source.open_test()?;

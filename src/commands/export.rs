@@ -8,26 +8,27 @@ use ffp2p_net::BlobSource;
 use ffp2p_proto::{Checkpoint, Hash, NodeId, Role, ShardId, Snapshot, Span};
 
 use super::{
-    CommandError, check_out,
-    observer::{Observer, check_digits, choose, find},
-    runtime,
+    checks::{check_digits, check_out, choose},
+    error::CommandError,
+    observer::{Observer, find},
+    runtime::runtime,
 };
 use crate::{
     atomic_file,
     cli::ExportArgs,
     events::{Event, EventSink},
     export::Model,
-    node::{Disk, KeptRun, StateDir, StoredRun},
     sequential::NO_NODE,
     spec::Spec,
+    store::{Disk, KeptRun, StateDir, StoredRun},
     text::shown_path,
     view,
 };
 
-/// How long peers get to say what they hold.
+/// Time for peers to say what they hold.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// Where else a model may be.
+/// Other places of a model.
 const ELSEWHERE: &str = "`ffp2p runs` lists what is, and --store DIR reads another folder";
 
 pub(super) fn run(args: ExportArgs) -> Result<(), CommandError> {
@@ -186,7 +187,7 @@ async fn from_lan(
     Ok(model)
 }
 
-/// Which shards are not trained to the end yet, in words.
+/// The shards that are not trained to the end yet, in words.
 fn missing(spec: &Spec, snapshot: &Snapshot) -> Option<String> {
     let steps = spec.network.steps;
     let shards: Vec<String> = snapshot

@@ -1,91 +1,71 @@
-//! `ffp2p join`: one node, until the run is complete or the person stops it.
+//! `ffp2p join`: one node, until the run is complete or the user stops it.
+//!
+//! Rule: everything that can be wrong with the flags is refused before the node is started.
 
-use std::ops::RangeInclusive;
+use std::{io, thread};
 
+use ffp2p_proto::Config;
 use tokio::sync::mpsc;
 
 use super::{
-    CommandError, check_out,
+    checks::{check_out, threads},
+    decisions::decisions,
+    error::CommandError,
     keeping::{self, OpenStore},
-    run_info, runtime,
+    runtime::runtime,
     signals::{STOPS, Signals},
-    tell_found, threads,
 };
 use crate::{
-    about::about_data,
-    cli::{JoinArgs, KeepArgs},
-    node::{Ending, Node, NodeError, Pool, Settings, Stop, StoreUser},
+    cli::{JoinArgs, NodeArgs},
+    node::{Ending, Node, NodeError, Settings, Stop},
+    pool::Pool,
+    store::StoreUser,
     view,
 };
 
-/// A node may be taken for gone after so many seconds: a few heartbeats at least.
-const SILENCE: RangeInclusive<f64> = 1.0..=3600.0;
-
-/// Bytes of a MiB.
-const MIB: u64 = 1 << 20;
-
 pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
+    let JoinArgs { node: args, exit_when_done, leave_on_eof } = args;
+    let NodeArgs { spec, network, keep, output, node_name, store, threads: asked } = args;
     let signals = Signals::listen()?;
-    let threads = threads(args.threads, Pool::usual_threads(1))?;
-    let mut network = args.network.node()?;
-    network.name = args.node_name.unwrap_or(network.name);
+    let threads = threads(asked, Pool::default_threads(1))?;
+    let mut network = network.node()?;
+    network.name = node_name.unwrap_or(network.name);
     network.check().map_err(NodeError::from)?;
-    let config = decisions(&args.keep)?;
-    let checked = args.spec.check()?;
-    check_out(args.output.out.as_deref(), &checked.spec)?;
-    let mut sink = view::for_stdout(args.output.json);
-    tell_found(&mut *sink, &checked.data);
-    let store = args.store.as_deref();
+    let config = Config { exit_when_done, ..decisions(&keep)? };
+    let checked = spec.check()?;
+    check_out(output.out.as_deref(), &checked.spec)?;
+    let mut sink = view::for_stdout(output.json);
+    keeping::report_found(&mut *sink, &checked.data);
     let OpenStore { disk, durability } =
-        keeping::open(store, &checked.spec, StoreUser::Node, &mut *sink)?;
-    network.remembered = disk.as_ref().map(|disk| disk.store().join("peers"));
-    network.run = Some(run_info(&checked.spec, Some(about_data(&checked))));
-    let config = ffp2p_proto::Config {
-        on_disk: disk.is_some(),
-        exit_when_done: args.exit_when_done,
-        ..config
-    };
-    let settings = Settings { threads, config, out: args.output.out, durability };
+        keeping::open(store.as_deref(), &checked.spec, StoreUser::Node, &mut *sink)?;
+    let config = Config { on_disk: disk.is_some(), ..config };
+    let settings = Settings { threads, config, out: output.out, disk, durability };
     let runtime = runtime()?;
+    let (stop, stops) = mpsc::channel(STOPS);
+    let reading = leave_on_eof.then(|| {
+        let stop = stop.clone();
+        thread::spawn(move || wait_for_eof(&stop))
+    });
     let ending = runtime.block_on(async {
-        let node = Node::start(checked, network, settings, disk, sink).await?;
-        let (stop, stops) = mpsc::channel(STOPS);
-        signals.watch(stop.clone());
-        if args.leave_on_eof {
-            std::thread::spawn(move || wait_for_eof(&stop));
-        }
+        let node = Node::start(checked, network, settings, sink).await?;
+        signals.watch(stop);
         node.run(stops).await
     })?;
-    // The thread that reads standard input may still wait for it.
-    runtime.shutdown_background();
+    // The thread that reads standard input may still wait for it, and ends with the process.
+    let read = reading.filter(thread::JoinHandle::is_finished).map(thread::JoinHandle::join);
+    if read.is_some_and(|read| read.is_err()) {
+        return Err(NodeError::Panicked("thread that reads standard input").into());
+    }
     match ending {
-        Ending::Done => Ok(()),
-        Ending::Interrupted if args.leave_on_eof => Err(CommandError::Abandoned),
+        Ending::Done(_) => Ok(()),
+        Ending::Interrupted if leave_on_eof => Err(CommandError::Abandoned),
         Ending::Interrupted => Err(CommandError::Interrupted),
     }
 }
 
 /// The program that started this node is gone when standard input ends.
 fn wait_for_eof(stop: &mpsc::Sender<Stop>) {
-    let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+    // The node may have ended meanwhile.
     let _ = stop.blocking_send(Stop::Abandoned);
-}
-
-/// The decisions' settings from flags.
-pub(super) fn decisions(args: &KeepArgs) -> Result<ffp2p_proto::Config, CommandError> {
-    let usual = ffp2p_proto::Config::default();
-    if !SILENCE.contains(&args.silence) {
-        let (least, most) = (SILENCE.start(), SILENCE.end());
-        let text = format!("--silence {}: choose {least} to {most} seconds", args.silence);
-        return Err(CommandError::Usage(text));
-    }
-    let silent_ms = (args.silence * 1e3) as u64;
-    Ok(ffp2p_proto::Config {
-        silent_ms,
-        disconnected_ms: usual.disconnected_ms.min(silent_ms),
-        replicas: args.replicas,
-        batch_bytes: args.batch_space.saturating_mul(MIB),
-        copy_bytes: args.copy_space.saturating_mul(MIB),
-        ..usual
-    })
 }

@@ -1,27 +1,28 @@
-//! Where a command keeps what it trains: the folder that the user named, the one that a run has in
-//! the user's state directory, or memory alone.
+//! The store of a command: the folder that the user named, the one that a run has in the user's state
+//! directory, or none; and what else is said before training begins.
 //!
 //! Rule: a folder that was named is used or the command ends; without one training goes on in
 //! memory if it has to, and says so.
 
 use std::path::Path;
 
-use super::CommandError;
+use super::error::CommandError;
 use crate::{
+    data::Data,
     events::{Event, EventSink},
-    node::{Disk, Durability, StateDir, StoreUser},
     spec::Spec,
+    store::{Disk, Durability, StateDir, StoreUser},
 };
 
-/// Written instead of a folder where nothing is to be kept; a folder of that name is `./none`.
+/// Written instead of a folder to keep nothing; a folder of that name is `./none`.
 pub(super) const NOTHING: &str = "none";
 
-/// What is kept, and how much that matters.
+/// A store, and the weight of its failure.
 #[derive(Debug)]
 pub(super) struct OpenStore {
     /// The folder, held by this process.
     pub(super) disk: Option<Disk>,
-    /// How much it matters that it takes what is kept.
+    /// The weight of a failure to keep something in it.
     pub(super) durability: Durability,
 }
 
@@ -33,19 +34,26 @@ pub(super) fn open(
     store: Option<&Path>,
     spec: &Spec,
     user: StoreUser,
-    events: &mut dyn EventSink,
+    sink: &mut dyn EventSink,
 ) -> Result<OpenStore, CommandError> {
     let (disk, durability) = match store {
         Some(none) if none == Path::new(NOTHING) => (None, Durability::None),
         Some(folder) => (Some(Disk::open(folder, spec)?), Durability::Required),
         None => {
             let opened = StateDir::of_user().and_then(|state| state.claim(spec, user));
-            let told = opened.map_err(|error| {
+            let opened = opened.map_err(|error| {
                 let message = format!("nothing is kept on disk: {error}");
-                events.on_event(&Event::Note { message });
+                sink.on_event(&Event::Note { message });
             });
-            (told.ok(), Durability::BestEffort)
+            (opened.ok(), Durability::BestEffort)
         }
     };
     Ok(OpenStore { disk, durability })
+}
+
+/// Says what was found in the files of a data set, before anything is trained from it.
+pub(super) fn report_found(sink: &mut dyn EventSink, data: &Data) {
+    if let Some(message) = data.found() {
+        sink.on_event(&Event::Note { message });
+    }
 }

@@ -1,13 +1,13 @@
-//! What a node is called: what its user says, or else its host's name.
+//! The name of a node: what its user says, or else its host's name.
 //!
-//! Rule: a name tells people which machine is meant and decides nothing.
+//! Rule: a name tells users which machine is meant and decides nothing.
 
 use ffp2p_net::{MAX_NODE_NAME, is_node_name, to_node_name};
 
 /// A name as a user types it.
 ///
 /// # Errors
-/// What a name may be, if this is none.
+/// The rule for names, if this is not one.
 pub(crate) fn parse_name(text: &str) -> Result<String, String> {
     if is_node_name(text) {
         return Ok(text.to_owned());

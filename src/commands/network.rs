@@ -1,7 +1,7 @@
-//! The network's settings from flags, and where nodes of one host meet if nothing is said.
+//! The network's settings from flags, and the default folder in which nodes of one host meet.
 //!
-//! Rule: what was asked for and cannot be had is refused; of what nobody asked for the next best is
-//! taken, with a warning that names what could not be had.
+//! Rule: a setting that was given and cannot be used is refused; a default that cannot be used gives way
+//! to the next best, with a warning that names it.
 
 use std::{
     io,
@@ -11,11 +11,11 @@ use std::{
 
 use ffp2p_net::{Config, DEFAULT_PORT, Listen, create_private_folder};
 
-use super::{CommandError, naming::host_name};
+use super::{error::CommandError, naming::host_name};
 use crate::cli::NetworkArgs;
 
 impl NetworkArgs {
-    /// Where to listen; nothing for everywhere.
+    /// The addresses to listen on; none for everywhere.
     pub(super) fn listen(&self) -> Result<Vec<SocketAddr>, CommandError> {
         let read = |text: &String| {
             ffp2p_net::parse_listen(text).ok_or_else(|| {
@@ -26,12 +26,12 @@ impl NetworkArgs {
         self.listen.iter().map(read).collect()
     }
 
-    /// Those of a node.
+    /// The settings of a node.
     pub(super) fn node(&self) -> Result<Config, CommandError> {
         self.config(DEFAULT_PORT)
     }
 
-    /// Those of somebody who looks around and goes: the default port is left to nodes.
+    /// The settings of a visitor, which leaves the default port to nodes.
     pub(super) fn visitor(&self) -> Result<Config, CommandError> {
         Ok(Config { visits: true, ..self.config(0)? })
     }
@@ -68,14 +68,14 @@ impl NetworkArgs {
     }
 }
 
-/// A folder for the nodes of one user, and why it might be.
+/// A folder for the nodes of one user, perhaps.
 struct Candidate {
     folder: PathBuf,
-    /// What has to be there already, and be the user's.
+    /// A folder that has to be there already, and be the user's.
     above: Option<PathBuf>,
 }
 
-/// Where the nodes of one user on one host may meet, the best first.
+/// The folders in which the nodes of one user on one host may meet, the best first.
 fn candidates() -> Vec<Candidate> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
     let runtime = runtime.map(|dir| {
@@ -109,7 +109,7 @@ fn default_folder(candidates: Vec<Candidate>) -> Option<PathBuf> {
     None
 }
 
-/// Who the user is, by number where the system has those: names may be missing or shared.
+/// The user, by number where the system has those: names may be missing or shared.
 #[cfg(unix)]
 fn user() -> String {
     rustix::process::geteuid().to_string()
@@ -120,8 +120,8 @@ fn user() -> String {
     std::env::var("USERNAME").unwrap_or_default()
 }
 
-/// Refuses what is no folder or not the user's: whoever owns it could replace what is in it. Links
-/// are not followed.
+/// Refuses what is no folder or not the user's: its owner could replace what is in it. Links are not
+/// followed.
 fn own(folder: &Path) -> io::Result<()> {
     let meta = std::fs::symlink_metadata(folder)?;
     if !meta.is_dir() {
@@ -138,7 +138,7 @@ fn own(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets nobody else in.
+/// Closes the folder to other users.
 fn close(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {

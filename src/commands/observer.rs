@@ -1,7 +1,7 @@
-//! Looking at a run from outside: find it on the LAN, join as an observer, see and fetch.
+//! An observer of a run: finds it on the LAN, joins it, and sees and fetches what it needs.
 //!
-//! Rule: an observer takes no work and keeps no folder, and says goodbye. Nodes that stop by
-//! themselves give it some seconds to fetch the model, unless it only looks.
+//! Rule: an observer takes no work, keeps no store, and says goodbye. Nodes that stop by themselves
+//! give it some seconds to fetch the model, unless it only looks.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -11,55 +11,15 @@ use ffp2p_proto::{
 };
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
-use super::{CommandError, run_info};
+use super::{checks::choose, error::CommandError};
 use crate::{
-    node::{Names, NodeError, Store, heard},
+    about::run_info,
+    node::{BlobStore, Names, NodeError, input_of},
     spec::Spec,
-    text::shown,
 };
 
-/// Digits of a run's id that name it, at least: fewer would soon name another one as well.
-const LEAST_DIGITS: usize = 4;
-
-/// How long peers are looked for.
+/// Time for which peers are searched.
 const SEARCH: Duration = Duration::from_secs(6);
-
-/// The run whose id begins with `asked`, or the only one.
-pub(super) fn choose<T>(
-    mut runs: Vec<T>,
-    id: impl Fn(&T) -> String,
-    asked: Option<&str>,
-) -> Result<T, CommandError> {
-    let known: Vec<String> = runs.iter().map(|run| id(run).chars().take(16).collect()).collect();
-    if let Some(asked) = asked {
-        check_digits("--run ", asked)?;
-        runs.retain(|run| id(run).starts_with(asked));
-    }
-    match (runs.pop(), runs.is_empty()) {
-        (Some(run), true) => Ok(run),
-        (Some(_), false) => Err(CommandError::Usage(format!(
-            "there are several runs; choose one with --run: {}",
-            known.join(", ")
-        ))),
-        (None, _) => Err(CommandError::NothingYet(match asked {
-            Some(asked) => format!("no run begins with {asked}; there are: {}", known.join(", ")),
-            None => "no run was found".to_owned(),
-        })),
-    }
-}
-
-/// Refuses what cannot be the first digits of a run's id, typed behind `flag`.
-pub(super) fn check_digits(flag: &str, asked: &str) -> Result<(), CommandError> {
-    let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-    if (LEAST_DIGITS..=64).contains(&asked.len()) && asked.chars().all(is_digit) {
-        return Ok(());
-    }
-    let text = format!(
-        "{flag}{}: write at least the first {LEAST_DIGITS} digits of the run's id, 0 to 9 and a to f",
-        shown(asked)
-    );
-    Err(CommandError::Usage(text))
-}
 
 /// Finds a run on this host or LAN.
 pub(super) async fn find(
@@ -93,7 +53,7 @@ pub(super) struct Observer {
     state: State,
     net: Handle,
     events: mpsc::Receiver<Event>,
-    store: Arc<Store>,
+    store: Arc<BlobStore>,
     started: Instant,
     names: Names,
     /// Questions to peers about their run and themselves, one each.
@@ -102,13 +62,13 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    /// Joins the run, as somebody who takes no work.
+    /// Joins the run in a role that takes no work.
     pub(super) async fn join(
         spec: &Spec,
         role: Role,
         mut network: ffp2p_net::Config,
     ) -> Result<Self, CommandError> {
-        let (store, name) = (Arc::new(Store::default()), network.name.clone());
+        let (store, name) = (Arc::new(BlobStore::default()), network.name.clone());
         let blobs: Arc<dyn BlobSource> = Arc::clone(&store) as Arc<dyn BlobSource>;
         network.run = Some(run_info(spec, None));
         let (net, events) = ffp2p_net::spawn(network, blobs).await.map_err(NodeError::from)?;
@@ -133,7 +93,10 @@ impl Observer {
             event = self.events.recv() => {
                 self.hear(event.ok_or(NodeError::Stopped("network"))?)
             }
-            Some(Ok((peer, about))) = self.asked.join_next() => {
+            Some(answer) = self.asked.join_next() => {
+                let (peer, about) = answer.map_err(|error| {
+                    CommandError::Failed(format!("a question to a peer failed: {error}"))
+                })?;
                 self.told.extend(about.map(|about| (peer, about)));
                 None
             }
@@ -154,7 +117,7 @@ impl Observer {
                 (peer, described.and_then(|described| described.about))
             });
         }
-        match heard(event, &self.store) {
+        match input_of(event, &self.store) {
             Ok(input) => Some(input),
             Err(event) => {
                 if let Event::Greeted { peer, name } = *event {
@@ -191,27 +154,27 @@ impl Observer {
         complete
     }
 
-    /// Since it joined.
+    /// Time since it joined.
     pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// What it knows.
+    /// Everything it knows.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.state.snapshot()
     }
 
     /// The blobs it fetched.
-    pub(super) fn store(&self) -> &Store {
+    pub(super) fn store(&self) -> &BlobStore {
         &self.store
     }
 
-    /// What people call a node.
+    /// The display name of a node.
     pub(super) fn name(&self, node: NodeId) -> String {
         self.names.of(node)
     }
 
-    /// What peers say of their run and of themselves; they are asked when it only looks.
+    /// The peers' descriptions of themselves; they are asked when it only looks.
     pub(super) fn told(&self) -> &BTreeMap<NodeId, About> {
         &self.told
     }
@@ -222,7 +185,8 @@ impl Observer {
     }
 
     /// Leaves the run.
-    pub(super) async fn leave(self) {
+    pub(super) async fn leave(mut self) {
+        self.asked.shutdown().await;
         self.net.broadcast(Message::Goodbye);
         self.net.shutdown().await;
     }

@@ -1,13 +1,13 @@
-//! `ffp2p runs`: the runs that are kept on this machine, and how to get rid of them.
+//! `ffp2p runs`: lists the runs that are kept on this machine, and removes some.
 //!
 //! Rule: only what the user names is removed, and nothing that a process works in.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
-use super::{CommandError, observer::check_digits};
+use super::{checks::check_digits, error::CommandError};
 use crate::{
     cli::{RunsArgs, RunsCommand},
-    node::{KeptRun, StateDir},
+    store::{KeptRun, StateDir},
     text::duration,
     view::line,
 };
@@ -28,7 +28,7 @@ pub(super) fn run(args: RunsArgs) -> Result<(), CommandError> {
         runs.iter().for_each(|run| line(&if args.json { as_json(run) } else { as_text(run) }));
         return Ok(());
     };
-    // All are looked at before the first one is removed.
+    // All are checked before the first one is removed.
     let named = ids.iter().map(|id| find(&runs, id));
     let named: BTreeMap<_, _> =
         named.collect::<Result<Vec<_>, _>>()?.into_iter().map(|run| (run.id(), run)).collect();
@@ -107,7 +107,7 @@ fn as_text(run: &KeptRun) -> String {
     format!("{id}  {data}  {progress}, {size} MB, {old}, in {}", run.folder.display())
 }
 
-/// What is trained, in few words.
+/// The run in few words.
 fn summary(run: &KeptRun) -> String {
     let layers: Vec<_> = run.spec.network.layers.iter().map(ToString::to_string).collect();
     let data: String = run.spec.data.chars().take(30).collect();

@@ -1,48 +1,42 @@
-//! What asks a command to stop: Ctrl-C, SIGTERM, a terminal that closes.
+//! Requests to stop: Ctrl-C, SIGTERM, a terminal that closes.
 //!
-//! Rule: a signal that was ignored when the program started (`nohup`, a background job of a script) stays ignored. Every
-//! other one is a request that the command meets as soon as it can; before it listens there is nothing to save, and a
-//! signal ends it.
+//! Rule: a signal that was ignored when the program started (`nohup`, a background job of a script)
+//! stays ignored. Every other one is a request that the command meets as soon as it can; before it
+//! listens there is nothing to save, and a signal ends it.
 
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
 
-use super::CommandError;
+use super::error::CommandError;
 use crate::node::Stop;
 
 /// Requests to stop that can wait.
 pub(super) const STOPS: usize = 4;
 
-/// Requests that a node is told: to leave cleanly, then to go at once. One more ends the process.
-const TOLD: u32 = 2;
+/// Requests that a node gets: to leave cleanly, then to go at once. One more ends the process.
+const PASSED: u32 = 2;
 
-/// Signals that come together are one request: `timeout` sends each twice, and so do shells whose
+/// Time within which signals are one request: `timeout` sends each twice, and so do shells whose
 /// terminal closes.
 const TOGETHER: Duration = Duration::from_millis(200);
 
 /// The signals of this process, from [`Signals::listen`] on.
 #[derive(Debug)]
-pub(super) struct Signals(Arc<Mutex<Desk>>);
-
-/// Whether the process was asked to stop: for a loop that looks between two steps.
-#[derive(Clone, Debug)]
-pub(super) struct Flag(Arc<AtomicBool>);
-
-impl Flag {
-    /// Whether somebody asked. Another request ends the process.
-    pub(super) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
+pub(super) struct Signals {
+    desk: Arc<Mutex<Desk>>,
+    /// Waits for signals as long as the process lives.
+    thread: JoinHandle<()>,
 }
 
-/// Who meets requests.
+/// The receiver of requests.
 #[derive(Debug)]
 enum Listener {
     Nobody,
@@ -50,7 +44,7 @@ enum Listener {
     Loop(Arc<AtomicBool>),
 }
 
-/// What a signal asks for.
+/// The request that a signal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Request {
     /// To stop; asked again, to be quick about it.
@@ -59,35 +53,35 @@ enum Request {
     Hangup,
 }
 
-/// Where requests come in.
+/// The state of the requests.
 #[derive(Debug)]
 struct Desk {
     listener: Listener,
-    /// Requests that the listener was told.
-    told: u32,
-    /// When the last of them came.
+    /// Requests that the listener got.
+    passed: u32,
+    /// Time of the last of them.
     last: Option<Instant>,
 }
 
 impl Desk {
     fn of(listener: Listener) -> Self {
-        Self { listener, told: 0, last: None }
+        Self { listener, passed: 0, last: None }
     }
 
-    /// Hands a request on that comes `now`. False when the process has to end.
+    /// Passes on a request that comes `now`. False when the process has to end.
     fn ask(&mut self, request: Request, now: Instant) -> bool {
         let is_same = |last| request == Request::Hangup || now.duration_since(last) < TOGETHER;
         if self.last.is_some_and(is_same) {
             return true;
         }
         self.last = Some(now);
-        self.told += 1;
+        self.passed += 1;
         match &self.listener {
             Listener::Nobody => false,
             Listener::Node(stop) => {
-                // A node that hears no more is on its way out.
+                // A node that takes no more requests is on its way out.
                 let _ = stop.try_send(Stop::Asked);
-                self.told <= TOLD
+                self.passed <= PASSED
             }
             Listener::Loop(flag) => !flag.swap(true, Ordering::Relaxed),
         }
@@ -108,18 +102,18 @@ impl Signals {
             Sources::new().map_err(refused)?
         };
         let desk = Arc::new(Mutex::new(Desk::of(Listener::Nobody)));
-        let taken = Self(Arc::clone(&desk));
-        std::thread::spawn(move || {
+        let shared = Arc::clone(&desk);
+        let thread = std::thread::spawn(move || {
             runtime.block_on(async {
                 while let Some(request) = sources.next().await {
-                    let mut desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut desk = shared.lock().unwrap_or_else(PoisonError::into_inner);
                     if !desk.ask(request, Instant::now()) {
                         end();
                     }
                 }
             });
         });
-        Ok(taken)
+        Ok(Self { desk, thread })
     }
 
     /// From now on requests go to a node.
@@ -127,15 +121,23 @@ impl Signals {
         self.hand_to(Listener::Node(stop));
     }
 
-    /// From now on a request sets the flag.
-    pub(super) fn flag(&self) -> Flag {
+    /// From now on a request sets the flag; another one ends the process.
+    pub(super) fn flag(&self) -> Arc<AtomicBool> {
         let flag = Arc::new(AtomicBool::new(false));
         self.hand_to(Listener::Loop(Arc::clone(&flag)));
-        Flag(flag)
+        flag
     }
 
     fn hand_to(&self, listener: Listener) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Desk::of(listener);
+        *self.desk.lock().unwrap_or_else(PoisonError::into_inner) = Desk::of(listener);
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        if self.thread.is_finished() {
+            crate::view::complain("the thread that waits for signals has failed");
+        }
     }
 }
 
@@ -200,13 +202,14 @@ mod unix {
         }
     }
 
-    /// The ignored signals in Linux's words about a process: bit n - 1 is signal n.
+    /// The ignored signals in the status that Linux shows of a process: bit n - 1 is signal n.
     fn ignored(status: &str) -> Option<u64> {
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
         u64::from_str_radix(mask.trim(), 16).ok()
     }
 
-    /// The same where the system has no such words: a shell inherits what is ignored and cannot trap it.
+    /// The same where the system shows no such status: a shell inherits what is ignored and cannot trap
+    /// it.
     fn is_ignored_by_a_child(name: &str) -> bool {
         let script = format!("trap 'exit 7' {name}; kill -s {name} $$; exit 0");
         let mut shell = Command::new("sh");
@@ -271,7 +274,7 @@ impl Sources {
 mod tests {
     use super::*;
 
-    /// What a desk says to stop requests that come so many milliseconds after the first.
+    /// The answers to stop requests that come these milliseconds after the first.
     fn asked(listener: Listener, at: &[u64]) -> Vec<bool> {
         let (mut desk, start) = (Desk::of(listener), Instant::now());
         let ask = |ms: &u64| desk.ask(Request::Stop, start + Duration::from_millis(*ms));
@@ -287,11 +290,10 @@ mod tests {
         assert_eq!((stops.try_recv(), stops.try_recv()), (Ok(Stop::Asked), Ok(Stop::Asked)));
         drop(stops);
         assert_eq!(asked(node(), &[0, 500, 1000]), [true, true, false], "it ends by itself");
-        let flag = Flag(Arc::new(AtomicBool::new(false)));
-        let looping = Listener::Loop(Arc::clone(&flag.0));
-        assert!(!flag.is_set());
+        let flag = Arc::new(AtomicBool::new(false));
+        let looping = Listener::Loop(Arc::clone(&flag));
         assert_eq!(asked(looping, &[0, 500]), [true, false]);
-        assert!(flag.is_set());
+        assert!(flag.load(Ordering::Relaxed));
     }
 
     #[test]
@@ -299,11 +301,11 @@ mod tests {
         let (stop, mut stops) = mpsc::channel(STOPS);
         assert_eq!(asked(Listener::Node(stop.clone()), &[0, 0, 150]), [true; 3]);
         assert!(stops.try_recv().is_ok() && stops.try_recv().is_err());
-        // Somebody who presses again and again is heard.
+        // A user who presses again and again is heard.
         let pressed = asked(Listener::Node(stop.clone()), &[0, 100, 200, 300, 400, 500]);
         assert_eq!(pressed, [true, true, true, true, false, true]);
         while stops.try_recv().is_ok() {}
-        // A terminal that closes, after somebody asked and before.
+        // A terminal that closes, after another request and before.
         let (mut desk, start) = (Desk::of(Listener::Node(stop)), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         assert!(desk.ask(Request::Hangup, at(0)) && desk.ask(Request::Hangup, at(10)));

@@ -1,27 +1,28 @@
-//! `ffp2p sim`: how a run would go on machines that the person describes.
+//! `ffp2p sim`: a forecast of a run on machines that the user describes.
 //!
 //! Rule: equal arguments print equal lines, unless this machine is measured for them; what was not
-//! simulated but follows from the pace is said.
+//! simulated but extrapolated is marked.
 
 use std::time::Instant;
 
-use super::{CommandError, join::decisions, threads};
+use super::{checks::threads, decisions::decisions, error::CommandError};
 use crate::{
     bench,
     cli::SimArgs,
-    node::Pool,
+    pool::Pool,
     sim::{Churn, CostModel, Link, MAX_NODES, MAX_PER_HOUR, Newcomer, Prediction, Rehearsal},
     spec::Checked,
+    train::TrainError,
     view::line,
 };
 
-/// Twice the machines pay when they gain more than this, percent.
+/// Gain, in percent, from which on twice as many machines pay.
 const PAYS_PERCENT: f64 = 10.0;
 
-/// Rounds of measuring, where nothing is said of the machines.
+/// Rounds of measuring, where no speeds are given.
 const ROUNDS: usize = 5;
 
-/// GFLOP/s that a machine can have.
+/// Possible GFLOP/s of a machine.
 const GFLOPS: std::ops::RangeInclusive<f64> = 0.01..=1e6;
 
 pub(super) fn run(args: SimArgs) -> Result<(), CommandError> {
@@ -48,19 +49,19 @@ pub(super) fn run(args: SimArgs) -> Result<(), CommandError> {
         churn,
         joins: args.joins,
         config,
-        chance: args.chance,
+        seed: args.sim_seed,
         chapters: args.chapters,
         ..Rehearsal::new(&checked, costs, gflops, link)
     };
     if !args.json {
         head(&rehearsal, &args);
     }
-    let (found, still) = rehearse(&rehearsal, &nodes, args.json)?;
-    tail(&found, still, args.json);
+    let (found, stalled) = rehearse(&rehearsal, &nodes, args.json)?;
+    tail(&found, stalled, args.json);
     Ok(())
 }
 
-/// One line for each number of nodes, up to the first with which the run stands still.
+/// One line for each number of nodes, up to the first with which the run stalls.
 fn rehearse(
     rehearsal: &Rehearsal,
     nodes: &[usize],
@@ -72,16 +73,16 @@ fn rehearse(
             Ok(next) => {
                 line(&if as_json { json(&next).to_string() } else { row(&next) });
                 if let Some(newcomer) = next.newcomer.filter(|_| !as_json) {
-                    line(&told(newcomer));
+                    line(&newcomer_line(newcomer));
                 }
                 found.push(next);
             }
             Err(reason) => {
-                let text = format!("{nodes} nodes stand still: {reason}");
+                let text = format!("{nodes} nodes stall: {reason}");
                 if found.is_empty() {
                     return Err(CommandError::Failed(text));
                 }
-                let event = serde_json::json!({ "event": "still", "nodes": nodes, "reason": reason.to_string() });
+                let event = serde_json::json!({ "event": "stalled", "nodes": nodes, "reason": reason.to_string() });
                 line(&if as_json { event.to_string() } else { text });
                 return Ok((found, true));
             }
@@ -109,18 +110,19 @@ fn checked_nodes(nodes: &[usize]) -> Result<Vec<usize>, CommandError> {
     Ok(nodes)
 }
 
-/// What the machines' work takes, and how fast they are.
+/// The cost of the machines' work, and their speeds.
 fn machines(args: &SimArgs, checked: &Checked) -> Result<(CostModel, Vec<f64>), CommandError> {
     let network = &checked.spec.network;
     if !args.gflops.is_empty() {
-        return Ok((CostModel::usual(network, checked.data.is_drawn()), args.gflops.clone()));
+        return Ok((CostModel::default_for(network, checked.data.is_drawn()), args.gflops.clone()));
     }
-    let threads = threads(args.threads, Pool::usual_threads(1))?;
+    let threads = threads(args.threads, Pool::default_threads(1))?;
     let pool = Pool::new(threads);
     let began = Instant::now();
     checked.data.train(threads);
     let drawing = began.elapsed().as_secs_f64() / f64::from(checked.data.shape().train);
-    let cost = pool.inside(|| bench::step(checked, threads, ROUNDS, &pool))?;
+    let cost = pool.inside(|| bench::step(checked, threads, ROUNDS, &pool));
+    let cost = cost.map_err(TrainError::from)?;
     let (costs, gflops) = CostModel::measured(network, &cost, drawing);
     Ok((costs, vec![gflops]))
 }
@@ -144,27 +146,26 @@ fn head(rehearsal: &Rehearsal, args: &SimArgs) {
 }
 
 fn row(found: &Prediction) -> String {
-    let (alone, together) = found.seconds;
     format!(
         "{:>5} {:>5} {:>10.1} {:>11.1} {:>9.2} {:>8.2} {:>6.3} {:>9.2} {:>10.1} {:>8.1}  {} of {}",
         found.nodes,
         found.busy,
-        alone,
-        together,
+        found.alone_seconds,
+        found.together_seconds,
         found.speed_up(),
         found.ceiling,
         found.speed_up() / found.ceiling,
         found.megabytes,
         found.network * 100.0,
         found.again * 100.0,
-        found.chapters.0,
-        found.chapters.1,
+        found.chapters_simulated,
+        found.chapters,
     )
 }
 
-/// What one more machine did.
-fn told(newcomer: Newcomer) -> String {
-    let Newcomer { at, lowest: (before, after), slow_seconds, later } = newcomer;
+/// The effect of one more machine.
+fn newcomer_line(newcomer: Newcomer) -> String {
+    let Newcomer { at, lowest_before: before, lowest_after: after, slow_seconds, later } = newcomer;
     format!(
         "      the last one joins at {at:.1} s: lowest speed before {before:.2}, after {after:.2}, \
          below 0.90 for {slow_seconds:.1} s, later {later:.2}"
@@ -176,34 +177,34 @@ fn json(found: &Prediction) -> serde_json::Value {
         "event": "sim",
         "nodes": found.nodes,
         "busy": found.busy,
-        "alone_seconds": found.seconds.0,
-        "together_seconds": found.seconds.1,
+        "alone_seconds": found.alone_seconds,
+        "together_seconds": found.together_seconds,
         "speed_up": found.speed_up(),
         "ceiling": found.ceiling,
         "share": found.speed_up() / found.ceiling,
         "megabytes_a_link_and_epoch": found.megabytes,
         "network_share": found.network,
-        "network_seconds": found.network * found.seconds.1 * found.nodes as f64,
+        "network_seconds": found.network * found.together_seconds * found.nodes as f64,
         "crashes": found.crashes,
         "trained_again": found.again,
-        "chapters_simulated": found.chapters.0,
-        "chapters": found.chapters.1,
+        "chapters_simulated": found.chapters_simulated,
+        "chapters": found.chapters,
         "newcomer": found.newcomer.map(|it| serde_json::json!({
             "joined_seconds": it.at,
-            "lowest_before": it.lowest.0,
-            "lowest_after": it.lowest.1,
+            "lowest_before": it.lowest_before,
+            "lowest_after": it.lowest_after,
             "slow_seconds": it.slow_seconds,
             "later": it.later,
         })),
     })
 }
 
-/// Where more machines stop paying.
-fn tail(found: &[Prediction], still: bool, as_json: bool) {
-    if found.len() + usize::from(still) < 2 {
+/// The number of nodes at which more machines stop paying.
+fn tail(found: &[Prediction], stalled: bool, as_json: bool) {
+    if found.len() + usize::from(stalled) < 2 {
         return;
     }
-    let last = found.last().filter(|_| still).map(|it| it.nodes);
+    let last = found.last().filter(|_| stalled).map(|it| it.nodes);
     let stops = stops_paying(found).or(last);
     let event = serde_json::json!({
         "event": "pays",

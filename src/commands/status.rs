@@ -1,39 +1,51 @@
-//! `ffp2p status`: what a run is, and what its peers know: who is here, who owns what, how far it
-//! is.
+//! `ffp2p status`: a run, its peers, what each owns, and its progress.
 //!
 //! Rule: looking costs a few kilobytes, whatever the size of the model.
 
 use std::time::Duration;
 
 use ffp2p_net::{About, AboutData, Traffic};
-use ffp2p_proto::{Kept, NodeId, PeerView, Role, Snapshot};
+use ffp2p_proto::{Config, Kept, MAX_MEMBERS, NodeId, PeerView, Role, Snapshot};
 use serde_json::json;
 
 use super::{
-    CommandError,
+    error::CommandError,
     observer::{Observer, find},
-    runtime,
+    runtime::runtime,
 };
 use crate::{
     about,
     cli::StatusArgs,
     data::kind_of,
-    node::eval_event,
+    export::eval_event,
     spec::{Setting, Spec, data_setting, settings},
     text::duration,
     view::{line, sentence},
 };
 
-/// How long peers get to say how they are: three heartbeats.
-const LISTEN: Duration = Duration::from_millis(1_600);
+/// Heartbeats for which peers are listened to.
+const HEARTBEATS: u64 = 3;
 
-/// What was seen.
+/// Time for which peers are listened to: some heartbeats of a node that knows many others.
+fn listening() -> Duration {
+    Duration::from_millis(HEARTBEATS * Config::default().beat_ms(MAX_MEMBERS))
+}
+
+/// A node of the run.
+struct Known {
+    id: NodeId,
+    /// Its display name.
+    name: String,
+    /// For how long it has been in the run, seconds.
+    age: Option<u64>,
+}
+
+/// The state of a run as its peers report it.
 struct Status {
     spec: Spec,
     snapshot: Snapshot,
-    /// Of each node in the snapshot, this one aside: what people call it, and for how long it has
-    /// been in the run, seconds.
-    nodes: Vec<(NodeId, String, Option<u64>)>,
+    /// The nodes in the snapshot, this one aside.
+    nodes: Vec<Known>,
     data: Option<AboutData>,
     traffic: Traffic,
 }
@@ -43,7 +55,7 @@ pub(super) fn run(args: StatusArgs) -> Result<(), CommandError> {
         let network = args.network.visitor()?;
         let spec = find(&network, args.run.as_deref()).await?;
         let mut observer = Observer::join(&spec, Role::Onlooker, network).await?;
-        while observer.elapsed() < LISTEN {
+        while observer.elapsed() < listening() {
             observer.step().await?;
         }
         let status = Status::of(spec, &observer);
@@ -60,7 +72,8 @@ impl Status {
         let (snapshot, told) = (observer.snapshot(), observer.told());
         let age = |about: &About| about.age_seconds;
         let others = snapshot.peers.iter().skip(1).map(|peer| peer.id);
-        let nodes = others.map(|id| (id, observer.name(id), told.get(&id).map(age))).collect();
+        let known = |id| Known { id, name: observer.name(id), age: told.get(&id).map(age) };
+        let nodes = others.map(known).collect();
         let data = told.values().find_map(|about| about.data.clone());
         Self { spec, snapshot, nodes, data, traffic: observer.traffic() }
     }
@@ -73,20 +86,20 @@ impl Status {
         all.filter(|flag| !flag.is_default).collect()
     }
 
-    /// Seconds that the node which is here longest has been in the run.
+    /// Age of the run, seconds: for how long its oldest worker has been in it.
     fn age(&self) -> Option<u64> {
         let is_worker = |id| {
             let mut peers = self.snapshot.peers.iter();
             peers.any(|peer| peer.id == id && peer.role == Role::Worker)
         };
-        let workers = self.nodes.iter().filter(|(id, ..)| is_worker(*id));
-        workers.filter_map(|(_, _, age)| *age).max()
+        let workers = self.nodes.iter().filter(|node| is_worker(node.id));
+        workers.filter_map(|node| node.age).max()
     }
 
-    /// What people call a node.
+    /// The display name of a node.
     fn name(&self, id: NodeId) -> String {
-        let known = self.nodes.iter().find(|(node, ..)| *node == id);
-        known.map_or_else(|| id.to_string(), |(_, name, _)| name.clone())
+        let known = self.nodes.iter().find(|node| node.id == id);
+        known.map_or_else(|| id.to_string(), |node| node.name.clone())
     }
 
     fn as_json(&self) -> String {
@@ -135,13 +148,13 @@ impl Status {
     }
 
     fn peer(&self, peer: &PeerView) -> serde_json::Value {
-        let node = self.nodes.iter().find(|(id, ..)| *id == peer.id);
+        let node = self.nodes.iter().find(|node| node.id == peer.id);
         json!({
             "peer": peer.id.to_string(),
-            "name": node.map(|(_, name, _)| name),
+            "name": node.map(|node| &node.name),
             "role": if peer.role == Role::Worker { "worker" } else { "observer" },
             "leaving": peer.leaving,
-            "age_seconds": node.and_then(|(.., age)| *age),
+            "age_seconds": node.and_then(|node| node.age),
             "mmacs_per_second": peer.speed,
             "batch_bytes": peer.kept.batches,
             "checkpoint_bytes": peer.kept.checkpoints,
@@ -154,7 +167,7 @@ impl Status {
         let Self { spec, snapshot, .. } = self;
         let mut lines = self.what_it_is();
         let workers = snapshot.peers.iter().filter(|peer| peer.role == Role::Worker);
-        let width = self.nodes.iter().map(|(_, name, _)| name.chars().count()).max();
+        let width = self.nodes.iter().map(|node| node.name.chars().count()).max();
         let width = width.unwrap_or(0).max("nobody".len());
         for peer in workers {
             let role = if peer.leaving { "leaving" } else { "worker" };
@@ -184,7 +197,7 @@ impl Status {
         lines.join("\n")
     }
 
-    /// The run, in words.
+    /// The run in words.
     fn what_it_is(&self) -> Vec<String> {
         let Self { spec, data, snapshot, .. } = self;
         let age =
@@ -200,7 +213,8 @@ impl Status {
         let objective = objective.as_str().unwrap_or_default();
         let typed = self.typed().into_iter();
         let typed: Vec<String> = typed.map(|it| format!("--{} {}", it.flag, it.value)).collect();
-        let typed = if typed.is_empty() { "none but defaults".to_owned() } else { typed.join(" ") };
+        let typed =
+            if typed.is_empty() { "all at their defaults".to_owned() } else { typed.join(" ") };
         vec![
             format!("run {}, {progress}{age}", spec.run_id().short()),
             format!("data {data}"),
@@ -210,7 +224,7 @@ impl Status {
     }
 }
 
-/// How much a peer keeps for the others.
+/// The space that a peer uses for the others, in words.
 fn keeps(kept: &Kept) -> String {
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     let (batches, checkpoints) = (megabytes(kept.batches), megabytes(kept.checkpoints));

@@ -37,7 +37,7 @@ pub enum SpecArgsError {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
 }
@@ -181,7 +181,7 @@ impl SpecArgs {
         self.clone().given().to_flags()
     }
 
-    /// What is given here, the file aside.
+    /// The settings given here, the file aside.
     fn given(self) -> Given {
         let settings = SpecBuilder {
             layers: self.layers,

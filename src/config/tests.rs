@@ -5,7 +5,7 @@ use clap::{Args as _, FromArgMatches as _};
 use super::*;
 use crate::spec::{Problem, Spec, settings};
 
-/// What these flags give.
+/// The arguments that these flags give.
 fn parse(flags: &[(&str, &str)]) -> SpecArgs {
     let words = flags.iter().map(|(flag, value)| format!("--{flag}={value}"));
     let words = ["test".to_owned()].into_iter().chain(words);

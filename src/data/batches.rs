@@ -1,4 +1,4 @@
-//! Which samples form a step.
+//! The samples of a step.
 //!
 //! Steps are numbered over the whole run; an epoch is a permutation of the samples, cut into
 //! batches of one size.

@@ -10,10 +10,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::files::{self, Frame};
-use super::{Data, DataError, Half, Images};
+use super::{
+    error::DataError,
+    files::Frame,
+    images::Images,
+    set::{Data, Half},
+};
 
-/// How its pixels lie.
+/// The order of its pixels.
 const FRAME: Frame = Frame { height: 32, columns: 32, channels: 3 };
 
 /// Pixels of an image.
@@ -43,11 +47,11 @@ const TRAIN: [&str; 5] = [
 /// The file to be judged by.
 const TEST: [&str; 1] = ["test_batch.bin"];
 
-/// What to do where a file is missing.
+/// Advice where a file is missing.
 const WAY: &str = "put the six files of the binary version (cifar-10-binary.tar.gz) there, or use \
                    `digits`, which needs no files";
 
-/// What to do with other versions.
+/// Advice for other versions.
 const PICKLES: &str = "these are Python's pickles: take the binary version \
                        (cifar-10-binary.tar.gz), or save the arrays with \
                        numpy.savez_compressed(\"set.npz\", x_train=..., y_train=..., x_test=..., \
@@ -56,7 +60,7 @@ const CIFAR100: &str = "this is CIFAR-100: save its arrays with \
                         numpy.savez_compressed(\"set.npz\", x_train=..., y_train=..., x_test=..., \
                         y_test=...) and write npz:set.npz";
 
-/// What to do with a file where a folder should be.
+/// Advice for a file where a folder should be.
 const UNPACK: &str = "unpack it (tar xf FILE) if it is cifar-10-binary.tar.gz, and write cifar10:DIR \
                       of the folder that it made";
 
@@ -71,7 +75,7 @@ const OTHERS: [(&str, &str); 7] = [
     ("cifar-10-binary.tar.gz", "unpack it first: tar xf cifar-10-binary.tar.gz"),
 ];
 
-/// What to do with a file or a folder of this name, if it is one of CIFAR's.
+/// Advice for a file or a folder of this name, if it is one of CIFAR's.
 pub(super) fn way_with(name: &[u8]) -> Option<&'static str> {
     let known = OTHERS.iter().find(|(other, _)| other.as_bytes() == name);
     let way = "this is CIFAR-10: unpack it, and write cifar10:DIR of the folder";
@@ -91,7 +95,7 @@ pub(super) fn open(dir: &Path) -> Result<Data, DataError> {
     let dir = if inner.is_dir() { inner } else { dir.to_owned() };
     let train = half(&dir, &TRAIN)?;
     let test = half(&dir, &TEST)?;
-    Ok(files::set("cifar10", FRAME, Vec::new(), CLASSES, [train, test], Vec::new()))
+    Ok(Data::of_files("cifar10", FRAME, Vec::new(), CLASSES, [train, test], Vec::new()))
 }
 
 fn half(dir: &Path, names: &[&str]) -> Result<Half, DataError> {

@@ -7,16 +7,12 @@
 //! its label can be had without drawing it. Changing any number below changes the data set: raise
 //! `VERSION`.
 
-use super::Images;
-use super::pen::{Canvas, Nib, Point, blur};
-use super::random::Stream;
-use super::strokes::{Style, styles};
-
-/// Pixels along each side of an image.
-pub(super) const SIDE: usize = 28;
-
-/// Pixels of an image.
-pub(super) const PIXELS: usize = SIDE * SIDE;
+use super::{
+    images::Images,
+    pen::{Canvas, Nib, PIXELS, Point, SIDE, blur},
+    random::Stream,
+    strokes::{Style, styles},
+};
 
 /// The labels are 0 to 9.
 pub(super) const CLASSES: usize = 10;
@@ -27,12 +23,12 @@ pub(super) const VERSION: &str = "v1";
 /// Threads that may draw at once, whatever a caller asks for.
 const MOST_THREADS: usize = 64;
 
-/// Which half of the data set a sample belongs to; the halves share no random number.
+/// The half of the data set that a sample belongs to; the halves share no random number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Split {
     /// Samples to learn from.
     Train,
-    /// Samples to be judged by.
+    /// Samples to be scored on.
     Test,
 }
 
@@ -111,7 +107,7 @@ impl Wave {
     }
 }
 
-/// How one writer bends, sizes, slants and turns what the skeleton says.
+/// One writer's hand: how it bends, sizes, slants and turns a skeleton.
 struct Hand {
     waves_x: [Wave; 2],
     waves_y: [Wave; 2],
@@ -136,7 +132,7 @@ impl Hand {
         }
     }
 
-    /// Where a skeleton point (percent of the box) lands, in pixels around the box's centre.
+    /// The place of a skeleton point (percent of the box), in pixels around the box's centre.
     fn place(&self, point: (i8, i8), random: &mut Stream) -> Point {
         let x = f32::from(point.0) / 100.0 - 0.5;
         let y = f32::from(point.1) / 100.0 - 0.5;
@@ -227,7 +223,7 @@ fn develop(ink: &[f32; PIXELS], random: &mut Stream) -> [u8; PIXELS] {
 mod tests {
     use ndarray::{Array2, Axis};
 
-    use super::super::gather;
+    use super::super::images::gather;
     use super::*;
 
     const TRAIN: Digits = Digits { seed: 0, split: Split::Train };

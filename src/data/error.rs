@@ -1,29 +1,32 @@
-//! What can go wrong with a data set, told so that the reader knows what to do next.
+//! The errors of data sets, in words that say what to do next.
 //!
 //! Rule: a message names the file and the place in it, what was expected and what was found, and
 //! ends with the way out.
 
 use std::path::{Path, PathBuf};
 
-use super::forms;
-use super::found::counted;
-use super::{Form, ImageFlaw, MOST_DIGITS, Source};
+use super::{
+    forms::{self, Form},
+    found::counted,
+    names::{FORMS, MOST_DIGITS},
+    picture::ImageFlaw,
+};
 use crate::text::{shown, shown_path};
 
 /// Characters of what a library says of a file, at most: some say the file itself.
 const MOST_SAID: usize = 120;
 
-/// What a library says of a file, in one line.
+/// A library's error about a file, in one line.
 fn start_of(text: &str) -> String {
     let text = text.split("when getting").next().unwrap_or_default();
     shown(text.trim_end()).chars().take(MOST_SAID).collect()
 }
 
-/// Why a data set cannot be named or opened.
+/// The reason why a data set cannot be named or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The text does not begin with a data set this program knows.
-    #[error("unknown data set `{}`: write one of {}", shown(given), Source::FORMS.join(", "))]
+    #[error("unknown data set `{}`: write one of {}", shown(given), FORMS.join(", "))]
     Unknown {
         /// The text as it was written.
         given: String,
@@ -33,9 +36,9 @@ pub enum DataError {
     Bare {
         /// The text as it was written.
         given: String,
-        /// What is there.
+        /// The content found.
         form: Form,
-        /// What to write.
+        /// The name to write.
         way: String,
     },
     /// There is nothing at the path.
@@ -44,12 +47,12 @@ pub enum DataError {
         /// The path.
         path: PathBuf,
     },
-    /// What is at the path is no set of the kind that was asked for.
+    /// The path leads to no set of the kind that was asked for.
     #[error("{}: it is {}; {}", shown_path(path), form.is, form.way)]
     Form {
         /// The path.
         path: PathBuf,
-        /// What is there, and what to do.
+        /// The content found, and the way out.
         form: Form,
     },
     /// The sizes or the seed of a generated set are not numbers, or out of bounds.
@@ -68,14 +71,14 @@ pub enum DataError {
         /// The set.
         kind: &'static str,
     },
-    /// A file of the set is not in the folder under any of its usual names.
+    /// A file of the set is not in the folder under any of its known names.
     #[error("{}: found none of {names}; {way}", shown_path(dir))]
     Missing {
         /// The folder that was searched.
         dir: PathBuf,
         /// The names that were tried.
         names: String,
-        /// What to do.
+        /// The way out.
         way: &'static str,
     },
     /// The system refused to open a file.
@@ -83,7 +86,7 @@ pub enum DataError {
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A file does not hold what its format demands.
@@ -94,11 +97,11 @@ pub enum DataError {
     Malformed {
         /// The file.
         file: PathBuf,
-        /// Where, counted in unpacked bytes.
+        /// The place, counted in unpacked bytes.
         at: u64,
-        /// What should be there.
+        /// The content expected.
         expected: String,
-        /// What is there.
+        /// The content found.
         found: String,
     },
     /// The images and the labels of one half differ in number.
@@ -111,11 +114,11 @@ pub enum DataError {
     Uneven {
         /// The file of images.
         images: PathBuf,
-        /// How many images it holds.
+        /// The number of images in it.
         image_count: usize,
         /// The file of labels.
         labels: PathBuf,
-        /// How many labels it holds.
+        /// The number of labels in it.
         label_count: usize,
     },
     /// The images of a set do not lie as they should.
@@ -127,7 +130,7 @@ pub enum DataError {
     Layout {
         /// The folder or the archive.
         set: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// An image cannot be used.
@@ -135,11 +138,11 @@ pub enum DataError {
     Image {
         /// The folder or the archive.
         set: PathBuf,
-        /// Where the image is in it.
+        /// The image's name in it.
         name: String,
-        /// What is wrong with it, and what to do.
+        /// The problem, and the way out.
         flaw: ImageFlaw,
-        /// How many others cannot be used either.
+        /// The number of others that cannot be used either.
         more: usize,
     },
     /// The images differ.
@@ -151,7 +154,7 @@ pub enum DataError {
     Mixed {
         /// The folder or the archive.
         set: PathBuf,
-        /// How many sizes there are, and which.
+        /// The number of sizes, and the sizes.
         reason: String,
     },
     /// An archive is cut, damaged, too large, or none.
@@ -163,7 +166,7 @@ pub enum DataError {
     Archive {
         /// The archive.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         source: std::io::Error,
     },
     /// A file of arrays does not hold what it should.
@@ -175,7 +178,7 @@ pub enum DataError {
     Npz {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it, and with which array.
+        /// The problem, and the array that has it.
         reason: String,
     },
 }
@@ -199,7 +202,7 @@ fn more_like_it(more: usize) -> String {
     }
 }
 
-/// What to do where there is nothing at a path.
+/// Advice where there is nothing at a path.
 fn absent(path: &Path) -> String {
     if path.to_string_lossy().starts_with('~') {
         return "only ~ and ~/ stand for your own home folder; write the whole path".to_owned();

@@ -1,4 +1,4 @@
-//! How a camera was held: the orientation that an Exif block tells.
+//! The orientation of a camera, as an Exif block tells it.
 //!
 //! Cameras store the pixels as the sensor lies and write down how to turn them. Only this one tag
 //! of the first directory is looked for.
@@ -14,7 +14,7 @@ const ORIENTATION: u16 = 0x0112;
 /// Bytes of an entry of a directory.
 const ENTRY: usize = 12;
 
-/// How an image is to be turned: 1 (not at all) to 8, as the Exif standard numbers it.
+/// The turn that an image needs: 1 (none) to 8, as the Exif standard numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Orientation(u8);
 
@@ -40,7 +40,7 @@ impl Orientation {
     /// As the pixels lie.
     pub(super) const UPRIGHT: Self = Self(1);
 
-    /// What a block says, from its byte order on (`II` or `MM`).
+    /// The orientation in a block, which begins with its byte order (`II` or `MM`).
     pub(super) fn of(block: &[u8]) -> Self {
         Self::told(block).unwrap_or(Self::UPRIGHT)
     }
@@ -71,7 +71,7 @@ impl Orientation {
         None
     }
 
-    /// How an image of `frame` lies when it is turned.
+    /// The frame of an image of `frame` when it is turned.
     pub(super) fn frame(self, frame: Frame) -> Frame {
         let Frame { height, columns, channels } = frame;
         if self.0 < 5 { frame } else { Frame { height: columns, columns: height, channels } }

@@ -1,12 +1,8 @@
-//! What sets that are read from files share: their bounds, how pixels lie, and the id.
+//! The bounds of sets that are read from files, and the order of their pixels.
 //!
-//! Rule: no file can demand more memory than these bounds, and a set's id is a hash of what a run
-//! depends on, its measures, labels and pixels, in the order of the samples. Paths, file names and
-//! packing differ between machines; the id does not.
+//! Rule: no file can demand more memory than these bounds.
 
 use std::fmt;
-
-use super::{Data, Half, Shape};
 
 /// The most samples of a half.
 pub(super) const MOST_SAMPLES: usize = 1_000_000;
@@ -17,10 +13,13 @@ pub(super) const MOST_PIXELS: usize = 1 << 16;
 /// The most pixels of a half: over six times the training images of CIFAR-10.
 pub(super) const MOST_BYTES: usize = 1 << 30;
 
+/// The most bytes of an image file.
+pub(super) const MOST_FILE: u64 = 4 << 20;
+
 /// The most classes: as many as a label's byte can tell apart.
 pub(super) const MOST_CLASSES: usize = 256;
 
-/// What a file may unpack to, however small it is.
+/// Unpacked size that any file may have, bytes.
 const FREE: u64 = 64 << 20;
 
 /// How many times its own bytes a file may unpack to, beyond [`FREE`]. Plain drawings come to
@@ -32,7 +31,7 @@ pub(super) fn room(length: u64) -> u64 {
     length.saturating_mul(SPREAD).saturating_add(FREE)
 }
 
-/// How the pixels of an image lie: plane by plane, each row by row.
+/// The order of an image's pixels: plane by plane, each row by row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) height: usize,
@@ -46,11 +45,6 @@ impl Frame {
     pub(super) fn new(height: usize, columns: usize, channels: usize) -> Option<Self> {
         let width = height.checked_mul(columns)?.checked_mul(channels)?;
         (1..=MOST_PIXELS).contains(&width).then_some(Self { height, columns, channels })
-    }
-
-    /// As the images of a set lie.
-    pub(super) fn of(shape: &Shape) -> Self {
-        Self { height: shape.height, columns: shape.columns(), channels: shape.channels }
     }
 
     /// Appends the planes of an image whose pixels come with their channels side by side.
@@ -71,36 +65,4 @@ impl fmt::Display for Frame {
         let kind = if self.channels == 1 { "grey" } else { "RGB" };
         write!(f, "{} x {} {kind}", self.columns, self.height)
     }
-}
-
-/// The set of two halves whose images all lie as `frame` says.
-pub(super) fn set(
-    kind: &str,
-    frame: Frame,
-    names: Vec<String>,
-    classes: usize,
-    [train, test]: [Half; 2],
-    remarks: Vec<String>,
-) -> Data {
-    let count = |half: &Half| half.labels().len() as u32;
-    let shape = Shape {
-        width: frame.width(),
-        height: frame.height,
-        channels: frame.channels,
-        classes,
-        train: count(&train),
-        test: count(&test),
-    };
-    let mut hasher = blake3::Hasher::new();
-    for number in [shape.height, shape.columns(), shape.channels, shape.classes] {
-        hasher.update(&(number as u64).to_le_bytes());
-    }
-    for half in [&train, &test] {
-        hasher.update(&u64::from(count(half)).to_le_bytes());
-        hasher.update(half.labels());
-        // Read halves are there already: no thread is needed to draw them.
-        hasher.update(&half.images(1).pixels);
-    }
-    let id = format!("{kind}:{}", hasher.finalize().to_hex());
-    Data::new(id, names, shape, [train, test], remarks)
 }

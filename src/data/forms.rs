@@ -1,7 +1,7 @@
-//! What a file is that is not what was asked for.
+//! The kind of a file that is not what was asked for.
 //!
-//! Rule: whoever gives the wrong file or folder is told what it is and what to do with it. Only the
-//! first bytes and the names in a folder are looked at.
+//! Rule: a user who gives the wrong file or folder is told what it is and what to do with it. Only the
+//! first bytes and the names in a folder are read.
 
 use std::fs::File;
 use std::io::Read;
@@ -25,15 +25,15 @@ const ANY: &str = "write folder:PATH of images in train/<class>/ and test/<class
 pub(super) const ZIP: &str = "a zip archive";
 pub(super) const GZIP: &str = "packed with gzip";
 pub(super) const TAR: &str = "a tar archive";
-/// What has first bytes that are of nothing in particular, as an old tar.
+/// The kind of a file without telling first bytes, such as an old tar.
 pub(super) const UNKNOWN: &str = "a file of another kind";
 
-/// What a file is, and the way from there to a set.
+/// The kind of a file, and the way from there to a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
     /// As the end of "it is ...".
     pub is: &'static str,
-    /// What to do.
+    /// The way out.
     pub way: &'static str,
 }
 
@@ -62,7 +62,7 @@ const FORMS: [(&[u8], &str, &str); 21] = [
     (b"\x80\x05", "a Python pickle", ARRAYS),
 ];
 
-/// What a file with these first bytes is, if that can be said.
+/// The kind of a file with these first bytes, if it is known.
 pub(super) fn of(start: &[u8]) -> Option<Form> {
     let form = |is, way| Some(Form { is, way });
     if let Some(&(_, is, way)) = FORMS.iter().find(|(magic, ..)| start.starts_with(magic)) {
@@ -80,7 +80,7 @@ pub(super) fn of(start: &[u8]) -> Option<Form> {
     }
 }
 
-/// What the file at `path` is.
+/// The kind of the file at `path`.
 pub(super) fn of_file(path: &Path) -> Form {
     let other = |is| Form { is, way: ANY };
     if path.is_dir() {

@@ -1,4 +1,4 @@
-//! What was found where a set was looked for, in words: what is used, and what is left out.
+//! The used and the left-out files of a set, in words.
 //!
 //! Rule: no file that a user may take for part of the set vanishes silently. It is counted by the
 //! reason why it is left out. Only what systems and programs put into folders without being asked
@@ -6,8 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Shape;
-use super::files::Frame;
+use super::shape::Shape;
 use crate::text::{shown, shown_bytes, thousands};
 
 /// The most names that are listed.
@@ -70,7 +69,7 @@ impl LeftOut {
         }
     }
 
-    /// How many there are.
+    /// The number of files.
     pub(super) fn total(&self) -> usize {
         self.reasons.values().sum()
     }
@@ -92,7 +91,7 @@ impl LeftOut {
     }
 }
 
-/// What a set holds, and the remarks on it.
+/// The content of a set, and the remarks on it.
 pub(super) fn in_words(shape: &Shape, names: &[String], remarks: &[String]) -> String {
     let images = match (shape.train, shape.test) {
         (0, test) => format!("{} to test on, none to train on", counted(test as usize, "image")),
@@ -103,7 +102,7 @@ pub(super) fn in_words(shape: &Shape, names: &[String], remarks: &[String]) -> S
         ),
     };
     let mut text =
-        format!("found {images}, {}, {}", Frame::of(shape), counted(shape.classes, "class"));
+        format!("found {images}, {}, {}", shape.frame(), counted(shape.classes, "class"));
     if names.iter().enumerate().any(|(i, name)| *name != i.to_string()) {
         text.push_str(&format!(": {}", listed_names(names)));
     }
@@ -129,7 +128,7 @@ pub(super) fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
     text
 }
 
-/// What lies in a folder: its folders by name, its files by number.
+/// The content of a folder: its folders by name, its files by number.
 pub(super) fn contents(folders: &[&[u8]], files: usize) -> String {
     let names = folders.iter().map(|name| format!("{}/", shown_bytes(name)));
     match (folders.is_empty(), files) {

@@ -10,22 +10,25 @@
 
 use std::collections::BTreeMap;
 
-use super::error::DataError;
-use super::files::{self, Frame, MOST_BYTES};
-use super::folder::{HALVES, Image, Shelf, Survey};
-use super::found::counted;
-use super::picture::{self, ImageFlaw, Picture};
-use super::{Data, Half, Images};
+use super::{
+    error::DataError,
+    files::{Frame, MOST_BYTES},
+    folder::{HALVES, Image, Shelf, Survey},
+    found::counted,
+    images::Images,
+    picture::{self, ImageFlaw, Picture},
+    set::{Data, Half},
+};
 use crate::text::{shown, shown_bytes, thousands};
 
 /// The most images that cannot be used, or differ from the first: then the search for more ends, so
 /// that a folder of photographs is not read whole only to be refused.
 const MOST_FLAWS: usize = 1000;
 
-/// What has been seen of the images so far.
+/// The images so far.
 #[derive(Default)]
 struct Seen {
-    /// How all images lie, while they do.
+    /// The order of all images' pixels, while they have one.
     frame: Option<Frame>,
     /// Columns, rows and planes of the images; how many there are, and the first of them.
     sizes: BTreeMap<(usize, usize, usize), (usize, String)>,
@@ -55,7 +58,7 @@ pub(super) fn hang<L: Shelf>(shelf: &L, found: Survey<L::Spot>) -> Result<Data, 
     let [train, test] = [train, test]
         .map(|(pixels, labels)| Half::read(Images { width: frame.width(), pixels }, labels));
     let count = classes.len();
-    Ok(files::set("folder", frame, classes, count, [train, test], remarks))
+    Ok(Data::of_files("folder", frame, classes, count, [train, test], remarks))
 }
 
 /// The images in the order of the samples.
@@ -170,7 +173,7 @@ impl Seen {
         self.unfit >= MOST_FLAWS
     }
 
-    /// How all images lie.
+    /// The order of all images' pixels.
     ///
     /// # Errors
     /// If some cannot be used, or they differ.

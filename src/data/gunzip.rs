@@ -84,7 +84,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// What is read through a buffer of this many bytes, and whether there was garbage.
+    /// The bytes read through a buffer of this size, and whether there was garbage.
     fn gunzip(bytes: &[u8], buffer: usize) -> io::Result<(Vec<u8>, bool)> {
         let mut reader = Gunzip::new(BufReader::with_capacity(buffer, bytes));
         let mut all = Vec::new();

@@ -8,16 +8,18 @@
 
 use std::io::{BufRead, Read};
 
-use super::files;
-use super::gunzip::{Gunzip, MAGIC};
+use super::{
+    files,
+    gunzip::{Gunzip, MAGIC},
+};
 
 /// The largest content accepted after the header, in bytes: five times the MNIST training images.
 pub(super) const MOST_BYTES: u64 = 256 << 20;
 
-/// What a file must look like.
+/// The layout of a file.
 #[derive(Debug)]
 pub(super) struct Layout {
-    /// What one byte of content is, in the plural.
+    /// The plural of what one byte of content is.
     noun: &'static str,
     /// The lengths of one item along each of its axes; empty for single bytes.
     item: &'static [u32],
@@ -40,14 +42,14 @@ pub(super) struct Idx {
     pub(super) garbage: bool,
 }
 
-/// Where a file departs from its layout.
+/// The place where a file departs from its layout.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Flaw {
     /// Byte position in the unpacked file.
     pub(super) at: u64,
-    /// What should be there.
+    /// The content expected.
     pub(super) expected: String,
-    /// What is there.
+    /// The content found.
     pub(super) found: String,
 }
 

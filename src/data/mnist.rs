@@ -9,20 +9,26 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use super::digits::{CLASSES, PIXELS, SIDE};
-use super::idx::{self, Idx, Layout};
-use super::{Data, DataError, Half, Images, Shape};
+use super::{
+    digits::CLASSES,
+    error::DataError,
+    idx::{self, Idx, Layout},
+    images::Images,
+    pen::{PIXELS, SIDE},
+    set::{Data, Half},
+    shape::Shape,
+};
 use crate::text::shown_path;
 
-/// Where the labels begin in an unpacked file.
+/// Offset of the labels in an unpacked file.
 const LABELS_START: usize = 8;
 
-/// What to do where a file is missing.
+/// Advice where a file is missing.
 const WAY: &str = "put the file there under such a name (of EMNIST, rename the four files of one \
                    split: ...-train-images... to train-images..., ...-test-images... to \
                    t10k-images..., and so on), or use `digits`, which needs no files";
 
-/// What to do with a file where a folder should be.
+/// Advice for a file where a folder should be.
 const FOLDER: &str = "unpack it if it is an archive, and write mnist:DIR of the folder with the four \
                       files train-images-idx3-ubyte and so on, each packed with gzip or not";
 
@@ -92,7 +98,7 @@ fn half(dir: &Path, stem: &str, hasher: &mut blake3::Hasher) -> Result<Files, Da
     Ok(Files { half: Half::read(images, labels.body), labels_file, remarks })
 }
 
-/// The file of the given stem and number of axes, under whichever usual name it has.
+/// The file of the given stem and number of axes, under whichever known name it has.
 fn find(dir: &Path, stem: &str, axes: u8) -> Result<PathBuf, DataError> {
     let plain = [format!("{stem}-idx{axes}-ubyte"), format!("{stem}.idx{axes}-ubyte")];
     let names: Vec<_> = plain.into_iter().flat_map(|name| [format!("{name}.gz"), name]).collect();

@@ -16,7 +16,7 @@ const MOST_HEADER: usize = 4096;
 /// The most axes of an array.
 const MOST_AXES: usize = 4;
 
-/// What should be there, and what is.
+/// The content expected, and the content found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Flaw {
     pub(super) expected: String,
@@ -73,7 +73,7 @@ impl Kind {
 /// An array whose header is read and whose content is still to come.
 #[derive(Debug)]
 pub(super) struct Array<R> {
-    /// What NumPy calls the type of its numbers, as in `|u1` or `<f4`.
+    /// NumPy's name for the type of its numbers, such as `|u1` or `<f4`.
     pub(super) descr: String,
     /// The lengths of its axes, 1 to [`MOST_AXES`] of them, none of them 0.
     pub(super) shape: Vec<usize>,
@@ -191,7 +191,7 @@ fn header(input: &mut impl Read) -> Result<String, Flaw> {
     String::from_utf8(pull(input, length)?).map_err(|_| Flaw::new("a header in text", "no text"))
 }
 
-/// What the header says of `key`: a string in quotes, a word, or a list in brackets.
+/// The header's value of `key`: a string in quotes, a word, or a list in brackets.
 fn value<'a>(header: &'a str, key: &str) -> Option<&'a str> {
     let (_, rest) = header.split_once(&format!("'{key}':"))?;
     let rest = rest.trim_start();

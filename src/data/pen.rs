@@ -6,7 +6,11 @@
 //! Rule: plain IEEE single precision in a written order (add, multiply, divide, square root), so
 //! every machine draws the same canvas.
 
-use super::digits::{PIXELS, SIDE};
+/// Pixels along each side of an image.
+pub(super) const SIDE: usize = 28;
+
+/// Pixels of an image.
+pub(super) const PIXELS: usize = SIDE * SIDE;
 
 /// A place on the canvas in pixels; the centre of the top left pixel is (0, 0).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +42,7 @@ const PIECE: f32 = 1.5;
 /// ... but never of more than this many pieces between two of its points.
 const MOST_PIECES: usize = 12;
 
-/// How deep every pixel lies inside the strokes: positive inside, negative outside, in pixels.
+/// The depth of every pixel inside the strokes: positive inside, negative outside, in pixels.
 pub(super) struct Canvas {
     depth: [f32; PIXELS],
     softness: f32,

@@ -3,18 +3,22 @@
 //! Rule: what a name can demand is bounded before anything is made, and a name that is not
 //! understood is answered with the ones that are.
 
-use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::{fmt, path::PathBuf, str::FromStr};
 
-use super::digits::{CLASSES, Digits, PIXELS, SIDE, Split, VERSION};
-use super::{Data, DataError, Half, Shape, cifar10, folder, forms, mnist, npz};
+use super::{
+    cifar10,
+    digits::{CLASSES, Digits, Split, VERSION},
+    error::DataError,
+    folder, forms, mnist,
+    names::{FORMS, MOST_DIGITS},
+    npz,
+    pen::{PIXELS, SIDE},
+    set::{Data, Half},
+    shape::Shape,
+};
 use crate::text::shown;
 
-/// The most samples of a generated half: 500,000 images take 392 MB.
-pub const MOST_DIGITS: u32 = 500_000;
-
-/// Where samples come from.
+/// The source of samples.
 ///
 /// Written as [`Source::FORMS`] say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,16 +58,8 @@ impl Source {
     /// The digits of the plain name `digits`: as many as MNIST has.
     pub const DIGITS: Self = Self::Digits { train: 60_000, test: 10_000, seed: 0 };
 
-    /// How a source can be written.
-    pub const FORMS: [&'static str; 7] = [
-        "digits",
-        "digits:TRAIN+TEST",
-        "digits:TRAIN+TEST:SEED",
-        "mnist:DIR",
-        "cifar10:DIR",
-        "folder:PATH",
-        "npz:FILE",
-    ];
+    /// The forms in which a source can be written.
+    pub const FORMS: [&'static str; 7] = FORMS;
 
     /// The generated set that has this id; `None` for what lies in files, or is of another version.
     pub(crate) fn of_id(id: &str) -> Option<Self> {
@@ -105,6 +101,16 @@ impl Source {
     }
 }
 
+impl Data {
+    /// Opens the set of this name, as `--data` takes it: `digits`, `digits:TRAIN+TEST`, `mnist:DIR`, ...
+    ///
+    /// # Errors
+    /// If the name is unknown, or the set cannot be used.
+    pub fn open(name: &str) -> Result<Self, DataError> {
+        name.parse::<Source>()?.open()
+    }
+}
+
 fn digits(train: u32, test: u32, seed: u64) -> Data {
     let half = |split, count| Half::drawn(Digits { seed, split }, count);
     Data::new(
@@ -135,7 +141,7 @@ impl FromStr for Source {
     }
 }
 
-/// Where the files of a set are. A shell expands `~` only at the beginning of a word.
+/// The path of a set's files. A shell expands `~` only at the beginning of a word.
 fn path(kind: &'static str, rest: Option<&str>) -> Result<PathBuf, DataError> {
     let text = rest.filter(|text| !text.is_empty()).ok_or(DataError::NoPath { kind })?;
     Ok(at_home(text, std::env::home_dir()))
@@ -152,7 +158,7 @@ fn at_home(text: &str, home: Option<PathBuf>) -> PathBuf {
     }
 }
 
-/// What is said of a text that names no kind of set: it may be a path.
+/// The error about a text that names no kind of set: it may be a path.
 fn unknown(given: &str) -> DataError {
     let path = at_home(given, std::env::home_dir());
     if path.exists() {

@@ -1,7 +1,7 @@
 //! The skeletons of the ten digits: how people move a pen.
 //!
 //! A digit has several styles, a style is a few strokes, and a stroke is a list of points a smooth
-//! curve runs through. A point written twice is a corner: the curve stops there and sets off anew.
+//! curve runs through. A point written twice is a corner: the curve stops there and begins again.
 //!
 //! Rule: only shape, in percent of the digit's box (x to the right, y down); size, slant, wobble
 //! and ink are decided elsewhere.

@@ -1,4 +1,4 @@
-//! Which class of a model a label of another data set stands for.
+//! The labels of another data set in the numbers of a model.
 //!
 //! Rule: classes are the same if their names are, whatever their numbers; what has no counterpart in
 //! the model is refused, because an accuracy over it would mean nothing.
@@ -8,7 +8,7 @@ use crate::{
     spec::{SampleForm, Spec},
 };
 
-/// Why a model cannot be judged by a data set.
+/// The reason why a model cannot be scored on a data set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MismatchError {
@@ -25,7 +25,7 @@ pub enum MismatchError {
         "the model does not know {missing}; the set's classes are {found}, the model's are {wanted}"
     )]
     Class {
-        /// Those that the model does not know.
+        /// The classes that the model does not know.
         missing: String,
         /// The data set's.
         found: String,

@@ -9,13 +9,13 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::ff::Tensor;
 
-/// The header's length comes first, in so many bytes, and is a multiple of it.
+/// Bytes of the header's length, which comes first and is a multiple of them.
 const LENGTH: usize = 8;
 
 /// The bytes of a file with these tensors and metadata.
 ///
 /// # Errors
-/// What the format does not allow, in words.
+/// The violation of the format, in words.
 pub(super) fn to_safetensors(
     tensors: &[Tensor],
     metadata: &BTreeMap<String, String>,
@@ -37,8 +37,8 @@ pub(super) fn to_safetensors(
     with_metadata(file, metadata)
 }
 
-/// Adds metadata to the header of a file that has none. The library takes them in a hash map, and
-/// writes them in the order of that, which is another one each time.
+/// Adds metadata to the header of a file that has none. The library takes it in a hash map, and
+/// writes it in the order of that, which differs each time.
 fn with_metadata(
     mut file: Vec<u8>,
     metadata: &BTreeMap<String, String>,

@@ -1,7 +1,7 @@
 //! A trained network in its shards' checkpoints, a layer at a time.
 //!
-//! Rule: at most one layer is in memory, whatever the network's depth; what a shard's training
-//! remembers is not.
+//! Rule: at most one layer is in memory, whatever the network's depth, and without the part that only
+//! training needs.
 
 use std::borrow::Cow;
 
@@ -9,14 +9,14 @@ use bytes::Bytes;
 use ffp2p_proto::{Hash, ShardId};
 use ndarray::Array2;
 
-use super::ModelError;
+use super::error::ModelError;
 use crate::{
     checkpoint::{self, CheckpointError},
     ff::{Layers, NetworkSpec, Shard, ShardState, hash_layers},
     spec::Spec,
 };
 
-/// Checkpoints of a network's shards after so many steps.
+/// Checkpoints of a network's shards after `step` steps.
 pub(crate) struct Stored<'a, F> {
     spec: &'a NetworkSpec,
     step: u64,
@@ -34,7 +34,7 @@ impl<'a, F: FnMut(ShardId) -> Option<Bytes>> Stored<'a, F> {
         Self { spec: &spec.network, step, get }
     }
 
-    /// What `decode` makes of each shard of a layer.
+    /// The shards of a layer, each as `decode` returns it.
     fn read<T>(
         &mut self,
         layer: usize,

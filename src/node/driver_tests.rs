@@ -2,8 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{super::types::Durability, *};
-use crate::{ff::Negatives, sequential::Sequential, spec::Placement};
+use ffp2p_proto::Hash;
+
+use super::*;
+use crate::{
+    data::Data,
+    events::Event,
+    ff::Negatives,
+    sequential::Sequential,
+    spec::{Placement, Spec},
+};
 
 /// A run is over by then, or its test fails.
 const BOUND: Duration = Duration::from_secs(120);
@@ -14,7 +22,7 @@ const BETWEEN: u64 = 60;
 /// Blobs that are lost.
 const LOSSES: usize = 6;
 
-/// What training alone makes of it.
+/// The model of a training alone.
 fn expected(checked: &Checked) -> Hash {
     let schedule = Schedule::new(checked, 1).unwrap();
     let mut alone = Sequential::new(checked.spec.clone(), schedule);
@@ -26,18 +34,15 @@ fn expected(checked: &Checked) -> Hash {
 
 /// The model of one node alone, of whose store some blobs get lost, and how many that were.
 async fn model_of_a_lossy_node(checked: Checked) -> (Option<Hash>, usize) {
-    let run = crate::commands::run_info(&checked.spec, None);
     let network = ffp2p_net::Config {
-        run: Some(run),
         listen: ffp2p_net::Listen::At(vec!["127.0.0.1:0".parse().unwrap()]),
         mdns: false,
         ..ffp2p_net::Config::default()
     };
-    let config = ffp2p_proto::Config { exit_when_done: true, ..ffp2p_proto::Config::default() };
-    let settings = Settings { threads: 1, config, out: None, durability: Durability::None };
-    let mut node =
-        Node::start(checked, network, settings, None, Box::new(|_: &Event| ())).await.unwrap();
-    let (store, is_over) = (Arc::clone(&node.store), Arc::new(AtomicBool::new(false)));
+    let settings = Settings { threads: 1, ..Settings::default() };
+    let sink = Box::new(|_: &Event| ());
+    let mut node = Node::start(checked, network, settings, sink).await.unwrap();
+    let (store, is_over) = (Arc::clone(&node.shell.store), Arc::new(AtomicBool::new(false)));
     let over = Arc::clone(&is_over);
     let losing = std::thread::spawn(move || {
         let (mut lost, mut at) = (0, BETWEEN);
@@ -53,8 +58,10 @@ async fn model_of_a_lossy_node(checked: Checked) -> (Option<Hash>, usize) {
     let worked = tokio::time::timeout(BOUND, node.work(stops)).await;
     is_over.store(true, Ordering::Relaxed);
     worked.expect("the run does not end").unwrap();
-    node.net.shutdown().await;
-    (node.model, losing.join().unwrap())
+    node.shell.net.clone().shutdown().await;
+    node.answers.close();
+    node.shell.close().await.unwrap();
+    (node.shell.completion.model(), losing.join().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

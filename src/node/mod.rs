@@ -1,39 +1,26 @@
 //! A node: the shell that carries out what the decisions ask for.
 //!
-//! Rule: `driver` is one loop and holds everything; the trainer, the disk and the network each
-//! run beside it and speak to it through bounded queues. Nothing here decides who trains what.
+//! Rule: `driver` is one loop; it and its `shell` alone know all parts, and each part owns its state and
+//! knows no other part's. The trainer, the store and the network run next to the loop and speak to it through bounded
+//! queues. Nothing here decides who trains what.
 
-mod compute_gate;
-mod disk;
-#[cfg(test)]
-mod disk_tests;
+mod blobs;
+mod completion;
 mod driver;
+mod error;
+mod inputs;
 mod jobs;
-mod names;
-mod others;
-mod reads;
+mod other_runs;
+mod persistence;
 mod reporting;
-mod saves;
-mod speed;
-mod spill;
-mod state_dir;
-mod store;
-mod store_files;
-mod takeovers;
+mod shell;
 mod trainer;
-mod training;
 mod types;
-mod workers;
-mod writer;
 
-pub use disk::{Disk, StoredFacts, StoredRun};
+pub(crate) use blobs::BlobStore;
 pub use driver::Node;
-pub(crate) use names::Names;
-pub(crate) use reporting::eval_event;
-pub use saves::Saves;
-pub use state_dir::{KeptRun, StateDir, StoreUser};
-pub use store::Store;
-pub use store_files::StoreError;
-pub(crate) use types::heard;
-pub use types::{Durability, Ending, NodeError, Settings, Stop};
-pub use workers::Pool;
+pub use error::NodeError;
+pub use ffp2p_net::{Config as Network, Listen};
+pub(crate) use inputs::input_of;
+pub(crate) use reporting::Names;
+pub use types::{Ending, Settings, Stop};

@@ -1,6 +1,6 @@
 //! The sequential reference: every cell of a run in one process, chapter by chapter.
 //!
-//! Rule: this is the definition. What any placement makes of a run has to be these bytes.
+//! Rule: this is the definition: every placement has to give these bytes.
 
 mod saved;
 
@@ -22,10 +22,10 @@ use crate::{
     spec::{ActivationKind, Spec},
 };
 
-/// What a layer has handed on in a chapter: encoded, by step and shard.
+/// The outputs of a layer in a chapter: encoded, by step and shard.
 type Encoded = Vec<Vec<Vec<u8>>>;
 
-/// A run that is trained alone.
+/// A run that is trained in one process.
 #[derive(Debug)]
 pub struct Sequential {
     spec: Spec,
@@ -36,11 +36,11 @@ pub struct Sequential {
     table: Option<FeedbackTable>,
     /// Its table at the ends of as many chapters as there are layers, the oldest first.
     tables: VecDeque<FeedbackTable>,
-    /// Where the next step's images can lie.
+    /// Memory for the next step's images.
     pixels: Array2<f32>,
 }
 
-/// How a chapter goes, by shard.
+/// The course of a chapter, by shard.
 struct Tally<'a> {
     /// Summed losses.
     losses: Vec<f64>,
@@ -78,7 +78,7 @@ impl Sequential {
         (is_one && self.may_begin_at(first)).then_some(first)
     }
 
-    /// Whether a run can be taken up after so many steps.
+    /// Whether a run can be continued after `step` steps.
     fn may_begin_at(&self, step: u64) -> bool {
         self.spec.activations == ActivationKind::Online || self.plan.is_boundary(step)
     }
@@ -93,8 +93,8 @@ impl Sequential {
         self.network
     }
 
-    /// Goes on with another schedule, the next peer's where each has data of its own. Returns the one
-    /// before.
+    /// Continues with another schedule, that of the next peer where each has private data. Returns the
+    /// one before.
     pub fn take_up(&mut self, schedule: Schedule) -> Schedule {
         std::mem::replace(&mut self.schedule, schedule)
     }
@@ -157,7 +157,7 @@ impl Sequential {
         }
     }
 
-    /// What the first layer reads in a step: labels as of so many chapters ago as there are layers.
+    /// The input of the first layer in a step: wrong labels are as many chapters old as there are layers.
     fn images(&mut self, step: u64) -> FirstInput {
         let is_old = self.tables.len() == self.spec.network.depth();
         let table = self.tables.front().filter(|_| is_old);
@@ -190,8 +190,7 @@ impl Sequential {
         Ok(true)
     }
 
-    /// All steps of a layer, then all that it hands on, then the next layer. False when it was
-    /// stopped.
+    /// All steps of a layer, then all its outputs, then the next layer. False when it was stopped.
     fn refreshed(
         &mut self,
         steps: Range<u64>,
@@ -234,7 +233,7 @@ impl Sequential {
         Ok(true)
     }
 
-    /// Does something with the network and what a layer reads in a step.
+    /// Runs `work` on the network and the input of a layer in a step.
     fn on_input<T>(
         &mut self,
         layer: usize,
@@ -259,7 +258,7 @@ impl Sequential {
         shards.iter().enumerate().map(encode).collect()
     }
 
-    /// What `layer` reads in a step; what was handed on without a fault can be read.
+    /// The input of `layer` in a step; outputs without a fault can be decoded.
     fn decoded(
         &self,
         layer: usize,

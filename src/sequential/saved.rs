@@ -1,6 +1,6 @@
-//! A run that is trained alone as checkpoints, and back.
+//! A run that is trained in one process as checkpoints, and back.
 //!
-//! Rule: what goes on from here makes the same bytes as what was never stopped. So a run is taken up
+//! Rule: a run that is continued gives the same bytes as one that was never stopped. So it is continued
 //! only at a step at which everything is there that the next step needs.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,7 +14,7 @@ use crate::{
     ff::{FeedbackTable, Network, ShardState},
 };
 
-/// Stands for who trained what was trained alone.
+/// Stands for the peer of checkpoints that were trained without a network.
 pub(crate) const NO_NODE: NodeId = NodeId([0; 32]);
 
 /// The bytes of checkpoints, by shard and steps done.

@@ -1,11 +1,11 @@
-//! How much faster a schedule allows a run to be, whatever the network.
+//! The largest speed-up that a schedule allows, whatever the network.
 //!
-//! Rule: only what the mathematics forces. A shard's chapters follow each other, whoever trains them,
+//! Rule: only the mathematics counts. A shard's chapters follow each other, whichever peer trains them,
 //! and a shard above waits for the shard below.
 
 use ffp2p_proto::{Placement, Plan};
 
-/// The most that machines of these speeds can gain on the first of them alone.
+/// The largest speed-up of machines of these speeds over the first of them alone.
 #[must_use]
 pub fn ceiling(plan: &Plan, speeds: &[f64]) -> f64 {
     let shards: Vec<f64> = plan.shards().map(|shard| plan.cost(shard) as f64).collect();
@@ -22,7 +22,7 @@ pub fn ceiling(plan: &Plan, speeds: &[f64]) -> f64 {
             (all / speeds.iter().sum::<f64>()).max(largest / fastest) + late
         }
         Placement::SingleLayer => {
-            // What is handed on at once is read at once, what is refreshed a chapter later.
+            // Online activations are read at once, refreshed ones a chapter later.
             let above = plan.layers.len().min(speeds.len()).saturating_sub(1);
             let late = if plan.refreshed { above as f64 / chapters } else { 0.0 };
             slowest(shards, speeds) * (1.0 + late)
@@ -31,8 +31,8 @@ pub fn ceiling(plan: &Plan, speeds: &[f64]) -> f64 {
     all / first / together
 }
 
-/// Time a step of the machine with the most work, when shards go one by one, the largest first, to
-/// whoever is done with it first.
+/// Time of a step of the machine with the most work, when shards go one by one, the largest first, to
+/// the machine that is done with it first.
 fn slowest(mut shards: Vec<f64>, speeds: &[f64]) -> f64 {
     shards.sort_by(|a, b| b.total_cmp(a));
     let mut loads = vec![0.0; speeds.len()];

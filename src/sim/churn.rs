@@ -1,26 +1,29 @@
-//! Machines that crash and come back at moments that chance draws.
+//! Machines that crash and come back at random times.
 //!
 //! Rule: each machine has a stream of its own, so that one more machine does not change when the
 //! others crash.
 
 use ffp2p_proto::sim::{Fault, Rng, When};
 
-/// How often machines crash.
+/// The rate at which machines crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Churn {
-    /// Crashes of one machine in an hour of its running, on average.
+    /// Crashes of one machine per hour of its running, on average.
     pub per_hour: f64,
 }
 
-/// A machine that crashed is away for so long, ms: a restart, or somebody who has to notice.
-const AWAY_MS: (u64, u64) = (5_000, 60_000);
+/// Shortest absence of a machine that crashed, ms: a restart.
+const SHORTEST_MS: u64 = 5_000;
 
-/// Crashes of one machine in an hour, at most.
+/// Longest absence of a machine that crashed, ms: its user has to notice.
+const LONGEST_MS: u64 = 60_000;
+
+/// Crashes of one machine per hour, at most.
 pub const MAX_PER_HOUR: f64 = 600.0;
 
 impl Churn {
-    /// What happens to so many machines in the first `seconds`, in order. A machine that comes back
-    /// has kept nothing, as without a store.
+    /// The crashes and starts of `machines` machines in the first `seconds`, in order. A machine that
+    /// comes back has kept nothing, as without a store.
     #[must_use]
     pub(super) fn schedule(self, seed: u64, machines: usize, seconds: f64) -> Vec<(When, Fault)> {
         if self.per_hour <= 0.0 {
@@ -38,7 +41,7 @@ impl Churn {
                     break;
                 }
                 found.push((now, machine, Fault::Crash(machine)));
-                now += chance.between(AWAY_MS.0, AWAY_MS.1);
+                now += chance.between(SHORTEST_MS, LONGEST_MS);
                 found.push((now, machine, Fault::Start { machine, disk: false }));
             }
         }

@@ -1,4 +1,4 @@
-//! What the work of a run takes, on any machine whose speed is known.
+//! The cost of the work of a run, on any machine whose speed is known.
 //!
 //! Rule: everything is counted in floating point operations of whole training steps, as
 //! `ffp2p bench step` counts them, so that one number describes a machine: one that trains twice as
@@ -15,10 +15,10 @@ use crate::{
 /// Operations, in thousands of millions.
 type Gflop = f64;
 
-/// Thousands of multiply-accumulates, the simulator's unit, of a GFLOP.
+/// Thousands of multiply-accumulates, the simulator's unit, in a GFLOP.
 const KILOMACS: f64 = 5e5;
 
-/// Millions of multiply-accumulates a second of a machine of so many GFLOP/s.
+/// Millions of multiply-accumulates per second of a machine of `gflops`.
 pub(super) fn macs(gflops: f64) -> u64 {
     (gflops * 500.0).max(1.0) as u64
 }
@@ -27,18 +27,18 @@ fn kilomacs(work: Gflop) -> u64 {
     (work * KILOMACS).max(0.0) as u64
 }
 
-/// What work takes.
+/// The cost of each kind of work.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CostModel {
-    /// By layer: how many times as much a step takes as its products have operations.
+    /// Cost of a step by layer, in operations of its products.
     pub layers: Vec<f64>,
-    /// Making one generated training image.
+    /// Drawing one generated training image.
     pub drawing: Gflop,
-    /// Encoding and naming a megabyte that is handed on.
+    /// Encoding and hashing a megabyte of activations.
     pub encoding: Gflop,
-    /// Decoding a megabyte that is read.
+    /// Decoding a megabyte of activations.
     pub decoding: Gflop,
-    /// What the decisions and the store do for a step of a shard.
+    /// Work of the decisions and the store for a step of a shard.
     pub handling: Gflop,
     /// Sending or receiving a megabyte.
     pub megabyte: Gflop,
@@ -48,9 +48,9 @@ pub struct CostModel {
     pub copy: Gflop,
 }
 
-/// Measured on one core of 50 to 100 GFLOP/s (docs/PERFORMANCE.md). What the network and the decisions cost is
-/// that beside shards of endless width.
-const USUAL: CostModel = CostModel {
+/// Costs measured on one core of 50 to 100 GFLOP/s (docs/PERFORMANCE.md), those of the network and the
+/// decisions next to shards of infinite width.
+const MEASURED: CostModel = CostModel {
     layers: Vec::new(),
     drawing: 0.0008,
     encoding: 0.05,
@@ -61,15 +61,15 @@ const USUAL: CostModel = CostModel {
     copy: 0.007,
 };
 
-/// With shards of so many units a machine trains half as fast, in operations, as with endless ones.
+/// Units of shards with which a machine trains half as fast, in operations, as with infinite ones.
 const HALF_SPEED_UNITS: f64 = 112.0;
 
-/// Beside its products the first layer gathers and rounds, and it has the fewest products to hide
-/// that behind.
+/// Cost of a step of the first layer, in operations of its products: it gathers and rounds as well, and
+/// has the fewest products to hide that behind.
 const FIRST_LAYER: f64 = 1.0;
 
-/// The part of its full speed at which a machine trains such shards: in narrow ones their products hide less of the
-/// rest. Its network work does not get slower with them.
+/// The part of its full speed at which a machine trains such shards: in narrow ones their products hide
+/// less of the rest. Its network work does not get slower with them.
 fn reach(network: &NetworkSpec) -> f64 {
     let shards = network.shards();
     let units: usize = shards.iter().map(|&shard| network.width(shard)).sum();
@@ -78,18 +78,19 @@ fn reach(network: &NetworkSpec) -> f64 {
 }
 
 impl CostModel {
-    /// Such layers, beside what else is usual for such a network.
-    fn beside(network: &NetworkSpec, layers: Vec<f64>, drawing: Gflop) -> Self {
+    /// These costs of layers and of drawing, and the measured ones of everything else.
+    fn with_layers(network: &NetworkSpec, layers: Vec<f64>, drawing: Gflop) -> Self {
         let reach = reach(network);
         let [handling, megabyte, message, copy] =
-            [USUAL.handling, USUAL.megabyte, USUAL.message, USUAL.copy].map(|work| work * reach);
-        Self { layers, drawing, handling, megabyte, message, copy, ..USUAL }
+            [MEASURED.handling, MEASURED.megabyte, MEASURED.message, MEASURED.copy]
+                .map(|work| work * reach);
+        Self { layers, drawing, handling, megabyte, message, copy, ..MEASURED }
     }
 
-    /// What it usually takes, where nothing was measured. `gflops` count whole steps, so the layers
-    /// share out what the steps take.
+    /// The default costs, where nothing was measured. `gflops` count whole steps, so the layers share
+    /// out the cost of the steps.
     #[must_use]
-    pub fn usual(network: &NetworkSpec, is_drawn: bool) -> Self {
+    pub fn default_for(network: &NetworkSpec, is_drawn: bool) -> Self {
         let first = Shard { layer: 0, index: 0 };
         let all: f64 =
             network.shards().into_iter().map(|shard| network.step_macs(shard) as f64).sum();
@@ -98,16 +99,16 @@ impl CostModel {
         let layer = |layer| if layer == 0 { FIRST_LAYER } else { others };
         let is_alone = network.depth() == 1;
         let layers = (0..network.depth()).map(|it| if is_alone { 1.0 } else { layer(it) });
-        let drawing = if is_drawn { USUAL.drawing } else { 0.0 };
-        Self::beside(network, layers.collect(), drawing)
+        let drawing = if is_drawn { MEASURED.drawing } else { 0.0 };
+        Self::with_layers(network, layers.collect(), drawing)
     }
 
-    /// What it took on this machine, whose GFLOP/s come with it.
+    /// The costs measured on this machine, and its GFLOP/s.
     #[must_use]
     pub fn measured(network: &NetworkSpec, cost: &StepCost, drawing_seconds: f64) -> (Self, f64) {
         let gflops = cost.operations as f64 / cost.step / 1e9;
         let spent = |layer: usize| {
-            let phases = cost.phases.iter().filter(|it| it.0 == layer).map(|it| it.2);
+            let phases = cost.phases.iter().filter(|it| it.layer == layer).map(|it| it.seconds);
             phases.sum::<f64>() + if layer == 0 { cost.input } else { 0.0 }
         };
         let layers = 0..network.depth();
@@ -118,17 +119,17 @@ impl CostModel {
             spent(layer) / all * cost.operations as f64 / (2.0 * macs as f64)
         };
         let layers = layers.map(factor).collect();
-        (Self::beside(network, layers, drawing_seconds * gflops), gflops)
+        (Self::with_layers(network, layers, drawing_seconds * gflops), gflops)
     }
 
-    /// A step of a shard, as `ffp2p train` does it.
+    /// The cost of a step of a shard in `ffp2p train`.
     pub(super) fn step(&self, network: &NetworkSpec, shard: Shard) -> Gflop {
         let factor = self.layers.get(shard.layer).copied().unwrap_or(1.0);
         2.0 * network.step_macs(shard) as f64 / 1e9 * factor
     }
 
-    /// Scoring so many test samples: the neutral pass, and one for each label where labels enter
-    /// the input; there the first layer's passes share one product.
+    /// The cost of scoring test samples: the neutral pass, and one for each label where labels enter the
+    /// input; there the first layer's passes share one product.
     pub(super) fn scoring(&self, network: &NetworkSpec, samples: u32) -> Gflop {
         let passes = match network.objective {
             Objective::Goodness => 1 + network.classes,
@@ -142,12 +143,12 @@ impl CostModel {
         2.0 * all * f64::from(samples) / 1e9
     }
 
-    /// All of it, for the simulator; `scored` test samples are looked at after an epoch.
+    /// All costs for the simulator; `scored` test samples are scored after an epoch.
     pub(super) fn costs(
         &self,
         network: &NetworkSpec,
         plan: &Plan,
-        samples: (u32, u32),
+        train_samples: u32,
         scored: u32,
     ) -> Costs {
         let layers = || (0..network.depth()).map(|layer| Shard { layer, index: 0 });
@@ -164,14 +165,14 @@ impl CostModel {
                 !plan.readers(ShardId((shard.layer * network.shards_per_layer) as u16)).is_empty();
             if is_read { megabytes(shard) } else { 0.0 }
         };
-        let handing =
+        let exchanging =
             |shard| self.handling + self.encoding * made(shard) + self.decoding * read(shard);
         let refreshing = |shard: Shard| {
             let forward = 2.0 * (network.input_width(shard) * network.width(shard)) as f64 / 1e9;
             let passes = if shard.layer == 0 { 1 } else { network.objective.passes() };
-            forward * (passes * network.batch_size) as f64 + handing(shard)
+            forward * (passes * network.batch_size) as f64 + exchanging(shard)
         };
-        let table = self.encoding * f64::from(samples.0) / 1e6;
+        let table = self.encoding * f64::from(train_samples) / 1e6;
         let state = |shard| self.encoding * checkpoint::encoded_len(network, shard, 0) as f64 / 1e6;
         let top = network.feedback_shard().map_or(0.0, |shard| {
             self.decoding * megabytes(Shard { layer: shard.layer - 1, index: 0 })
@@ -180,11 +181,11 @@ impl CostModel {
             layers().map(|shard| kilomacs(work(shard))).chain([kilomacs(feedback)]).collect()
         };
         Costs {
-            train: list(&|shard| self.step(network, shard) + handing(shard), top),
+            train: list(&|shard| self.step(network, shard) + exchanging(shard), top),
             refresh: list(&refreshing, 0.0),
             checkpoint: list(&state, table),
             evaluate: kilomacs(self.scoring(network, scored)),
-            prepare: kilomacs(self.drawing * f64::from(samples.0)),
+            prepare: kilomacs(self.drawing * f64::from(train_samples)),
             message: kilomacs(self.message),
             copy: kilomacs(self.copy),
             megabyte: kilomacs(self.megabyte),
@@ -194,5 +195,5 @@ impl CostModel {
     }
 }
 
-/// A step takes up to so much more or less than it should, per mille.
+/// Random deviation of the time of a step, at most, per mille.
 const SPREAD: u64 = 30;

@@ -1,41 +1,41 @@
-//! What joins machines: bandwidth, delay and loss of each one's cable or radio.
+//! The link of a machine: bandwidth, delay and loss of its cable or radio.
 //!
-//! Rule: connections are TCP, so what is lost is late and not gone, and a lossy way is narrower
-//! than its cable.
+//! Rule: connections are TCP, so what is lost is late and not gone, and a lossy link is slower than its
+//! cable.
 
 use std::str::FromStr;
 
 use ffp2p_proto::sim::Weather;
 
-/// Each machine's way to all others, both directions alike.
+/// A machine's link to all others, both directions alike.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Link {
-    /// Megabits a second.
+    /// Megabits per second.
     pub mbit: f64,
-    /// Milliseconds from one machine to another.
+    /// Milliseconds from one machine to another, one way.
     pub ms: f64,
-    /// Packets lost, percent.
+    /// Lost packets, percent.
     pub loss: f64,
 }
 
-/// What a packet carries besides its payload, as a part of what the cable does.
+/// Fraction of the bytes on a cable that are payload.
 const PAYLOAD: f64 = 0.94;
 
 /// Payload of a packet, bytes.
 const PACKET: f64 = 1448.0;
 
-/// What is lost at the end of a message is sent again after this long, ms.
+/// Time after which a lost end of a message is sent again, ms.
 const AGAIN_MS: u64 = 200;
 
-/// No way is shorter, ms: two kernels and a switch.
+/// Delay of any link, at least, ms: two kernels and a switch.
 const LEAST_MS: f64 = 0.1;
 
 impl Link {
     const LAN: Self = Self { mbit: 1000.0, ms: LEAST_MS, loss: 0.0 };
     const WIFI: Self = Self { mbit: 100.0, ms: 3.0, loss: 0.1 };
 
-    /// Bytes a millisecond that get through one connection: what the cable carries, or, by the rule
-    /// of Mathis et al. (1997), what TCP makes of its losses, whichever is less.
+    /// Bytes per millisecond of one connection: those of the cable, or those that TCP reaches with its
+    /// losses by the rule of Mathis et al. (1997), whichever is less.
     fn bytes_per_ms(self) -> f64 {
         let cable = self.mbit * 125.0 * PAYLOAD;
         let round_trip = 2.0 * self.ms.max(LEAST_MS);
@@ -43,9 +43,9 @@ impl Link {
         cable.min(lossy).max(1.0)
     }
 
-    /// The same, for the simulator, beside so many bytes a second of other traffic, in and out; none
+    /// The link for the simulator, next to `others` bytes per second of other traffic, in and out; `None`
     /// if that leaves nothing.
-    pub(super) fn weather_beside(self, others: f64) -> Option<Weather> {
+    pub(super) fn weather_next_to(self, others: f64) -> Option<Weather> {
         let us = (self.ms.max(LEAST_MS) * 1e3) as u64;
         let left = self.bytes_per_ms() - others / 2.0 / 1e3;
         (left >= 1.0).then_some(Weather {
@@ -59,7 +59,7 @@ impl Link {
     }
 }
 
-/// Why words do not describe a link.
+/// Text that does not describe a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "write lan, wifi or MBIT/MS[/LOSS]: megabits a second (0.1 to 400000), milliseconds one way (0 to 1000), packets lost in percent (0 to 20), as in 100/3/0.1"
@@ -107,10 +107,10 @@ mod tests {
     fn loss_narrows_a_way_and_makes_some_messages_late() {
         let clean = Link { loss: 0.0, ..Link::WIFI };
         assert!(Link::WIFI.bytes_per_ms() < clean.bytes_per_ms());
-        let of = |link: Link| link.weather_beside(0.0);
+        let of = |link: Link| link.weather_next_to(0.0);
         let stray = |link| of(link).map(|weather| weather.stray);
         assert_eq!((stray(clean), stray(Link::WIFI)), (Some(0), Some(1)));
         assert_eq!(of(Link::LAN).map(|weather| weather.latency), Some((100, 100)));
-        assert_eq!(Link::WIFI.weather_beside(1e9), None);
+        assert_eq!(Link::WIFI.weather_next_to(1e9), None);
     }
 }

@@ -1,43 +1,45 @@
-//! What one more machine does to the speed of a run that it joins.
+//! The effect of one more machine on the speed of a run that it joins.
 //!
-//! Rule: the same measure as `tests/lab/newcomer.py`, so that what is rehearsed and what is seen stand
-//! beside each other: the work done in two seconds, beside that of the twenty seconds before.
+//! Rule: the measure is that of `tests/lab/newcomer.py`, so that rehearsed and measured figures can be
+//! compared: the work done in two seconds, relative to that of the twenty seconds before.
 
 use ffp2p_proto::sim::Forecast;
 
-/// Over so long a time a speed is taken, seconds.
+/// Time over which a speed is taken, seconds.
 const WINDOW: f64 = 2.0;
 
-/// From one time that is looked at to the next, seconds.
+/// Time from one speed to the next, seconds.
 const TICK: f64 = 0.25;
 
-/// The usual speed is that of so long before the newcomer, seconds.
+/// Time before the newcomer whose speed is the normal one, seconds.
 const BEFORE: f64 = 20.0;
 
-/// What comes so long after it is its effect, seconds.
+/// Time after which the newcomer has settled in, seconds.
 const GRACE: f64 = 8.0;
 
-/// The pipeline empties in the end, whoever joined: so much of the time from then on counts.
+/// Fraction of the time after the newcomer that counts: in the end the pipeline empties anyhow.
 const COUNTED: f64 = 0.8;
 
-/// Slower than this part of the usual speed is slow.
+/// Fraction of the normal speed below which a run is slow.
 const SLOW: f64 = 0.9;
 
-/// The speed after a machine joined, as part of the usual one.
+/// The speed after a machine joined, relative to the normal one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Newcomer {
-    /// When it was started, seconds after the first step.
+    /// Start of the machine, seconds after the first step.
     pub at: f64,
-    /// The slowest two seconds before and after.
-    pub lowest: (f64, f64),
+    /// The slowest two seconds before.
+    pub lowest_before: f64,
+    /// The slowest two seconds after.
+    pub lowest_after: f64,
     /// The longest time for which it was below nine tenths, seconds.
     pub slow_seconds: f64,
-    /// On average, once it has settled in.
+    /// Average once the machine has settled in.
     pub later: f64,
 }
 
 impl Newcomer {
-    /// What it was like; `None` where the run is too short to tell.
+    /// The effect in a forecast; `None` where the run is too short to tell.
     pub(super) fn of(found: &Forecast) -> Option<Self> {
         let times: Vec<f64> = found.parts.iter().map(|part| part.us as f64 / 1e6).collect();
         let (at, end) = (found.started_us as f64 / 1e6, times.last().copied()?);
@@ -47,19 +49,20 @@ impl Newcomer {
         }
         let speed =
             |from: f64, until: f64| (done(&times, until) - done(&times, from)) / (until - from);
-        let usual = speed(from, at);
+        let normal = speed(from, at);
         let windows = |from: f64, until: f64| -> Vec<f64> {
             let ticks = ((until - WINDOW - from) / TICK) as usize;
             let begin = |tick| from + TICK * tick as f64;
-            (0..ticks).map(|it| speed(begin(it), begin(it) + WINDOW) / usual).collect()
+            (0..ticks).map(|it| speed(begin(it), begin(it) + WINDOW) / normal).collect()
         };
         let (before, after) = (windows(from, at), windows(at, until));
-        let later = speed(at + GRACE, until) / usual;
+        let later = speed(at + GRACE, until) / normal;
         let lowest = |speeds: &[f64]| speeds.iter().copied().fold(f64::INFINITY, f64::min);
-        let settled = until > at + GRACE + WINDOW && usual > 0.0;
+        let settled = until > at + GRACE + WINDOW && normal > 0.0;
         settled.then(|| Self {
             at,
-            lowest: (lowest(&before), lowest(&after)),
+            lowest_before: lowest(&before),
+            lowest_after: lowest(&after),
             slow_seconds: TICK * longest(&after) as f64,
             later,
         })
@@ -85,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    /// A run of parts of so many milliseconds each, which somebody joins after 30 seconds.
+    /// A run of parts of these milliseconds each, which a machine joins after 30 seconds.
     fn forecast(parts: impl Iterator<Item = u64>) -> Forecast {
         let ends = parts.scan(0, |now, ms| {
             *now += ms * 1_000;
@@ -109,7 +112,7 @@ mod tests {
     fn a_stop_and_a_rise_are_seen() {
         let parts = [100; 320].into_iter().chain([4_000]).chain([80; 1_000]);
         let found = Newcomer::of(&forecast(parts)).unwrap();
-        assert!((found.lowest.0 - 1.0).abs() < 0.01 && found.lowest.1 < 0.03, "{found:?}");
+        assert!((found.lowest_before - 1.0).abs() < 0.01 && found.lowest_after < 0.03, "{found:?}");
         assert!((5.0..5.6).contains(&found.slow_seconds), "{found:?}");
         assert!((found.at, (found.later * 100.0).round()) == (30.0, 125.0), "{found:?}");
     }

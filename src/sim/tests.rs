@@ -1,6 +1,6 @@
-//! What rehearsals must show.
+//! Forecasts that rehearsals must give.
 //!
-//! Rule: each says what a person would decide by; none waits for real time.
+//! Rule: each checks what a user would decide by; none waits for real time.
 
 use super::*;
 use crate::{data::Data, spec::Placement};
@@ -10,7 +10,7 @@ fn rehearsal(placement: Placement, link: &str) -> Rehearsal {
     let settings = Spec::builder().layers([784, 1500, 1500, 1500, 1500]).epochs(40).shards(2);
     let data = Data::open("digits:20000+100").unwrap();
     let checked = settings.placement(placement).check(data).unwrap();
-    let costs = CostModel::usual(&checked.spec.network, checked.data.is_drawn());
+    let costs = CostModel::default_for(&checked.spec.network, checked.data.is_drawn());
     let link = link.parse().unwrap();
     Rehearsal { chapters: Some(16), ..Rehearsal::new(&checked, costs, vec![100.0], link) }
 }
@@ -20,7 +20,7 @@ fn four_equal_machines_on_a_lan_are_nearly_four_times_as_fast() {
     let rehearsal = rehearsal(Placement::AllLayers, "lan");
     let found = rehearsal.predict(4).unwrap();
     assert!((3.5..=4.0).contains(&found.speed_up()), "{found:?}");
-    assert_eq!((found.busy, found.chapters.1), (4, 40));
+    assert_eq!((found.busy, found.chapters), (4, 40));
     assert_eq!(rehearsal.predict(4), Ok(found));
     let alone = rehearsal.predict(1).unwrap();
     assert!((0.9..=1.0).contains(&alone.speed_up()), "{alone:?}");
@@ -49,10 +49,11 @@ fn one_more_machine_speeds_a_run_up_and_hardly_stops_it() {
     (network.batch_size, network.steps_per_epoch) = (250, 80);
     network.steps = 6 * network.steps_per_epoch;
     (rehearsal.spec.chapter_steps, rehearsal.joins, rehearsal.gflops) = (80, Some(33), vec![15.0]);
-    (rehearsal.costs, rehearsal.chapters) = (CostModel::usual(&rehearsal.spec.network, true), None);
+    (rehearsal.costs, rehearsal.chapters) =
+        (CostModel::default_for(&rehearsal.spec.network, true), None);
     let mut found = Vec::new();
-    for chance in 1..=3 {
-        rehearsal.chance = chance;
+    for seed in 1..=3 {
+        rehearsal.seed = seed;
         found.push(rehearsal.predict(5).unwrap().newcomer.unwrap());
     }
     let mean = |of: fn(&Newcomer) -> f64| found.iter().map(of).sum::<f64>() / 3.0;
@@ -69,8 +70,9 @@ fn scoring_hardly_slows_a_run_down() {
         (network.batch_size, network.steps_per_epoch) = (250, 240);
         network.steps = 6 * network.steps_per_epoch;
         (rehearsal.spec.chapter_steps, rehearsal.gflops) = (80, vec![15.0]);
-        rehearsal.costs = CostModel::usual(&rehearsal.spec.network, true);
-        (rehearsal.samples, rehearsal.chapters) = ((60_000, scored), Some(6));
+        rehearsal.costs = CostModel::default_for(&rehearsal.spec.network, true);
+        (rehearsal.train_samples, rehearsal.test_samples) = (60_000, scored);
+        rehearsal.chapters = Some(6);
         rehearsal.predict(4).unwrap().speed_up()
     };
     let (with, without) = (speed_up(2_000), speed_up(100));
@@ -80,5 +82,5 @@ fn scoring_hardly_slows_a_run_down() {
 #[test]
 fn what_many_say_of_themselves_can_be_too_much() {
     let rehearsal = rehearsal(Placement::AllLayers, "1/1");
-    assert!(rehearsal.predict(MAX_NODES).is_err_and(|why| why == StandsStillError::Heartbeats));
+    assert!(rehearsal.predict(MAX_NODES).is_err_and(|why| why == StalledError::Heartbeats));
 }

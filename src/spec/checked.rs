@@ -8,7 +8,7 @@ use crate::data::Data;
 /// A checked spec with its open data set.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// What determines the run.
+    /// The spec of the run.
     pub spec: Spec,
     /// Its samples.
     pub data: Data,

@@ -15,11 +15,11 @@ pub struct SpecError {
     pub setting: &'static str,
     /// Its value; empty where none was given.
     pub value: String,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: Problem,
 }
 
-/// What is wrong with a setting.
+/// The problem of a setting.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {

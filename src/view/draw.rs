@@ -1,7 +1,7 @@
 //! Lines at the bottom of a terminal that are drawn again and again, below lines that stay.
 //!
-//! Rule: it writes text and keeps the widths of what it drew. Before it draws again it counts how many lines those take
-//! in the terminal's present width, because a terminal that becomes narrower breaks them.
+//! Rule: it makes text and keeps the lines that it drew. Before it draws again it counts how many lines
+//! those take in the terminal's present width, because a terminal that becomes narrower breaks them.
 
 use console::measure_text_width;
 
@@ -18,7 +18,7 @@ pub(super) fn is_drawn(size: Option<(u16, u16)>, term: Option<&str>, ci: Option<
         && matches!(ci, None | Some("" | "0" | "false"))
 }
 
-/// What is drawn now.
+/// The lines that are drawn now.
 #[derive(Debug, Default)]
 pub(super) struct Drawn {
     lines: Vec<String>,
@@ -31,7 +31,7 @@ impl Drawn {
         self.lines == lines && self.size == size
     }
 
-    /// What to write so that `said` stays above, and `lines` are drawn below in place of those before, in a terminal of
+    /// The text that puts `said` above, and draws `lines` below in place of those before, in a terminal of
     /// `size`.
     pub(super) fn replace(
         &mut self,
@@ -62,7 +62,7 @@ impl Drawn {
         text
     }
 
-    /// What to write so that what is drawn stays, and others write below it.
+    /// The text that leaves the drawn lines where they are, so that others write below them.
     pub(super) fn leave(&mut self) -> &'static str {
         if std::mem::take(&mut self.lines).is_empty() { "" } else { "\n" }
     }
@@ -84,7 +84,7 @@ fn over(text: &mut String, line: &str, columns: usize) {
 mod tests {
     use super::*;
 
-    /// A terminal that breaks lines anew when its width changes, as most do.
+    /// A terminal that breaks lines again when its width changes, as most do.
     struct Screen {
         terminal: avt::Vt,
         drawn: Drawn,
@@ -109,7 +109,7 @@ mod tests {
             self.write(&text);
         }
 
-        /// What was ever to be seen and was not replaced, up to the last line with something.
+        /// All lines that were drawn and not replaced, up to the last one that is not empty.
         fn seen(&self) -> Vec<String> {
             let lines = self.terminal.lines().map(|line| line.text().trim_end().to_owned());
             let mut seen: Vec<String> = lines.collect();
@@ -119,7 +119,7 @@ mod tests {
         }
     }
 
-    /// Lines that fill all but one of so many columns.
+    /// Lines that fill all but one of `columns` columns.
     fn filled(columns: usize, letter: &str) -> Vec<String> {
         vec![letter.repeat(columns - 1), letter.repeat(columns - 1), "summary".into()]
     }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_behind_is_not_touched() {
+    fn lines_that_are_left_behind_are_not_touched() {
         let mut screen = Screen::new((40, 10));
         screen.draw("", &filled(40, "a"));
         let left = screen.drawn.leave();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_are_drawn_for_people_only() {
+    fn bars_are_drawn_in_terminals_only() {
         let drawn = |size, term, ci| is_drawn(size, term, ci);
         let (size, xterm) = (Some((24, 80)), Some("xterm-256color"));
         assert!(drawn(size, xterm, None) && drawn(size, Some("vt100"), Some("false")));

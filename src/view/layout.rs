@@ -1,11 +1,11 @@
-//! Shards as bars in as many columns and lines as a terminal has.
+//! Shards as bars, for the columns and lines of a terminal.
 //!
-//! Rule: pure. The summary is always there, no line is as wide as the terminal, and what does not fit is left out where
-//! it is missed least.
+//! Rule: pure. The summary is always there, no line is as wide as the terminal, and fields that do not
+//! fit are left out where they are missed least.
 
 use console::{measure_text_width, pad_str, truncate_str};
 
-/// Columns that are used, at most: a longer bar tells no more, and a terminal that becomes narrower
+/// Columns that are used, at most: a longer bar shows no more, and a terminal that becomes narrower
 /// breaks fewer lines.
 const MAX_COLUMNS: usize = 80;
 
@@ -15,12 +15,12 @@ const MIN_BAR: usize = 10;
 /// Columns of an owner, at most.
 const MAX_OWNER: usize = 16;
 
-/// A shard as it is shown.
+/// A shard as the board shows it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ShardLine {
     pub(super) name: String,
     pub(super) done: u64,
-    /// Empty where nobody has it.
+    /// Empty where it has no owner.
     pub(super) owner: String,
     /// Of its latest chapter.
     pub(super) loss: Option<f64>,
@@ -33,7 +33,7 @@ impl ShardLine {
     }
 }
 
-/// What stands behind a bar: the fields that are left out one after the other.
+/// The fields after a bar, which are left out one after the other.
 #[derive(Clone, Copy, Debug)]
 struct Fields {
     counts: bool,
@@ -49,8 +49,8 @@ const FIELDS: [Fields; 4] = [
     Fields { counts: false, owners: false, losses: false },
 ];
 
-/// The shards, each of `steps` steps, with the first of the summaries that fits below them, in
-/// so many columns and lines.
+/// The shards, each of `steps` steps, and below them the first of the summaries that fits, in `columns`
+/// x `lines`.
 pub(super) fn fit(
     shards: &[ShardLine],
     steps: u64,
@@ -122,7 +122,7 @@ fn shortened(name: &str) -> String {
     truncate_str(&format!("{head}~{tail}"), MAX_OWNER, "").into_owned()
 }
 
-/// What stands behind each bar.
+/// The text after each bar.
 fn behind(shards: &[ShardLine], steps: u64, fields: Fields) -> Vec<String> {
     let owners: Vec<_> = shards.iter().map(|shard| shortened(&shard.owner)).collect();
     let widest = owners.iter().map(|owner| measure_text_width(owner)).max().unwrap_or(0);
@@ -145,7 +145,7 @@ fn behind(shards: &[ShardLine], steps: u64, fields: Fields) -> Vec<String> {
     shards.iter().zip(&owners).map(text).collect()
 }
 
-/// A bar of so many columns.
+/// A bar of `width` columns.
 fn bar(done: u64, steps: u64, width: usize) -> String {
     let part = (u128::from(done.min(steps)) * width as u128).checked_div(u128::from(steps));
     let full = part.map_or(width, |part| part as usize);

@@ -1,4 +1,4 @@
-//! How a run looks: JSON lines for scripts, a board of bars for a terminal, plain lines for anything
+//! The views of a run: JSON lines for scripts, a board of bars for a terminal, plain lines for anything
 //! else.
 //!
 //! Rule: each is an [`EventSink`](crate::events::EventSink), and nothing in a run depends on which.

@@ -1,4 +1,4 @@
-//! What reaches the user's standard output and standard error.
+//! Text for the user's standard output and standard error.
 //!
 //! Rule: everything is made safe for a terminal here, and a reader that went away is no reason to
 //! stop.

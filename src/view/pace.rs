@@ -1,19 +1,22 @@
-//! How fast a run goes and when it ends, from steps counted over time.
+//! The speed of a run and the time of its end, from steps counted over time.
 //!
-//! Rule: pure. What is said rests on many steps and not on the last second, so that neither a pause nor a shard that is
-//! set back nor a shard that is first heard of makes it jump.
+//! Rule: pure. The speed rests on many steps and not on the last second, so that neither a pause nor a
+//! shard that is set back nor a shard that is heard of first makes it jump.
 
-/// Seconds that count most: what was longer ago counts less and less.
+/// Seconds that count most: older ones count less and less.
 const WINDOW: f64 = 60.0;
 
-/// The part of what was counted that one advance takes the place of, at most: where steps are rare, some ten of them
+/// The part of the count that one advance replaces, at most: where steps are rare, some ten of them
 /// count.
 const RENEWED: f64 = 0.1;
 
-/// Seconds without a step that are a pause, at least; and as a multiple of the time that an advance takes.
-const PAUSE: (f64, f64) = (30.0, 10.0);
+/// Seconds without a step that are a pause, at least.
+const PAUSE: f64 = 30.0;
 
-/// How a run stands.
+/// The same as a multiple of the time that an advance takes.
+const PAUSE_ADVANCES: f64 = 10.0;
+
+/// The state of a run's progress.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Standing {
     /// Nobody did a step yet.
@@ -33,20 +36,23 @@ pub(super) enum Standing {
 pub(super) struct Pace {
     /// Steps done, per shard.
     shards: Vec<u64>,
-    /// When a shard was last seen to advance, or the first look at it all.
+    /// Time of the last advance of a shard, or of the first look at the run.
     at: f64,
-    /// Steps of the run, the seconds that they took, and in how many advances they came; older ones count less.
+    /// Steps of the run; older ones count less.
     steps: f64,
+    /// Seconds that these took.
     seconds: f64,
+    /// Advances in which they came.
     advances: f64,
-    /// Whether that is the first advance alone, in which all that a start takes counts: better than
-    /// nothing, until there is another.
+    /// Whether that is the first advance alone, which includes the time of a start: better than nothing,
+    /// until there is another.
     is_start: bool,
 }
 
 impl Pace {
-    /// Takes in how many steps of each shard are done at `now` seconds. A shard that is heard of for the first time was not
-    /// trained at once: its steps do not count, unless `alone` says that there is nobody to hear of.
+    /// Takes in the steps of each shard that are done at `now` seconds. The steps of a shard that is heard
+    /// of for the first time do not count, since it was not trained at once, unless the run is trained
+    /// `alone`.
     pub(super) fn observe(&mut self, now: f64, shards: &[u64], alone: bool) {
         if self.shards.len() != shards.len() {
             *self = Self { shards: shards.to_vec(), at: now, ..Self::default() };
@@ -80,14 +86,14 @@ impl Pace {
         if self.advances == 0.0 {
             return f64::INFINITY;
         }
-        PAUSE.0.max(PAUSE.1 * self.seconds / self.advances)
+        PAUSE.max(PAUSE_ADVANCES * self.seconds / self.advances)
     }
 
     fn is_complete(&self, steps: u64) -> bool {
         !self.shards.is_empty() && self.shards.iter().all(|done| *done >= steps)
     }
 
-    /// How a run of `steps` steps stands at `now` seconds.
+    /// The state of a run of `steps` steps at `now` seconds.
     pub(super) fn standing(&self, now: f64, steps: u64) -> Standing {
         if self.is_complete(steps) {
             return Standing::Complete;

@@ -1,7 +1,7 @@
 //! The queue to the thread that writes bars or lines.
 //!
-//! Rule: whoever has something to show never waits for a terminal; what the queue has no room for is
-//! counted and left out.
+//! Rule: nothing that has something to show waits for a terminal; items that the queue has no room for
+//! are counted and left out.
 
 use std::sync::{
     Arc,
@@ -59,7 +59,7 @@ impl Say {
 }
 
 impl Saying {
-    /// How many items were left out since this was last asked.
+    /// The number of items left out since the last call.
     pub(super) fn take_lost(&self) -> u64 {
         self.lost.swap(0, Ordering::Relaxed)
     }

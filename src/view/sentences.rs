@@ -86,7 +86,7 @@ pub(crate) fn sentence(event: &Event) -> Option<String> {
     })
 }
 
-/// How far a stopped run was, and what of it is lost.
+/// The progress of a stopped run, and its loss.
 fn how_far(stopped: &Stopped) -> String {
     let least = |shards: &[u64]| shards.iter().copied().min().unwrap_or(0);
     let Stopped { shards, kept, steps, alone, store } = stopped;

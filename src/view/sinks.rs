@@ -17,7 +17,7 @@ use super::{
 };
 use crate::events::{Event, EventSink};
 
-/// How long a terminal may take for what is left when the run is over.
+/// Time that a terminal gets for the last lines when the run is over.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The sink for this process's standard output: JSON lines if asked for, else the board where standard
@@ -40,7 +40,7 @@ impl EventSink for JsonLines {
 /// Sentences for people: above a board of bars in a terminal, or as plain lines with one about the
 /// whole run every few seconds.
 ///
-/// What is still to be written when it is dropped is written first, for two seconds at most.
+/// A drop waits until everything is written, for two seconds at most.
 #[derive(Debug)]
 pub struct TextView {
     /// `None` when nothing more is to be shown.

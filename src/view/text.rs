@@ -70,7 +70,7 @@ fn size() -> (usize, usize) {
     known.map_or(DEFAULT_SIZE, |(lines, columns)| (columns.into(), lines.into()))
 }
 
-/// How a run is shown.
+/// The form in which a run is shown.
 #[derive(Debug)]
 pub(super) enum Form {
     Lines { due: Option<f64>, told: String },
@@ -109,7 +109,7 @@ impl Form {
     }
 }
 
-/// What was shown and what waits to be.
+/// The shown state, and the lines that wait.
 #[derive(Debug)]
 struct Text {
     form: Form,

@@ -1,6 +1,6 @@
-//! Numbers as people say them, and text that a terminal takes as text.
+//! Numbers as people say them, and text without control characters.
 //!
-//! Rule: pure. Nothing that comes of a file or a peer gets to a terminal but through [`escaped`].
+//! Rule: pure. Text from a file or a peer gets to a terminal through [`escaped`] only.
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn speeds_are_told_in_a_unit_that_fits() {
+    fn speeds_have_a_unit_that_fits() {
         for (per_second, said) in [
             (12_345.6, "12,346 steps/s"),
             (310.2, "310 steps/s"),
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_gets_no_orders() {
+    fn a_terminal_gets_no_control_characters() {
         assert_eq!(
             escaped("model written to a/ä 猫.st\nmodel 00"),
             "model written to a/ä 猫.st\nmodel 00"

@@ -23,7 +23,7 @@ pub(crate) struct Real {
     spec: NetworkSpec,
     plan: Plan,
     places: Vec<Shard>,
-    /// What the first layer reads in each step with each table, once drawn.
+    /// The input of the first layer in each step with each table, once drawn.
     inputs: RefCell<BTreeMap<(u64, Vec<u8>), FirstInput>>,
 }
 

@@ -1,7 +1,7 @@
 //! A cluster of real nodes with folders of their own, that a test kills and starts again.
 //!
-//! Rule: everything that any of them says comes in one stream, and the test acts on that alone. A
-//! node that panics or logs an error fails the test wherever it stands.
+//! Rule: the output of all nodes comes in one stream, and the test acts on that alone. A node that panics
+//! or logs an error fails the test at once.
 
 use std::{
     collections::VecDeque,
@@ -37,7 +37,7 @@ const LINES: usize = 4096;
 pub(crate) struct Said {
     /// The node's place in the cluster.
     pub(crate) slot: usize,
-    /// Which start of the node.
+    /// The number of the node's start.
     pub(crate) life: u32,
     /// The event; `ended` when the node's output has ended.
     pub(crate) event: Value,
@@ -88,7 +88,7 @@ impl Cluster {
         self.folder.path().join(format!("node-{slot}"))
     }
 
-    /// A file beside the nodes' folders.
+    /// A file next to the nodes' folders.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -268,7 +268,7 @@ fn damage_blobs(folder: &std::path::Path) {
     }
 }
 
-/// Reads lines beside the test, until they end or nobody listens.
+/// Reads lines on a thread of its own, until they end or the test does.
 fn read(
     from: impl Read + Send + 'static,
     say: SyncSender<Said>,

@@ -10,7 +10,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-/// Which addresses the nodes of a LAN have.
+/// The addresses of the nodes of a LAN.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Addresses {
     /// IPv4, and the link-local ones that the system makes by itself.
@@ -24,7 +24,7 @@ pub(crate) enum Addresses {
 }
 
 impl Addresses {
-    /// Those of a node.
+    /// The addresses of a node.
     fn of(self, number: usize) -> Vec<String> {
         let number = number + 1;
         match self {
@@ -43,7 +43,7 @@ struct Place {
     keeper: Child,
 }
 
-/// What a firewall keeps back.
+/// The traffic that a firewall blocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wall {
     /// Connections that others open.

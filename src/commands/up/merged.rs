@@ -1,22 +1,22 @@
-//! What several nodes tell of one run, told once.
+//! The events of several nodes of one run, each shown once.
 //!
-//! Rule: of what two nodes know the further counts, and what all of them say is said once.
+//! Rule: of two nodes' progress the further counts, and what all of them report is shown once.
 
 use std::{collections::BTreeSet, io::Write, time::Instant};
 
-use super::super::CommandError;
+use super::super::error::CommandError;
 use crate::{
     events::{Event, EventSink, PROGRESS, StepRate, Stopped},
     view::Log,
 };
 
-/// Keeps what stands at the places that are marked.
+/// Keeps the items that are marked.
 fn keep<T>(list: &mut Vec<T>, marked: &[bool]) {
     let mut marks = marked.iter();
     list.retain(|_| marks.next().copied().unwrap_or(false));
 }
 
-/// What all nodes said, each thing once.
+/// The events of all nodes, merged.
 pub(super) struct Merged {
     sink: Box<dyn EventSink>,
     shown: BTreeSet<String>,
@@ -24,14 +24,15 @@ pub(super) struct Merged {
     shards: Vec<u64>,
     pace: StepRate,
     models: BTreeSet<String>,
-    /// Bytes in, bytes out, and of those in what was said to all.
+    /// Bytes in, bytes out, and those in of broadcast messages.
     traffic: [u64; 3],
     /// Chapters trained, per shard.
     trained: Vec<u64>,
-    /// A node's folder with the model, and whether some node wrote it to the file.
+    /// A node's store with the model.
     store: Option<String>,
+    /// Whether some node wrote the model to the file.
     is_saved: bool,
-    /// What nodes said that were stopped, together.
+    /// The progress of the nodes that were stopped, together.
     stopped: Option<Stopped>,
 }
 
@@ -79,7 +80,7 @@ impl Merged {
             | Event::Taken { .. }
             | Event::Takeover { .. }
             | Event::Ready { .. } => None,
-            // What each folder had concerns its node alone.
+            // What each store had concerns its node alone.
             Event::Restored { .. } => return,
             Event::Chapter { shard, chapter, .. } => Some(format!("chapter {shard} {chapter}")),
             Event::Eval { epoch, .. } => Some(format!("eval {epoch}")),
@@ -101,7 +102,7 @@ impl Merged {
         }
     }
 
-    /// Keeps those shards of a takeover that no node told of.
+    /// Keeps those shards of a takeover that no node reported yet.
     fn keep_new(&mut self, shards: &mut Vec<u16>, places: &mut Vec<String>, terms: &mut Vec<u64>) {
         let shown = &mut self.shown;
         let is_new: Vec<bool> = shards
@@ -114,7 +115,13 @@ impl Merged {
         keep(terms, &is_new);
     }
 
-    /// A shard is as far as the best informed node says.
+    /// A node has ended before anybody asked it to.
+    pub(super) fn note_early_end(&mut self, number: usize, status: &str) {
+        let message = format!("node {number} of this host ended early ({status})");
+        self.show(Event::Note { message });
+    }
+
+    /// A shard is as far as the best informed node reports.
     fn progress(&mut self, shards: &[u64], owners: &[String], names: &[String], peers: usize) {
         self.shards.resize(shards.len(), 0);
         for (known, &said) in self.shards.iter_mut().zip(shards) {
@@ -134,7 +141,7 @@ impl Merged {
         });
     }
 
-    /// A line of a node's standard error. Why they end is the same for all: that is said once.
+    /// A line of a node's standard error. The reason of their end is the same for all, and shown once.
     pub(super) fn pass_on(&mut self, line: String) {
         if !line.starts_with("ffp2p: ") || self.shown.insert(line.clone()) {
             // Nobody may be there to read it.
@@ -142,7 +149,7 @@ impl Merged {
         }
     }
 
-    /// A node was stopped. What all of them have is as good as what one has, and nobody goes on.
+    /// A node was stopped. The furthest of them counts, and nobody goes on.
     fn stop(&mut self, said: Stopped) {
         let Some(known) = &mut self.stopped else {
             self.stopped = Some(Stopped { alone: true, ..said });
@@ -156,7 +163,7 @@ impl Merged {
         known.store = known.store.take().or(said.store);
     }
 
-    /// Tells the end. False when no node completed the run.
+    /// Shows the end. False when no node completed the run.
     pub(super) fn finish(mut self) -> Result<bool, CommandError> {
         let Some(model) = self.models.pop_first() else {
             if let Some(stopped) = self.stopped.take() {
@@ -186,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_takeover_that_several_nodes_tell_of_is_shown_once() {
+    fn a_takeover_that_several_nodes_report_is_shown_once() {
         let mut merged = Merged::new(Box::new(|_: &Event| ()));
         let mut told = |shards: &[u16], term: u64| {
             let (mut shards, mut terms) = (shards.to_vec(), vec![term; shards.len()]);

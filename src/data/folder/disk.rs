@@ -1,16 +1,21 @@
 //! A set in a folder of the file system.
 //!
 //! Rule: a spot is a path without links, so that a link back to a folder above is known as such.
-//! What is read of a file is bounded, and only files are opened.
+//! Reads are bounded, and only files are opened.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::super::files::{MOST_BYTES, MOST_SAMPLES};
-use super::super::{DataError, ImageFlaw};
-use super::MOST_FILE;
-use super::shelf::{Each, Entry, Kind, Shelf};
+use super::{
+    super::{
+        error::DataError,
+        files::{MOST_BYTES, MOST_FILE, MOST_SAMPLES},
+        picture::ImageFlaw,
+    },
+    bounded::unreadable,
+    shelf::{Each, Entry, Kind, Shelf},
+};
 use crate::text::shown_path;
 
 /// A folder.
@@ -26,7 +31,7 @@ impl<'a> Disk<'a> {
     /// # Errors
     /// If it cannot be found.
     pub(super) fn open(path: &'a Path) -> Result<Self, DataError> {
-        let root = fs::canonicalize(path).map_err(super::unreadable(path))?;
+        let root = fs::canonicalize(path).map_err(unreadable(path))?;
         Ok(Self { path, root })
     }
 }
@@ -44,10 +49,10 @@ impl Shelf for Disk<'_> {
 
     fn list(&self, folder: &PathBuf) -> Result<Vec<Entry<PathBuf>>, DataError> {
         let mut entries = Vec::new();
-        for found in fs::read_dir(folder).map_err(super::unreadable(folder))? {
-            let found = found.map_err(super::unreadable(folder))?;
+        for found in fs::read_dir(folder).map_err(unreadable(folder))? {
+            let found = found.map_err(unreadable(folder))?;
             let name = found.file_name().as_encoded_bytes().to_vec();
-            let (spot, kind) = kind(&found).map_err(super::unreadable(&found.path()))?;
+            let (spot, kind) = kind(&found).map_err(unreadable(&found.path()))?;
             entries.push(Entry { name, spot, kind });
             if entries.len() > MOST_SAMPLES {
                 let folder = shown_path(folder);
@@ -68,7 +73,7 @@ impl Shelf for Disk<'_> {
             bytes.clear();
             let read = File::open(file)
                 .and_then(|input| input.take(MOST_FILE + 1).read_to_end(&mut bytes));
-            read.map_err(super::unreadable(file))?;
+            read.map_err(unreadable(file))?;
             let heavy = bytes.len() as u64 > MOST_FILE;
             each(i, if heavy { Err(ImageFlaw::Heavy) } else { Ok(&bytes) })?;
         }
@@ -84,7 +89,7 @@ impl Shelf for Disk<'_> {
     }
 }
 
-/// What a name in a folder stands for, links followed, and where that is.
+/// The kind and the place of a name in a folder, links followed.
 fn kind(found: &fs::DirEntry) -> io::Result<(PathBuf, Kind)> {
     let (mut spot, mut kind) = (found.path(), found.file_type()?);
     if kind.is_symlink() {

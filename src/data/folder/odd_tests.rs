@@ -1,21 +1,24 @@
 //! The same set in a folder and in archives, with all that people, systems and packers put there.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read as _},
+};
 
 use tar::EntryType;
 
 use super::tests::{gzip, png, put, tar};
 use super::*;
 
-/// What is found at a path: the id and the remarks, or what is wrong without the path.
+/// The set at a path: its id and remarks, or the error without the path.
 fn answer(path: &Path) -> Result<(String, String), String> {
     let found = open(path, false)
         .map_err(|error| error.to_string().replace(&crate::text::shown_path(path), "SET"))?;
     Ok((found.id().to_owned(), found.found().unwrap()))
 }
 
-/// A folder and its archives give the same answer, which is handed back.
+/// A folder and its archives give the same answer, which is returned.
 #[track_caller]
 fn same(dir: &Path) -> Result<(String, String), String> {
     let (plain, file) = (answer(dir), tempfile::NamedTempFile::new().unwrap());

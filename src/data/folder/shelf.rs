@@ -1,4 +1,4 @@
-//! Where the images of a set lie, in a folder or in an archive, and which of them are used.
+//! The places of a set's images, in a folder or in an archive, and the choice of those that are used.
 //!
 //! Rule: one walk looks through both, so that a folder and its archive are the same set. Links are
 //! followed; whatever is not used is counted; the walk ends, whatever links lead where.
@@ -6,13 +6,19 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::super::files::{MOST_CLASSES, MOST_SAMPLES};
-use super::super::found::{self, LeftOut};
-use super::super::{DataError, ImageFlaw, cifar10};
-use super::tree::MOST_FOLDERS;
+use super::{
+    super::{
+        cifar10,
+        error::DataError,
+        files::{MOST_CLASSES, MOST_SAMPLES},
+        found::{self, LeftOut},
+        picture::ImageFlaw,
+    },
+    tree::MOST_FOLDERS,
+};
 use crate::text::{shown, shown_bytes};
 
-/// How the names of images end, in any case.
+/// Extensions of images, in any case.
 const ENDINGS: [&str; 5] = [".png", ".jpg", ".jpeg", ".jpe", ".jfif"];
 
 /// The folders of the halves.
@@ -24,7 +30,7 @@ pub(in super::super) const TRAIN: usize = 0;
 /// The most folders below a class, one in the other.
 const MOST_DEPTH: usize = 32;
 
-/// What there can be under a name.
+/// The kinds of things under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Kind {
     Folder,
@@ -35,7 +41,7 @@ pub(in super::super) enum Kind {
     Other,
 }
 
-/// What lies in a folder.
+/// An entry of a folder.
 #[derive(Debug)]
 pub(in super::super) struct Entry<S> {
     pub(in super::super) name: Vec<u8>,
@@ -43,13 +49,13 @@ pub(in super::super) struct Entry<S> {
     pub(super) kind: Kind,
 }
 
-/// What is done with each image's bytes; they are missing where there are too many of them.
+/// The use of each image's bytes; they are missing where there are too many of them.
 pub(in super::super) type Each<'a> =
     dyn FnMut(usize, Result<&[u8], ImageFlaw>) -> Result<(), DataError> + 'a;
 
 /// A folder or an archive.
 pub(in super::super) trait Shelf {
-    /// Where a file or a folder is, links followed.
+    /// The place of a file or a folder, links followed.
     type Spot: Clone;
 
     /// The folder or the archive, as it was named.
@@ -58,7 +64,7 @@ pub(in super::super) trait Shelf {
     /// Its outermost folder.
     fn root(&self) -> Self::Spot;
 
-    /// What lies in a folder, sorted by name.
+    /// The entries of a folder, sorted by name.
     ///
     /// # Errors
     /// If it cannot be read, or holds too much.
@@ -76,7 +82,7 @@ pub(in super::super) trait Shelf {
     /// The most bytes that the images may take.
     fn room(&self) -> u64;
 
-    /// What is to be said of the archive.
+    /// Remarks on the archive.
     fn remark(&self) -> Option<String>;
 
     /// An error about the arrangement of the set.
@@ -94,14 +100,14 @@ pub(in super::super) struct Image<S> {
     pub(in super::super) spot: S,
 }
 
-/// What is used of a set, and what is not.
+/// The used images of a set, and what is left out.
 #[derive(Debug)]
 pub(in super::super) struct Survey<S> {
     /// The names of the classes, sorted; the labels are the places in it.
     pub(in super::super) classes: Vec<String>,
     /// The images of the halves, in no order.
     pub(in super::super) halves: [Vec<Image<S>>; 2],
-    /// What is to be said of the set.
+    /// Remarks on the set.
     pub(in super::super) remarks: Vec<String>,
 }
 
@@ -130,10 +136,10 @@ pub(in super::super) fn survey<L: Shelf>(
     test_only: bool,
 ) -> Result<Survey<L::Spot>, DataError> {
     let mut walk = Walk { shelf, left: LeftOut::default(), folders: 0 };
-    let Top { spot: top, first, beside } = walk.top(test_only)?;
+    let Top { spot: top, first, next_to } = walk.top(test_only)?;
     let mut halves = [(); 2].map(|()| (Vec::new(), Vec::new()));
     let mut others: Vec<Vec<u8>> = Vec::new();
-    for (name, kind) in beside {
+    for (name, kind) in next_to {
         if kind == Kind::Folder && !found::is_passed_over(&name) {
             others.push(name);
         } else {
@@ -205,13 +211,13 @@ fn label<L: Shelf>(
         .collect()
 }
 
-/// Where the halves of a set are.
+/// The place of a set's halves.
 struct Top<S> {
     spot: S,
     /// The first half that it must have.
     first: usize,
-    /// What lies next to the folder that holds them.
-    beside: Vec<(Vec<u8>, Kind)>,
+    /// The entries next to the folder that holds them.
+    next_to: Vec<(Vec<u8>, Kind)>,
 }
 
 impl<L: Shelf> Walk<'_, L> {
@@ -230,7 +236,7 @@ impl<L: Shelf> Walk<'_, L> {
             .collect();
         for (half, name) in HALVES.iter().enumerate().take(1 + usize::from(test_only)) {
             if holds(&entries, name) {
-                return Ok(Top { spot: root, first: half, beside: Vec::new() });
+                return Ok(Top { spot: root, first: half, next_to: Vec::new() });
             }
             let mut tops = Vec::new();
             for folder in &folders {
@@ -242,8 +248,8 @@ impl<L: Shelf> Walk<'_, L> {
             match (tops.pop(), tops.len()) {
                 (Some((name, spot)), 0) => {
                     let others = entries.iter().filter(|entry| entry.name != name);
-                    let beside = others.map(|entry| (entry.name.clone(), entry.kind)).collect();
-                    return Ok(Top { spot, first: half, beside });
+                    let next_to = others.map(|entry| (entry.name.clone(), entry.kind)).collect();
+                    return Ok(Top { spot, first: half, next_to });
                 }
                 (Some(_), _) => {
                     return Err(self.shelf.layout(format!("more than one folder with a {name}/")));
@@ -262,7 +268,7 @@ impl<L: Shelf> Walk<'_, L> {
         Err(self.shelf.layout(format!("no folder {wanted}; {there}")))
     }
 
-    /// What is there besides the set: files that are left out, and other folders than its halves.
+    /// Everything besides the set: files that are left out, and other folders than its halves.
     fn there(&self, others: &[Vec<u8>]) -> Option<String> {
         let names = others.iter().map(|name| format!("{}/", shown_bytes(name)));
         let folders = format!("not looked into: {}", found::listed(names));

@@ -13,12 +13,17 @@ use std::path::Path;
 
 use tar::{Archive, EntryType};
 
-use super::super::files::{self, MOST_BYTES};
-use super::super::gunzip::{Gunzip, MAGIC};
-use super::super::{DataError, ImageFlaw};
-use super::shelf::{Each, Entry, Kind, Shelf};
-use super::tree::{Node, Tree};
-use super::{Bounded, MOST_FILE, MOST_UNPACKED, unreadable};
+use super::{
+    super::{
+        error::DataError,
+        files::{self, MOST_BYTES, MOST_FILE},
+        gunzip::{Gunzip, MAGIC},
+        picture::ImageFlaw,
+    },
+    bounded::{Bounded, MOST_UNPACKED, unreadable},
+    shelf::{Each, Entry, Kind, Shelf},
+    tree::{Node, Tree},
+};
 use crate::text::shown_bytes;
 
 /// The most bytes of a path, as on Linux.
@@ -53,7 +58,7 @@ impl Read for Input {
     }
 }
 
-/// What an entry's additional records say.
+/// An entry's additional records.
 #[derive(Default)]
 struct Told {
     path: Option<Vec<u8>>,
@@ -189,7 +194,7 @@ fn wrong(what: &str, size: u64) -> io::Error {
     io::Error::other(format!("{what} ({size} bytes)"))
 }
 
-/// The bytes of an entry that may have so many.
+/// The bytes of an entry, within its limit.
 fn bytes(entry: &mut tar::Entry<'_, impl Read>, most: u64) -> io::Result<Vec<u8>> {
     let size = entry.header().entry_size()?;
     if size > most {

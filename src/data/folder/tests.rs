@@ -1,11 +1,13 @@
 //! Sets of tiny images, in a folder and packed, whole and broken.
 
-use std::fs;
-use std::io::Write;
+use std::{
+    fs,
+    io::{self, Read as _, Write},
+};
 
 use flate2::{Compression, write::GzEncoder};
 
-use super::*;
+use super::{super::files::MOST_FILE, bounded::Bounded, *};
 
 /// Opens a set to train on.
 fn open(path: &Path) -> Result<Data, DataError> {
@@ -73,7 +75,7 @@ fn message(path: &Path) -> String {
     open(path).unwrap_err().to_string()
 }
 
-/// What is said of the small set with one more file.
+/// The remarks on the small set with one more file.
 #[track_caller]
 fn refused(name: &str, bytes: &[u8], says: &[&str]) {
     let dir = small();

@@ -15,7 +15,7 @@ const MOST_NODES: usize = 3_000_000;
 /// The most folders.
 pub(super) const MOST_FOLDERS: usize = 100_000;
 
-/// What lies under a name.
+/// The thing under a name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Node {
     Folder {
@@ -74,7 +74,7 @@ impl Tree {
         all.map(|(name, &place)| (name.as_slice(), self.follow(place, &mut 0)))
     }
 
-    /// What is at a place, or where the link there leads.
+    /// The thing at a place, or where the link there leads.
     fn follow(&self, place: usize, steps: &mut u32) -> Option<usize> {
         match &self.nodes[place] {
             Node::Link { up, to } => {
@@ -86,7 +86,7 @@ impl Tree {
         }
     }
 
-    /// What a path from `folder` leads to.
+    /// The end of a path from `folder`.
     fn find(&self, folder: usize, path: &[u8], steps: &mut u32) -> Option<usize> {
         let mut place = folder;
         for part in parts(path) {
@@ -204,7 +204,7 @@ impl Tree {
         Ok(())
     }
 
-    /// What is at `target` is at `path` as well.
+    /// Puts the thing at `target` at `path` as well.
     ///
     /// # Errors
     /// As [`Tree::add_folder`], and if there is nothing to link to.

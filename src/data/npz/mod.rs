@@ -12,9 +12,14 @@ use std::path::Path;
 
 use zip::ZipArchive;
 
-use super::files::{self, Frame, MOST_BYTES, MOST_PIXELS, MOST_SAMPLES};
-use super::npy::{Array, Flaw};
-use super::{Data, DataError, Half, Images, forms, found};
+use super::{
+    error::DataError,
+    files::{self, Frame, MOST_BYTES, MOST_PIXELS, MOST_SAMPLES},
+    forms, found,
+    images::Images,
+    npy::{Array, Flaw},
+    set::{Data, Half},
+};
 use crate::text::shown;
 
 /// An array's name, and what is wrong with it.
@@ -94,7 +99,7 @@ fn set(archive: &mut Archive) -> Result<Data, Named> {
         let found = self::classes(test.labels()) - 1;
         return Err(("y_test", Flaw::new(expected, found)));
     }
-    Ok(files::set("npz", frame, Vec::new(), classes, [train, test], Vec::new()))
+    Ok(Data::of_files("npz", frame, Vec::new(), classes, [train, test], Vec::new()))
 }
 
 /// One more than the largest label.
@@ -122,7 +127,7 @@ fn array<'a>(archive: &'a mut Archive, name: &str) -> Result<Array<impl Read + '
     }
 }
 
-/// How numbers of a type become pixels.
+/// The conversion of numbers of a type to pixels.
 fn pixels_of(descr: &str) -> &'static str {
     match descr.trim_start_matches(['<', '>', '|', '=']).as_bytes() {
         [b'f', ..] => "(x * 255).round().astype('uint8') makes them of numbers from 0 to 1",
@@ -160,7 +165,7 @@ fn images(array: Array<impl Read>) -> Result<(Frame, Images), Flaw> {
     Ok((frame, Images { width: frame.width(), pixels }))
 }
 
-/// How an array becomes labels.
+/// The conversion of an array to labels.
 fn labels_of(descr: &str) -> &'static str {
     match descr.trim_start_matches(['<', '>', '|', '=']).as_bytes() {
         [b'U' | b'S', ..] => "numpy.unique(y, return_inverse=True)[1] numbers names",

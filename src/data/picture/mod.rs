@@ -5,6 +5,7 @@
 //! JPEG leaves the rounding to the decoder; this one is held to whole numbers and to no special
 //! instructions, so that the pixels are the same on every machine.
 
+mod flaw;
 mod outline;
 
 use std::io::Cursor;
@@ -12,55 +13,26 @@ use std::io::Cursor;
 use zune_core::{colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;
 
-use super::exif::Orientation;
-use super::files::{Frame, MOST_PIXELS};
-use super::forms;
+use super::{
+    exif::Orientation,
+    files::{Frame, MOST_PIXELS},
+    forms,
+};
+pub use flaw::ImageFlaw;
 use outline::{JPEG, MOST_SCANS, Outline, PNG};
 
-/// What the PNG decoder may allocate, in bytes, besides the pixels.
+/// Memory that the PNG decoder may allocate besides the pixels, bytes.
 const PNG_MEMORY: usize = 4 << 20;
 
 /// An image.
 #[derive(Debug)]
 pub(super) struct Picture {
-    /// How its pixels lie.
+    /// The order of its pixels.
     pub(super) frame: Frame,
     /// The pixels, plane by plane.
     pub(super) pixels: Vec<u8>,
     /// Whether it was stored otherwise, and turned.
     pub(super) turned: bool,
-}
-
-/// Why an image cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ImageFlaw {
-    /// Its first bytes are of another format.
-    #[error("is {0}, neither a PNG nor a JPEG; convert it to one of these")]
-    Format(&'static str),
-    /// It has an alpha channel or inks for print.
-    #[error("is {0}, neither grey nor RGB; save it as grey or RGB, without transparency")]
-    Colours(&'static str),
-    /// It is empty or too large.
-    #[error(
-        "is {columns} x {height} pixels, where width x height x planes may be {MOST_PIXELS}; scale \
-         it down, in a copy of the folder, as with `mogrify -resize '128x128!' FILES`"
-    )]
-    Large {
-        /// Pixels of a row.
-        columns: usize,
-        /// Rows.
-        height: usize,
-    },
-    /// It has more bytes than any image of that many pixels needs.
-    #[error(
-        "has more than {} bytes; scale it down, in a copy of the folder, as with \
-         `mogrify -resize '128x128!' FILES`",
-        super::folder::MOST_FILE
-    )]
-    Heavy,
-    /// The decoder gave up.
-    #[error("is cut or damaged ({0}); replace it with a fresh copy")]
-    Damaged(String),
 }
 
 /// Decodes a PNG or a JPEG.

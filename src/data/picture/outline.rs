@@ -1,4 +1,4 @@
-//! Which bytes of a file are the image.
+//! The bytes of a file that are the image.
 //!
 //! PNG and JPEG files carry more than pixels: texts, profiles, thumbnails, other images behind the
 //! end.
@@ -6,7 +6,7 @@
 //! Rule: a decoder gets what decides about the pixels and nothing else, so that what libpng and
 //! libjpeg pass over is passed over here as well, and cannot do harm.
 
-use super::ImageFlaw;
+use super::flaw::ImageFlaw;
 
 /// The first bytes of a PNG.
 pub(super) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -65,7 +65,7 @@ pub(super) fn png(bytes: &[u8]) -> Result<Outline<Vec<u8>>, ImageFlaw> {
             b"PLTE" if length % 3 != 0 && colour == INDEXED => {
                 return damaged("its palette ends within a colour");
             }
-            // A capital letter: whoever does not know the chunk must not go on. Without an index
+            // A capital letter: a reader that does not know the chunk must not go on. Without an index
             // into it, a palette is only a proposal.
             [b'A'..=b'Z', ..] | b"tRNS" if kind != *b"PLTE" || colour == INDEXED => {
                 if kind == *b"IHDR" {
@@ -87,7 +87,7 @@ pub(super) fn png(bytes: &[u8]) -> Result<Outline<Vec<u8>>, ImageFlaw> {
 fn chunk(rest: &[u8]) -> Option<(usize, [u8; 4])> {
     let (length, kind) = (rest.get(..4)?, rest.get(4..8)?);
     let length = u32::from_be_bytes(length.try_into().ok()?);
-    // A length beyond the file is found to be none by whoever splits it off.
+    // A length beyond the file is found out where the chunk is split off.
     Some((usize::try_from(length).ok()?.min(usize::MAX / 2), kind.try_into().ok()?))
 }
 
