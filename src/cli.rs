@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{commands::parse_name, config::SpecArgs};
+use crate::{commands::naming::parse_name, config::SpecArgs};
 
 /// Train Forward-Forward networks on the machines people already have.
 #[derive(Debug, Parser)]

@@ -24,10 +24,10 @@ const MAX_FUNCTION: usize = 60;
 const MAX_FILES: usize = 12;
 
 /// Folders whose files are sorted into folders. `net/proto/src` follows.
-const SORTED: &[&str] = &["src/ff/src"];
+const SORTED: &[&str] = &["src/ff/src", "net/proto/src", "net/src"];
 
-/// Packages without import cycles and long functions. The others follow: `net/proto/src`, `net/src`, `src`.
-const UNTANGLED: &[&str] = &["src/ff/src"];
+/// Packages without import cycles and long functions.
+const UNTANGLED: &[&str] = &["src/ff/src", "net/proto/src", "net/src", "src"];
 
 /// The pure packages, and all that they may depend on: nothing that knows an operating system.
 const PURE: [(&str, &[&str]); 2] = [

@@ -11,7 +11,7 @@ mod eval;
 mod export;
 mod join;
 mod keeping;
-mod naming;
+pub(crate) mod naming;
 mod network;
 mod observer;
 mod runs;
@@ -23,7 +23,6 @@ mod train;
 mod up;
 
 pub use error::CommandError;
-pub(crate) use naming::parse_name;
 
 use crate::cli::Command;
 

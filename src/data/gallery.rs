@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use super::{
     error::DataError,
     files::{Frame, MOST_BYTES},
-    folder::{HALVES, Image, Shelf, Survey},
+    folder::shelf::{HALVES, Image, Shelf, Survey},
     found::counted,
     images::Images,
     picture::{self, ImageFlaw, Picture},

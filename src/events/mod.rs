@@ -11,7 +11,7 @@ pub(crate) use rate::{PROGRESS, StepRate};
 
 /// Takes the events of a run, in the order in which they happen.
 ///
-/// Any closure over `&Event` is a sink, so a channel is one as well. [`view`](crate::view) has the
+/// Any closure over `&Event` is a sink, so a channel is one as well. `view` has the
 /// sinks of the command line.
 ///
 /// ```

@@ -6,7 +6,7 @@
 
 mod bounded;
 mod disk;
-mod shelf;
+pub(super) mod shelf;
 mod tape;
 mod tree;
 
@@ -15,7 +15,6 @@ use std::path::Path;
 use super::{error::DataError, forms, gallery, set::Data};
 use disk::Disk;
 use shelf::survey;
-pub(super) use shelf::{HALVES, Image, Shelf, Survey};
 use tape::Tape;
 
 /// Opens the folder or the archive at `path`. With `test_only` it may lack `train/`; then there is
