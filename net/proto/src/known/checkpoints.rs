@@ -119,12 +119,20 @@ impl Checkpoints {
         self.unreadable.retain(|(of, _, _)| *of != shard);
     }
 
-    /// `holder` holds exactly these of the checkpoints that matter.
-    pub(crate) fn replace(&mut self, holder: NodeId, held: &[Checkpoint]) {
+    /// `holder` holds exactly these of the checkpoints that matter. Where they are not all, because
+    /// there was no room, it still holds what it was known to hold and is older than these: of each
+    /// shard, the newest are named.
+    pub(crate) fn replace(&mut self, holder: NodeId, held: &[Checkpoint], are_all: bool) {
         let stays: BTreeSet<_> = held.iter().map(|c| (c.shard, c.step, c.blob.hash)).collect();
+        let mut oldest = BTreeMap::new();
+        for Checkpoint { shard, step, .. } in held {
+            let oldest = oldest.entry(*shard).or_insert(*step);
+            *oldest = (*oldest).min(*step);
+        }
         self.forget(|entry| {
             let Checkpoint { shard, step, blob, .. } = entry.checkpoint;
-            if !stays.contains(&(shard, step, blob.hash)) {
+            let is_older = !are_all && oldest.get(&shard).is_some_and(|oldest| step < *oldest);
+            if !is_older && !stays.contains(&(shard, step, blob.hash)) {
                 entry.holders.remove(&holder);
             }
         });

@@ -39,7 +39,7 @@ impl Known {
                 self.note_progress(shard, done);
             }
         }
-        self.checkpoints.replace(from, &heartbeat.held);
+        self.checkpoints.replace(from, &heartbeat.held, heartbeat.held.len() < MAX_HELD);
         for checkpoint in heartbeat.held {
             self.learn_from(checkpoint, from, out);
         }
@@ -228,6 +228,21 @@ mod tests {
             entry.map_or(vec![], |entry| entry.holders.iter().copied().collect())
         };
         assert_eq!((holders(10), holders(20)), (vec![B], vec![A]));
+    }
+
+    #[test]
+    fn a_heartbeat_without_room_for_more_takes_back_nothing_older() {
+        let mut scene = Scene::new(chain(1, 1_000, 1));
+        scene.hold([checkpoint(0, 1)]);
+        let mut says = |steps: std::ops::RangeInclusive<u64>| {
+            let held = steps.rev().map(|step| checkpoint(0, step)).collect();
+            scene.meet(A, Heartbeat { held, ..heartbeat() });
+            let entry = scene.known.checkpoints().at(ShardId(0), 1);
+            entry.is_some_and(|entry| entry.holders.contains(&A))
+        };
+        assert!(says(1..=1));
+        assert!(says(2..=MAX_HELD as u64 + 1), "there was no room for it");
+        assert!(!says(3..=MAX_HELD as u64 + 1), "there would be");
     }
 
     #[test]

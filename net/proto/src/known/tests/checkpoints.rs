@@ -22,7 +22,7 @@ fn copies_make_a_checkpoint_stable_and_their_loss_unmakes_it() {
     assert_eq!(known.best(ShardId(0), 19).map(|f| f.checkpoint.step), Some(10));
     known.forget_peer(A);
     assert_eq!(known.latest(ShardId(0)).map(|f| f.checkpoint.step), Some(10));
-    known.replace(B, &[]);
+    known.replace(B, &[], true);
     assert!(known.latest(ShardId(0)).is_none());
 }
 
