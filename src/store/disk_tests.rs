@@ -220,7 +220,8 @@ fn a_fact_has_these_bytes() {
     Disk::open(folder.path(), &spec()).unwrap().keep(&kept, &bytes).unwrap();
     let file = blobs(folder.path()).with_file_name("facts.redb");
     let written = {
-        let read = redb::Database::open(&file).unwrap().begin_read().unwrap();
+        let database = redb::Database::open(&file).unwrap();
+        let read = database.begin_read().unwrap();
         let fact = read.open_table(FACTS).unwrap().get((0, 4)).unwrap().unwrap();
         String::from_utf8(fact.value().to_vec()).unwrap()
     };
