@@ -169,8 +169,8 @@ fn a_lonely_node_says_what_it_tried() {
 }
 
 #[test]
-fn wrong_values_are_refused_in_one_line() {
-    refused(&["train", "--wire=u7"], &["--wire u7", "f32", "u8", "u4"]);
+fn wrong_values_are_refused_with_the_way_out() {
+    refused(&["train", "--wire=u7"], &["'u7'", "--wire", "f32", "u8", "u4"]);
     refused(&["train", "--layers=700,10"], &["--layers 700,10", "784"]);
     refused(&["train", "--layers=784,10", "--shards=3"], &["3 equal shards"]);
     refused(&["train", "--data=mnist:/no/such/folder"], &["/no/such/folder"]);
@@ -182,7 +182,7 @@ fn wrong_values_are_refused_in_one_line() {
     refused(&["train", "--lr", "-1"], &["--lr", "not below zero"]);
     refused(&["train", "--shift=28"], &["--shift 28", "less than 28"]);
     refused(&["train", "--dropout=0.95"], &["--dropout 0.95", "0.9"]);
-    refused(&["train", "--label-embedding=beside"], &["--label-embedding beside", "append"]);
+    refused(&["train", "--label-embedding=beside"], &["'beside'", "--label-embedding", "append"]);
     refused(&["up", "-n", "0"], &["--nodes 0"]);
     refused(&["up", "--silence=0"], &["--silence 0", "1 to 3600"]);
     refused(&["up", "--negatives=none"], &["--negatives none", "random", "fixed"]);
