@@ -50,6 +50,21 @@ fn given(spec: &Spec) -> SpecBuilder {
         chapter_steps,
         network,
     } = spec;
+    let federated = *placement == Placement::Federated;
+    SpecBuilder {
+        epochs: Some(*epochs),
+        chapter_steps: Some(*chapter_steps),
+        epoch_steps: federated.then_some(network.steps_per_epoch),
+        placement: Some(*placement),
+        classifier: Some(*classifier),
+        activations: Some(*activations),
+        ..given_network(network)
+    }
+}
+
+/// Every setting of the network.
+fn given_network(network: &NetworkSpec) -> SpecBuilder {
+    // A new field has to find its setting here, too.
     let NetworkSpec {
         layers,
         classes,
@@ -72,21 +87,15 @@ fn given(spec: &Spec) -> SpecBuilder {
         encoding,
         batch_size,
         steps: _,
-        steps_per_epoch,
+        steps_per_epoch: _,
         seed,
     } = network;
     SpecBuilder {
         layers: Some(layers.clone()),
-        epochs: Some(*epochs),
         batch_size: Some(*batch_size),
-        chapter_steps: Some(*chapter_steps),
-        epoch_steps: (*placement == Placement::Federated).then_some(*steps_per_epoch),
         classes: Some(*classes),
-        placement: Some(*placement),
         objective: Some(*objective),
         negatives: Some(*negatives),
-        classifier: Some(*classifier),
-        activations: Some(*activations),
         wire: Some(*encoding),
         optimizer: Some(*optimizer),
         lr: Some(*lr),
@@ -103,6 +112,7 @@ fn given(spec: &Spec) -> SpecBuilder {
         contrast_normalization: Some(*contrast_normalization),
         shards: Some(*shards_per_layer),
         seed: Some(*seed),
+        ..SpecBuilder::default()
     }
 }
 

@@ -39,24 +39,7 @@ pub(crate) fn sentence(event: &Event) -> Option<String> {
         Event::ChapterOwner { chapter, name, own, from, .. } => {
             takeover::took(name, *own, &format!("chapter {chapter}"), from.as_ref())
         }
-        Event::Eval {
-            epoch,
-            samples,
-            softmax_accuracy,
-            goodness_accuracy,
-            last_layer_accuracy,
-        } => {
-            let named = [
-                ("softmax", Some(*softmax_accuracy)),
-                ("goodness", *goodness_accuracy),
-                ("last layer", *last_layer_accuracy),
-            ];
-            let figures: Vec<String> = named
-                .into_iter()
-                .filter_map(|(name, fraction)| Some(format!("{name} {:.2} %", fraction? * 100.0)))
-                .collect();
-            format!("epoch {epoch}: {} of {samples} test samples", figures.join(", "))
-        }
+        Event::Eval { .. } => scored(event),
         Event::Note { message } => message.clone(),
         Event::Saved { file, .. } => format!("model written to {file}"),
         Event::Restored { shards, checkpoints } => format!(
@@ -64,19 +47,7 @@ pub(crate) fn sentence(event: &Event) -> Option<String> {
             shards.iter().max().unwrap_or(&0)
         ),
         Event::Stopped(stopped) => how_far(stopped),
-        Event::Done { model, seconds, bytes_in, bytes_out, store, .. } => {
-            let traffic = match (bytes_in, bytes_out) {
-                (0, 0) => String::new(),
-                _ => format!(
-                    ", {:.1} MB in, {:.1} MB out",
-                    *bytes_in as f64 / 1e6,
-                    *bytes_out as f64 / 1e6
-                ),
-            };
-            let kept =
-                store.as_deref().map_or_else(String::new, |store| format!("\nkept in {store}"));
-            format!("done in {seconds:.1} s{traffic}\nmodel {model}{kept}")
-        }
+        Event::Done { .. } => done(event),
         // The owner of a shard is announced by its takeover, together with others.
         Event::Owner { .. }
         | Event::Training { .. }
@@ -84,6 +55,41 @@ pub(crate) fn sentence(event: &Event) -> Option<String> {
         | Event::Chapter { .. }
         | Event::Progress { .. } => return None,
     })
+}
+
+/// The score of an epoch; nothing for another event.
+fn scored(event: &Event) -> String {
+    let Event::Eval { epoch, samples, softmax_accuracy, goodness_accuracy, last_layer_accuracy } =
+        event
+    else {
+        return String::new();
+    };
+    let named = [
+        ("softmax", Some(*softmax_accuracy)),
+        ("goodness", *goodness_accuracy),
+        ("last layer", *last_layer_accuracy),
+    ];
+    let figures: Vec<String> = named
+        .into_iter()
+        .filter_map(|(name, fraction)| Some(format!("{name} {:.2} %", fraction? * 100.0)))
+        .collect();
+    format!("epoch {epoch}: {} of {samples} test samples", figures.join(", "))
+}
+
+/// The end of a run, its traffic and its model; nothing for another event.
+fn done(event: &Event) -> String {
+    let Event::Done { model, seconds, bytes_in, bytes_out, store, .. } = event else {
+        return String::new();
+    };
+    let traffic = match (bytes_in, bytes_out) {
+        (0, 0) => String::new(),
+        _ => {
+            let (came, went) = (*bytes_in as f64 / 1e6, *bytes_out as f64 / 1e6);
+            format!(", {came:.1} MB in, {went:.1} MB out")
+        }
+    };
+    let kept = store.as_deref().map_or_else(String::new, |store| format!("\nkept in {store}"));
+    format!("done in {seconds:.1} s{traffic}\nmodel {model}{kept}")
 }
 
 /// The progress of a stopped run, and its loss.
