@@ -110,16 +110,17 @@ mod tests {
     }
 
     #[test]
-    fn readers_have_their_batches_first() {
-        let mut scene = leaves(chain(2, 20, 10));
-        scene.lease(&[shard_lease(1, 1, A, 0)]);
-        scene.keep(&[run_of(0, 2, 6)]);
-        let a_is_at = |scene: &mut Scene, done| {
-            scene.hear(A, Heartbeat { progress: vec![(ShardId(1), done)], ..heartbeat() });
+    fn all_readers_have_their_batches_first() {
+        let mut scene = leaves(Plan::example(&[1, 2], 20, 10));
+        scene.lease(&[shard_lease(1, 1, A, 0), shard_lease(2, 1, A, 0)]);
+        scene.keep(&[run_of(0, 0, 2), run_of(0, 3, 6)]);
+        let a_is_at = |scene: &mut Scene, done: [u64; 2]| {
+            let progress = [1, 2].map(ShardId).into_iter().zip(done).collect();
+            scene.hear(A, Heartbeat { progress, ..heartbeat() });
             may_stop(&scene.known, false)
         };
-        assert!(!a_is_at(&mut scene, 5));
-        assert!(a_is_at(&mut scene, 6));
+        assert!(!a_is_at(&mut scene, [6, 5]) && !a_is_at(&mut scene, [5, 6]));
+        assert!(a_is_at(&mut scene, [6, 6]));
     }
 
     #[test]
