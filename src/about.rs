@@ -1,4 +1,4 @@
-//! What a node tells others about its run and its data.
+//! A node's account of its run and its data, for others.
 //!
 //! Rule: of a data set it tells the form and the number of samples, and of private data the form alone.
 

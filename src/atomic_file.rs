@@ -1,28 +1,14 @@
-//! Files that are complete or absent.
+//! Writing a user's file: behind links, and only where it can be written.
 //!
-//! Rule: bytes go to a temporary file next to the target, reach the disk, and only then take the
-//! target's place; the folder is synced, so that a power cut does not undo it. A failed write
-//! leaves nothing behind: a full disk gets its room back. Whether a write can succeed is found out
-//! before hours are spent on its content.
+//! Rule: a file is complete or absent (`ffp2p_net::atomic_file` sees to that); a link keeps pointing
+//! where it does, and what cannot be written is found out without a trace.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use tempfile::NamedTempFile;
-
-/// Bytes written at once by a test for room.
-const PIECE: usize = 1 << 20;
-
-/// Prefix and suffix of the name of an unfinished file.
-const PART: (&str, &str) = (".ffp2p-", ".part");
-
-/// Whether this is the name of a file that was never finished.
-pub(crate) fn is_part(name: &str) -> bool {
-    name.starts_with(PART.0) && name.ends_with(PART.1)
-}
+use ffp2p_net::atomic_file;
 
 /// Whether two paths lead to one file.
 pub(crate) fn are_one(one: &Path, other: &Path) -> bool {
@@ -38,14 +24,7 @@ pub(crate) fn are_one(one: &Path, other: &Path) -> bool {
 /// # Errors
 /// The system's error; the old content is still there then.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let path = behind_links(path)?;
-    let folder = folder_of(&path);
-    let mut file = temporary(folder)?;
-    // The method of `NamedTempFile` would name the temporary file in an error.
-    file.as_file_mut().write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(&path).map_err(|error| error.error)?;
-    sync_folder(folder)
+    atomic_file::replace(&behind_links(path)?, bytes)
 }
 
 /// Tests whether [`replace`] could put a file of `size` bytes at `path` now; nothing is changed.
@@ -62,15 +41,7 @@ pub(crate) fn check(path: &Path, size: u64) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(_) | Err(_) => {}
     }
-    let mut file = temporary(folder_of(&path))?;
-    let zeros = vec![0; PIECE];
-    let mut left = size;
-    while left > 0 {
-        let now = left.min(PIECE as u64);
-        file.as_file_mut().write_all(&zeros[..now as usize])?;
-        left -= now;
-    }
-    file.as_file().sync_data()
+    atomic_file::check_room(&path, size)
 }
 
 /// The file that a link leads to, or the path itself.
@@ -98,41 +69,9 @@ fn folder_of(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// A new file in `folder` that goes with its handle. Its name is short, whatever the target's, and
-/// no other process has it; its permissions are those of any new file.
-fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PART.0).suffix(PART.1);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder).map_err(|error| io::Error::new(error.kind(), cause(&error)))
-}
-
-/// The system's error without the name of the temporary file.
-fn cause(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" at path ").next().unwrap_or_default().to_owned()
-}
-
-/// A folder's names reach the disk; where folders cannot be opened as files, the system does so.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_new_content_replaces_the_old_and_nothing_else_is_left() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        for text in ["old", "new"] {
-            replace(&path, text.as_bytes()).unwrap();
-        }
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
 
     #[test]
     fn one_file_has_many_names() {
@@ -141,15 +80,6 @@ mod tests {
         assert!(are_one(&at("new"), &at("./new")) && !are_one(&at("new"), &at("old")));
         fs::write(at("old"), b"old").unwrap();
         assert!(are_one(&at("old"), &at(".").join("old")) && !are_one(&at("new"), &at("old")));
-    }
-
-    #[test]
-    fn a_failed_write_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("taken");
-        fs::create_dir(&path).unwrap();
-        assert!(replace(&path, b"bytes").is_err());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl KeepArgs {
     }
 }
 
-/// What `join` and `up` have in common.
+/// The flags that `join` and `up` have in common.
 #[derive(Args, Clone, Debug)]
 pub struct NodeArgs {
     #[command(flatten)]

@@ -34,7 +34,7 @@ pub struct Found {
     pub spec: Bytes,
     /// A peer that trains it.
     pub peer: NodeId,
-    /// That peer's description of it.
+    /// The description by that peer.
     pub about: Option<About>,
 }
 

@@ -1,7 +1,9 @@
 //! Tests of checkpoints: training goes on from one as if nothing had happened, and no bytes do harm.
 
 use super::*;
-use crate::ff::{Encoding, FirstInput, Inline, Key, Network, Objective, Purpose, negative_labels};
+use crate::ff::{
+    Encoding, FirstInput, Inline, Key, Network, Objective, Parameter, Purpose, negative_labels,
+};
 
 /// A network of two layers.
 fn tiny(optimizer: Optimizer, shards: usize) -> NetworkSpec {
@@ -165,4 +167,36 @@ fn damaged_bytes_are_refused_or_harmless() {
     let end = damaged.len();
     damaged[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
     assert_eq!(decode(&damaged, spec, shard, 2), Err(CheckpointError::Number));
+}
+
+/// The bytes of a fixture, which is never written by the code that it pins.
+fn fixture(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+#[test]
+fn a_checkpoint_has_these_bytes() {
+    let expected = fixture(include_str!("../../tests/fixtures/checkpoint.hex"));
+    let layers = vec![3, 2];
+    let spec = NetworkSpec::default_for(Objective::Goodness, Optimizer::Adam, layers, 2);
+    let spec = NetworkSpec { steps: 30, ..spec };
+    // Numbers counted up by quarters, in the order of the file.
+    let mut quarters = (0..).map(|number: u16| f32::from(number) / 4.0);
+    let mut parameter = |shape: (usize, usize)| {
+        let mut next = || quarters.by_ref().take(shape.0 * shape.1).collect::<Vec<_>>();
+        let value = Array2::from_shape_vec(shape, next()).unwrap();
+        Parameter { value, first: next(), second: next() }
+    };
+    let [weights, bias, head] = [(3, 2), (1, 2), (2, 2)].map(&mut parameter);
+    let state = ShardState::from_parts(weights, bias, head, quarters.take(2).collect(), 7);
+    let shard = Shard { layer: 0, index: 0 };
+    assert_eq!(encode(&state, &spec, shard), expected);
+    assert_eq!(decode(&expected, &spec, shard, 7), Ok(state));
+
+    let expected = fixture(include_str!("../../tests/fixtures/feedback-table.hex"));
+    let table = FeedbackTable::from_parts(&spec, vec![0, 1, 1], 7).unwrap();
+    assert_eq!(encode_table(&table, &spec), expected);
+    assert_eq!(decode_table(&expected, &spec, 3, 7), Ok(table));
 }

@@ -103,8 +103,8 @@ impl Data {
         (!self.is_drawn()).then(|| found::in_words(shape, names, remarks))
     }
 
-    /// What a set of `classes` classes must have in common with this one so that a network can
-    /// learn from both: the measures of an image, the number of classes, and their names.
+    /// The form of this set with `classes` classes; a network can learn from sets of one form: the
+    /// measures of an image, the number of classes, and their names.
     pub fn form(&self, classes: usize) -> String {
         let Shape { height, channels, .. } = self.shape();
         let columns = self.shape().columns();

@@ -59,7 +59,7 @@ pub struct Model {
     pub spec: Spec,
     /// The network.
     pub network: Network,
-    /// Who trained which chapters, as far as it is known.
+    /// The trainers of the chapters, as far as they are known.
     pub provenance: Vec<Span>,
 }
 

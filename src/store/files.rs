@@ -10,10 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use ffp2p_net::atomic_file;
 use ffp2p_proto::Hash;
 
 use super::error::StoreError;
-use crate::atomic_file;
 
 /// Grows when the layout of the folder, or of checkpoints, changes.
 const FORMAT: &str = "ffp2p store 3";

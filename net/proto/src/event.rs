@@ -83,7 +83,7 @@ pub enum Input {
     FetchFailed {
         /// The blob's name.
         hash: Hash,
-        /// Who was asked.
+        /// The peer that was asked.
         from: NodeId,
         /// Whether it sent bytes, but not those that the hash names.
         lied: bool,
@@ -200,21 +200,21 @@ pub enum Output {
     Finished,
 }
 
-/// What the user or a script is told.
+/// Something that the user, or a script, is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// A peer of this run is here.
     PeerJoined {
         /// Who.
         peer: NodeId,
-        /// What for.
+        /// The purpose.
         role: Role,
     },
     /// A peer said goodbye, or was silent for too long.
     PeerLeft {
         /// Who.
         peer: NodeId,
-        /// What it was here for, as far as it said so.
+        /// Its role, as far as it said so.
         role: Role,
         /// True when it said goodbye.
         goodbye: bool,
@@ -231,7 +231,7 @@ pub enum Notice {
     Blame {
         /// Who.
         peer: NodeId,
-        /// What was wrong.
+        /// The reason.
         reason: &'static str,
     },
 }

@@ -1,4 +1,4 @@
-//! Who owns and trains what: the decisions of `ffp2p`, as a state machine without IO.
+//! Owning, training, keeping and finishing: the decisions of `ffp2p`, as a state machine without IO.
 //!
 //! A run is a grid of cells, shard x chapter. What a cell computes is fixed; peers only decide
 //! *where*. Each peer runs one [`State`]: it takes one [`Input`] at a time with the time at which

@@ -1,4 +1,4 @@
-//! What peers say to each other.
+//! The messages that peers send each other.
 //!
 //! Rule: every message is small (a few KB), may be lost, repeated or overtaken, and only ever
 //! adds knowledge: leases merge by term, checkpoints and scores are facts. Payloads never travel

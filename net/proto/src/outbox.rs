@@ -1,4 +1,4 @@
-//! What the duties want: outputs for the shell, and facts for what is known.
+//! The duties' results: outputs for the shell, and facts for what is known.
 //!
 //! Rule: a duty changes nothing but itself. What it finds out goes here and is taken in, in the
 //! order in which it was put, before the next duty looks. A blob is held for as long as somebody

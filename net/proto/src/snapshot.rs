@@ -1,4 +1,4 @@
-//! What a view shows: a copy of the facts, free of any decision.
+//! The content of a view: a copy of the facts, free of any decision.
 
 use crate::known::Known;
 use crate::known::members::Member;

@@ -1,4 +1,4 @@
-//! What unit tests begin with: peers, plans and things said, and a scene of what one peer knows.
+//! Fixtures of unit tests: peers, plans and things said, and a scene of what one peer knows.
 //!
 //! Rule: a scene is brought about as in a run, through what is heard, restored, leased and published;
 //! nothing is set from outside that a run could not bring about.
@@ -81,7 +81,7 @@ pub(crate) fn score(epoch: u64) -> Score {
     Score { epoch, samples: 10, softmax_correct: 7, other_correct: 8 }
 }
 
-/// What a worker says of itself that has and knows nothing. A scene gives it its number.
+/// The heartbeat of a worker that has and knows nothing. A scene gives it its number.
 pub(crate) fn heartbeat() -> Heartbeat {
     Heartbeat {
         seq: 0,
@@ -112,7 +112,7 @@ pub(crate) fn branch_job(chapter: u64, shard: u16, done: u64) -> JobStatus {
     JobStatus { task: Task::chapter(chapter), load: chapter + 1, ..job(shard, done) }
 }
 
-/// What a peer knows, and what is wanted of its shell.
+/// A peer's knowledge and outbox.
 #[derive(Debug)]
 pub(crate) struct Scene {
     pub(crate) known: Known,
@@ -139,7 +139,7 @@ impl Scene {
         self.known.set_now(Time(ms));
     }
 
-    /// That many milliseconds go by.
+    /// Lets this many milliseconds go by.
     pub(crate) fn wait(&mut self, ms: u64) {
         self.known.set_now(self.known.now().after(ms));
     }
@@ -206,7 +206,7 @@ impl Scene {
         self.known.look();
     }
 
-    /// What has been put into the outbox since the last time.
+    /// The content of the outbox since the last time.
     pub(crate) fn drain(&mut self) -> (Vec<Output>, Vec<Fact>) {
         self.out.drain()
     }
@@ -235,7 +235,7 @@ pub(crate) fn blamed(outputs: &[Output]) -> Vec<NodeId> {
     outputs.iter().filter_map(blamed).collect()
 }
 
-/// What a shell says whose trainer does all that it is told.
+/// The answers of a shell whose trainer does all that it is told.
 pub(crate) fn answer(output: &Output) -> Option<Input> {
     if let Output::Load { shard, load, .. } = *output {
         Some(Input::Loaded { shard, load, ok: true })

@@ -114,7 +114,7 @@ impl Reporter {
                 self.note(format!("{address} is not reached: {why}; still trying"));
             }
             ffp2p_net::Event::Refused { peer, reason } => {
-                self.note(format!("peer {peer} was sent away: {reason}"));
+                self.note(format!("peer {peer} was refused: {reason}"));
             }
             ffp2p_net::Event::Alone(report) => self.note(report.to_string()),
             ffp2p_net::Event::OtherRun { .. }

@@ -149,7 +149,7 @@ mod tests {
         batches.iter().map(|batch| (batch.shard.0, batch.step)).collect()
     }
 
-    /// What was announced, and to whom.
+    /// Announced batches, and the peers that were told.
     fn announced(scene: &mut Scene) -> Vec<(NodeId, Vec<(u16, u64)>)> {
         let to = |output: Output| {
             let Output::Send { to, message } = output else { return None };

@@ -171,7 +171,7 @@ mod tests {
         });
     }
 
-    /// Who is asked for which shards, from which step and up to which, when it is looked at.
+    /// The peers asked for each shard, with the first step and the end, at a look.
     fn asked(scene: &mut Scene, flow: &mut FlowControl) -> Vec<(NodeId, Vec<u16>, u64, u64)> {
         flow.settle(&scene.known, &mut scene.out);
         requests(&scene.outputs())

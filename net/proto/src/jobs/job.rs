@@ -22,7 +22,7 @@ pub(super) struct Job {
     pub(super) work: Work,
 }
 
-/// Where a job reads from.
+/// The source of a job's batches.
 #[derive(Clone, Debug)]
 pub(super) enum Work {
     /// A shard reads what the owners of the layer below announce.

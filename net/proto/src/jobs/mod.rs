@@ -1,4 +1,4 @@
-//! What this peer trains: one job for each task that it owns and has not finished.
+//! This peer's training: one job for each task that it owns and has not finished.
 //!
 //! Rule: a job is in the hands of its lease; its steps go to the trainer in order, and what comes
 //! back under another load than the present one is of no use.

@@ -37,7 +37,7 @@ impl Bench {
         self.wanted()
     }
 
-    /// What is wanted of the shell; facts are put by.
+    /// Outputs for the shell; facts are put by.
     fn wanted(&mut self) -> Vec<Output> {
         let (mut outputs, facts) = self.scene.drain();
         for fact in facts {

@@ -1,4 +1,4 @@
-//! What the trainer has and has not answered.
+//! The trainer's open and answered requests.
 //!
 //! Rule: at most [`MAX_TRAIN_IN_FLIGHT`] steps are with the trainer. What it reads is held until it
 //! has answered, whatever becomes of the job meanwhile.

@@ -1,4 +1,4 @@
-//! What a peer says of itself all the time, and what it learns from others who do.
+//! Heartbeats: a peer's account of itself, and how it takes in those of others.
 //!
 //! Rule: a heartbeat is whole: a peer that missed everything before it knows from the next one all
 //! that it needs of its sender, as far as lists are bounded.

@@ -1,4 +1,4 @@
-//! Who is here.
+//! The peers that are here.
 //!
 //! Rule: a peer is here from its first sign of life until it says goodbye or is silent for too
 //! long. A goodbye is final, because identities are fresh at every start; silence is not.

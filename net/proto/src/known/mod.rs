@@ -1,4 +1,4 @@
-//! What a peer knows: of the run, of the others, and of itself.
+//! A peer's knowledge: of the run, of the others, and of itself.
 //!
 //! Rule: facts come in here and nowhere else, and every duty reads them. What can be derived from
 //! them is derived in the files next to this one, each of which knows those that stand before it:

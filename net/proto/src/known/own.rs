@@ -1,4 +1,4 @@
-//! What this peer does, as its duties last said.
+//! This peer's own doings, as its duties last published them.
 //!
 //! Rule: a copy. A duty publishes its part after every change, and everybody else reads it here, as
 //! they read what other peers say of themselves.
@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::{BlobRef, NodeId, ShardId, Task, Time};
 
-/// Where a job stands.
+/// A job's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// It waits for the checkpoint to start from.

@@ -1,4 +1,4 @@
-//! Who trained which chapter: the record that an export carries.
+//! The trainer of each chapter: the record that an export carries.
 //!
 //! Rule: the first trainer learned for a cell stands, unless its checkpoint does not. The record is
 //! bounded, and nothing is decided by it.

@@ -1,4 +1,4 @@
-//! Where each shard stands, and where it would start if it had to be taken up now.
+//! The position of each shard, and the step from which it would start if it had to be taken up now.
 //!
 //! Rule: a shard starts from the furthest checkpoint at hand that leaves none of its readers without
 //! batches. If a reader needs batches that nobody holds any more, the shard goes back and makes them

@@ -10,7 +10,7 @@ use super::Known;
 use super::checkpoints::Entry;
 use crate::{NodeId, ShardId};
 
-/// Where an unbroken cover by `runs`, in order, ends that begins at `from`.
+/// The end of the unbroken cover by `runs`, in order, that begins at `from`.
 pub(crate) fn end_of_cover(runs: &[Range<u64>], from: u64) -> u64 {
     runs.iter().fold(from, |end, run| if run.start <= end { end.max(run.end) } else { end })
 }

@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(scoring.view(&scene.known).evaluating, None);
     }
 
-    /// What the scorer says when it could not do it.
+    /// The scorer's answer when it could not do it.
     fn not_done(epoch: u64) -> Score {
         Score { samples: 0, softmax_correct: 0, other_correct: 0, ..score(epoch) }
     }

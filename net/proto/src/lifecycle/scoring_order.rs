@@ -1,4 +1,4 @@
-//! Who scores an epoch.
+//! The order in which peers score epochs.
 //!
 //! Rule: the one with least to do, because the others wait for whoever has most; all who know the same
 //! name the same peer.

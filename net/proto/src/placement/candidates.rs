@@ -1,4 +1,4 @@
-//! Who can be given work, and how fast they are.
+//! The peers that can be given work, with their speeds.
 //!
 //! Rule: of two peers that cannot work together, all who hear of it leave out the same one, unless
 //! copies bridge what is cut, as they do where peers own chapters.
@@ -56,7 +56,7 @@ impl Candidates {
     }
 }
 
-/// Where one peer trains everything: whoever has most of it stays, else the fastest is taken.
+/// The one peer that trains everything: the one that has most of it, else the fastest.
 fn leave_one(known: &Known, candidates: &mut Vec<Candidate>) {
     let owns = |id: NodeId| known.leases().of(id).count();
     let best = candidates.iter().max_by_key(|it| (owns(it.id), it.speed, it.id)).copied();

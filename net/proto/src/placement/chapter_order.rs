@@ -1,4 +1,4 @@
-//! Who takes the next chapter, where peers own branches of chapters.
+//! The peer that takes the next chapter, where peers own branches of chapters.
 //!
 //! Rule: a chapter is taken when its first cell can be computed, by a peer that has none, the
 //! fastest first: so a slow peer takes fewer, and one that would only hold up those behind it takes

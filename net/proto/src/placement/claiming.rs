@@ -118,7 +118,7 @@ mod tests {
     use crate::testing::*;
     use crate::{Config, Heartbeat, Output, Plan, Role};
 
-    /// What is claimed now, as it is told to all.
+    /// The leases claimed now, as announced.
     fn claims(claiming: &mut Claiming, scene: &mut Scene) -> Vec<Lease> {
         scene.look();
         let (mut assignment, Scene { known, out, .. }) = (Assignment::default(), scene);

@@ -28,7 +28,7 @@ const STUCK_RETRIES: u64 = 3;
 /// A shard, and the peer that may get it.
 pub(crate) type Move = (ShardId, NodeId);
 
-/// What was given away, and who was lost.
+/// The tasks given away, and the peers lost.
 #[derive(Debug, Default)]
 pub(crate) struct HandOver {
     /// When this peer last gave a shard away for balance alone, and at which step that shard stood.

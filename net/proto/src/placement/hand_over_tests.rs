@@ -66,7 +66,7 @@ impl Giver {
         self.given().into_iter().map(|(shard, _, _)| shard).collect()
     }
 
-    /// What was given has come to stand, and A works on it; this peer keeps these jobs.
+    /// The hand-over stands, and A works on the task; this peer keeps these jobs.
     fn handed_over(&mut self, given: &[Lease], jobs: impl IntoIterator<Item = JobStatus>) {
         self.scene.lease(given);
         self.scene.work(jobs);

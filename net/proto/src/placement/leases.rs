@@ -1,4 +1,4 @@
-//! Who owns which task.
+//! The owner of each task.
 //!
 //! Rule: for each task the lease with the higher term stands, at equal terms the one of the
 //! smaller peer. Merging is therefore independent of order, and a fenced owner stays fenced.

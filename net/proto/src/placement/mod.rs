@@ -1,4 +1,4 @@
-//! Who shall own what: claims of what nobody owns, hand-overs for balance, the order of chapters.
+//! Giving each task an owner: claims of what nobody owns, hand-overs for balance, the order of chapters.
 //!
 //! Rule: a task without a living owner is taken, with the next term, by the peer that all who know
 //! the same name; a task with one is only ever given away by that owner. What an assignment rests on

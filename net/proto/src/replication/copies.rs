@@ -102,7 +102,7 @@ mod tests {
     };
     use crate::{Config, Heartbeat, Plan, Time};
 
-    /// What one of four workers knows: A holds a checkpoint of each of many shards.
+    /// The knowledge of one of four workers: A holds a checkpoint of each of many shards.
     fn one_of_four(me: NodeId, config: Config) -> Known {
         let plan = Plan::example(&[40], 100, 10);
         let mut known = Known::new(me, Role::Worker, plan, config, Time(0));

@@ -126,7 +126,7 @@ fn wanted_checkpoints(known: &Known) -> Vec<Source> {
     elsewhere(known, cells)
 }
 
-/// What nobody waits for: what an epoch is scored with, and what this peer has the duty to hold.
+/// Fetches that nobody waits for: what an epoch is scored with, and what this peer has the duty to hold.
 fn unhurried(known: &Known) -> Vec<Source> {
     let scoring = known.own().scoring;
     let scored = scoring.evaluating.filter(|_| !scoring.under_way);

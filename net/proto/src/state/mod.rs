@@ -36,7 +36,7 @@ pub struct State {
     completion: Completion,
     timers: Timers,
     out: Outbox,
-    /// What was wanted of the shell since the input being handled came.
+    /// Outputs for the shell since the input being handled came.
     outputs: Vec<Output>,
 }
 
@@ -97,7 +97,7 @@ impl State {
         self.timers.next()
     }
 
-    /// What this peer knows now.
+    /// This peer's knowledge now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of(&self.known, self.fetching.len())
     }

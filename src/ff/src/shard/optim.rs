@@ -64,7 +64,7 @@ impl Parameter {
         self.first.is_empty() && self.second.is_empty()
     }
 
-    /// What the optimiser remembers, in the order of a checkpoint: `first`, then `second`, zeros where
+    /// The optimiser's state, in the order of a checkpoint: `first`, then `second`, zeros where
     /// no gradient has come yet.
     pub fn moments(&self, optimizer: Optimizer) -> impl Iterator<Item = f32> {
         let size = self.value.len();

@@ -38,7 +38,7 @@ fn normalized(x: &Array2<f64>) -> Array2<f64> {
     x / &squares.sqrt().insert_axis(Axis(1))
 }
 
-/// What a step is given: the input of the shard, and the factors of dropout.
+/// The inputs of a step: the input of the shard, and the factors of dropout.
 struct Given {
     inputs: Array2<f64>,
     mask: Array2<f64>,

@@ -17,7 +17,7 @@ fn owner(plan: Plan, chapters: &[u64]) -> Bench {
     bench
 }
 
-/// What each step of `shard` reads.
+/// The inputs of each step of `shard`.
 fn reads(outputs: &[Output], of: u16) -> Vec<Vec<Hash>> {
     let reads = |output: &Output| {
         let Output::Train { shard, inputs, .. } = output else { return None };

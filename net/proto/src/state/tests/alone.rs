@@ -6,7 +6,7 @@ use super::super::State;
 use crate::testing::{ME, blamed, blob};
 use crate::{BlobRef, Config, Hash, Input, Message, Output, Plan, Role, Score, ShardId, Time};
 
-/// What goes wrong, once.
+/// A fault that happens once.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
     Nothing,
@@ -29,7 +29,7 @@ pub(super) struct Alone {
     fault: Fault,
     lost: Option<Hash>,
     pub(super) reads: usize,
-    /// What the trainer was asked to do, in order.
+    /// The trainer's requests, in order.
     pub(super) asked: Vec<Output>,
     /// Steps that it trained.
     pub(super) trained: usize,

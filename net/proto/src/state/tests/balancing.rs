@@ -16,7 +16,7 @@ fn peer(me: NodeId, shards: u16) -> State {
     state
 }
 
-/// What `me`, which does `JOBS` jobs in each tenth of a second, says to `other` and to all while that
+/// The messages of `me`, which does `JOBS` jobs in each tenth of a second, to `other` and to all while that
 /// is here from 2 s on.
 fn said(me: &mut State, other: &mut State) -> Vec<Message> {
     const JOBS: usize = 4;
