@@ -28,7 +28,7 @@ const HEARTBEATS: u64 = 3;
 
 /// Time for which peers are listened to: some heartbeats of a node that knows many others.
 fn listening() -> Duration {
-    Duration::from_millis(HEARTBEATS * Config::default().beat_ms(MAX_MEMBERS))
+    Duration::from_millis(HEARTBEATS * Config::default().heartbeat_interval_ms(MAX_MEMBERS))
 }
 
 /// A node of the run.

@@ -226,7 +226,7 @@ impl Rehearsal {
         };
         let (nodes, shards) = (speeds.len() as f64, self.spec.network.shards_per_layer as f64);
         let seconds = self.alone(plan.chapter_steps, speeds[0]) / ceiling(plan, speeds);
-        let interval = self.config.beat_ms(speeds.len() - 1) as f64;
+        let interval = self.config.heartbeat_interval_ms(speeds.len() - 1) as f64;
         let beats = seconds * 1e3 / interval * nodes * nodes;
         // A shard's batches go to each reader elsewhere: announced, requested, sent, read.
         let readers = if plan.is_by_chapter() { 0.0 } else { (nodes - 1.0).min(shards) };
@@ -302,7 +302,7 @@ const COPIES: f64 = 7.0;
 
 impl Idle {
     fn of(rehearsal: &Rehearsal, plan: &Plan, nodes: usize) -> Self {
-        let interval = rehearsal.config.beat_ms(MAX_SIMULATED - 1 + nodes) as f64;
+        let interval = rehearsal.config.heartbeat_interval_ms(MAX_SIMULATED - 1 + nodes) as f64;
         let beats = nodes as f64 * 1e3 / interval;
         let leases = if plan.is_by_chapter() { plan.layers.len() } else { plan.shard_count() };
         let bytes = COPIES * beats * idle_heartbeat_bytes(leases) as f64;

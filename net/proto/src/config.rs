@@ -25,7 +25,7 @@ pub const MAX_CHECKPOINTS_PER_SHARD: usize = 8;
 /// Timers (milliseconds) and windows (steps) of one peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Between heartbeats, ms, where peers are few ([`Config::beat_ms`]).
+    /// Between heartbeats, ms, where peers are few ([`Config::heartbeat_interval_ms`]).
     pub heartbeat_ms: u64,
     /// A peer that was silent for this long is considered dead, ms.
     pub silent_ms: u64,
@@ -66,7 +66,7 @@ impl Config {
     /// Between two heartbeats of a peer that knows `others` other peers, ms: never so long that silence
     /// is near, or that a connection that is quiet in between counts as cut, which costs more.
     #[must_use]
-    pub fn beat_ms(&self, others: usize) -> u64 {
+    pub fn heartbeat_interval_ms(&self, others: usize) -> u64 {
         let longest = (3 * self.heartbeat_ms / 2).min(3 * self.silent_ms / 10);
         let shared = self.heartbeat_ms.saturating_mul(others as u64 + 1) / FEW;
         shared.min(longest).max(self.heartbeat_ms)
@@ -102,10 +102,13 @@ mod tests {
     #[test]
     fn many_peers_say_less_often_how_they_are_but_often_enough() {
         let default = Config::default();
-        assert_eq!([0, 3, 4, 5, 999].map(|it| default.beat_ms(it)), [500, 500, 625, 750, 750]);
+        assert_eq!(
+            [0, 3, 4, 5, 999].map(|it| default.heartbeat_interval_ms(it)),
+            [500, 500, 625, 750, 750]
+        );
         for (silent_ms, longest) in [(1_000, 500), (2_000, 600), (60_000, 750)] {
             let config = Config { silent_ms, ..default.clone() };
-            assert_eq!([3, 999].map(|it| config.beat_ms(it)), [500, longest]);
+            assert_eq!([3, 999].map(|it| config.heartbeat_interval_ms(it)), [500, longest]);
         }
     }
 }

@@ -116,7 +116,7 @@ pub struct Score {
     pub other_correct: u32,
 }
 
-/// Everything a peer has to say about itself; sent every [`Config::beat_ms`](crate::Config::beat_ms)
+/// Everything a peer has to say about itself; sent every [`Config::heartbeat_interval_ms`](crate::Config::heartbeat_interval_ms)
 /// and to every new connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {

@@ -49,8 +49,8 @@ impl Known {
     }
 
     /// Between two heartbeats among those who are here, ms.
-    pub(crate) fn beat_ms(&self) -> u64 {
-        self.config.beat_ms(self.members.iter().count())
+    pub(crate) fn heartbeat_interval_ms(&self) -> u64 {
+        self.config.heartbeat_interval_ms(self.members.iter().count())
     }
 
     /// The heartbeat of this peer, with that number.
@@ -280,8 +280,8 @@ mod tests {
     #[test]
     fn among_many_each_says_less_often_how_it_is() {
         let mut scene = Scene::new(chain(2, 40, 10));
-        let beat_ms = scene.known.beat_ms();
+        let beat_ms = scene.known.heartbeat_interval_ms();
         (10..15).for_each(|byte| scene.meet(NodeId([byte; 32]), heartbeat()));
-        assert!(scene.known.beat_ms() > beat_ms);
+        assert!(scene.known.heartbeat_interval_ms() > beat_ms);
     }
 }

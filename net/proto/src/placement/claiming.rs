@@ -105,7 +105,8 @@ impl Claiming {
     fn awaits_speeds(&self, known: &Known) -> bool {
         let others = known.members().workers().map(|(_, member)| member.speed);
         let mut speeds = others.chain([known.own().speed]);
-        let begun = self.begun.is_some_and(|at| known.now().since(at) >= known.beat_ms());
+        let begun =
+            self.begun.is_some_and(|at| known.now().since(at) >= known.heartbeat_interval_ms());
         let patience = known.config().listen_ms.saturating_add(SPEEDS_MS);
         !begun && speeds.any(|speed| speed == 0) && known.age_ms() < patience
     }
@@ -220,7 +221,7 @@ mod tests {
         scene.lease(&[shard_lease(1, 1, A, 0)]);
         let mut claiming = Claiming::default();
         assert!(claims(&mut claiming, &mut scene).is_empty(), "more may have been taken");
-        scene.wait(scene.known.beat_ms());
+        scene.wait(scene.known.heartbeat_interval_ms());
         assert_eq!(shards(&claims(&mut claiming, &mut scene)), [0]);
     }
 

@@ -156,7 +156,7 @@ impl State {
             self.timers.finish();
             self.outputs.push(Output::Broadcast(Message::Goodbye));
             self.outputs.push(Output::Finished);
-        } else if self.timers.beat(self.known.now(), self.known.beat_ms()) {
+        } else if self.timers.beat(self.known.now(), self.known.heartbeat_interval_ms()) {
             let heartbeat = self.heartbeat();
             self.outputs.push(Output::Broadcast(heartbeat));
         }

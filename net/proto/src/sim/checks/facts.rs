@@ -92,14 +92,22 @@ impl Facts {
 /// report their copies or the shards above advance, and only their number in the run bounds them.
 const SHORT_CHAPTER: u64 = 3;
 
+/// The least time that a step of a drawn plan takes, ms.
+const LEAST_STEP_MS: u64 = 5;
+
 /// Blobs that one node may hold: for every shard, a window and three chapters of its inputs and of
 /// its outputs, and its checkpoints; and what is being fetched. A shard that is refreshed needs a
-/// window of two chapters, or it could not train one while its reader reads the one before.
+/// window of two chapters, or it could not train one while its reader reads the one before. Nothing is
+/// forgotten until it is noticed that a peer is gone which should have held it.
 fn max_blobs(plan: &Plan, config: &Config) -> usize {
     let least = if plan.refreshed { 2 * plan.chapter_steps } else { 0 };
     let batches = 2 * (config.window.max(least) + 3 * plan.chapter_steps) as usize;
-    let checkpoints = if plan.chapter_steps < SHORT_CHAPTER { plan.chapters() as usize } else { 0 };
-    plan.shard_count() * (batches + checkpoints.max(MAX_CHECKPOINTS_PER_SHARD)) + MAX_FETCHES
+    let chapters = if plan.chapter_steps < SHORT_CHAPTER {
+        plan.chapters()
+    } else {
+        config.silent_ms / (plan.chapter_steps * LEAST_STEP_MS)
+    };
+    plan.shard_count() * (batches + MAX_CHECKPOINTS_PER_SHARD + chapters as usize) + MAX_FETCHES
 }
 
 /// Checks that a rule holds; the error is the rule in words.
