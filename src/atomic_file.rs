@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ffp2p_net::atomic_file;
+use ffp2p_net::atomic_file::{self, folder_of};
 
 /// Whether two paths lead to one file.
 pub(crate) fn are_one(one: &Path, other: &Path) -> bool {
@@ -62,11 +62,6 @@ fn behind_links(path: &Path) -> io::Result<PathBuf> {
         let nowhere = || io::Error::other("it is a link to a file that does not exist");
         if leads_nowhere { nowhere() } else { error }
     })
-}
-
-fn folder_of(path: &Path) -> &Path {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

@@ -52,7 +52,8 @@ pub fn check_room(path: &Path, size: u64) -> io::Result<()> {
     file.as_file().sync_data()
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder that a file is in, also where its path names none.
+pub fn folder_of(path: &Path) -> &Path {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new("."))
 }

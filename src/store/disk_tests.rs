@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ffp2p_proto::{BlobRef, Checkpoint, Hash, NodeId, ShardId};
 use redb::ReadableDatabase as _;
 
-use super::{disk::Disk, error::StoreError};
+use super::{disk::Disk, error::StoreError, files::write_whole};
 use crate::{data::Data, spec::Spec};
 
 pub(crate) fn spec() -> Spec {
@@ -203,6 +203,18 @@ fn a_blob_may_be_a_link_to_its_file() {
     fs::rename(&path, &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
     assert_eq!(Disk::open(folder.path(), &spec()).unwrap().checkpoints().unwrap(), all);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_blob_that_is_a_link_is_written_where_it_leads() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, elsewhere) = (folder.path().join("blob"), folder.path().join("elsewhere"));
+    fs::write(&elsewhere, b"old").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    write_whole(&path, b"new").unwrap();
+    assert!(path.is_symlink());
+    assert_eq!(fs::read(&elsewhere).unwrap(), b"new");
 }
 
 /// The fact of a checkpoint, as stores have it.

@@ -10,10 +10,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use ffp2p_net::atomic_file;
+use ffp2p_net::atomic_file::is_part;
 use ffp2p_proto::Hash;
 
 use super::error::StoreError;
+use crate::atomic_file;
 
 /// Grows when the layout of the folder, or of checkpoints, changes.
 const FORMAT: &str = "ffp2p store 3";
@@ -52,7 +53,7 @@ pub(super) fn is_blob(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_hash =
         name.len() == 2 * size_of::<Hash>() && name.bytes().all(|it| it.is_ascii_hexdigit());
-    (is_hash || atomic_file::is_part(name)) && path.is_file()
+    (is_hash || is_part(name)) && path.is_file()
 }
 
 /// Sets aside what is in the way of something of another kind.
