@@ -116,8 +116,8 @@ pub struct Score {
     pub other_correct: u32,
 }
 
-/// Everything a peer has to say about itself; sent every [`Config::heartbeat_interval_ms`](crate::Config::heartbeat_interval_ms)
-/// and to every new connection.
+/// Everything a peer has to say about itself; sent every
+/// [`heartbeat_interval_ms`](crate::Config::heartbeat_interval_ms) and to every new connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// Grows with every heartbeat of this peer; an overtaken one is dropped.

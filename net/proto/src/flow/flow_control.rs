@@ -171,7 +171,7 @@ mod tests {
         });
     }
 
-    /// The peers asked for each shard, with the first step and the end, at a look.
+    /// The requests sent now: the peer asked, the shards, the first step and the end.
     fn asked(scene: &mut Scene, flow: &mut FlowControl) -> Vec<(NodeId, Vec<u16>, u64, u64)> {
         flow.settle(&scene.known, &mut scene.out);
         requests(&scene.outputs())

@@ -1,4 +1,4 @@
-//! The trainer's open and answered requests.
+//! The requests made of the trainer that it has not answered.
 //!
 //! Rule: at most [`MAX_TRAIN_IN_FLIGHT`] steps are with the trainer. What it reads is held until it
 //! has answered, whatever becomes of the job meanwhile.

@@ -280,8 +280,8 @@ mod tests {
     #[test]
     fn among_many_each_says_less_often_how_it_is() {
         let mut scene = Scene::new(chain(2, 40, 10));
-        let beat_ms = scene.known.heartbeat_interval_ms();
+        let among_few = scene.known.heartbeat_interval_ms();
         (10..15).for_each(|byte| scene.meet(NodeId([byte; 32]), heartbeat()));
-        assert!(scene.known.heartbeat_interval_ms() > beat_ms);
+        assert!(scene.known.heartbeat_interval_ms() > among_few);
     }
 }

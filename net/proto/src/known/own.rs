@@ -1,4 +1,4 @@
-//! This peer's own doings, as its duties last published them.
+//! This peer's own state, as its duties last published it.
 //!
 //! Rule: a copy. A duty publishes its part after every change, and everybody else reads it here, as
 //! they read what other peers say of themselves.

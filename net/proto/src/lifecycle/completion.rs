@@ -47,7 +47,7 @@ mod tests {
     use crate::testing::{A, Scene, chain, checkpoint, score, with_feedback};
     use crate::{Checkpoint, Config, Output, Plan};
 
-    /// The events about the model at a look; the facts are taken in.
+    /// The notices about the model that are sent now; the facts are taken in.
     fn told(scene: &mut Scene, completion: &mut Completion) -> Option<Vec<Checkpoint>> {
         completion.settle(&scene.known, &mut scene.out);
         let mut model = None;

@@ -29,7 +29,7 @@ pub(super) struct Alone {
     fault: Fault,
     lost: Option<Hash>,
     pub(super) reads: usize,
-    /// The trainer's requests, in order.
+    /// The requests made of the trainer, in order.
     pub(super) asked: Vec<Output>,
     /// Steps that it trained.
     pub(super) trained: usize,

@@ -4,7 +4,7 @@ use super::alone::{Alone, Fault};
 use crate::testing::{chain, with_feedback};
 use crate::{Output, Plan, ShardId};
 
-/// The trainer's requests of a peer alone.
+/// The requests that a peer alone makes of its trainer.
 fn asked(fault: Fault) -> Vec<Output> {
     let plan = Plan { refreshed: true, ..with_feedback(chain(3, 8, 2)) };
     Alone::run(&plan, fault).asked

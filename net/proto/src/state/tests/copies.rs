@@ -11,7 +11,7 @@ fn peer(role: Role, shards: &[u16], config: Config) -> State {
     State::new(ME, role, Plan::example(shards, 100, 10), config, Time(0))
 }
 
-/// The requests after `from` said of itself, as its heartbeat of that time, that it holds these.
+/// The blobs fetched once a heartbeat of `from`, sent at that time, says that it holds these.
 fn hear(state: &mut State, from: NodeId, held: &[Checkpoint], now: u64) -> Vec<Hash> {
     let complete = held.iter().any(|it| it.step == 100);
     let said = Heartbeat { seq: now, complete, held: held.to_vec(), ..heartbeat() };
