@@ -107,7 +107,8 @@ fn max_blobs(plan: &Plan, config: &Config) -> usize {
     } else {
         config.silent_ms / (plan.chapter_steps * LEAST_STEP_MS)
     };
-    plan.shard_count() * (batches + MAX_CHECKPOINTS_PER_SHARD + chapters as usize) + MAX_FETCHES
+    let checkpoints = (chapters as usize).max(MAX_CHECKPOINTS_PER_SHARD);
+    plan.shard_count() * (batches + checkpoints) + MAX_FETCHES
 }
 
 /// Checks that a rule holds; the error is the rule in words.
