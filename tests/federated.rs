@@ -89,6 +89,24 @@ impl Mathematics for Noted {
         batch
     }
 
+    fn begin(&self, shard: ShardId, step: u64, start: &[u8]) -> Vec<u8> {
+        self.real.begin(shard, step, start)
+    }
+
+    fn change(&self, shard: ShardId, start: &[u8], end: &[u8]) -> Vec<u8> {
+        self.real.change(shard, start, end)
+    }
+
+    fn merge(
+        &self,
+        shard: ShardId,
+        step: u64,
+        start: &[u8],
+        changes: &[&[u8]],
+    ) -> Result<(Vec<u8>, Vec<u8>), usize> {
+        self.real.merge(shard, step, start, changes)
+    }
+
     fn is_state(&self, shard: ShardId, step: u64, state: &[u8]) -> bool {
         self.real.is_state(shard, step, state)
     }
@@ -177,6 +195,8 @@ fn is_harmless(message: &Message) -> bool {
     match message {
         Message::Heartbeat(beat) => beat.batches.is_empty(),
         Message::Checkpoints(_)
+        | Message::Changes(_)
+        | Message::Merged { .. }
         | Message::Score(_)
         | Message::Provenance(_)
         | Message::Leases(_)

@@ -167,6 +167,14 @@ fn ten_kills_of_chapter_owners_change_nothing() {
     kill_ten_of(&spec);
 }
 
+#[test]
+fn ten_kills_of_branch_owners_change_nothing() {
+    let mut spec = spec(128, 1, 40);
+    let flags = ["--placement=all-layers", "--objective=softmax", "--branches=4", "--delta=u8"];
+    spec.extend(flags.map(str::to_owned));
+    kill_ten_of(&spec);
+}
+
 /// Four nodes, ten kills, and the dead ones are started again in the end.
 fn kill_ten_of(spec: &[String]) {
     let mut chance = Chance::from_env();

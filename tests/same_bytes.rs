@@ -93,6 +93,41 @@ fn check_placements(flags: &[&str]) -> String {
     alone
 }
 
+/// Branches of chapters: one process alone, and as many nodes as there are branches, fewer, and more.
+fn check_branches(flags: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let meet = format!("--rendezvous={}", folder.path().display());
+    let out = format!("--out={}", folder.path().join("model").display());
+    let spec = [SHORT, &["--json", "--placement=all-layers", "--branches=3"], flags].concat();
+    let alone = model_of(&[&["train"], &spec[..]].concat());
+    for nodes in ["1", "3", "5"] {
+        let up = ["up", "--no-mdns", "-n", nodes, "--threads", "1", &meet, &out];
+        assert_eq!(model_of(&[&up, &spec[..]].concat()), alone, "{nodes} nodes, {flags:?}");
+    }
+}
+
+#[test]
+fn branches_of_chapters() {
+    check_branches(&["--objective=softmax", "--delta=u8"]);
+}
+
+#[test]
+fn branches_whose_changes_go_as_they_are() {
+    check_branches(&["--delta=f32", "--negatives=fixed", "--dropout=0.1"]);
+}
+
+#[test]
+fn branches_of_refreshed_shards_with_second_moments() {
+    let softmax = ["--objective=softmax", "--optimizer=adam"];
+    let more = ["--delta=u4", "--shards=2", "--activations=refreshed"];
+    check_branches(&[&softmax[..], &more].concat());
+}
+
+#[test]
+fn placements_with_changes_of_half_a_byte() {
+    check_placements(&["--objective=softmax", "--delta=u4"]);
+}
+
 /// Three nodes that own chapters in turn: with the same data each, they make what one alone makes.
 fn check_federated(flags: &[&str]) {
     let folder = tempfile::tempdir().unwrap();

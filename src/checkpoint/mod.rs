@@ -5,20 +5,24 @@
 //! nothing is left over. Whatever the bytes say, nothing is allocated that the spec does not ask for.
 //!
 //! Layout: a header (bincode, fixed-width little-endian integers), then raw little-endian f32:
-//! weights, their first and second moments, the same for bias and head, then the running means. After
-//! the run's last step there are no moments, because nothing is trained from there. The feedback shard
+//! weights, their first and second moments, the same for bias and head, then the running means. Moments
+//! are encoded as the run encodes what a chapter changes ([`Delta`](crate::ff::Delta)). After
+//! the run's last step there are none, because nothing is trained from there. The feedback shard
 //! has a byte a training sample instead.
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use ndarray::Array2;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+mod change;
 mod error;
 mod reader;
 
+pub(crate) use self::change::change_len;
+pub use self::change::{decode_change, encode_change};
 pub use self::error::CheckpointError;
-use self::reader::{Good, Reader};
-use crate::ff::{FeedbackTable, NetworkSpec, Optimizer, Shard, ShardState};
+use self::reader::Reader;
+use crate::ff::{FeedbackTable, NetworkSpec, Optimizer, Parameter, RowKind, Shard, ShardState};
 
 /// The first bytes of a checkpoint.
 const MAGIC: [u8; 8] = *b"ffp2p-cp";
@@ -82,10 +86,34 @@ fn goes_on(spec: &NetworkSpec, step: u64) -> bool {
     step < spec.steps
 }
 
-/// The number of values of either moment of a parameter after `step` steps, and the check of each.
-fn moments(spec: &NetworkSpec, step: u64, (rows, columns): (usize, usize)) -> [(usize, Good); 2] {
-    let size = if goes_on(spec, step) { rows * columns } else { 0 };
-    [(size, f32::is_finite), (spec.optimizer.second_len(size), |x| x.is_finite() && x >= 0.0)]
+/// The moments of a parameter that the optimiser has, in the order of the file; none after the last step.
+fn moments(spec: &NetworkSpec, step: u64) -> &'static [RowKind] {
+    match (goes_on(spec, step), spec.optimizer) {
+        (false, _) => &[],
+        (true, Optimizer::Sgd) => &[RowKind::Signed],
+        (true, Optimizer::Adam) => &[RowKind::Signed, RowKind::Squares],
+    }
+}
+
+/// Bytes of one moment of a parameter.
+fn moment_len(spec: &NetworkSpec, (rows, columns): (usize, usize)) -> usize {
+    rows * spec.delta.row_len(columns)
+}
+
+/// Appends the moments of a parameter: zeros where no gradient has come yet.
+fn put_moments(bytes: &mut Vec<u8>, parameter: &Parameter, spec: &NetworkSpec, step: u64) {
+    let (rows, columns) = parameter.value.dim();
+    let zeros = vec![0.0; columns];
+    for kind in moments(spec, step) {
+        let all = match kind {
+            RowKind::Signed => &parameter.first,
+            RowKind::Squares => &parameter.second,
+        };
+        for row in 0..rows {
+            let row = all.get(row * columns..(row + 1) * columns).unwrap_or(&zeros);
+            spec.delta.put_row(row, *kind, bytes);
+        }
+    }
 }
 
 /// Shapes of a shard's parameters, in the order of the file.
@@ -96,12 +124,10 @@ fn shapes(spec: &NetworkSpec, shard: Shard) -> [(usize, usize); 3] {
 
 /// The length of the part after the header, after `step` steps, bytes.
 fn body_len(spec: &NetworkSpec, shard: Shard, step: u64) -> usize {
-    let parameter = |shape: (usize, usize)| {
-        let [(first, _), (second, _)] = moments(spec, step, shape);
-        shape.0 * shape.1 + first + second
-    };
-    let values: usize = shapes(spec, shard).into_iter().map(parameter).sum();
-    4 * (values + spec.width(shard))
+    let count = moments(spec, step).len();
+    let parameter = |shape: (usize, usize)| 4 * shape.0 * shape.1 + count * moment_len(spec, shape);
+    let parameters: usize = shapes(spec, shard).into_iter().map(parameter).sum();
+    parameters + 4 * spec.width(shard)
 }
 
 /// The length of a shard's checkpoint after `step` steps, bytes, to within some of its header.
@@ -114,14 +140,11 @@ pub(crate) fn encoded_len(spec: &NetworkSpec, shard: Shard, step: u64) -> usize 
 pub fn encode(state: &ShardState, spec: &NetworkSpec, shard: Shard) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(encoded_len(spec, shard, state.step));
     put_header(&mut bytes, &header(spec, shard, state.step));
-    let mut put = |value: f32| bytes.extend(value.to_le_bytes());
     for parameter in [&state.weights, &state.bias, &state.head] {
-        parameter.value.iter().copied().for_each(&mut put);
-        if goes_on(spec, state.step) {
-            parameter.moments(spec.optimizer).for_each(&mut put);
-        }
+        parameter.value.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+        put_moments(&mut bytes, parameter, spec, state.step);
     }
-    state.running_means.iter().copied().for_each(&mut put);
+    state.running_means.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
     bytes
 }
 
@@ -134,16 +157,20 @@ pub fn encode_table(table: &FeedbackTable, spec: &NetworkSpec) -> Vec<u8> {
     bytes
 }
 
-fn put_header(bytes: &mut Vec<u8>, header: &Header) {
+fn put_header(bytes: &mut Vec<u8>, header: &impl Serialize) {
     // A header of fixed-width fields under the limit encodes into memory without fail.
     let written = bincode::serde::encode_into_std_write(header, bytes, CONFIG);
     debug_assert!(written.is_ok(), "the header outgrew its limit");
 }
 
+/// The header that bytes begin with, and its length.
+fn found_header<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), CheckpointError> {
+    bincode::serde::decode_from_slice(bytes, CONFIG).map_err(|_| CheckpointError::Header)
+}
+
 /// The length of the header that bytes begin with, which has to be this one.
 fn read_header(bytes: &[u8], expected: &Header) -> Result<usize, CheckpointError> {
-    let (found, read): (Header, usize) =
-        bincode::serde::decode_from_slice(bytes, CONFIG).map_err(|_| CheckpointError::Header)?;
+    let (found, read): (Header, usize) = found_header(bytes)?;
     if found == *expected {
         return Ok(read);
     }
@@ -186,7 +213,7 @@ pub fn decode(
 ) -> Result<ShardState, CheckpointError> {
     let mut reader = open(bytes, spec, shard, step)?;
     let [weights, bias, head] =
-        shapes(spec, shard).map(|shape| reader.parameter(shape, moments(spec, step, shape)));
+        shapes(spec, shard).map(|shape| reader.parameter(shape, spec.delta, moments(spec, step)));
     let (weights, bias, head) = (weights?, bias?, head?);
     let running_means = reader.take(spec.width(shard), f32::is_finite)?;
     Ok(ShardState::from_parts(weights, bias, head, running_means, step))
@@ -205,9 +232,9 @@ pub fn decode_weights(
     let mut reader = open(bytes, spec, shard, step)?;
     let [weights, bias, head] = shapes(spec, shard).map(|shape| {
         let value = reader.value(shape)?;
-        let [first, second] = moments(spec, step, shape);
-        reader.skip(first.0, first.1)?;
-        reader.skip(second.0, second.1)?;
+        for kind in moments(spec, step) {
+            reader.rows(shape, spec.delta, *kind)?;
+        }
         Ok(value)
     });
     let (weights, bias, head) = (weights?, bias?, head?);
@@ -228,8 +255,8 @@ pub fn decode_head(
     let mut reader = open(bytes, spec, shard, step)?;
     let [weights, bias, head] = shapes(spec, shard);
     for shape in [weights, bias] {
-        let [(first, _), (second, _)] = moments(spec, step, shape);
-        reader.pass(shape.0 * shape.1 + first + second)?;
+        let count = moments(spec, step).len();
+        reader.pass(4 * shape.0 * shape.1 + count * moment_len(spec, shape))?;
     }
     reader.value(head)
 }

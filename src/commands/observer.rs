@@ -143,6 +143,7 @@ impl Observer {
                 Output::Load { .. }
                 | Output::Train { .. }
                 | Output::Refresh { .. }
+                | Output::Merge { .. }
                 | Output::Unload { .. }
                 | Output::Keep(_)
                 | Output::Evaluate { .. }

@@ -6,7 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use crate::{
-    ff::{Encoding, LabelEmbedding, Negatives, Objective, Optimizer},
+    ff::{Delta, Encoding, LabelEmbedding, Negatives, Objective, Optimizer},
     spec::{ActivationKind, Classifier, Placement},
 };
 
@@ -35,6 +35,7 @@ choices! {
     Negatives { Adaptive = "adaptive", Random = "random", Fixed = "fixed", None = "none" }
     Classifier { Softmax = "softmax", Goodness = "goodness" }
     ActivationKind { Online = "online", Refreshed = "refreshed" }
+    Delta { F32 = "f32", U8 = "u8", U4 = "u4" }
     Encoding { U8 = "u8", U4 = "u4", F32 = "f32" }
     Optimizer { Sgd = "sgd", Adam = "adam" }
     LabelEmbedding { Overlay = "overlay", Append = "append", None = "none" }
@@ -66,6 +67,7 @@ mod tests {
         is_named_as_in_json::<Negatives>();
         is_named_as_in_json::<Classifier>();
         is_named_as_in_json::<ActivationKind>();
+        is_named_as_in_json::<Delta>();
         is_named_as_in_json::<Encoding>();
         is_named_as_in_json::<Optimizer>();
         is_named_as_in_json::<LabelEmbedding>();

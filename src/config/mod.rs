@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::{
     data::{Data, DataError},
-    ff::{Encoding, LabelEmbedding, Negatives, Objective, Optimizer},
+    ff::{Delta, Encoding, LabelEmbedding, Negatives, Objective, Optimizer},
     spec::{ActivationKind, Checked, Classifier, Placement, SpecBuilder, SpecError},
     text::shown_path,
 };
@@ -67,6 +67,14 @@ pub struct SpecArgs {
     /// Steps between checkpoints [default: the largest divisor of an epoch up to 20000 samples]
     #[arg(long, value_name = "N")]
     pub chapter_steps: Option<u64>,
+    /// Parts of a chapter that are trained from the same state and averaged, by as many machines at
+    /// once [default: 1]
+    #[arg(long, value_name = "M")]
+    pub branches: Option<u16>,
+    /// Encoding of what a chapter changes: one byte a number (u8), half a byte (u4), or as it is
+    /// [default: f32]
+    #[arg(long, value_name = "TYPE", value_parser = choice::<Delta>())]
+    pub delta: Option<Delta>,
     /// Steps of an epoch, with the federated placement only [default: 600]
     #[arg(long, value_name = "N")]
     pub epoch_steps: Option<u64>,
@@ -188,6 +196,8 @@ impl SpecArgs {
             epochs: self.epochs,
             batch_size: self.batch_size,
             chapter_steps: self.chapter_steps,
+            branches: self.branches,
+            delta: self.delta,
             epoch_steps: self.epoch_steps,
             classes: self.classes,
             placement: self.placement,

@@ -52,6 +52,7 @@ fn flags_come_back_as_they_were_typed() {
         ("classes", "12"),
         ("classifier", "goodness"),
         ("contrast-normalization", "true"),
+        ("delta", "u8"),
         ("dropout", "0.25"),
         ("epochs", "500"),
         ("flip", "true"),
@@ -80,12 +81,16 @@ fn flags_come_back_as_they_were_typed() {
     // And no flag is left out.
     let command = SpecArgs::augment_args(clap::Command::new("test"));
     let mut flags: Vec<_> = command.get_arguments().filter_map(|it| it.get_long()).collect();
-    flags.retain(|flag| !["spec", "data", "objective", "epoch-steps"].contains(flag));
+    flags.retain(|flag| !["spec", "data", "objective", "epoch-steps", "branches"].contains(flag));
     flags.sort_unstable();
     assert_eq!(flags, all.map(|(flag, _)| flag));
-    let other = [("objective", "softmax"), ("placement", "federated"), ("epoch-steps", "30")];
-    let found = typed(&spec(&other));
-    assert!(other.iter().all(|&(name, value)| found.contains(&(name.into(), value.into()))));
+    for other in [
+        [("objective", "softmax"), ("placement", "federated"), ("epoch-steps", "30")],
+        [("objective", "softmax"), ("placement", "all-layers"), ("branches", "4")],
+    ] {
+        let found = typed(&spec(&other));
+        assert!(other.iter().all(|&(name, value)| found.contains(&(name.into(), value.into()))));
+    }
 }
 
 /// The default in the help of each flag is the builder's.

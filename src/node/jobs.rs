@@ -4,7 +4,7 @@
 //! that the job is not done.
 
 use bytes::Bytes;
-use ffp2p_proto::{Hash, Input, Output};
+use ffp2p_proto::{Hash, Input, Merge, Output, Parts};
 
 use super::{blobs::BlobStore, trainer::Command};
 
@@ -14,9 +14,10 @@ use super::{blobs::BlobStore, trainer::Command};
 /// The inputs for the decisions, if a blob is lost.
 pub(super) fn command(job: Output, store: &BlobStore) -> Result<Option<Command>, Vec<Input>> {
     let (command, undone) =
-        if let Output::Load { shard, load, step, checkpoint } = job {
+        if let Output::Load { shard, load, step, begin, checkpoint } = job {
             let read = checkpoint.map(|hash| blob(hash, store)).transpose();
-            let command = read.map(|checkpoint| Command::Load { shard, load, step, checkpoint });
+            let command =
+                read.map(|checkpoint| Command::Load { shard, load, step, begin, checkpoint });
             (command, Input::Loaded { shard, load, ok: false })
         } else if let Output::Train { shard, load, step, inputs, feedback, emit, checkpoint } = job
         {
@@ -34,13 +35,20 @@ pub(super) fn command(job: Output, store: &BlobStore) -> Result<Option<Command>,
             let command = reads(inputs, feedback, store)
                 .map(|(inputs, feedback)| Command::Refresh { shard, load, step, inputs, feedback });
             (command, Input::Refused { shard, load, step, bad: None })
+        } else if let Output::Merge { shard, step, from, start, parts } = job {
+            let are_means = matches!(parts, Parts::Means(_));
+            let command = reads(parts.hashes().to_vec(), start, store).map(|(changes, start)| {
+                Command::Merge { shard, step, from, start, changes, are_means }
+            });
+            (command, Input::Merged { shard, step, outcome: Merge::Refused(None) })
         } else {
             return Ok(None);
         };
     command.map(Some).map_err(|hash| vec![Input::Lost { hash }, undone])
 }
 
-/// The bytes that a step reads: activation batches, and a table of wrong labels.
+/// The bytes that a step or a merge reads: activation batches and perhaps a table of wrong labels, changes
+/// and perhaps a checkpoint.
 ///
 /// # Errors
 /// The name of a blob that is lost.

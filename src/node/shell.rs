@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use ffp2p_net::Handle;
-use ffp2p_proto::{Checkpoint, Hash, Input, Message, Notice, Output, Placement, State};
+use ffp2p_proto::{Checkpoint, Hash, Input, Merge, Message, Notice, Output, Placement, State};
 use tokio::task::JoinError;
 
 use super::{
@@ -57,12 +57,13 @@ impl Shell {
         match output {
             Output::Broadcast(message) => self.net.broadcast(message),
             Output::Send { to, message } => self.net.send(to, message),
-            Output::Load { .. } | Output::Train { .. } | Output::Refresh { .. } => {
-                match jobs::command(output, &self.store) {
-                    Ok(command) => command.map_or(Ok(()), |command| self.command(command))?,
-                    Err(inputs) => return Ok(inputs),
-                }
-            }
+            Output::Load { .. }
+            | Output::Train { .. }
+            | Output::Refresh { .. }
+            | Output::Merge { .. } => match jobs::command(output, &self.store) {
+                Ok(command) => command.map_or(Ok(()), |command| self.command(command))?,
+                Err(inputs) => return Ok(inputs),
+            },
             Output::Unload { shard } => self.command(Command::Unload { shard })?,
             Output::Fetch { blob, from } => self.net.fetch(blob, from),
             Output::Drop(hash) => self.store.remove(hash),
@@ -107,6 +108,17 @@ impl Shell {
             Done::Refreshed { shard, load, step, batch: (batch, bytes) } => {
                 self.put_batch(batch.hash, bytes);
                 Input::Refreshed { shard, load, step, batch }
+            }
+            Done::Merged { shard, step, outcome } => {
+                let outcome = match outcome {
+                    Ok(((checkpoint, bytes), (mean, mean_bytes))) => {
+                        self.store.insert(checkpoint.hash, bytes);
+                        self.store.insert(mean.hash, mean_bytes);
+                        Merge::Made { checkpoint, mean }
+                    }
+                    Err(bad) => Merge::Refused(Some(bad)),
+                };
+                Input::Merged { shard, step, outcome }
             }
             Done::Diverged { place, step, fault } => {
                 // The others need not wait until it is silent: they take over and find the same.

@@ -15,8 +15,8 @@ use ndarray::Array2;
 use crate::{
     diverged::Diverged,
     ff::{
-        Activations, Below, Fault, FeedbackTable, FirstInput, Network, Shard, ShardState,
-        StepReport, Workers, concat, decode, encode,
+        Activations, Below, Change, Fault, FeedbackTable, FirstInput, Mean, Network, Shard,
+        ShardState, StepReport, Workers, concat, decode, encode,
     },
     schedule::Schedule,
     spec::{ActivationKind, Spec},
@@ -80,7 +80,8 @@ impl Sequential {
 
     /// Whether a run can be continued after `step` steps.
     fn may_begin_at(&self, step: u64) -> bool {
-        self.spec.activations == ActivationKind::Online || self.plan.is_boundary(step)
+        self.is_exact() && self.spec.activations == ActivationKind::Online
+            || self.plan.is_boundary(step)
     }
 
     /// The network as trained so far.
@@ -125,9 +126,10 @@ impl Sequential {
         let (steps, end, count) = (begun..steps.end, steps.end, steps.end - begun);
         let shards = self.network.shards().len();
         let mut tally = Tally { losses: vec![0.0; shards], done: vec![begun; shards], go_on };
-        let is_through = match self.spec.activations {
-            ActivationKind::Online => self.online(steps, &mut tally, workers)?,
-            ActivationKind::Refreshed => self.refreshed(steps, &mut tally, workers)?,
+        let is_through = if self.is_exact() {
+            self.steps(steps, &mut tally, workers)?
+        } else {
+            self.branches(chapter, &mut tally, workers)?
         };
         self.check(0, self.network.shards().iter().map(ShardState::fault), end)?;
         if !is_through {
@@ -140,6 +142,63 @@ impl Sequential {
             }
         }
         Ok(Some(tally.losses.iter().map(|sum| sum / count.max(1) as f64).collect()))
+    }
+
+    /// Whether a chapter ends as its last step leaves it.
+    fn is_exact(&self) -> bool {
+        self.spec.network.branches == 1 && self.spec.network.delta.is_exact()
+    }
+
+    /// Trains steps, one after the other. False when it was stopped.
+    fn steps(
+        &mut self,
+        steps: Range<u64>,
+        tally: &mut Tally<'_>,
+        workers: &dyn Workers,
+    ) -> Result<bool, Diverged> {
+        match self.spec.activations {
+            ActivationKind::Online => self.online(steps, tally, workers),
+            ActivationKind::Refreshed => self.refreshed(steps, tally, workers),
+        }
+    }
+
+    /// Trains each branch of a chapter from the chapter's start, and takes the mean of what they changed.
+    /// False when it was stopped; then the network is as it was at the start.
+    fn branches(
+        &mut self,
+        chapter: u64,
+        tally: &mut Tally<'_>,
+        workers: &dyn Workers,
+    ) -> Result<bool, Diverged> {
+        let start = self.network.shards().to_vec();
+        let mut means: Vec<Mean> = Vec::new();
+        for branch in 0..self.plan.branches_of(chapter) {
+            let steps = self.plan.branch_steps(chapter, branch);
+            let begin = |state: &ShardState| ShardState { step: steps.start, ..state.clone() };
+            drop(self.network.replace_shards(start.iter().map(begin).collect()));
+            if !self.steps(steps.clone(), tally, workers)? {
+                drop(self.network.replace_shards(start));
+                return Ok(false);
+            }
+            self.check(0, self.network.shards().iter().map(ShardState::fault), steps.end)?;
+            let ends = self.network.replace_shards(Vec::new());
+            let spec = &self.spec.network;
+            let changes =
+                start.iter().zip(ends).map(|(start, end)| Change::between(spec, start, end));
+            if means.is_empty() {
+                means = changes.map(Mean::of).collect();
+            } else {
+                means.iter_mut().zip(changes).for_each(|(mean, change)| mean.add(&change));
+            }
+        }
+        let steps = self.plan.chapter_start(chapter)..self.plan.chapter_start(chapter + 1);
+        let (spec, branches) = (&self.spec.network, self.plan.branches_of(chapter));
+        let merged = start.iter().zip(means);
+        let merged = merged
+            .map(|(start, mean)| mean.finish(spec).applied(spec, start, steps.clone(), branches));
+        let merged = merged.collect();
+        drop(self.network.replace_shards(merged));
+        Ok(true)
     }
 
     /// Whether the shards from layer `first` on have none of these faults after `step` steps.

@@ -1,7 +1,7 @@
 //! The largest speed-up that a schedule allows, whatever the network.
 //!
-//! Rule: only the mathematics counts. A shard's chapters follow each other, whichever peer trains them,
-//! and a shard above waits for the shard below.
+//! Rule: only the mathematics counts. A shard's chapters follow each other, whichever peers train their
+//! branches, and a shard above waits for the shard below.
 
 use ffp2p_proto::{Placement, Plan};
 
@@ -17,9 +17,11 @@ pub fn ceiling(plan: &Plan, speeds: &[f64]) -> f64 {
         Placement::Sequential => all / fastest,
         Placement::AllLayers | Placement::Federated => {
             // Chapters start when the first shard of the one before is done.
-            let useful = (all / largest).ceil().min(speeds.len() as f64);
-            let late = largest / fastest * (useful - 1.0) / chapters;
-            (all / speeds.iter().sum::<f64>()).max(largest / fastest) + late
+            let branches = f64::from(plan.branches);
+            let useful = (branches * all / largest).ceil().min(speeds.len() as f64);
+            let largest = largest / branches / fastest;
+            let late = largest * ((useful / branches).ceil() - 1.0) / chapters;
+            (all / speeds.iter().sum::<f64>()).max(largest) + late
         }
         Placement::SingleLayer => {
             // Online activations are read at once, refreshed ones a chapter later.
@@ -57,6 +59,8 @@ mod tests {
             steps: 1_000_000,
             epoch_steps: 100,
             chapter_steps: 100,
+            branches: 1,
+            merged: false,
             placement,
             feedback: false,
             refreshed: false,
@@ -75,6 +79,17 @@ mod tests {
             }
         }
         assert!((ceiling(&plan(Placement::Sequential, 1), &[1.0, 3.0]) - 3.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn branches_make_places_for_more_machines() {
+        let plan = Plan { branches: 4, merged: true, ..plan(Placement::AllLayers, 1) };
+        for (nodes, gains) in [(1, 1.0), (4, 4.0), (16, 16.0), (64, 16.0)] {
+            let found = ceiling(&plan, &vec![5.0; nodes]);
+            assert!((found / gains - 1.0).abs() < 0.01, "{nodes}: {found}");
+        }
+        let found = ceiling(&plan, &[1.0, 1.0, 0.5, 0.25]);
+        assert!((found / 2.75 - 1.0).abs() < 0.01, "{found}");
     }
 
     #[test]

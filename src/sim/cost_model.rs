@@ -174,6 +174,11 @@ impl CostModel {
         };
         let table = self.encoding * f64::from(train_samples) / 1e6;
         let state = |shard| self.encoding * checkpoint::encoded_len(network, shard, 0) as f64 / 1e6;
+        // Its numbers are rounded, whatever bytes they are sent in.
+        let change = |shard: Shard| {
+            let numbers = network.input_width(shard) * network.width(shard);
+            self.encoding * 4.0 * numbers as f64 / 1e6
+        };
         let top = network.feedback_shard().map_or(0.0, |shard| {
             self.decoding * megabytes(Shard { layer: shard.layer - 1, index: 0 })
         });
@@ -184,6 +189,7 @@ impl CostModel {
             train: list(&|shard| self.step(network, shard) + exchanging(shard), top),
             refresh: list(&refreshing, 0.0),
             checkpoint: list(&state, table),
+            change: list(&change, 0.0),
             evaluate: kilomacs(self.scoring(network, scored)),
             prepare: kilomacs(self.drawing * f64::from(train_samples)),
             message: kilomacs(self.message),

@@ -269,6 +269,8 @@ impl Rehearsal {
                 .chain([table])
                 .collect()
         };
+        let changes: Vec<u64> =
+            layers(network).map(|shard| checkpoint::change_len(network, shard) as u64).collect();
         let machine = |gflops: &f64| Machine::new(Role::Worker, cost_model::macs(*gflops));
         let start = |machine| {
             let late = self.joins.filter(|_| machine + 1 == speeds.len());
@@ -277,7 +279,12 @@ impl Rehearsal {
         };
         let crashes = self.churn.schedule(self.seed, speeds.len(), limit);
         Scenario {
-            mathematics: Rc::new(Shapes::new(plan, [&states(0), &states(network.steps)], &batches)),
+            mathematics: Rc::new(Shapes::new(
+                plan,
+                [&states(0), &states(network.steps)],
+                &batches,
+                &changes,
+            )),
             costs: Some(self.costs.costs(network, plan, self.train_samples, self.scored(1))),
             config: self.config.clone(),
             calm: weather.clone(),

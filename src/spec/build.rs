@@ -16,6 +16,22 @@ use super::{
 };
 use crate::{data::Data, ff::NetworkSpec};
 
+/// Whether the placement cuts chapters of this length into the branches of the network.
+fn check_branches(
+    network: &NetworkSpec,
+    placement: Placement,
+    chapter_steps: u64,
+) -> Result<(), SpecError> {
+    let wrong = |problem| Err(SpecError::new("branches", network.branches, problem));
+    if !placement.cuts(network.branches) {
+        return wrong(Problem::BranchPlacement);
+    }
+    if u64::from(network.branches) > chapter_steps {
+        return wrong(Problem::BranchSteps { steps: chapter_steps });
+    }
+    Ok(())
+}
+
 impl SpecBuilder {
     /// Fills in the defaults, and checks everything against the data set.
     ///
@@ -33,6 +49,7 @@ impl SpecBuilder {
             ..network
         };
         network::check(self, &network, data)?;
+        check_branches(&network, placement, length.chapter_steps)?;
         let classifier = self.classifier.unwrap_or(defaults::CLASSIFIER);
         if !classifier.suits(network.objective) {
             return Err(SpecError::new("classifier", name(&classifier), Problem::NoGoodness));

@@ -11,7 +11,7 @@ use super::{
     canonical::Spec,
     choices::{ActivationKind, Classifier, Placement},
 };
-use crate::ff::{Encoding, LabelEmbedding, Negatives, Objective, Optimizer};
+use crate::ff::{Delta, Encoding, LabelEmbedding, Negatives, Objective, Optimizer};
 
 macro_rules! builder {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
@@ -82,6 +82,10 @@ builder! {
     batch_size: usize,
     /// Steps between checkpoints. Default: the largest divisor of an epoch up to 20,000 samples.
     chapter_steps: u64,
+    /// Parts of a chapter that are trained from the same state and averaged. Default: 1.
+    branches: u16,
+    /// Encoding of what a chapter changes. Default: as it is.
+    delta: Delta,
     /// Steps of an epoch, with the federated placement only. Default: 600.
     epoch_steps: u64,
     /// Number of classes, where the data lack the last ones. Default: those of the data.
@@ -156,13 +160,14 @@ macro_rules! typed_by_name {
     };
 }
 
-typed_as_displayed!(u64, usize, f32, bool);
+typed_as_displayed!(u16, u64, usize, f32, bool);
 typed_by_name!(
     Placement,
     Objective,
     Negatives,
     Classifier,
     ActivationKind,
+    Delta,
     Encoding,
     Optimizer,
     LabelEmbedding

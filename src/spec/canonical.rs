@@ -103,9 +103,14 @@ impl Spec {
             return Err(ForeignSpecError::Classifier);
         }
         let network = &spec.network;
+        let branches = network.branches;
+        if !spec.placement.cuts(branches) || u64::from(branches) > spec.chapter_steps {
+            return Err(ForeignSpecError::Branches);
+        }
         let is_private = spec.data.starts_with(PRIVATE);
-        let keeps =
-            spec.activations == ActivationKind::Refreshed && network.feedback_shard().is_none();
+        let keeps = spec.activations == ActivationKind::Refreshed
+            && network.feedback_shard().is_none()
+            && network.delta.is_exact();
         if is_private != (spec.placement == Placement::Federated) || (is_private && !keeps) {
             return Err(ForeignSpecError::Private);
         }
@@ -141,6 +146,8 @@ impl Spec {
             steps: network.steps,
             epoch_steps: network.steps_per_epoch,
             chapter_steps: self.chapter_steps,
+            branches: network.branches,
+            merged: network.branches > 1 || !network.delta.is_exact(),
             placement: self.placement,
             feedback: self.network.feedback_shard().is_some(),
             refreshed: self.activations == ActivationKind::Refreshed,

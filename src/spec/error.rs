@@ -46,6 +46,15 @@ pub enum Problem {
         /// Steps of an epoch.
         steps_per_epoch: u64,
     },
+    /// More branches than a chapter has steps.
+    #[error("choose 1 to {steps}, the steps of a chapter, or longer chapters with --chapter-steps")]
+    BranchSteps {
+        /// Steps of a chapter.
+        steps: u64,
+    },
+    /// Branches where peers do not own any.
+    #[error("only the placement all-layers cuts chapters into branches; choose it")]
+    BranchPlacement,
     /// Fewer classes than the data have, or too many.
     #[error("choose {least}, the classes of the data, to {MAX_CLASSES}")]
     Classes {
@@ -87,6 +96,9 @@ pub enum Problem {
          chapters, and nothing about a sample leaves a peer; choose random or fixed"
     )]
     PrivateNegatives,
+    /// Merged checkpoints of private data.
+    #[error("peers with data of their own hand on checkpoints as they are; choose f32")]
+    PrivateDelta,
     /// Online activations of private data.
     #[error(
         "a peer that takes over computes the activations again, from its own data; choose refreshed"
@@ -117,6 +129,9 @@ pub enum ForeignSpecError {
     /// A network that cannot be trained.
     #[error(transparent)]
     Network(#[from] ff::SpecError),
+    /// More branches than a chapter has steps, or branches where peers do not own any.
+    #[error("the placement cuts no chapters into branches, or not into that many")]
+    Branches,
     /// A classifier that the objective does not train.
     #[error("the softmax objective has no goodness classifier")]
     Classifier,

@@ -52,6 +52,8 @@ pub(super) fn with_defaults(settings: &SpecBuilder, input: usize, classes: usize
         peer_normalization from peer_normalization,
         dropout from dropout,
         encoding from wire,
+        branches from branches,
+        delta from delta,
         batch_size from batch_size,
         seed from seed
     );
@@ -98,6 +100,7 @@ fn setting_of(error: &ff::SpecError) -> &'static str {
         Wrong::Shards { .. } => "shards",
         Wrong::BatchSize(_) => "batch_size",
         Wrong::Steps => "epochs",
+        Wrong::Branches(_) | Wrong::BranchesOfLabels => "branches",
         Wrong::Shift(_) => "shift",
         Wrong::Dropout => "dropout",
         Wrong::LabelStrength => "label_strength",

@@ -4,6 +4,7 @@
 //! peers something about single samples is refused, with the reason.
 
 use super::{
+    builder::name,
     choices::ActivationKind,
     error::{Problem, SpecError},
 };
@@ -13,6 +14,9 @@ use crate::ff::{Negatives, NetworkSpec};
 pub(super) fn check(network: &NetworkSpec, activations: ActivationKind) -> Result<(), SpecError> {
     if network.negatives == Negatives::Adaptive {
         return Err(SpecError::new("negatives", "adaptive", Problem::PrivateNegatives));
+    }
+    if !network.delta.is_exact() {
+        return Err(SpecError::new("delta", name(&network.delta), Problem::PrivateDelta));
     }
     if activations == ActivationKind::Online {
         return Err(SpecError::new("activations", "online", Problem::PrivateActivations));

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     data::Data,
-    ff::{Encoding, LabelEmbedding, Negatives, Objective},
+    ff::{Delta, Encoding, LabelEmbedding, Negatives, Objective},
 };
 
 fn small() -> SpecBuilder {
@@ -129,4 +129,26 @@ fn an_error_about_a_strangers_spec_can_be_shown() {
     let newer = format!("{{\"format\":{next},\"new\":1}}");
     let text = Spec::from_canonical(newer.as_bytes()).unwrap_err().to_string();
     assert!(text.contains(&format!("format {next}")) && text.contains("same version"), "{text}");
+}
+
+#[test]
+fn branches_are_for_whoever_owns_chapters_and_has_that_many_steps() {
+    let by_chapter = || small().placement(Placement::AllLayers).batch_size(50).chapter_steps(8);
+    let four = by_chapter().objective(Objective::Softmax).branches(4).delta(Delta::U8);
+    let one = spec(&four);
+    assert_eq!((one.plan().branches, one.plan().merged), (4, true));
+    assert_eq!(Spec::from_canonical(&one.canonical()).unwrap(), one);
+    assert!(
+        !spec(&by_chapter()).plan().merged && spec(&by_chapter().delta(Delta::U4)).plan().merged
+    );
+    for (settings, setting, says) in [
+        (four.clone().placement(Placement::SingleLayer), "branches", "all-layers"),
+        (four.clone().branches(9), "branches", "choose 1 to 8"),
+        (four.clone().branches(0), "branches", "1 to 64"),
+        (by_chapter().negatives(Negatives::Adaptive).branches(2), "branches", "mean"),
+        (small().placement(Placement::Federated).delta(Delta::U8), "delta", "f32"),
+    ] {
+        let (wrong, error) = wrong(&settings);
+        assert!(wrong == setting && error.contains(says), "{error}");
+    }
 }

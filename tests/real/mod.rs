@@ -8,8 +8,8 @@ use std::{cell::RefCell, collections::BTreeMap};
 use ffp2p::{
     checkpoint,
     ff::{
-        Activations, Buffers, FirstInput, Inline, NetworkSpec, Shard, ShardState, concat, decode,
-        encode,
+        Activations, Buffers, Change, Delta, FirstInput, Inline, Mean, NetworkSpec, Shard,
+        ShardState, concat, decode, encode,
     },
     schedule::Schedule,
     spec::Checked,
@@ -57,8 +57,16 @@ impl Real {
         concat(&inputs.iter().map(read).collect::<Vec<Activations>>())
     }
 
+    /// The spec by whose rules states within a branch are encoded: nothing of them is rounded.
+    fn exact(&self) -> NetworkSpec {
+        NetworkSpec { delta: Delta::F32, ..self.spec.clone() }
+    }
+
+    /// The state at a chapter's start, or within a branch.
     fn state(&self, place: Shard, step: u64, bytes: &[u8]) -> ShardState {
-        checkpoint::decode(bytes, &self.spec, place, step).unwrap()
+        checkpoint::decode(bytes, &self.spec, place, step)
+            .or_else(|_| checkpoint::decode(bytes, &self.exact(), place, step))
+            .unwrap()
     }
 
     fn is_feedback(&self, place: Shard) -> bool {
@@ -99,7 +107,7 @@ impl Mathematics for Real {
             let labels = self.schedule.borrow_mut().labels(step);
             state.train(spec, place, &self.below(place, inputs), &labels, buffers, &Inline)
         };
-        (checkpoint::encode(&state, spec, place), encode(&handed_on, spec, place))
+        (checkpoint::encode(&state, &self.exact(), place), encode(&handed_on, spec, place))
     }
 
     fn refresh(
@@ -111,7 +119,7 @@ impl Mathematics for Real {
         feedback: Option<&[u8]>,
     ) -> Vec<u8> {
         let (spec, place) = (&self.spec, self.places[usize::from(shard.0)]);
-        let mut state = self.state(place, self.plan.chapter_end(step), state);
+        let mut state = self.state(place, self.plan.branch_end(step), state);
         let buffers = &mut Buffers::default();
         let handed_on = if place.layer == 0 {
             state.forward_first(spec, place, step, &self.images(step, feedback), buffers, &Inline)
@@ -119,6 +127,53 @@ impl Mathematics for Real {
             state.forward(spec, place, step, &self.below(place, inputs), buffers, &Inline)
         };
         encode(&handed_on, spec, place)
+    }
+
+    fn begin(&self, shard: ShardId, step: u64, start: &[u8]) -> Vec<u8> {
+        let place = self.places[usize::from(shard.0)];
+        let from = self.plan.chapter_start(self.plan.chapter_of(step));
+        let state = ShardState { step, ..self.state(place, from, start) };
+        checkpoint::encode(&state, &self.exact(), place)
+    }
+
+    fn change(&self, shard: ShardId, start: &[u8], end: &[u8]) -> Vec<u8> {
+        let (spec, place) = (&self.spec, self.places[usize::from(shard.0)]);
+        let ends = (1..=spec.steps).filter(|step| self.plan.ends_branch(*step));
+        let mut ends =
+            ends.filter(|step| checkpoint::decode(end, &self.exact(), place, *step).is_ok());
+        let step = ends.next().unwrap();
+        let chapter = self.plan.chapter_of(step - 1);
+        let start = self.state(place, self.plan.chapter_start(chapter), start);
+        let change = Change::between(spec, &start, self.state(place, step, end));
+        checkpoint::encode_change(&change, spec, place, step, self.plan.chapter_start(chapter + 1))
+    }
+
+    fn merge(
+        &self,
+        shard: ShardId,
+        step: u64,
+        start: &[u8],
+        changes: &[&[u8]],
+    ) -> Result<(Vec<u8>, Vec<u8>), usize> {
+        let (spec, place) = (&self.spec, self.places[usize::from(shard.0)]);
+        let chapter = self.plan.chapter_ending(step);
+        let from = self.plan.chapter_start(chapter);
+        let end = |branch: usize| match changes.len() {
+            1 => step,
+            _ => self.plan.branch_steps(chapter, branch as u16).end,
+        };
+        let read = |(branch, bytes): (usize, &&[u8])| {
+            checkpoint::decode_change(bytes, spec, place, end(branch), step).map_err(|_| branch)
+        };
+        let read: Vec<Change> = changes.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+        let mut read = read.into_iter();
+        let mut mean = Mean::of(read.next().unwrap());
+        read.for_each(|change| mean.add(&change));
+        let mean = mean.finish(spec);
+        let bytes = checkpoint::encode_change(&mean, spec, place, step, step);
+        let start = self.state(place, from, start);
+        let state = mean.applied(spec, &start, from..step, self.plan.branches_of(chapter));
+        Ok((checkpoint::encode(&state, spec, place), bytes))
     }
 
     fn is_batch(&self, bytes: &[u8]) -> bool {

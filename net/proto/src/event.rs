@@ -1,8 +1,8 @@
 //! The whole vocabulary between the decisions and the shell that carries them out.
 //!
 //! Rule: the shell answers every [`Output::Load`], [`Output::Train`], [`Output::Refresh`],
-//! [`Output::Fetch`] and [`Output::Evaluate`] with exactly one [`Input`] that repeats its keys,
-//! and decides nothing. Its trainer does a shard's steps in order and no other, as
+//! [`Output::Merge`], [`Output::Fetch`] and [`Output::Evaluate`] with exactly one [`Input`] that
+//! repeats its keys, and decides nothing. Its trainer does a shard's steps in order and no other, as
 //! [`Plan::can_train`] and [`Plan::can_hand_on`] say: so steps in flight behind one that was refused
 //! are refused too. What the store cannot read is told as [`Input::Lost`], and what was to read it
 //! is answered as not done.
@@ -47,8 +47,8 @@ pub enum Input {
         step: u64,
         /// The activation batch, when one was asked for; it is in the store.
         batch: Option<BlobRef>,
-        /// The checkpoint at a chapter's end, with the chapter's mean loss in millionths; it is
-        /// in the store.
+        /// The checkpoint or the change at a branch's end, with the branch's mean loss in millionths; it
+        /// is in the store.
         checkpoint: Option<(BlobRef, u64)>,
     },
     /// Answer to [`Output::Refresh`]: the activation batch of one step; it is in the store.
@@ -73,6 +73,15 @@ pub enum Input {
         /// The input that is no activation batch or no table of this run; nothing where the step
         /// is not the shard's next, or something was lost.
         bad: Option<Hash>,
+    },
+    /// Answer to [`Output::Merge`].
+    Merged {
+        /// The shard.
+        shard: ShardId,
+        /// Steps done at the chapter's end.
+        step: u64,
+        /// The checkpoint and the mean, or a reason why there are none.
+        outcome: Merge,
     },
     /// Answer to [`Output::Fetch`]: the blob is in the store, verified.
     Fetched {
@@ -111,6 +120,39 @@ pub enum Input {
     Leave,
 }
 
+/// Changes that make a later checkpoint of an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// Those of all branches of one chapter, in order.
+    Branches(Vec<Hash>),
+    /// The means of chapters that follow each other.
+    Means(Vec<Hash>),
+}
+
+impl Parts {
+    /// The blobs that they are.
+    pub fn hashes(&self) -> &[Hash] {
+        match self {
+            Self::Branches(list) | Self::Means(list) => list,
+        }
+    }
+}
+
+/// The outcome of [`Output::Merge`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// It is done.
+    Made {
+        /// The checkpoint of the chapter's end, in the store.
+        checkpoint: BlobRef,
+        /// The mean of the branches' changes, in the store; the last one, where means were given.
+        mean: BlobRef,
+    },
+    /// It is not, because of this blob, which is no change, or no checkpoint, of the shard; or, without
+    /// one, because something was lost.
+    Refused(Option<Hash>),
+}
+
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -131,6 +173,8 @@ pub enum Output {
         load: u64,
         /// Steps done at that state.
         step: u64,
+        /// The step from which it is trained: beyond `step` in all branches of a chapter but the first.
+        begin: u64,
         /// The checkpoint, or `None` for step 0.
         checkpoint: Option<Hash>,
     },
@@ -149,7 +193,8 @@ pub enum Output {
         feedback: Option<Hash>,
         /// Whether anyone reads the outputs of the training pass.
         emit: bool,
-        /// Whether a chapter ends with this step, so that a checkpoint is due.
+        /// Whether a branch ends with this step, so that what it changed is due, or a checkpoint where
+        /// checkpoints are not merged.
         checkpoint: bool,
     },
     /// Compute what a loaded shard hands on for a step of the chapter that it has just ended, with
@@ -166,6 +211,20 @@ pub enum Output {
         inputs: Vec<Hash>,
         /// The table that the step read, in the store.
         feedback: Option<Hash>,
+    },
+    /// Make the checkpoint of a chapter's end from an earlier one and what changed since; all of it is in
+    /// the store.
+    Merge {
+        /// The shard.
+        shard: ShardId,
+        /// Steps done at the chapter's end.
+        step: u64,
+        /// Steps done where the first of its chapters starts.
+        from: u64,
+        /// The checkpoint there, or `None` for step 0.
+        start: Option<Hash>,
+        /// The changes from there on.
+        parts: Parts,
     },
     /// Forget the shard in the trainer.
     Unload {

@@ -33,10 +33,11 @@ pub use config::{
     Config, MAX_BATCHES_PER_MESSAGE, MAX_CHECKPOINTS_PER_SHARD, MAX_FETCH_BYTES, MAX_FETCHES,
     MAX_MEMBERS, MAX_TRAIN_IN_FLIGHT,
 };
-pub use event::{Input, Notice, Output};
+pub use event::{Input, Merge, Notice, Output, Parts};
 pub use id::{BlobRef, Hash, NodeId, ShardId, Term, Time};
 pub use message::{
-    Batch, BatchRun, Checkpoint, Heartbeat, Kept, Lease, MAX_LIST, Message, Role, Score, Span, Task,
+    Batch, BatchRun, Change, Checkpoint, Heartbeat, Kept, Lease, MAX_LIST, Message, Role, Score,
+    Span, Task,
 };
 pub use plan::{LayerPlan, MAX_SHARDS, Placement, Plan};
 pub use snapshot::{PeerView, ShardView, Snapshot};

@@ -31,13 +31,13 @@ pub enum Task {
     Branch {
         /// The chapter, from 0.
         chapter: u64,
-        /// The branch of the chapter, from 0; a chapter has one.
+        /// The branch of the chapter, from 0.
         branch: u16,
     },
 }
 
 impl Task {
-    /// The one branch of `chapter`.
+    /// The first branch of `chapter`, and most often the only one.
     pub const fn chapter(chapter: u64) -> Self {
         Self::Branch { chapter, branch: 0 }
     }
@@ -76,6 +76,23 @@ pub struct Checkpoint {
     /// The peer that trained the chapter that ends here.
     pub by: NodeId,
     /// Mean loss over that chapter, in millionths.
+    pub loss_micro: u64,
+}
+
+/// A fact: what a branch of a chapter changed in a shard, or the mean of what all of them did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The shard.
+    pub shard: ShardId,
+    /// The chapter, from 0.
+    pub chapter: u64,
+    /// The branch, from 0; `None` for the mean.
+    pub branch: Option<u16>,
+    /// The canonical bytes.
+    pub blob: BlobRef,
+    /// The peer that made it.
+    pub by: NodeId,
+    /// Mean loss over the branch, in millionths, or over all of them.
     pub loss_micro: u64,
 }
 
@@ -136,6 +153,8 @@ pub struct Heartbeat {
     pub progress: Vec<(ShardId, u64)>,
     /// Checkpoints it holds: the latest ones of each shard.
     pub held: Vec<Checkpoint>,
+    /// Changes it holds: those of the earliest chapters.
+    pub changes: Vec<Change>,
     /// Activation batches it holds.
     pub batches: Vec<BatchRun>,
     /// The latest scores it knows of.
@@ -181,6 +200,16 @@ pub enum Message {
     Leases(Vec<Lease>),
     /// To all: the sender holds these now.
     Checkpoints(Vec<Checkpoint>),
+    /// To all: the sender holds these changes now.
+    Changes(Vec<Change>),
+    /// To all: the sender holds both now. Together, so that nobody fetches the one that is longer because
+    /// it has not heard of the other.
+    Merged {
+        /// The checkpoint of a chapter's end.
+        checkpoint: Checkpoint,
+        /// The mean of what the chapter's branches changed.
+        mean: Change,
+    },
     /// To all: a score just found.
     Score(Score),
     /// To all: the sender goes now.
@@ -213,6 +242,7 @@ impl Message {
                 beat.leases.len(),
                 beat.progress.len(),
                 beat.held.len(),
+                beat.changes.len(),
                 beat.batches.len(),
                 beat.scores.len(),
                 beat.avoids.len(),
@@ -221,10 +251,11 @@ impl Message {
             .all(|&len| len <= MAX_LIST),
             Self::Leases(list) => list.len() <= MAX_LIST,
             Self::Checkpoints(list) => list.len() <= MAX_LIST,
+            Self::Changes(list) => list.len() <= MAX_LIST,
             Self::Announce(list) => list.len() <= MAX_LIST,
             Self::Request { shards, .. } => shards.len() <= MAX_LIST,
             Self::Provenance(list) => list.len() <= MAX_LIST,
-            Self::Score(_) | Self::Goodbye => true,
+            Self::Merged { .. } | Self::Score(_) | Self::Goodbye => true,
         }
     }
 }
@@ -245,11 +276,13 @@ mod tests {
             Message::Heartbeat(Heartbeat { leases: vec![lease; len], ..beat() }),
             Message::Heartbeat(Heartbeat { progress: vec![(ShardId(0), 1); len], ..beat() }),
             Message::Heartbeat(Heartbeat { held: vec![checkpoint(0, 10); len], ..beat() }),
+            Message::Heartbeat(Heartbeat { changes: vec![change(0, 0, None); len], ..beat() }),
             Message::Heartbeat(Heartbeat { batches: vec![run_of(0, 0, 1); len], ..beat() }),
             Message::Heartbeat(Heartbeat { scores: vec![score(1); len], ..beat() }),
             Message::Heartbeat(Heartbeat { avoids: vec![A; len], ..beat() }),
             Message::Leases(vec![lease; len]),
             Message::Checkpoints(vec![checkpoint(0, 10); len]),
+            Message::Changes(vec![change(0, 0, None); len]),
             Message::Announce(vec![batch; len]),
             Message::Request { seq: 1, reader: ShardId(1), shards, from: 0, until: 1 },
             Message::Provenance(vec![span; len]),
@@ -265,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_a_shard_or_the_one_branch_of_a_chapter() {
+    fn a_task_is_a_shard_or_a_branch_of_a_chapter() {
         assert_eq!(Task::Shard(ShardId(3)).shard(), Some(ShardId(3)));
         assert_eq!(Task::chapter(3).shard(), None);
         assert_eq!(Task::chapter(3), Task::Branch { chapter: 3, branch: 0 });

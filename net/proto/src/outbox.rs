@@ -7,7 +7,9 @@
 use std::collections::VecDeque;
 
 use crate::replication::blobs::Blobs;
-use crate::{Batch, Checkpoint, Hash, Lease, Message, NodeId, Notice, Output, Score, ShardId};
+use crate::{
+    Batch, Change, Checkpoint, Hash, Lease, Message, NodeId, Notice, Output, Score, ShardId,
+};
 
 /// A finding or decision of a duty, for those that keep it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,14 @@ pub(crate) enum Fact {
     Leases(Vec<Lease>),
     /// The trainer made this checkpoint; the store has it, held.
     Made(Checkpoint),
+    /// The trainer made this change of a branch; the store has it, held.
+    MadeChange(Change),
+    /// The trainer made this checkpoint, and this mean; the store has both, held.
+    Merged(Checkpoint, Change),
+    /// This peer does not need its copy of that change any more.
+    Settled(Change),
+    /// The bytes of that blob have its hash and are no change.
+    FalseChange(Hash),
     /// The trainer made this batch for the readers of its shard; the store has it, held.
     MadeBatch(Batch),
     /// A job has ended its shard: those below need not wait for it.

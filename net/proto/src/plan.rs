@@ -3,6 +3,8 @@
 //! Rule: only integers. What a step computes is none of this package's business; that two peers
 //! with the same plan cut the run into the same cells is.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Hash, ShardId};
@@ -23,6 +25,13 @@ pub enum Placement {
     Federated,
     /// One owner trains everything; the others hold copies and stand by.
     Sequential,
+}
+
+impl Placement {
+    /// Whether peers own parts of chapters, so that a chapter may have this many.
+    pub fn cuts(self, branches: u16) -> bool {
+        branches == 1 || self == Self::AllLayers
+    }
 }
 
 /// One layer: `shards` shards of equal cost.
@@ -47,6 +56,10 @@ pub struct Plan {
     pub epoch_steps: u64,
     /// Steps of a chapter (the last one may be shorter).
     pub chapter_steps: u64,
+    /// Parts of a chapter, at least 1, that are trained from the same state and averaged.
+    pub branches: u16,
+    /// Whether a chapter's checkpoint is made of what its branches changed, and not by the last step.
+    pub merged: bool,
     /// By which rule cells go to peers.
     pub placement: Placement,
     /// Whether the topmost layer is a pseudo-layer of one shard, the *feedback shard*: it reads like
@@ -130,7 +143,7 @@ impl Plan {
     /// Whether a trainer that has done `done` steps of `shard` can hand on `step`: one of the chapter
     /// that it has just ended.
     pub fn can_hand_on(&self, shard: ShardId, done: u64, step: u64) -> bool {
-        self.is_refreshed(shard) && step < done && done == self.chapter_end(step)
+        self.is_refreshed(shard) && step < done && done == self.branch_end(step)
     }
 
     /// Whether `shard` hands a chapter on only at its end; the top shard hands nothing on.
@@ -205,6 +218,40 @@ impl Plan {
         chapter.saturating_mul(self.chapter_steps).min(self.steps)
     }
 
+    /// Parts that `chapter` is cut into: as many as the run wants, if it has that many steps.
+    pub fn branches_of(&self, chapter: u64) -> u16 {
+        let steps = self.chapter_start(chapter + 1) - self.chapter_start(chapter);
+        u64::from(self.branches).min(steps).max(1) as u16
+    }
+
+    /// The steps of a branch of `chapter`: consecutive parts, as equal as can be.
+    pub fn branch_steps(&self, chapter: u64, branch: u16) -> Range<u64> {
+        let (start, end) = (self.chapter_start(chapter), self.chapter_start(chapter + 1));
+        let (count, steps) = (u128::from(self.branches_of(chapter)), u128::from(end - start));
+        let begin = |branch: u16| start + (steps * u128::from(branch).min(count) / count) as u64;
+        begin(branch)..begin(branch.saturating_add(1))
+    }
+
+    /// The end of the branch that `step` is in, in steps.
+    pub fn branch_end(&self, step: u64) -> u64 {
+        let chapter = self.chapter_of(step);
+        let mut ends =
+            (0..self.branches_of(chapter)).map(|branch| self.branch_steps(chapter, branch).end);
+        ends.find(|end| step < *end).unwrap_or(self.steps)
+    }
+
+    /// Whether a branch ends after `done` steps.
+    pub fn ends_branch(&self, done: u64) -> bool {
+        done > 0 && self.branch_end(done - 1) == done
+    }
+
+    /// The branch, by its number, whose owner merges what all branches of `chapter` changed in `shard`:
+    /// another one for each shard, so that none has all to do.
+    pub fn merging_branch(&self, chapter: u64, shard: ShardId) -> u16 {
+        let count = u64::from(self.branches_of(chapter));
+        ((chapter % count + u64::from(shard.0)) % count) as u16
+    }
+
     /// Whether peers own chapters, and not shards.
     pub fn is_by_chapter(&self) -> bool {
         matches!(self.placement, Placement::AllLayers | Placement::Federated)
@@ -243,127 +290,21 @@ impl Plan {
         let placement = Placement::SingleLayer;
         let (run, epoch_steps) = (Hash([0; 32]), steps);
         let (feedback, refreshed) = (false, false);
-        Self { run, layers, steps, epoch_steps, chapter_steps, placement, feedback, refreshed }
+        Self {
+            run,
+            layers,
+            steps,
+            epoch_steps,
+            chapter_steps,
+            branches: 1,
+            merged: false,
+            placement,
+            feedback,
+            refreshed,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan() -> Plan {
-        Plan { epoch_steps: 12, ..Plan::example(&[1, 2, 1], 25, 10) }
-    }
-
-    #[test]
-    fn shards_are_numbered_layer_by_layer() {
-        let plan = plan();
-        assert_eq!(plan.shard_count(), 4);
-        assert_eq!(plan.shards().map(|shard| plan.layer(shard)).collect::<Vec<_>>(), [0, 1, 1, 2]);
-        assert_eq!(plan.inputs(ShardId(0)), []);
-        assert_eq!(plan.inputs(ShardId(3)), [ShardId(1), ShardId(2)]);
-        assert_eq!(plan.readers(ShardId(0)), [ShardId(1), ShardId(2)]);
-        assert_eq!(plan.readers(ShardId(3)), []);
-    }
-
-    #[test]
-    fn chapters_and_epochs_end_where_they_should() {
-        let plan = plan();
-        assert!(plan.is_boundary(10) && plan.is_boundary(25) && !plan.is_boundary(12));
-        assert_eq!(plan.chapter_ending(10), 0);
-        assert_eq!(plan.chapter_ending(25), 2);
-        assert_eq!((plan.chapters(), plan.chapter_of(19), plan.chapter_of(20)), (3, 1, 2));
-        assert_eq!((plan.chapter_start(2), plan.chapter_start(3)), (20, 25));
-        assert_eq!(plan.epochs(), 3);
-        assert_eq!((1..=3).map(|e| plan.epoch_end(e)).collect::<Vec<_>>(), [20, 25, 25]);
-        assert_eq!(plan.epochs_ending(20).collect::<Vec<_>>(), [1]);
-        assert_eq!(plan.epochs_ending(25).collect::<Vec<_>>(), [2, 3]);
-        assert_eq!(plan.epochs_ending(10).count(), 0);
-    }
-
-    #[test]
-    fn the_feedback_shard_is_no_part_of_the_model_and_read_after_a_delay() {
-        let plan = Plan { feedback: true, ..plan() };
-        assert_eq!(plan.feedback_shard(), Some(ShardId(3)));
-        assert_eq!(plan.model_shards().count(), 3);
-        assert_eq!(
-            (0..4).map(|c| plan.feedback_step(c)).collect::<Vec<_>>(),
-            [None, None, Some(10), Some(20)]
-        );
-        assert_eq!(plan.table_of(ShardId(0), 24), Some(10));
-        assert_eq!((plan.table_of(ShardId(0), 19), plan.table_of(ShardId(1), 24)), (None, None));
-        assert_eq!(plan.tables_from(0).collect::<Vec<_>>(), [10]);
-        assert_eq!(plan.tables_from(25).count(), 0);
-        assert_eq!((plan.end(ShardId(3)), plan.end(ShardId(2))), (10, 25));
-    }
-
-    #[test]
-    fn a_plan_without_feedback_reads_no_tables() {
-        let plan = plan();
-        assert_eq!((plan.feedback_shard(), plan.feedback_step(9)), (None, None));
-        assert_eq!((plan.model_shards().count(), plan.tables_from(0).count()), (4, 0));
-    }
-
-    #[test]
-    fn only_what_is_read_is_refreshed() {
-        let plan = Plan { refreshed: true, ..plan() };
-        assert!(plan.is_refreshed(ShardId(0)) && !plan.is_refreshed(ShardId(3)));
-        assert_eq!((plan.chapter_end(9), plan.chapter_end(10), plan.chapter_end(24)), (10, 20, 25));
-        let (shard, top) = (ShardId(0), ShardId(3));
-        let handed_on = (0..30).filter(|&step| plan.can_hand_on(shard, 20, step));
-        assert!(handed_on.eq(10..20) && plan.can_hand_on(shard, 25, 24));
-        assert!(!plan.can_hand_on(shard, 15, 14) && !plan.can_hand_on(top, 20, 10));
-    }
-
-    #[test]
-    fn a_shard_is_trained_step_by_step_and_ends() {
-        let plan = Plan { feedback: true, ..plan() };
-        assert!((0..30).filter(|&step| plan.can_train(ShardId(0), 7, step)).eq([7]));
-        let last = |shard| (0..30).rfind(|&at| plan.can_train(shard, at, at));
-        assert_eq!((last(ShardId(0)), last(ShardId(3))), (Some(24), Some(9)));
-        assert!(!plan.can_train(ShardId(0), u64::MAX, u64::MAX));
-    }
-
-    #[test]
-    fn a_checkpoint_is_of_a_shard_and_an_end_that_the_run_has() {
-        let plan = plan();
-        let has = |shard, step| plan.has_checkpoint(ShardId(shard), step);
-        assert!((0..50).filter(|&step| has(0, step)).eq([10, 20, 25]));
-        assert!(has(3, 25) && !has(4, 25) && !has(u16::MAX, 10) && !has(0, u64::MAX));
-    }
-
-    #[test]
-    fn what_the_run_does_not_have_costs_something_and_reads_nothing() {
-        let mut plan = plan();
-        assert_eq!((plan.layer(ShardId(9)), plan.shards_of(9)), (2, vec![]));
-        plan.layers[1].step_cost = 0;
-        assert_eq!([0, 1, 9].map(|shard| plan.cost(ShardId(shard))), [10, 1, 10]);
-        plan.layers.clear();
-        assert_eq!((plan.shard_count(), plan.cost(ShardId(0))), (0, 1));
-    }
-
-    #[test]
-    fn whether_peers_own_chapters_and_have_data_of_their_own_follows_from_the_placement() {
-        let of = |placement| {
-            let plan = Plan { placement, ..plan() };
-            (plan.is_by_chapter(), plan.is_private())
-        };
-        assert_eq!(of(Placement::SingleLayer), (false, false));
-        assert_eq!(of(Placement::Sequential), (false, false));
-        assert_eq!(of(Placement::AllLayers), (true, false));
-        assert_eq!(of(Placement::Federated), (true, true));
-    }
-
-    #[test]
-    fn one_layer_alone_has_no_feedback_and_hands_nothing_on() {
-        let plan = Plan { feedback: true, refreshed: true, ..Plan::example(&[2], 20, 10) };
-        assert_eq!((plan.feedback_shard(), plan.model_shards().count()), (None, 2));
-        assert!(!plan.is_refreshed(ShardId(0)));
-    }
-
-    #[test]
-    fn a_run_too_short_for_a_table_leaves_the_feedback_shard_nothing_to_do() {
-        let plan = Plan { feedback: true, ..Plan::example(&[1, 1, 1], 10, 10) };
-        assert_eq!((plan.end(ShardId(2)), plan.tables_from(0).count()), (0, 0));
-    }
-}
+#[path = "tests/plan.rs"]
+mod tests;

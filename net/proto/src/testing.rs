@@ -7,8 +7,8 @@ use crate::known::Known;
 use crate::known::own::{BatchesView, JobStatus, JobsView, Phase};
 use crate::outbox::{Fact, Outbox};
 use crate::{
-    BatchRun, BlobRef, Checkpoint, Config, Hash, Heartbeat, Input, Kept, Lease, NodeId, Notice,
-    Output, Placement, Plan, Role, Score, ShardId, Task, Term, Time,
+    BatchRun, BlobRef, Change, Checkpoint, Config, Hash, Heartbeat, Input, Kept, Lease, NodeId,
+    Notice, Output, Placement, Plan, Role, Score, ShardId, Task, Term, Time,
 };
 
 pub(crate) const ME: NodeId = NodeId([1; 32]);
@@ -32,6 +32,11 @@ pub(crate) fn by_chapter(plan: Plan) -> Plan {
     Plan { placement: Placement::AllLayers, ..plan }
 }
 
+/// The same run where peers own branches of chapters, so many of each, that are merged.
+pub(crate) fn merged(plan: Plan, branches: u16) -> Plan {
+    Plan { branches, merged: true, ..by_chapter(plan) }
+}
+
 /// The same run where each peer trains on data of its own.
 pub(crate) fn private(plan: Plan) -> Plan {
     Plan { placement: Placement::Federated, ..plan }
@@ -49,6 +54,11 @@ pub(crate) fn shard_lease(shard: u16, term: u64, owner: NodeId, from: u64) -> Le
 pub(crate) fn chapter_lease(plan: &Plan, chapter: u64, term: u64, owner: NodeId) -> Lease {
     let from = plan.chapter_start(chapter);
     Lease { task: Task::chapter(chapter), term: Term(term), owner, from }
+}
+
+pub(crate) fn branch_lease(plan: &Plan, task: (u64, u16), term: u64, owner: NodeId) -> Lease {
+    let (chapter, branch) = task;
+    Lease { task: Task::Branch { chapter, branch }, ..chapter_lease(plan, chapter, term, owner) }
 }
 
 /// A blob of one byte, named after the text.
@@ -73,6 +83,23 @@ pub(crate) fn other_checkpoint(shard: u16, step: u64, by: NodeId) -> Checkpoint 
     Checkpoint { blob, by, ..checkpoint(shard, step) }
 }
 
+/// The one honest change of a branch of `chapter` in `shard`, or the mean, as A made it.
+pub(crate) fn change(chapter: u64, shard: u16, branch: Option<u16>) -> Change {
+    let blob = blob(&format!("change {chapter} {shard} {branch:?}"));
+    Change { shard: ShardId(shard), chapter, branch, blob, by: A, loss_micro: 0 }
+}
+
+/// Another change of the same cell, which `by` says it made.
+pub(crate) fn other_change(chapter: u64, shard: u16, branch: Option<u16>, by: NodeId) -> Change {
+    let blob = blob(&format!("other change {chapter} {shard} {branch:?} {by}"));
+    Change { blob, by, ..change(chapter, shard, branch) }
+}
+
+/// The changes of so many branches of `chapter` in `shard`.
+pub(crate) fn all_changes(chapter: u64, shard: u16, branches: u16) -> Vec<Change> {
+    (0..branches).map(|branch| change(chapter, shard, Some(branch))).collect()
+}
+
 pub(crate) fn run_of(shard: u16, from: u64, until: u64) -> BatchRun {
     BatchRun { shard: ShardId(shard), from, until }
 }
@@ -92,6 +119,7 @@ pub(crate) fn heartbeat() -> Heartbeat {
         leases: Vec::new(),
         progress: Vec::new(),
         held: Vec::new(),
+        changes: Vec::new(),
         batches: Vec::new(),
         scores: Vec::new(),
         evaluating: 0,
@@ -182,6 +210,23 @@ impl Scene {
         checkpoints: impl IntoIterator<Item = Checkpoint>,
     ) {
         checkpoints.into_iter().for_each(|it| self.known.learn_from(it, from, &mut self.out));
+    }
+
+    /// `from` holds these changes.
+    pub(crate) fn learn_changes(
+        &mut self,
+        from: NodeId,
+        changes: impl IntoIterator<Item = Change>,
+    ) {
+        changes.into_iter().for_each(|it| self.known.learn_change(it, from, &mut self.out));
+    }
+
+    /// This peer has made these changes.
+    pub(crate) fn make_changes(&mut self, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            self.out.hold(change.blob.hash);
+            self.known.made_change(change, &mut self.out);
+        }
     }
 
     /// This peer has these jobs and no others.

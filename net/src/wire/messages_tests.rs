@@ -1,8 +1,8 @@
 //! The bytes of messages: pinned, bounded, and read back as they were.
 
 use ffp2p_proto::{
-    Batch, BatchRun, BlobRef, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Role, Score,
-    ShardId, Span, Task, Term,
+    Batch, BatchRun, BlobRef, Change, Checkpoint, Hash, Heartbeat, Kept, Lease, MAX_LIST, Role,
+    Score, ShardId, Span, Task, Term,
 };
 
 use super::*;
@@ -27,6 +27,7 @@ fn heartbeat() -> Message {
         ],
         progress: vec![(ShardId(1), 96)],
         held: vec![checkpoint()],
+        changes: vec![change(Some(2))],
         batches: vec![BatchRun { shard: ShardId(1), from: 90, until: 96 }],
         scores: vec![score()],
         evaluating: 2,
@@ -38,6 +39,11 @@ fn heartbeat() -> Message {
 fn checkpoint() -> Checkpoint {
     let (shard, by) = (ShardId(1), NodeId([2; 32]));
     Checkpoint { shard, step: 64, blob: blob(7), by, loss_micro: 693_147 }
+}
+
+fn change(branch: Option<u16>) -> Change {
+    let (shard, by) = (ShardId(1), NodeId([2; 32]));
+    Change { shard, chapter: 3, branch, blob: blob(8), by, loss_micro: 693_147 }
 }
 
 fn branch() -> Lease {
@@ -62,6 +68,8 @@ fn every_kind() -> Vec<Message> {
         heartbeat(),
         Message::Leases(vec![lease(), branch()]),
         Message::Checkpoints(vec![checkpoint()]),
+        Message::Changes(vec![change(Some(2))]),
+        Message::Merged { checkpoint: checkpoint(), mean: change(None) },
         Message::Score(score()),
         Message::Goodbye,
         Message::Request {
@@ -87,6 +95,8 @@ fn kind(message: &Message) -> &'static str {
         Message::Heartbeat(_) => "Heartbeat",
         Message::Leases(_) => "Leases",
         Message::Checkpoints(_) => "Checkpoints",
+        Message::Changes(_) => "Changes",
+        Message::Merged { .. } => "Merged",
         Message::Score(_) => "Score",
         Message::Goodbye => "Goodbye",
         Message::Request { .. } => "Request",

@@ -8,6 +8,7 @@
 //! - `spec` is what determines a run, and which specs can be trained; `rng` its random numbers.
 //! - `samples` has a step's images: their order, their changes, their wrong labels.
 //! - `shard` is one step of what has its own weights; `network` all of it, scored, named and hashed.
+//! - `change` is what a branch of a chapter changes, and the mean of several.
 //! - `encoding` turns what one layer outputs into the bytes that the next one reads.
 //! - `numerics` has the sums, the memory and the threads below it all.
 //!
@@ -40,6 +41,7 @@
 //! # Ok::<(), ffp2p_ff::SpecError>(())
 //! ```
 
+mod change;
 mod encoding;
 mod network;
 mod numerics;
@@ -50,6 +52,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
+pub use change::{Change, Mean, RowKind};
 pub use encoding::{DecodeError, decode, decode_all, encode, encoded_len, round};
 pub use network::{
     Below, Evaluation, Layers, Network, NetworkError, ProductBaseline, Tensor, evaluate,
@@ -60,5 +63,6 @@ pub use rng::{Key, Purpose, Stream};
 pub use samples::{FeedbackTable, Frame, augment, epoch_order, negative_labels};
 pub use shard::{Activations, Fault, FirstInput, Parameter, ShardState, StepReport, concat};
 pub use spec::{
-    Encoding, LabelEmbedding, Negatives, NetworkSpec, Objective, Optimizer, Shard, SpecError,
+    Delta, Encoding, LabelEmbedding, MAX_BRANCHES, Negatives, NetworkSpec, Objective, Optimizer,
+    Shard, SpecError,
 };

@@ -10,8 +10,9 @@ use crate::ff::{Fault, Shard};
 /// A command for the trainer.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Load a shard at a step, from a checkpoint's bytes or as it is initialised.
-    Load { shard: ShardId, load: u64, step: u64, checkpoint: Option<Bytes> },
+    /// Load a shard at a step, from a checkpoint's bytes or as it is initialised, to be trained from another
+    /// one on.
+    Load { shard: ShardId, load: u64, step: u64, begin: u64, checkpoint: Option<Bytes> },
     /// Do one step.
     Train {
         shard: ShardId,
@@ -25,6 +26,17 @@ pub(crate) enum Command {
     },
     /// Compute the activations of a step of the chapter just trained, with the weights at its end.
     Refresh { shard: ShardId, load: u64, step: u64, inputs: Vec<Bytes>, feedback: Option<Bytes> },
+    /// Make a chapter's checkpoint of an earlier one, or the initial state, and of changes: those of a
+    /// chapter's branches, or the means of several chapters.
+    Merge {
+        shard: ShardId,
+        step: u64,
+        /// Steps done at the earlier one.
+        from: u64,
+        start: Option<Bytes>,
+        changes: Vec<Bytes>,
+        are_means: bool,
+    },
     /// Forget a shard.
     Unload { shard: ShardId },
 }
@@ -52,6 +64,12 @@ pub(crate) enum Done {
         load: u64,
         step: u64,
         batch: Made,
+    },
+    /// The checkpoint and the mean, or the hash of what is none.
+    Merged {
+        shard: ShardId,
+        step: u64,
+        outcome: Result<(Made, Made), Hash>,
     },
     /// The step is not the next one of the shard, or something that it reads is not of this run.
     Refused {

@@ -6,6 +6,7 @@
 mod commands;
 mod compute_gate;
 mod loaded;
+mod merging;
 mod reads;
 mod speed;
 mod worker;

@@ -18,6 +18,7 @@ use super::{
     commands::{Command, Done, Made},
     compute_gate::ComputeGate,
     loaded::{Loaded, State, made},
+    merging::{self, Parts, Unmerged},
     reads::{Reader, Reads, UnreadableError},
     speed::Speed,
 };
@@ -120,8 +121,8 @@ impl<'a> Worker<'a> {
 
     fn answer(&mut self, command: Command) -> Option<Done> {
         match command {
-            Command::Load { shard, load, step, checkpoint } => {
-                Some(self.load(Step { shard, load, step }, checkpoint))
+            Command::Load { shard, load, step, begin, checkpoint } => {
+                Some(self.load(Step { shard, load, step }, begin, checkpoint))
             }
             Command::Train { shard, load, step, inputs, feedback, emit, checkpoint } => {
                 let at = Step { shard, load, step };
@@ -132,6 +133,10 @@ impl<'a> Worker<'a> {
                 let at = Step { shard, load, step };
                 let reads = self.reads(at, &inputs, feedback.as_ref());
                 Some(self.refresh(at, reads))
+            }
+            Command::Merge { shard, step, from, start, changes, are_means } => {
+                let parts = Parts { from, start: start.as_ref(), changes: &changes, are_means };
+                Some(self.merge(shard, step, parts))
             }
             Command::Unload { shard } => {
                 self.shards.remove(&shard);
@@ -150,7 +155,7 @@ impl<'a> Worker<'a> {
         Reads { inputs, feedback: feedback.zip(self.plan.table_of(shard, step)) }
     }
 
-    fn load(&mut self, at: Step, bytes: Option<Bytes>) -> Done {
+    fn load(&mut self, at: Step, begin: u64, bytes: Option<Bytes>) -> Done {
         let Step { shard, load, step } = at;
         let place = self.places[usize::from(shard.0)];
         let spec = self.schedule.network();
@@ -170,7 +175,7 @@ impl<'a> Worker<'a> {
         self.shards.remove(&shard);
         let ok = match state {
             Ok(state) => {
-                self.shards.insert(shard, Loaded::new(load, state));
+                self.shards.insert(shard, Loaded::new(load, state, begin, self.plan.merged));
                 true
             }
             Err(error) => {
@@ -249,7 +254,10 @@ impl<'a> Worker<'a> {
             }
         };
         let spec = self.schedule.network();
-        let checkpoint = checkpoint.then(|| loaded.finish_chapter(spec, place));
+        let chapter = self.plan.chapter_of(step);
+        let steps = self.plan.chapter_start(chapter)..self.plan.chapter_start(chapter + 1);
+        let by_branch = self.plan.is_by_chapter();
+        let checkpoint = checkpoint.then(|| loaded.finish(spec, place, (by_branch, steps)));
         Ok(Stepped { outputs, checkpoint })
     }
 
@@ -270,6 +278,17 @@ impl<'a> Worker<'a> {
         let spec = self.schedule.network();
         let input = self.reader.batches(spec, place, reads)?;
         Ok(state.train(spec, place, input, &labels, buffers, self.gate.pool()))
+    }
+
+    /// Makes the checkpoint of a chapter's end.
+    fn merge(&self, shard: ShardId, step: u64, parts: Parts<'_>) -> Done {
+        let (spec, place) = (self.schedule.network(), self.places[usize::from(shard.0)]);
+        let outcome = match merging::merge(spec, &self.plan, (place, step), parts) {
+            Ok(made) => Ok(made),
+            Err(Unmerged::Bad(bad)) => Err(Hash::of(bad)),
+            Err(Unmerged::Fault(fault)) => return self.diverged(place, step - 1, fault),
+        };
+        Done::Merged { shard, step, outcome }
     }
 
     /// The blob among those that a step reads which is not of this run.

@@ -23,7 +23,7 @@ fn with_worker(settings: &SpecBuilder, work: impl FnOnce(&mut Worker<'_>)) {
 }
 
 fn load(worker: &mut Worker<'_>, shard: ShardId, step: u64, checkpoint: Option<Bytes>) -> bool {
-    let answer = worker.answer(Command::Load { shard, load: 1, step, checkpoint });
+    let answer = worker.answer(Command::Load { shard, load: 1, step, begin: step, checkpoint });
     matches!(answer, Some(Done::Loaded { ok: true, load: 1, .. }))
 }
 

@@ -13,7 +13,7 @@ use super::trainer::InTrainer;
 use crate::known::Known;
 use crate::known::own::{JobStatus, Phase};
 use crate::outbox::{Fact, Outbox};
-use crate::{BlobRef, Hash, Output, ShardId, Task};
+use crate::{BlobRef, Change, Hash, Output, ShardId, Task};
 
 /// The chapter of a branch.
 pub(super) fn chapter(task: Task) -> u64 {
@@ -23,22 +23,37 @@ pub(super) fn chapter(task: Task) -> u64 {
     }
 }
 
+/// The number of a branch within its chapter.
+fn number(task: Task) -> u16 {
+    match task {
+        Task::Branch { branch, .. } => branch,
+        Task::Shard(_) => 0,
+    }
+}
+
+/// The order in which branches are trained: the lowest chapter first, and of its branches the one that is
+/// at the lowest shard, because the next chapter waits for what all of them changed there.
+pub(super) fn urgency(job: Option<&Job>) -> Option<(u64, ShardId)> {
+    job.map(|job| (chapter(job.status.task), job.status.shard))
+}
+
 /// A branch from its first shard on.
 pub(super) fn new(task: Task, known: &Known) -> Job {
-    let start = known.plan().chapter_start(chapter(task));
+    let start = known.plan().branch_steps(chapter(task), number(task)).start;
     Job::new(task, ShardId(0), start, Work::Branch(BTreeMap::new()))
 }
 
 /// The first and the end step of a branch.
 fn steps(job: &Job, known: &Known) -> (u64, u64) {
-    let chapter = chapter(job.status.task);
-    (known.plan().chapter_start(chapter), known.plan().chapter_start(chapter + 1))
+    let task = job.status.task;
+    let steps = known.plan().branch_steps(chapter(task), number(task));
+    (steps.start, steps.end)
 }
 
 /// Passes by the shards that are beyond the chapter and whose batches nobody lacks: parts of a
 /// chapter that is done again. Returns whether a shard is left.
 pub(super) fn skip(job: &mut Job, known: &Known) -> bool {
-    let (start, _) = steps(job, known);
+    let start = known.plan().chapter_start(chapter(job.status.task));
     let beyond = |shard: &ShardId| start >= known.plan().end(*shard) || known.start(*shard) > start;
     let from = usize::from(job.status.shard.0);
     let next = known.plan().shards().skip(from).find(|shard| !beyond(shard));
@@ -56,14 +71,19 @@ pub(super) fn can_load(job: &Job, known: &Known) -> bool {
 pub(super) fn load(job: &mut Job, known: &Known, trainer: &mut InTrainer, out: &mut Outbox) {
     let at = known.entry_step(job.status.shard, chapter(job.status.task));
     let (start, _) = steps(job, known);
-    job.load((at, start), known, trainer, out);
+    job.load((at, at.max(start), start), known, trainer, out);
+}
+
+/// Whether it can do nothing before its table is here.
+pub(super) fn lacks_table(job: &Job, known: &Known) -> bool {
+    !job.has_table(steps(job, known).0, known)
 }
 
 /// The step that the trainer can do now: one to hand on, or the next to train.
 pub(super) fn due(job: &Job, known: &Known) -> Option<u64> {
     let JobStatus { shard, done, next, handing, .. } = job.status;
-    let (start, end) = steps(job, known);
-    if !job.status.is_ready() || !job.has_table(start, known) {
+    let (_, end) = steps(job, known);
+    if !job.status.is_ready() || lacks_table(job, known) {
         return None;
     }
     if next < end {
@@ -94,7 +114,9 @@ pub(super) fn trained(
     if let Some(blob) = batch {
         put(job, step, blob, out);
     }
-    if let Some(made) = checkpoint
+    if let (Some(made), true) = (checkpoint, known.plan().merged) {
+        changed(job, made, known, out);
+    } else if let Some(made) = checkpoint
         && !job.made(step, made, known, out)
     {
         return false;
@@ -103,6 +125,13 @@ pub(super) fn trained(
         handed_on(job, step, known, out);
     }
     true
+}
+
+/// The trainer has told what the branch changed in its shard.
+fn changed(job: &Job, (blob, loss_micro): (BlobRef, u64), known: &Known, out: &mut Outbox) {
+    let (shard, task, by) = (job.status.shard, job.status.task, known.me());
+    let (chapter, branch) = (chapter(task), Some(number(task)));
+    out.fact(Fact::MadeChange(Change { shard, chapter, branch, blob, by, loss_micro }));
 }
 
 /// The trainer has handed on a step.

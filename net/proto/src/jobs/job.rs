@@ -52,11 +52,11 @@ impl Job {
         self.status.phase = Phase::NeedsCheckpoint;
     }
 
-    /// Brings its shard into the trainer as it is after `at` steps; `handed` of its steps were
-    /// handed on.
+    /// Brings its shard into the trainer as it is after `at` steps, to be trained from `begin`; `handed` of
+    /// its steps were handed on.
     pub(super) fn load(
         &mut self,
-        (at, handed): (u64, u64),
+        (at, begin, handed): (u64, u64, u64),
         known: &Known,
         trainer: &mut InTrainer,
         out: &mut Outbox,
@@ -66,12 +66,12 @@ impl Job {
         let checkpoint = entry.map(|entry| entry.checkpoint.blob.hash);
         let load = trainer.load(checkpoint, out);
         let phase = Phase::Loading((at > 0).then_some(at));
-        let (done, next, handing) = (at, at, handed);
+        let (done, next, handing) = (begin, begin, handed);
         self.status = JobStatus { phase, load, done, next, handed, handing, ..self.status };
         if let Work::Shard(inputs) = &mut self.work {
-            inputs.discard(at, out);
+            inputs.discard(begin, out);
         }
-        out.push(Output::Load { shard, load, step: at, checkpoint });
+        out.push(Output::Load { shard, load, step: at, begin, checkpoint });
     }
 
     /// The trainer has read its checkpoint, or could not.
@@ -98,7 +98,7 @@ impl Job {
         out.push(if step == next {
             self.status.next = step + 1;
             let emit = !plan.is_refreshed(shard) && !plan.readers(shard).is_empty();
-            let checkpoint = plan.is_boundary(step + 1);
+            let checkpoint = plan.ends_branch(step + 1);
             Output::Train { shard, load, step, inputs, feedback, emit, checkpoint }
         } else {
             self.status.handing = step + 1;

@@ -6,6 +6,7 @@
 mod branch;
 mod inputs;
 mod job;
+mod merging;
 mod shard;
 mod trainer;
 
@@ -17,8 +18,9 @@ use std::collections::BTreeMap;
 use crate::known::Known;
 use crate::known::own::{JobsView, Phase};
 use crate::outbox::{Fact, Outbox};
-use crate::{Batch, BlobRef, Hash, Lease, NodeId, Task};
+use crate::{Batch, BlobRef, Hash, Lease, Merge, NodeId, ShardId, Task};
 use job::{Job, Work};
+use merging::Merging;
 use trainer::InTrainer;
 
 /// A step that the trainer has answered, and the load under which it was asked.
@@ -33,6 +35,9 @@ pub(crate) struct Answered {
 pub(crate) struct Jobs {
     jobs: BTreeMap<Task, Job>,
     trainer: InTrainer,
+    merging: Merging,
+    /// The changes to fetch, and peers that have them.
+    wanted: Vec<(BlobRef, NodeId)>,
     /// Whether anything has changed since it was last published.
     changed: bool,
 }
@@ -42,6 +47,7 @@ impl Jobs {
     pub(crate) fn settle(&mut self, known: &Known, out: &mut Outbox) {
         if known.plan().is_by_chapter() {
             self.follow(known, out);
+            self.merge(known, out);
             return self.walk(known, out);
         }
         for shard in known.plan().shards() {
@@ -77,9 +83,14 @@ impl Jobs {
     /// Opens a job for each branch that is this peer's, and closes the others.
     pub(crate) fn follow(&mut self, known: &Known, out: &mut Outbox) {
         let open = known.open_chapters();
-        let again = known.done_again().map(Task::chapter);
+        let again = known.done_again().into_iter().flat_map(|chapter| {
+            let branches = 0..known.plan().branches_of(chapter);
+            branches.map(move |branch| Task::Branch { chapter, branch })
+        });
         let own = known.leases().of(known.me()).map(|lease| lease.task).chain(again);
-        let stays = |task: &Task| !known.is_leaving() && open.contains(&branch::chapter(*task));
+        let stays = |task: &Task| {
+            !known.is_leaving() && open.contains(&branch::chapter(*task)) && !known.is_done(*task)
+        };
         let due: Vec<Task> = own.filter(stays).collect();
         let over: Vec<Task> = self.jobs.keys().copied().filter(|it| !due.contains(it)).collect();
         over.into_iter().for_each(|task| self.close(task, out));
@@ -88,6 +99,30 @@ impl Jobs {
             self.jobs.entry(task).or_insert_with(|| branch::new(task, known));
             self.changed |= self.jobs.len() > before;
         }
+    }
+
+    /// Merges what can be merged.
+    fn merge(&mut self, known: &Known, out: &mut Outbox) {
+        self.merging.settle(known, out);
+        let wanted = self.merging.wanted(known);
+        self.changed |= wanted != self.wanted;
+        self.wanted = wanted;
+    }
+
+    /// Makes the checkpoints of means that are all here.
+    pub(crate) fn follow_means(&mut self, known: &Known, out: &mut Outbox) {
+        self.merging.follow(known, out);
+    }
+
+    /// The trainer has merged, or has not.
+    pub(crate) fn merged(
+        &mut self,
+        cell: (ShardId, u64),
+        outcome: Merge,
+        known: &Known,
+        out: &mut Outbox,
+    ) {
+        self.merging.merged(cell, outcome, known, out);
     }
 
     /// Brings the shard that each branch is at into the trainer, once its checkpoint is here.
@@ -107,11 +142,14 @@ impl Jobs {
             let shard = job.status.shard;
             let mut loaded = self.jobs.iter();
             let loaded = loaded.find(|(_, it)| it.status.shard == shard && it.is_loaded());
-            match loaded.map(|(&other, _)| other) {
-                // The trainer has each shard once, and the lower chapter goes first.
-                Some(other) if other < task => continue,
-                Some(other) => self.restart(other, known, out),
-                None => {}
+            if let Some((&other, job)) = loaded {
+                // The trainer has each shard once, and the lower chapter goes first; of branches that
+                // are merged, the one that has begun, unless it waits for what the other is to make.
+                let goes_on = known.plan().merged && !branch::lacks_table(job, known);
+                if other < task || goes_on {
+                    continue;
+                }
+                self.restart(other, known, out);
             }
             if let Some(job) = self.jobs.get_mut(&task) {
                 branch::load(job, known, &mut self.trainer, out);
@@ -126,7 +164,9 @@ impl Jobs {
         while self.trainer.has_room() {
             if known.plan().is_by_chapter() {
                 let ready = |(&task, job): (&Task, &Job)| Some((task, branch::due(job, known)?));
-                let Some((task, step)) = self.jobs.iter().find_map(ready) else { return };
+                let ready = self.jobs.iter().filter_map(ready);
+                let next = ready.min_by_key(|(task, _)| branch::urgency(self.jobs.get(task)));
+                let Some((task, step)) = next else { return };
                 let reads = self.jobs.get(&task).and_then(|job| branch::reads(job, step, known));
                 let Some(reads) = reads else {
                     self.restart(task, known, out);
@@ -282,6 +322,7 @@ impl Jobs {
     pub(crate) fn lost(&mut self, hash: Hash, known: &Known, out: &mut Outbox) {
         self.changed = true;
         let loads = self.trainer.lost(hash, out);
+        self.merging.lost(hash, out);
         for job in self.jobs.values_mut() {
             if loads.contains(&job.status.load) {
                 job.status.phase = Phase::NeedsCheckpoint;
@@ -326,6 +367,7 @@ impl Jobs {
         }
         let jobs = self.jobs.iter().map(|(&task, job)| (task, job.status)).collect();
         let mut view = JobsView { jobs, in_trainer: self.trainer.steps(), ..JobsView::default() };
+        view.changes.clone_from(&self.wanted);
         for job in self.jobs.values() {
             view.bytes = view.bytes.saturating_add(branch::bytes(job));
             let Work::Shard(inputs) = &job.work else { continue };

@@ -58,7 +58,7 @@ pub(super) fn place(
     }
     // Fetching sees to it that the checkpoint comes.
     if start == 0 || known.holds(shard, start) {
-        job.load((start, start), known, trainer, out);
+        job.load((start, start, start), known, trainer, out);
     }
     false
 }

@@ -43,6 +43,8 @@ impl Bench {
         for fact in facts {
             if let Fact::Made(checkpoint) = fact {
                 self.scene.known.made(checkpoint, &mut self.scene.out);
+            } else if let Fact::MadeChange(change) = fact {
+                self.scene.known.made_change(change, &mut self.scene.out);
             }
             self.facts.push(fact);
         }
@@ -84,11 +86,14 @@ impl Bench {
             jobs.refreshed(Answered { load, step }, batch, known, out);
         } else if let Input::Refused { load, step, bad, .. } = input {
             jobs.refused(Answered { load, step }, bad, known, out);
+        } else if let Input::Merged { shard, step, outcome } = input {
+            jobs.merged((shard, step), outcome, known, out);
         } else if let Input::Fetched { hash } = input {
             jobs.fetched(hash, out);
             known.fetched(hash, out);
         } else if let Input::Lost { hash } = input {
             jobs.lost(hash, known, out);
+            known.lose_change(hash, known.me(), out);
             known.lost(hash, out);
         }
         self.wanted()

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use super::Known;
+use super::own::{JobStatus, Phase};
 use crate::{NodeId, ShardId, Task};
 
 impl Known {
@@ -31,7 +32,9 @@ impl Known {
     /// Whether `id` owns one of the `open` chapters.
     pub(crate) fn has_branch(&self, id: NodeId, open: &Range<u64>) -> bool {
         self.leases.of(id).any(|lease| match lease.task {
-            Task::Branch { chapter, .. } => open.contains(&chapter) && self.is_taken(lease.task),
+            Task::Branch { chapter, .. } => {
+                open.contains(&chapter) && self.is_taken(lease.task) && !self.is_done(lease.task)
+            }
             Task::Shard(_) => false,
         })
     }
@@ -46,14 +49,39 @@ impl Known {
         shards.map(|shard| self.plan.cost(shard)).sum()
     }
 
-    /// The chapters that nobody living owns and that can be begun.
-    pub(crate) fn takeable(&self) -> Vec<u64> {
+    /// The branches that nobody living owns and that can be begun, the lowest chapters first.
+    pub(crate) fn takeable(&self) -> Vec<Task> {
         let open = self.open_chapters();
         // More than one chapter a shard cannot be in work at once.
         let span = self.plan.shard_count() as u64;
         let end = open.end.min(open.start.saturating_add(span));
-        let is_free = |chapter: &u64| !self.is_taken(Task::chapter(*chapter));
-        (open.start..end).filter(|it| is_free(it) && self.can_begin(*it)).collect()
+        let chapters = (open.start..end).filter(|chapter| self.can_begin(*chapter));
+        chapters.flat_map(|chapter| self.free_branches(chapter)).collect()
+    }
+
+    /// The branches of a chapter that nobody living owns and that are not done.
+    fn free_branches(&self, chapter: u64) -> impl Iterator<Item = Task> + '_ {
+        let tasks =
+            (0..self.plan.branches_of(chapter)).map(move |branch| Task::Branch { chapter, branch });
+        tasks.filter(|task| !self.is_taken(*task) && !self.is_done(*task))
+    }
+
+    /// Whether all that this peer has to do waits for checkpoints or tables that do not exist (yet).
+    pub(crate) fn is_blocked(&self) -> bool {
+        let waits = |job: &JobStatus| match job.task {
+            Task::Branch { chapter, branch } => {
+                let step = self.entry_step(job.shard, chapter);
+                let lacks_start = job.phase == Phase::NeedsCheckpoint
+                    && step > 0
+                    && self.checkpoints.at(job.shard, step).is_none();
+                // A branch that has begun with its shard has its table.
+                let begins = job.done == self.plan.branch_steps(chapter, branch).start;
+                let reads_table = begins && job.is_idle() && self.plan.layer(job.shard) == 0;
+                lacks_start || (reads_table && self.is_without_table(chapter))
+            }
+            Task::Shard(_) => false,
+        };
+        self.plan.merged && self.own.jobs().all(waits)
     }
 
     /// Whether the checkpoint exists from which the first shard begins `chapter`, and its table; the
@@ -61,11 +89,14 @@ impl Known {
     fn can_begin(&self, chapter: u64) -> bool {
         let (start, first) = (self.plan.chapter_start(chapter), ShardId(0));
         let is_beyond = self.starts.first().is_some_and(|&at| at > start);
+        let is_there = start == 0 || is_beyond || self.checkpoints.at(first, start).is_some();
+        is_there && !self.is_without_table(chapter)
+    }
+
+    /// Whether `chapter` reads a table that does not exist (any more).
+    fn is_without_table(&self, chapter: u64) -> bool {
         let table = self.plan.feedback_step(chapter).zip(self.plan.feedback_shard());
-        if table.is_some_and(|(step, shard)| self.checkpoints.at(shard, step).is_none()) {
-            return false;
-        }
-        start == 0 || is_beyond || self.checkpoints.at(first, start).is_some()
+        table.is_some_and(|(step, shard)| self.checkpoints.at(shard, step).is_none())
     }
 
     /// A chapter that is over for others, but not for this peer, which could not read what they
@@ -84,7 +115,9 @@ impl Known {
     /// was trained already and only what it hands on is missing.
     pub(crate) fn entry_step(&self, shard: ShardId, chapter: u64) -> u64 {
         let end = self.plan.chapter_start(chapter + 1);
-        let is_trained = self.plan.is_refreshed(shard) && self.checkpoints.at(shard, end).is_some();
+        let is_trained = !self.plan.merged
+            && self.plan.is_refreshed(shard)
+            && self.checkpoints.at(shard, end).is_some();
         if is_trained { end } else { self.plan.chapter_start(chapter) }
     }
 
@@ -119,7 +152,7 @@ impl Known {
             Task::Branch { chapter, .. } => Some(chapter),
             Task::Shard(_) => None,
         });
-        let is_free = |chapter: &u64| !self.is_taken(Task::chapter(*chapter));
+        let is_free = |chapter: &u64| self.free_branches(*chapter).next().is_some();
         let next = last.and_then(|last| (last..self.plan.chapters()).find(is_free));
         let start = next.map(|chapter| self.plan.chapter_start(chapter));
         start.map_or_else(Vec::new, |start| {
@@ -131,192 +164,13 @@ impl Known {
     pub(crate) fn taker_at(&self, step: u64) -> Option<NodeId> {
         let chapter = self.plan.chapter_of(step);
         let by_chapter = self.plan.is_by_chapter() && self.plan.chapter_start(chapter) == step;
-        let task = Task::chapter(chapter);
-        self.leases.owner(task).filter(|_| by_chapter && self.is_taken(task))
+        let tasks =
+            (0..self.plan.branches_of(chapter)).map(|branch| Task::Branch { chapter, branch });
+        let mut taken = tasks.filter(|task| by_chapter && self.is_taken(*task));
+        taken.find_map(|task| self.leases.owner(task))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::*;
-    use crate::{Heartbeat, Plan, Role};
-
-    /// Four chapters of three shards.
-    fn plan() -> Plan {
-        by_chapter(chain(3, 40, 10))
-    }
-
-    /// A peer that knows the checkpoints of all shards at these steps.
-    fn at(plan: Plan, steps: &[u64]) -> Scene {
-        let mut scene = Scene::new(plan);
-        let shards: Vec<u16> = scene.known.plan().shards().map(|shard| shard.0).collect();
-        let cells = steps.iter().flat_map(|&at| shards.iter().map(move |&shard| (shard, at)));
-        scene.learn(A, cells.map(|(shard, step)| checkpoint(shard, step)));
-        scene.look();
-        scene
-    }
-
-    #[test]
-    fn a_chapter_is_open_until_it_is_over_in_every_shard() {
-        assert_eq!(at(plan(), &[]).known.open_chapters(), 0..4);
-        let mut scene = at(plan(), &[10]);
-        scene.learn(A, [checkpoint(0, 20), checkpoint(1, 20)]);
-        scene.look();
-        assert_eq!(scene.known.open_chapters(), 1..4);
-        scene.learn(A, [checkpoint(2, 20)]);
-        scene.look();
-        assert_eq!(scene.known.open_chapters(), 2..4);
-        assert_eq!(at(plan(), &[40]).known.open_chapters(), 4..4);
-    }
-
-    #[test]
-    fn a_chapter_is_taken_while_its_owner_is_here_to_do_it() {
-        let mut scene = at(plan(), &[]);
-        let (mine, other) = (Task::chapter(0), Task::chapter(1));
-        scene.lease(&[chapter_lease(&plan(), 0, 1, ME), chapter_lease(&plan(), 1, 1, A)]);
-        assert!(!scene.known.is_taken(mine), "it has no job there");
-        scene.work([branch_job(0, 0, 0)]);
-        assert!(scene.known.is_taken(mine) && scene.known.is_taken(other));
-        assert!(!scene.known.is_taken(Task::chapter(2)));
-        scene.meet(A, Heartbeat { leaving: true, ..heartbeat() });
-        assert!(!scene.known.is_taken(other), "what it has begun is lost");
-        scene.meet(A, heartbeat());
-        assert!(scene.known.is_taken(other));
-        scene.known.depart(A);
-        assert!(!scene.known.is_taken(other));
-    }
-
-    #[test]
-    fn a_peer_is_busy_with_a_chapter_that_is_open() {
-        let mut scene = at(plan(), &[10]);
-        scene.meet(A, heartbeat());
-        scene.lease(&[chapter_lease(&plan(), 0, 1, A)]);
-        let open = scene.known.open_chapters();
-        assert!(!scene.known.has_branch(A, &open), "that one is over");
-        scene.lease(&[chapter_lease(&plan(), 2, 1, A)]);
-        assert!(scene.known.has_branch(A, &open) && !scene.known.has_branch(B, &open));
-        assert_eq!([A, B].map(|peer| scene.known.work_of(peer, &open)), [1, 0]);
-    }
-
-    #[test]
-    fn where_peers_own_shards_their_work_is_what_these_cost() {
-        let mut scene = Scene::new(chain(3, 40, 10));
-        scene.lease(&[shard_lease(0, 1, A, 0), shard_lease(2, 1, A, 0), shard_lease(1, 1, B, 0)]);
-        let open = scene.known.open_chapters();
-        assert_eq!([A, B, C].map(|peer| scene.known.work_of(peer, &open)), [20, 10, 0]);
-        assert!(!scene.known.has_branch(A, &open));
-    }
-
-    #[test]
-    fn a_chapter_can_be_taken_when_its_first_checkpoint_exists_and_nobody_has_it() {
-        assert_eq!(at(plan(), &[]).known.takeable(), [0]);
-        let mut scene = at(plan(), &[]);
-        scene.meet(A, heartbeat());
-        scene.learn(A, [checkpoint(0, 10), checkpoint(0, 20), checkpoint(0, 30)]);
-        scene.look();
-        assert_eq!(scene.known.takeable(), [0, 1, 2], "no more than there are shards");
-        scene.lease(&[chapter_lease(&plan(), 1, 1, A)]);
-        assert_eq!(scene.known.takeable(), [0, 2]);
-        assert!(at(plan(), &[40]).known.takeable().is_empty());
-    }
-
-    #[test]
-    fn a_chapter_that_its_first_shard_is_beyond_can_be_begun() {
-        let mut scene = at(by_chapter(Plan::example(&[2, 1], 40, 10)), &[]);
-        scene.learn(A, [checkpoint(0, 20), checkpoint(1, 10), checkpoint(2, 20)]);
-        scene.look();
-        assert_eq!((scene.known.start(ShardId(0)), scene.known.open_chapters().start), (20, 1));
-        assert_eq!(scene.known.takeable(), [1, 2]);
-    }
-
-    #[test]
-    fn a_chapter_waits_for_the_table_that_it_reads() {
-        let plan = with_feedback(plan());
-        let mut scene = at(plan, &[]);
-        scene.learn(A, [checkpoint(0, 10), checkpoint(0, 20), checkpoint(0, 30)]);
-        scene.look();
-        assert_eq!(scene.known.takeable(), [0, 1], "chapter 2 reads the table of step 10");
-        scene.learn(A, [checkpoint(2, 10)]);
-        assert_eq!(scene.known.takeable(), [0, 1, 2]);
-    }
-
-    #[test]
-    fn a_chapter_that_could_not_be_read_is_done_again_by_whoever_waits_for_it() {
-        let mut scene = at(plan(), &[]);
-        scene.learn(A, [checkpoint(0, 10)]);
-        scene.known.unreadable(ShardId(0), 10, &mut scene.out);
-        scene.look();
-        assert_eq!(scene.known.done_again(), None, "nothing here waits for it");
-        scene.work([branch_job(0, 0, 0)]);
-        assert_eq!(scene.known.done_again(), None);
-        scene.work([branch_job(1, 0, 10)]);
-        assert_eq!(scene.known.done_again(), Some(0));
-        scene.known.retry(ShardId(0));
-        assert_eq!(scene.known.done_again(), None);
-    }
-
-    #[test]
-    fn a_shard_that_was_trained_and_not_handed_on_is_taken_up_at_the_chapters_end() {
-        let refreshed = Plan { refreshed: true, ..plan() };
-        let shards = [ShardId(0), ShardId(1), ShardId(2)];
-        for (plan, entries) in [(plan(), [10, 10, 10]), (refreshed, [20, 10, 10])] {
-            let mut scene = at(plan, &[10]);
-            scene.learn(A, [checkpoint(0, 20), checkpoint(2, 20)]);
-            assert_eq!(
-                shards.map(|it| scene.known.entry_step(it, 1)),
-                entries,
-                "the top has no reader"
-            );
-        }
-    }
-
-    #[test]
-    fn a_branch_needs_a_table_and_the_checkpoints_from_its_shard_up() {
-        let mut scene = at(with_feedback(plan()), &[]);
-        scene.work([branch_job(0, 0, 0)]);
-        assert!(scene.known.branch_needs().is_empty(), "nothing is before the first chapter");
-        scene.work([branch_job(2, 0, 20), branch_job(3, 1, 30)]);
-        let needs: Vec<_> = scene.known.branch_needs().iter().map(|it| (it.0.0, it.1)).collect();
-        assert_eq!(needs, [(2, 10), (0, 20), (1, 20), (2, 20), (1, 30), (2, 30)]);
-        scene.work([job(1, 20)]);
-        assert!(scene.known.branch_needs().is_empty());
-    }
-
-    #[test]
-    fn who_is_at_the_top_of_its_chapter_looks_ahead_to_the_next_free_one() {
-        let needs = |scene: &Scene| -> Vec<_> {
-            scene.known.needs_ahead().iter().map(|it| (it.0.0, it.1)).collect()
-        };
-        let mut scene = at(by_chapter(Plan::example(&[2, 1], 40, 10)), &[]);
-        assert!(needs(&scene).is_empty());
-        let lease = |chapter, owner| chapter_lease(&plan(), chapter, 1, owner);
-        scene.lease(&[lease(0, ME), lease(1, A)]);
-        scene.work([branch_job(0, 1, 5)]);
-        assert!(needs(&scene).is_empty(), "it is at a lower layer");
-        scene.work([branch_job(0, 2, 5)]);
-        assert_eq!(needs(&scene), [(0, 20), (1, 20)]);
-        scene.lease(&[lease(2, A), lease(3, A)]);
-        assert!(needs(&scene).is_empty(), "none is free");
-    }
-
-    #[test]
-    fn on_private_data_nobody_looks_ahead() {
-        let mut scene = at(private(chain(2, 40, 10)), &[]);
-        scene.lease(&[chapter_lease(&plan(), 0, 1, ME)]);
-        scene.work([branch_job(0, 1, 5)]);
-        assert!(scene.known.needs_ahead().is_empty());
-    }
-
-    #[test]
-    fn whoever_has_the_chapter_that_begins_at_a_step_takes_the_shards_up_there() {
-        let mut scene = at(plan(), &[]);
-        scene.lease(&[chapter_lease(&plan(), 1, 1, A)]);
-        assert_eq!([10, 15, 20].map(|step| scene.known.taker_at(step)), [Some(A), None, None]);
-        scene.known.depart(A);
-        assert_eq!(scene.known.taker_at(10), None);
-        let mut shards = Scene::with(Role::Worker, chain(2, 40, 10), crate::Config::default());
-        shards.lease(&[shard_lease(0, 1, A, 0)]);
-        assert_eq!(shards.known.taker_at(0), None);
-    }
-}
+#[path = "tests/chapters.rs"]
+mod tests;

@@ -75,6 +75,7 @@ impl Known {
         if self.connectivity.avoided != avoided {
             for id in &avoided {
                 self.checkpoints.forget_peer(*id);
+                self.changes.forget_peer(*id);
             }
             self.connectivity.avoided = avoided;
             self.connectivity.version += 1;

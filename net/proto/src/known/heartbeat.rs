@@ -43,6 +43,7 @@ impl Known {
         for checkpoint in heartbeat.held {
             self.learn_from(checkpoint, from, out);
         }
+        self.replace_changes(from, heartbeat.changes, out);
         for score in heartbeat.scores {
             self.learn_score(score, out);
         }
@@ -68,6 +69,7 @@ impl Known {
             leases: self.leases.iter().copied().collect(),
             progress: self.own_progress(),
             held: self.held_to_tell(),
+            changes: self.changes_to_tell(),
             batches: runs.collect(),
             scores: self.scores.values().rev().take(MAX_SCORES).copied().collect(),
             evaluating: self.own.scoring.evaluating.unwrap_or(0),

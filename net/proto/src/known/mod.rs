@@ -3,8 +3,10 @@
 //! Rule: facts come in here and nowhere else, and every duty reads them. What can be derived from
 //! them is derived in the files next to this one, each of which knows those that stand before it:
 //! `supply` (batches and tables that can be had), `standing` (where each shard stands and would
-//! start), `chapters` (where peers own chapters), `heartbeat` (what is said of it).
+//! start), `changes` (of branches of chapters), `chapters` (where peers own chapters), `heartbeat`
+//! (what is said of it).
 
+pub(crate) mod changes;
 pub(crate) mod chapters;
 pub(crate) mod checkpoints;
 pub(crate) mod connectivity;
@@ -22,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::outbox::Outbox;
 use crate::placement::leases::Leases;
 use crate::{Config, Lease, NodeId, Notice, Plan, Role, Score, ShardId, Task, Time};
+use changes::Changes;
 use checkpoints::Checkpoints;
 use connectivity::Connectivity;
 use members::Members;
@@ -42,6 +45,7 @@ pub(crate) struct Known {
     members: Members,
     leases: Leases,
     checkpoints: Checkpoints,
+    changes: Changes,
     provenance: Provenance,
     scores: BTreeMap<u64, Score>,
     /// Steps done of each shard, as its owner last said.
@@ -73,6 +77,7 @@ impl Known {
             members: Members::default(),
             leases: Leases::default(),
             checkpoints: Checkpoints::default(),
+            changes: Changes::default(),
             provenance: Provenance::default(),
             scores: BTreeMap::new(),
             progress: BTreeMap::new(),
@@ -177,6 +182,7 @@ impl Known {
         self.starts = self.start_points();
         if self.plan.is_by_chapter() {
             self.leases.close(self.open_chapters().start);
+            self.close_changes();
         }
     }
 
@@ -227,6 +233,10 @@ impl Known {
         self.own.starving = starving;
     }
 
+    pub(crate) fn publish_routes(&mut self, routes: BTreeSet<(ShardId, u64)>) {
+        self.own.routes = routes;
+    }
+
     pub(crate) fn publish_scoring(&mut self, scoring: ScoringView) {
         self.own.scoring = scoring;
     }
@@ -237,7 +247,9 @@ impl Known {
         let is_task = match lease.task {
             Task::Shard(shard) => !self.plan.is_by_chapter() && self.plan.has(shard),
             Task::Branch { chapter, branch } => {
-                self.plan.is_by_chapter() && chapter < self.plan.chapters() && branch == 0
+                self.plan.is_by_chapter()
+                    && chapter < self.plan.chapters()
+                    && branch < self.plan.branches_of(chapter)
             }
         };
         if !is_task || !self.leases.merge(lease) {
@@ -295,6 +307,7 @@ impl Known {
     /// Forgets what only `peer` held, and what was suspected of it.
     pub(crate) fn forget_peer(&mut self, peer: NodeId) {
         self.checkpoints.forget_peer(peer);
+        self.changes.forget_peer(peer);
         self.trust.trust_again(peer);
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct JobsView {
     pub(crate) missing: BTreeMap<ShardId, Vec<ShardId>>,
     /// Batches that jobs will read, announced and not here: the step, the batch, and who has it.
     pub(crate) announced: Vec<(u64, BlobRef, NodeId)>,
+    /// Changes to fetch for merging, and peers that have them.
+    pub(crate) changes: Vec<(BlobRef, NodeId)>,
     /// Load and step of what the trainer has.
     pub(crate) in_trainer: BTreeSet<(u64, u64)>,
     /// Activation batches that branches have still to read, bytes.
@@ -100,6 +102,8 @@ pub(crate) struct Own {
     pub(crate) lacking: BTreeMap<ShardId, Time>,
     /// Own shards, and the steps at which each will be given away instead of trained.
     pub(crate) moves: BTreeSet<(ShardId, u64)>,
+    /// Checkpoints that it will make of means.
+    pub(crate) routes: BTreeSet<(ShardId, u64)>,
     /// Shards whose readers have lacked batches for so long that they are to be made again.
     pub(crate) starving: BTreeSet<ShardId>,
     pub(crate) scoring: ScoringView,

@@ -5,6 +5,7 @@
 //! has a version, and it is computed again when that changes.
 
 pub(crate) mod assignment;
+mod branch_pace;
 pub(crate) mod candidates;
 pub(crate) mod chapter_order;
 pub(crate) mod claiming;

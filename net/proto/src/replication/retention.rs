@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::ShardId;
 use crate::known::Known;
 use crate::outbox::{Fact, Outbox};
+use crate::{Change, Role, ShardId};
 
 /// Epochs without a score whose checkpoints are kept for scoring: short epochs are several
 /// between the lowest shard and the highest.
@@ -20,6 +20,9 @@ pub(crate) fn settle(known: &Known, out: &mut Outbox) {
     let floors = floors(known, &needed_steps(known, copies), copies);
     if let Some(feedback) = known.plan().feedback_shard() {
         out.fact(Fact::FirstTable(floors[usize::from(feedback.0)]));
+    }
+    for change in settled_changes(known, copies) {
+        out.fact(Fact::Settled(change));
     }
     for (shard, step) in stale_checkpoints(known, &floors) {
         out.fact(Fact::Forgettable(shard, step));
@@ -75,6 +78,21 @@ fn floors(known: &Known, needed: &[u64], copies: usize) -> Vec<u64> {
     floor
 }
 
+/// This peer's changes of which enough peers hold what was made; the mean serves those that make it for
+/// themselves for some chapters more.
+fn settled_changes(known: &Known, copies: usize) -> Vec<Change> {
+    let (plan, open) = (known.plan(), known.open_chapters());
+    let is_settled = |change: &Change| {
+        let Change { shard, chapter, branch, .. } = *change;
+        let (end, kept) = (plan.chapter_start(chapter + 1), chapter + 1 + known.means_kept());
+        let until = if branch.is_some() { end } else { plan.chapter_start(kept).max(end + 1) };
+        // Where what was made could not be read, it is made again.
+        let is_made = known.checkpoints().at(shard, end).is_some() || chapter < open.start;
+        is_made && known.checkpoints().stable(shard, copies) >= until
+    };
+    known.changes().held_by(known.me()).filter(is_settled).collect()
+}
+
 /// This peer's checkpoints below these floors, those aside that an epoch will be scored with.
 fn stale_checkpoints(known: &Known, floor: &[u64]) -> Vec<(ShardId, u64)> {
     let (plan, me) = (known.plan(), known.me());
@@ -92,147 +110,22 @@ fn stale_checkpoints(known: &Known, floor: &[u64]) -> Vec<(ShardId, u64)> {
     let steps: BTreeSet<u64> = known.checkpoints().held_by(me).map(|c| c.step).collect();
     let unscored = steps.into_iter().filter(is_unscored).filter(can_be_scored);
     let pinned: Vec<u64> = unscored.take(MAX_UNSCORED).collect();
+    // From its newest one a worker makes those to come.
+    let makes = plan.merged && known.role() == Role::Worker;
+    let newest = |shard| {
+        let mut held = known.checkpoints().of(shard).rev().filter(|it| it.holders.contains(&me));
+        held.next().map(|entry| entry.checkpoint.step).filter(|_| makes)
+    };
     let held = known.checkpoints().held_by(me).map(|it| (it.shard, it.step));
     let is_stale = |(shard, step): &(ShardId, u64)| {
         let is_table = plan.feedback_shard() == Some(*shard);
-        *step < floor[usize::from(shard.0)] && (is_table || !pinned.contains(step))
+        *step < floor[usize::from(shard.0)]
+            && newest(*shard) != Some(*step)
+            && (is_table || !pinned.contains(step))
     };
     held.filter(is_stale).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{
-        A, B, Scene, by_chapter, chain, checkpoint, heartbeat, score, shard_lease, with_feedback,
-    };
-    use crate::{Checkpoint, Heartbeat, Plan};
-
-    /// A and B are here, and hold these as this peer does; A owns all shards and has done so much.
-    fn held_by_all(plan: Plan, done: &[u64], cells: &[(u16, u64)]) -> Scene {
-        let mut scene = Scene::new(plan);
-        let held: Vec<Checkpoint> = cells.iter().map(|it| checkpoint(it.0, it.1)).collect();
-        let leases = (0..).zip(done).map(|(shard, _)| shard_lease(shard, 1, A, 0)).collect();
-        let progress = (0..).map(ShardId).zip(done.iter().copied()).collect();
-        scene.meet(A, Heartbeat { leases, progress, held: held.clone(), ..heartbeat() });
-        scene.meet(B, Heartbeat { held: held.clone(), ..heartbeat() });
-        scene.hold(held);
-        scene.drain();
-        scene
-    }
-
-    /// The checkpoints that can be forgotten now.
-    fn forgettable(scene: &mut Scene) -> Vec<(u16, u64)> {
-        scene.look();
-        settle(&scene.known, &mut scene.out);
-        let cell = |fact: Fact| {
-            if let Fact::Forgettable(shard, step) = fact { Some((shard.0, step)) } else { None }
-        };
-        scene.facts().into_iter().filter_map(cell).collect()
-    }
-
-    #[test]
-    fn what_a_shard_falls_back_to_has_all_its_holders() {
-        let plan = by_chapter(chain(2, 100, 10));
-        let mut scene = held_by_all(plan, &[], &[(0, 10), (0, 30), (1, 20)]);
-        scene.learn(A, [checkpoint(0, 20)]);
-        scene.learn(B, [checkpoint(0, 20)]);
-        assert_eq!(forgettable(&mut scene), [], "only two peers hold the one after it");
-        scene.hold([checkpoint(0, 20)]);
-        assert_eq!(forgettable(&mut scene), [(0, 10)]);
-    }
-
-    #[test]
-    fn a_shard_keeps_what_the_one_above_it_could_go_back_to() {
-        let cells = [(0, 10), (0, 20), (0, 30), (1, 10)];
-        let mut scene = held_by_all(chain(2, 100, 10), &[35, 25], &cells);
-        scene.learn(A, [checkpoint(1, 20)]);
-        assert_eq!(forgettable(&mut scene), []);
-        scene.learn(B, [checkpoint(1, 20)]);
-        scene.hold([checkpoint(1, 20)]);
-        assert_eq!(forgettable(&mut scene), [(0, 10), (1, 10)]);
-    }
-
-    #[test]
-    fn what_a_peer_that_is_gone_held_counts_no_more() {
-        let mut scene = held_by_all(chain(1, 100, 10), &[25], &[(0, 10), (0, 20)]);
-        assert_eq!(forgettable(&mut scene), [(0, 10)]);
-        scene.known.depart(B);
-        scene.known.forget_peer(B);
-        scene.meet(crate::testing::C, heartbeat());
-        assert_eq!(forgettable(&mut scene), [], "there are three peers and two holders");
-    }
-
-    /// All peers hold a checkpoint of the one shard after each of so many epochs of one chapter.
-    fn epochs(count: u64) -> Scene {
-        let plan = Plan { epoch_steps: 10, ..chain(1, 200, 10) };
-        let cells: Vec<_> = (1..=count).map(|epoch| (0, 10 * epoch)).collect();
-        held_by_all(plan, &[10 * count], &cells)
-    }
-
-    #[test]
-    fn what_an_epoch_will_be_scored_with_is_kept() {
-        let mut scene = epochs(3);
-        assert_eq!(forgettable(&mut scene), []);
-        scene.known.learn_score(score(1), &mut scene.out);
-        assert_eq!(forgettable(&mut scene), [(0, 10)]);
-    }
-
-    #[test]
-    fn of_many_epochs_that_wait_for_their_scores_the_first_are_kept() {
-        let mut scene = epochs(12);
-        assert_eq!(forgettable(&mut scene), [90, 100, 110].map(|step| (0, step)));
-    }
-
-    #[test]
-    fn an_epoch_that_cannot_be_scored_any_more_keeps_nothing() {
-        let plan = Plan { epoch_steps: 10, ..chain(2, 200, 10) };
-        let cells = [(0, 10), (0, 60), (1, 60)];
-        let mut scene = held_by_all(plan.clone(), &[65, 65], &cells);
-        assert_eq!(forgettable(&mut scene), [(0, 10)], "shard 1 is far beyond");
-        let mut scene = held_by_all(plan, &[65, 42], &cells);
-        assert_eq!(forgettable(&mut scene), [], "news of its checkpoint may come");
-    }
-
-    /// All three peers hold each checkpoint of the lowest shard and each table until these steps.
-    /// The feedback shard is at the last of them, or has ended.
-    fn with_tables(lowest: u64, tables: u64) -> Scene {
-        let of = |shard, until: u64| (1..=until / 10).map(move |it| (shard, 10 * it));
-        let cells: Vec<_> = of(0, lowest).chain(of(1, lowest)).chain(of(2, tables)).collect();
-        let plan = Plan { epoch_steps: 1_000, ..with_feedback(chain(3, 100, 10)) };
-        let done = if tables == plan.end(ShardId(2)) { plan.steps } else { tables };
-        held_by_all(plan, &[lowest, lowest, done], &cells)
-    }
-
-    fn first_table(scene: &mut Scene) -> Option<Fact> {
-        scene.look();
-        settle(&scene.known, &mut scene.out);
-        scene.facts().into_iter().find(|fact| matches!(fact, Fact::FirstTable(_)))
-    }
-
-    #[test]
-    fn tables_are_kept_from_the_first_that_a_lowest_shard_could_read_again() {
-        let mut scene = with_tables(50, 60);
-        // Chapter 5 reads the table after 40 steps.
-        assert_eq!(first_table(&mut scene), Some(Fact::FirstTable(40)));
-        let tables = forgettable(&mut scene).into_iter().filter(|(shard, _)| *shard == 2);
-        assert_eq!(tables.collect::<Vec<_>>(), [(2, 10), (2, 20), (2, 30)]);
-    }
-
-    #[test]
-    fn tables_are_kept_that_are_read_where_all_go_back_for_one_that_is_not_held_by_all() {
-        let mut scene = with_tables(50, 30);
-        scene.learn(A, [checkpoint(2, 40)]);
-        // It would be made again from step 30, where the lowest shard reads the table after 20.
-        assert_eq!(first_table(&mut scene), Some(Fact::FirstTable(20)));
-        let mut scene = with_tables(50, 40);
-        assert_eq!(first_table(&mut scene), Some(Fact::FirstTable(30)));
-    }
-
-    #[test]
-    fn no_table_is_kept_when_none_will_be_read() {
-        let mut scene = with_tables(100, 80);
-        let tables = forgettable(&mut scene).into_iter().filter(|(shard, _)| *shard == 2);
-        assert_eq!(tables.count(), 8);
-    }
-}
+#[path = "tests/retention.rs"]
+mod tests;

@@ -40,6 +40,9 @@ impl State {
             Input::Refused { load, step, bad, .. } => {
                 jobs.refused(Answered { load, step }, bad, known, out);
             }
+            Input::Merged { shard, step, outcome } => {
+                jobs.merged((shard, step), outcome, known, out);
+            }
             Input::Fetched { hash } => self.on_fetched(hash),
             Input::FetchFailed { hash, from, lied } => {
                 self.on_fetch_failed(hash, from);
@@ -76,6 +79,17 @@ impl State {
                 known.made(checkpoint, out);
                 out.say(Message::Checkpoints(vec![checkpoint]));
             }
+            Fact::MadeChange(change) => {
+                known.made_change(change, out);
+                out.say(Message::Changes(vec![change]));
+            }
+            Fact::Merged(checkpoint, mean) => {
+                known.made_change(mean, out);
+                known.made(checkpoint, out);
+                out.say(Message::Merged { checkpoint, mean });
+            }
+            Fact::Settled(change) => known.settle_change(&change, out),
+            Fact::FalseChange(hash) => known.refuse_change(hash, out),
             Fact::MadeBatch(batch) => self.announcing.made(batch, out),
             Fact::Ended(shard) => {
                 let steps = known.plan().steps;
@@ -121,6 +135,13 @@ impl State {
             Message::Leases(leases) => self.merge_leases(&leases),
             Message::Checkpoints(list) => {
                 list.into_iter().for_each(|it| known.learn_from(it, from, out));
+            }
+            Message::Changes(list) => {
+                list.into_iter().for_each(|it| known.learn_change(it, from, out));
+            }
+            Message::Merged { checkpoint, mean } => {
+                known.learn_change(mean, from, out);
+                known.learn_from(checkpoint, from, out);
             }
             Message::Score(score) => known.learn_score(score, out),
             Message::Goodbye => {
@@ -195,6 +216,7 @@ impl State {
         self.fetching.fetched(hash, self.known.now());
         self.jobs.fetched(hash, &mut self.out);
         self.known.fetched(hash, &mut self.out);
+        self.known.fetched_change(hash, &mut self.out);
         if !self.out.holds(hash) {
             self.out.push(Output::Drop(hash));
         }
@@ -205,6 +227,7 @@ impl State {
         self.fetching.failed(hash, from, self.known.now());
         self.jobs.not_delivered(hash, from);
         self.known.not_delivered(hash, from);
+        self.known.lose_change(hash, from, &mut self.out);
     }
 
     /// `peer` cannot deliver any more.
@@ -221,6 +244,7 @@ impl State {
         let Self { known, out, .. } = self;
         self.jobs.lost(hash, known, out);
         self.announcing.lost(hash, out);
+        known.lose_change(hash, known.me(), out);
         let steps = known.lost(hash, out);
         self.scoring.lost(hash, &steps, known, out);
     }

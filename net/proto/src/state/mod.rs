@@ -135,6 +135,9 @@ impl State {
         self.known.publish_lacking(self.flow_control.view());
         self.absorb();
         self.fetching.settle(&self.known, &mut self.out);
+        self.known.publish_routes(self.fetching.routes());
+        self.absorb();
+        self.jobs.follow_means(&self.known, &mut self.out);
         self.absorb();
         self.announcing.settle(&self.known, &mut self.out);
         self.absorb();

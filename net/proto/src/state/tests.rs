@@ -5,4 +5,5 @@ mod balancing;
 mod chapters;
 mod copies;
 mod lost;
+mod means;
 mod meeting;

@@ -25,6 +25,7 @@ fn federated(seed: u64, workers: usize) -> Scenario {
     let mut scenario = Scenario::drawn(seed, workers);
     let plan = &mut scenario.plan;
     plan.placement = Placement::Federated;
+    (plan.branches, plan.merged) = (1, false);
     if std::mem::take(&mut plan.feedback) {
         plan.layers.pop();
     }

@@ -41,7 +41,7 @@ fn a_shard_that_moves_goes_on_where_it_was() {
         let plan = Scenario::drawn(seed, 1).plan;
         let steps = 20 * CHAPTER;
         let plan = Plan { steps, epoch_steps: steps, chapter_steps: CHAPTER, ..plan };
-        let plan = Plan { placement: Placement::SingleLayer, ..plan };
+        let plan = Plan { placement: Placement::SingleLayer, branches: 1, merged: false, ..plan };
         let scenario = Scenario::quiet(seed, plan, rng.between(1, 3) as usize);
         let share = rng.between(100, 400);
         let scenario = late(scenario, share, 100);

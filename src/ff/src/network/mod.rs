@@ -103,6 +103,12 @@ impl Network {
         self.shards
     }
 
+    /// Takes other shards of the same shapes in place of its own, which it returns.
+    #[must_use]
+    pub fn replace_shards(&mut self, shards: Vec<ShardState>) -> Vec<ShardState> {
+        std::mem::replace(&mut self.shards, shards)
+    }
+
     /// One step of every shard, from the first layer up. The reports are in shard order; the
     /// logits (B x [`NetworkSpec::output_logits`]) are those of the last layer.
     ///

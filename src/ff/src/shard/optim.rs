@@ -60,6 +60,15 @@ impl Parameter {
                 || self.first.len() == size && self.second.len() == optimizer.second_len(size))
     }
 
+    /// Gives it an optimiser's state, all zeros, if it has none.
+    pub(crate) fn remember(&mut self, optimizer: Optimizer) {
+        if self.is_untouched() {
+            let size = self.value.len();
+            self.first = vec![0.0; size];
+            self.second = vec![0.0; optimizer.second_len(size)];
+        }
+    }
+
     fn is_untouched(&self) -> bool {
         self.first.is_empty() && self.second.is_empty()
     }
@@ -75,11 +84,7 @@ impl Parameter {
 
     /// The whole, cut into parts of `rows` rows, for a rule to be applied; the last may be shorter.
     pub(crate) fn parts(&mut self, rule: &Rule, rows: usize) -> Vec<Part<'_>> {
-        if self.is_untouched() {
-            let size = self.value.len();
-            self.first = vec![0.0; size];
-            self.second = vec![0.0; rule.optimizer.second_len(size)];
-        }
+        self.remember(rule.optimizer);
         let columns = self.value.ncols();
         let value = flat_mut(&mut self.value);
         let (first, second) = (&mut self.first[..], &mut self.second[..]);

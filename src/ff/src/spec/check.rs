@@ -19,6 +19,8 @@ const MAX_DROPOUT: f32 = 0.9;
 const MAX_LABEL_STRENGTH: f32 = 1e6;
 /// The least temperature: logits over it have to be numbers.
 const MIN_TEMPERATURE: f32 = 1e-6;
+/// The most branches of a chapter.
+pub const MAX_BRANCHES: u16 = 64;
 /// The largest shift of an image.
 const MAX_SHIFT: usize = 64;
 
@@ -57,6 +59,15 @@ pub enum SpecError {
     /// A run or an epoch without steps.
     #[error("a run and its epochs have at least one step")]
     Steps,
+    /// No branch, or too many.
+    #[error("a chapter has 1 to {MAX_BRANCHES} branches, not {0}")]
+    Branches(u16),
+    /// Branches whose tables would have to be averaged.
+    #[error(
+        "with adaptive negatives a chapter has one branch: the labels that they are drawn from have no \
+         mean"
+    )]
+    BranchesOfLabels,
     /// An image that would be moved out of sight.
     #[error("images are shifted by 0 to {MAX_SHIFT} pixels, not {0}")]
     Shift(usize),
@@ -122,6 +133,12 @@ impl NetworkSpec {
         }
         if self.steps == 0 || self.steps_per_epoch == 0 {
             return Err(SpecError::Steps);
+        }
+        if !(1..=MAX_BRANCHES).contains(&self.branches) {
+            return Err(SpecError::Branches(self.branches));
+        }
+        if self.branches > 1 && self.feedback_shard().is_some() {
+            return Err(SpecError::BranchesOfLabels);
         }
         if self.shift > MAX_SHIFT {
             return Err(SpecError::Shift(self.shift));
@@ -222,6 +239,9 @@ mod tests {
             NetworkSpec { steps_per_epoch: 0, ..good.clone() },
             NetworkSpec { lr: f32::NAN, ..good.clone() },
             NetworkSpec { label_strength: -1.0, ..good.clone() },
+            NetworkSpec { branches: 0, ..good.clone() },
+            NetworkSpec { branches: 65, ..good.clone() },
+            NetworkSpec { branches: 2, ..adaptive.clone() },
             NetworkSpec { shift: 65, ..good.clone() },
             NetworkSpec { negative_temperature: 2.0, ..good.clone() },
             NetworkSpec { negative_temperature: 0.0, ..adaptive.clone() },

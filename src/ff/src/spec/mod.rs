@@ -5,7 +5,7 @@
 
 mod check;
 
-pub use check::SpecError;
+pub use check::{MAX_BRANCHES, SpecError};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,19 @@ pub enum Encoding {
     U4,
 }
 
+/// The encoding of what a chapter changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delta {
+    /// The state as it is: 4 bytes a number.
+    #[default]
+    F32,
+    /// One byte a number and one for each row.
+    U8,
+    /// Half a byte a number and one byte for each row.
+    U4,
+}
+
 /// The unit that has its own weights: a layer, or one shard of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Shard {
@@ -126,6 +139,12 @@ pub struct NetworkSpec {
     /// The encoding of activations between layers.
     #[serde(rename = "wire")]
     pub encoding: Encoding,
+    /// The encoding of what a chapter changes, and the rounding that it brings.
+    #[serde(default, skip_serializing_if = "Delta::is_exact")]
+    pub delta: Delta,
+    /// Parts of a chapter that are trained from the same state and averaged; 1 for one after the other.
+    #[serde(default = "one_branch", skip_serializing_if = "is_one_branch")]
+    pub branches: u16,
     /// Samples of a step.
     pub batch_size: usize,
     /// Steps of the whole run.
@@ -143,6 +162,23 @@ fn one() -> f32 {
 
 fn is_one(value: &f32) -> bool {
     *value == one()
+}
+
+/// A chapter that is trained step after step.
+fn one_branch() -> u16 {
+    1
+}
+
+fn is_one_branch(branches: &u16) -> bool {
+    *branches == one_branch()
+}
+
+impl Delta {
+    /// Whether nothing is rounded.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        *self == Self::F32
+    }
 }
 
 impl Objective {
@@ -204,6 +240,8 @@ impl NetworkSpec {
             peer_normalization: if contrasts { 0.03 } else { 0.0 },
             dropout: 0.0,
             encoding: Encoding::U8,
+            delta: Delta::F32,
+            branches: one_branch(),
             batch_size: 100,
             steps: 1,
             steps_per_epoch: 1,

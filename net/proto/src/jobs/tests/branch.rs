@@ -1,11 +1,11 @@
 //! Branches: a chapter whose owner trains each shard of it in turn.
 
 use super::*;
-use crate::Checkpoint;
 use crate::testing::{
-    A, B, ME, batch_blob, by_chapter, chain, chapter_lease, checkpoint, other_checkpoint, private,
-    with_feedback,
+    A, B, ME, all_changes, batch_blob, branch_lease, by_chapter, chain, change, chapter_lease,
+    checkpoint, merged, other_checkpoint, private, with_feedback,
 };
+use crate::{Change, Checkpoint};
 
 /// ME owns these chapters of a run.
 fn owner(plan: Plan, chapters: &[u64]) -> Bench {
@@ -241,4 +241,141 @@ fn a_table_that_a_branch_cannot_read_is_not_believed() {
     bench.say(Input::Lost { hash: checkpoint(1, 4).blob.hash });
     assert_eq!(loads(&bench.settle()), [(0, 4)], "one that is lost is waited for");
     assert_eq!(bench.facts(), []);
+}
+
+/// ME owns these branches of a run of two layers and two chapters, each cut into two.
+fn owner_of(branches: &[(u64, u16)]) -> Bench {
+    let plan = merged(chain(2, 8, 4), 2);
+    let mut bench = Bench::new(plan.clone());
+    bench.scene.meet_all(&[A, B]);
+    for &task in branches {
+        bench.lease(&[branch_lease(&plan, task, 1, ME)]);
+    }
+    bench
+}
+
+/// The change that the trainer made in `shard` at the end of a branch.
+fn made(task: (u64, u16), shard: u16, end: u64) -> Change {
+    let blob = checkpoint(shard, end).blob;
+    Change { blob, by: ME, ..change(task.0, shard, Some(task.1)) }
+}
+
+/// The jobs, by chapter and branch.
+fn tasks(bench: &Bench) -> Vec<(u64, u16)> {
+    let task = |task: &Task| match *task {
+        Task::Branch { chapter, branch } => Some((chapter, branch)),
+        Task::Shard(_) => None,
+    };
+    bench.scene.known.own().jobs.jobs.keys().filter_map(task).collect()
+}
+
+#[test]
+fn the_second_branch_of_a_chapter_begins_in_the_middle_from_the_chapters_start() {
+    let mut bench = owner_of(&[(1, 1)]);
+    bench.scene.hold([checkpoint(0, 4), checkpoint(1, 4)]);
+    let wanted = bench.run();
+    let begin = |output: &Output| {
+        let Output::Load { shard, step, begin, .. } = output else { return None };
+        Some((shard.0, *step, *begin))
+    };
+    assert_eq!(wanted.iter().filter_map(begin).collect::<Vec<_>>(), [(0, 4, 6), (1, 4, 6)]);
+    assert_eq!(trains(&wanted), steps(&[0, 1], 6, 8));
+    let handed_on = |step| vec![batch_blob(0, step).hash];
+    assert_eq!(reads(&wanted, 1), [6, 7].map(handed_on));
+}
+
+#[test]
+fn a_branch_tells_at_its_end_what_it_changed_and_is_done() {
+    for (task, end) in [((0, 0), 2), ((0, 1), 4)] {
+        let mut bench = owner_of(&[task]);
+        let wanted = bench.run();
+        let due = |output: &&Output| matches!(output, Output::Train { checkpoint: true, .. });
+        let due: Vec<Output> = wanted.iter().filter(due).cloned().collect();
+        assert_eq!(trains(&due), [(0, end - 1), (1, end - 1)]);
+        let changes = [0, 1].map(|shard| made(task, shard, end));
+        assert_eq!(bench.facts(), changes.map(Fact::MadeChange));
+        assert!(changes.iter().all(|change| bench.holds(change.blob)));
+        assert!(tasks(&bench).is_empty() && bench.settle().is_empty());
+    }
+}
+
+#[test]
+fn of_two_branches_the_second_waits_until_the_first_is_through_with_a_shard() {
+    let mut bench = owner_of(&[(0, 0), (0, 1)]);
+    let wanted = bench.run();
+    let mut trained = trains(&wanted);
+    trained.sort_unstable();
+    assert_eq!(trained, steps(&[0, 1], 0, 4), "none begins again");
+    let merges = wanted.iter().filter(|output| matches!(output, Output::Merge { .. }));
+    assert_eq!((loads(&wanted).len(), merges.count()), (4, 2));
+}
+
+#[test]
+fn a_branch_whose_change_is_lost_or_refused_is_trained_again() {
+    let mut bench = owner_of(&[(0, 0)]);
+    bench.run();
+    bench.say(Input::Lost { hash: made((0, 0), 1, 2).blob.hash });
+    assert_eq!(trains(&bench.run()), steps(&[0, 1], 0, 2));
+    let Scene { known, out, .. } = &mut bench.scene;
+    known.refuse_change(made((0, 0), 0, 2).blob.hash, out);
+    assert_eq!(trains(&bench.run()), steps(&[0], 0, 2), "the other shard's is here");
+}
+
+#[test]
+fn a_branch_that_somebody_else_has_done_is_given_up() {
+    let mut bench = owner_of(&[(0, 0)]);
+    assert_eq!(loads(&bench.settle()), [(0, 0)]);
+    bench.scene.learn_changes(A, [change(0, 0, Some(0))]);
+    assert_eq!(bench.settle(), []);
+    bench.scene.learn_changes(A, [change(0, 1, Some(0))]);
+    assert_eq!(bench.settle(), [Output::Unload { shard: ShardId(0) }]);
+    assert!(tasks(&bench).is_empty());
+}
+
+#[test]
+fn all_branches_of_a_chapter_that_could_not_be_read_are_done_again() {
+    let mut bench = owner_of(&[(1, 0)]);
+    bench.scene.learn(A, [checkpoint(0, 4), checkpoint(1, 4)]);
+    bench.settle();
+    assert_eq!(tasks(&bench), [(1, 0)]);
+    bench.scene.known.unreadable(ShardId(0), 4, &mut bench.scene.out);
+    assert_eq!(loads(&bench.settle()), [(0, 0)]);
+    assert_eq!(tasks(&bench), [(0, 0), (0, 1), (1, 0)]);
+}
+
+#[test]
+fn the_changes_that_this_peer_lacks_for_merging_are_to_be_fetched() {
+    let mut bench = owner_of(&[(0, 0)]);
+    bench.run();
+    let other = change(0, 0, Some(1));
+    bench.scene.learn_changes(A, [other]);
+    bench.settle();
+    assert_eq!(bench.scene.known.own().jobs.changes, [(other.blob, A)]);
+    bench.scene.known.fetched_change(other.blob.hash, &mut bench.scene.out);
+    assert!(matches!(bench.settle()[..], [Output::Merge { shard: ShardId(0), step: 4, .. }]));
+    assert!(bench.scene.known.own().jobs.changes.is_empty());
+    bench.say(Input::Lost { hash: other.blob.hash });
+    assert!(!bench.holds(other.blob), "it is not held for the trainer either");
+    let (shard, step, outcome) = (ShardId(0), 4, Merge::Refused(None));
+    bench.say(Input::Merged { shard, step, outcome });
+    bench.scene.learn_changes(A, all_changes(0, 0, 2));
+    bench.settle();
+    assert_eq!(bench.scene.known.own().jobs.changes, [(other.blob, A)]);
+}
+
+#[test]
+fn a_later_branch_keeps_its_shard_unless_it_waits_for_a_table() {
+    for (feedback, gives_way) in [(false, false), (true, true)] {
+        let plan = Plan { feedback, ..merged(chain(2, 8, 4), 2) };
+        let mut bench = Bench::new(plan.clone());
+        bench.lease(&[branch_lease(&plan, (1, 0), 1, ME)]);
+        bench.scene.hold([checkpoint(0, 4)]);
+        assert_eq!(loads(&bench.settle()), [(0, 4)]);
+        bench.say(loaded(1, true));
+        bench.settle();
+        bench.lease(&[branch_lease(&plan, (0, 0), 1, ME)]);
+        let wanted = bench.settle();
+        assert_eq!(wanted.contains(&Output::Unload { shard: ShardId(0) }), gives_way);
+        assert_eq!(loads(&wanted) == [(0, 0)], gives_way, "{wanted:?}");
+    }
 }

@@ -20,7 +20,7 @@ fn a_is_at(bench: &mut Bench, done: u64) {
 #[test]
 fn a_new_shard_is_loaded_as_it_is_initialised_and_trained_with_two_steps_in_flight() {
     let mut bench = lowest(Config::default());
-    let load = Output::Load { shard: ShardId(0), load: 1, step: 0, checkpoint: None };
+    let load = Output::Load { shard: ShardId(0), load: 1, step: 0, begin: 0, checkpoint: None };
     assert_eq!(bench.settle(), [load]);
     assert_eq!(bench.settle(), [], "the trainer reads it");
     assert_eq!(bench.say(loaded(1, true)), []);
@@ -84,7 +84,8 @@ fn a_shard_waits_for_the_checkpoint_that_it_starts_from() {
     assert_eq!(bench.settle(), []);
     let hash = checkpoint(0, 30).blob.hash;
     bench.say(Input::Fetched { hash });
-    let load = Output::Load { shard: ShardId(0), load: 1, step: 30, checkpoint: Some(hash) };
+    let load =
+        Output::Load { shard: ShardId(0), load: 1, step: 30, begin: 30, checkpoint: Some(hash) };
     assert_eq!(bench.settle(), [load]);
     bench.say(loaded(1, true));
     assert_eq!(trains(&bench.settle()), [(0, 30), (0, 31)]);

@@ -4,7 +4,7 @@
 
 use crate::sim::checks::facts::{Facts, ensure};
 use crate::sim::machine::store::Store;
-use crate::{Checkpoint, Hash, Heartbeat, Message, Notice};
+use crate::{Change, Checkpoint, Hash, Heartbeat, Message, Notice};
 
 /// Checks that a message says nothing false, and claims to hold only what is held.
 pub(crate) fn message(facts: &Facts, store: &Store, message: &Message) -> Result<(), String> {
@@ -16,6 +16,11 @@ pub(crate) fn message(facts: &Facts, store: &Store, message: &Message) -> Result
     match message {
         Message::Heartbeat(it) => heartbeat(facts, store, it),
         Message::Checkpoints(list) => list.iter().try_for_each(|it| held(facts, store, it)),
+        Message::Changes(list) => list.iter().try_for_each(|it| has_change(facts, store, it)),
+        Message::Merged { checkpoint, mean } => {
+            has_change(facts, store, mean)?;
+            held(facts, store, checkpoint)
+        }
         Message::Score(score) => facts.score(score),
         Message::Announce(batches) => batches.iter().try_for_each(|it| {
             facts.batch(it.shard, it.step, it.blob.hash)?;
@@ -44,8 +49,14 @@ fn held(facts: &Facts, store: &Store, checkpoint: &Checkpoint) -> Result<(), Str
     stored(store, &checkpoint.blob.hash)
 }
 
+fn has_change(facts: &Facts, store: &Store, change: &Change) -> Result<(), String> {
+    facts.change(change)?;
+    stored(store, &change.blob.hash)
+}
+
 fn heartbeat(facts: &Facts, store: &Store, heartbeat: &Heartbeat) -> Result<(), String> {
     heartbeat.held.iter().try_for_each(|it| held(facts, store, it))?;
+    heartbeat.changes.iter().try_for_each(|it| has_change(facts, store, it))?;
     heartbeat.scores.iter().try_for_each(|score| facts.score(score))?;
     for (shard, step) in &heartbeat.progress {
         ensure(*step <= facts.plan.steps, || format!("shard {shard} has done {step} steps"))?;

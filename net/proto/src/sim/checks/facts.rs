@@ -3,12 +3,14 @@
 //! Rule: it follows from the scenario, and from what trainers made where there is no other way.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use crate::sim::mathematics::private::Made;
 use crate::sim::mathematics::reference::Reference;
 use crate::sim::scenario::Scenario;
 use crate::{
-    Checkpoint, Config, Hash, MAX_CHECKPOINTS_PER_SHARD, MAX_FETCHES, NodeId, Plan, Score, ShardId,
+    Change, Checkpoint, Config, Hash, MAX_CHECKPOINTS_PER_SHARD, MAX_FETCHES, NodeId, Parts, Plan,
+    Score, ShardId,
 };
 
 /// Facts that hold for every node.
@@ -66,6 +68,42 @@ impl Facts {
         ensure(self.plan.is_boundary(found.step), || format!("{found:?} is no chapter's end"))
     }
 
+    /// Checks an announced change.
+    pub(crate) fn change(&self, found: &Change) -> Result<(), String> {
+        let Change { shard, chapter, branch, blob, loss_micro, .. } = *found;
+        let right = |run: &Reference| run.change((chapter, shard, branch), &self.plan);
+        let is_right = self.junk.contains(&blob.hash) || self.is(&(blob, loss_micro), right);
+        ensure(is_right, || format!("{found:?} is not what the sequential run has"))
+    }
+
+    /// Checks that these are the changes of the chapters of these steps, or junk.
+    pub(crate) fn parts(
+        &self,
+        shard: ShardId,
+        steps: Range<u64>,
+        parts: &Parts,
+    ) -> Result<(), String> {
+        let first = self.plan.chapter_of(steps.start);
+        let right = |chapter, branch| {
+            let run = self.reference.as_ref()?;
+            run.change((chapter, shard, branch), &self.plan).map(|(blob, _)| blob.hash)
+        };
+        let found = parts.hashes();
+        let expected: Vec<Option<Hash>> = match parts {
+            Parts::Branches(_) => {
+                (0..self.plan.branches_of(first)).map(|branch| right(first, Some(branch))).collect()
+            }
+            Parts::Means(_) => {
+                (first..=self.plan.chapter_ending(steps.end)).map(|it| right(it, None)).collect()
+            }
+        };
+        let is_one = |(found, right): (&Hash, &Option<Hash>)| {
+            self.junk.contains(found) || right.is_none_or(|right| right == *found)
+        };
+        let fits = found.len() == expected.len() && found.iter().zip(&expected).all(is_one);
+        ensure(fits, || format!("shard {shard}: wrong changes are merged"))
+    }
+
     /// Checks an announced score.
     pub(crate) fn score(&self, found: &Score) -> Result<(), String> {
         ensure(self.is(found, |run| run.score(found.epoch)), || {
@@ -107,8 +145,12 @@ fn max_blobs(plan: &Plan, config: &Config) -> usize {
     } else {
         config.silent_ms / (plan.chapter_steps * LEAST_STEP_MS)
     };
+    // Each chapter that is not over in all shards has its changes, and their mean.
+    let open = plan.chapters().min(plan.shard_count() as u64 + 1 + chapters) as usize;
+    let means = plan.layers.len() + 2;
+    let changes = if plan.merged { open * (usize::from(plan.branches) + 1) + means } else { 0 };
     let checkpoints = (chapters as usize).max(MAX_CHECKPOINTS_PER_SHARD);
-    plan.shard_count() * (batches + checkpoints) + MAX_FETCHES
+    plan.shard_count() * (batches + checkpoints + changes) + MAX_FETCHES
 }
 
 /// Checks that a rule holds; the error is the rule in words.

@@ -3,7 +3,7 @@
 //! Rule: it knows the sequential run and what this one node has asked for; nothing that is trained,
 //! fetched or forgotten escapes it, whichever nodes crash and whatever is lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sim::checks::claims::{self, stored};
 use crate::sim::checks::facts::{Facts, ensure};
@@ -32,6 +32,8 @@ pub(crate) struct Watch {
     last_load: Option<u64>,
     training: usize,
     evaluating: bool,
+    /// Shards and the steps at which they are merged.
+    merging: BTreeSet<(ShardId, u64)>,
     /// Fetches not answered and not given up, with the peer that was asked.
     fetching: BTreeMap<Hash, NodeId>,
     terms: BTreeMap<ShardId, Term>,
@@ -46,6 +48,7 @@ impl Watch {
             last_load: None,
             training: 0,
             evaluating: false,
+            merging: BTreeSet::new(),
             fetching: BTreeMap::new(),
             terms: BTreeMap::new(),
         }
@@ -66,6 +69,9 @@ impl Watch {
                 if let Some(found) = self.loads.get_mut(shard).filter(|found| found.load == *load) {
                     found.next = found.next.min(*step);
                 }
+            }
+            Input::Merged { shard, step, .. } => {
+                self.merging.remove(&(*shard, *step));
             }
             Input::Evaluated(_) => self.evaluating = false,
             Input::Fetched { hash } => {
@@ -103,6 +109,14 @@ impl Watch {
             Output::Load { .. } => self.load(facts, store, output),
             Output::Train { .. } => self.train(facts, store, output),
             Output::Refresh { .. } => self.refresh(facts, store, output),
+            Output::Merge { shard, step, from, start, parts } => {
+                let is_new = self.merging.insert((*shard, *step));
+                ensure(is_new, || format!("shard {shard} is merged twice at {step}"))?;
+                start.iter().chain(parts.hashes()).try_for_each(|hash| stored(store, hash))?;
+                ensure(start.is_some() == (*from > 0), || format!("shard {shard}: a false start"))?;
+                start.iter().try_for_each(|hash| facts.state(*shard, *from, *hash))?;
+                facts.parts(*shard, *from..*step, parts)
+            }
             Output::Unload { shard } => {
                 self.loads.remove(shard);
                 Ok(())
@@ -134,7 +148,7 @@ impl Watch {
     }
 
     fn load(&mut self, facts: &Facts, store: &Store, output: &Output) -> Result<(), String> {
-        let Output::Load { shard, load, step, checkpoint } = output else { return Ok(()) };
+        let Output::Load { shard, load, step, begin, checkpoint } = output else { return Ok(()) };
         ensure(self.role == Role::Worker, || "an observer loads a shard".to_owned())?;
         ensure(self.last_load < Some(*load), || format!("load {load} was there before"))?;
         ensure(*step <= facts.plan.end(*shard), || {
@@ -151,7 +165,7 @@ impl Watch {
         }
         self.last_load = Some(*load);
         self.loads
-            .insert(*shard, Load { load: *load, next: *step, refreshing: *step, ready: false });
+            .insert(*shard, Load { load: *load, next: *begin, refreshing: *begin, ready: false });
         Ok(())
     }
 
@@ -173,10 +187,10 @@ impl Watch {
         ensure(loaded.next == step, || format!("shard {shard}: {step} does not follow"))?;
         loaded.next += 1;
         let refreshed = plan.is_refreshed(shard);
-        let begins = !refreshed || !plan.is_boundary(step) || loaded.refreshing == step;
+        let begins = !refreshed || !plan.ends_branch(step) || loaded.refreshing == step;
         ensure(begins, || format!("shard {shard}: the chapter before {step} is not handed on"))?;
         ensure(step < plan.end(shard), || format!("step {step} is beyond the end"))?;
-        let due = plan.is_boundary(step + 1);
+        let due = plan.ends_branch(step + 1);
         ensure(due == *checkpoint, || {
             format!("shard {shard} step {step}: checkpoint {checkpoint}")
         })?;
@@ -190,7 +204,7 @@ impl Watch {
         let (shard, step, plan) = (*shard, *step, &facts.plan);
         let loaded = self.begin(shard, *load)?;
         ensure(plan.is_refreshed(shard), || format!("shard {shard} is not to be refreshed"))?;
-        ensure(loaded.next == plan.chapter_end(step), || {
+        ensure(loaded.next == plan.branch_end(step), || {
             format!("shard {shard}: {step} is refreshed at {}", loaded.next)
         })?;
         // A shard that was loaded at a chapter's end may refresh that chapter.

@@ -21,6 +21,8 @@ pub struct Costs {
     pub refresh: Vec<u64>,
     /// Reading or writing a checkpoint of one shard.
     pub checkpoint: Vec<u64>,
+    /// Reading or writing what a branch changed in one shard.
+    pub change: Vec<u64>,
     /// Scoring an epoch.
     pub evaluate: u64,
     /// Making a node's training images ready, once.
@@ -45,6 +47,7 @@ impl Costs {
         Self {
             refresh: train.iter().map(|cost| cost / REFRESH_PART).collect(),
             checkpoint: vec![0; train.len()],
+            change: vec![0; train.len()],
             train,
             evaluate: EVALUATE_STEPS * step,
             prepare: 0,

@@ -2,7 +2,7 @@
 //!
 //! Rule: every job is answered exactly once, done or not.
 
-use crate::{Hash, Input, Output, Score};
+use crate::{Hash, Input, Merge, Output, Score};
 
 /// The blobs that a job reads.
 pub(crate) fn reads_of(job: &Output) -> Vec<Hash> {
@@ -11,6 +11,9 @@ pub(crate) fn reads_of(job: &Output) -> Vec<Hash> {
     }
     if let Output::Train { inputs, feedback, .. } | Output::Refresh { inputs, feedback, .. } = job {
         return inputs.iter().chain(feedback).copied().collect();
+    }
+    if let Output::Merge { start, parts, .. } = job {
+        return start.iter().chain(parts.hashes()).copied().collect();
     }
     if let Output::Evaluate { checkpoints, .. } = job { checkpoints.clone() } else { Vec::new() }
 }
@@ -24,6 +27,9 @@ pub(crate) fn undone(job: &Output) -> Option<Input> {
         *job
     {
         return Some(Input::Refused { shard, load, step, bad: None });
+    }
+    if let Output::Merge { shard, step, .. } = *job {
+        return Some(Input::Merged { shard, step, outcome: Merge::Refused(None) });
     }
     let &Output::Evaluate { epoch, .. } = job else { return None };
     let (samples, softmax_correct, other_correct) = (0, 0, 0);

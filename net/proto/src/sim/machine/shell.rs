@@ -49,7 +49,10 @@ impl Shells {
     pub(crate) fn start(&mut self, machine: usize, disk: bool) -> Result<(), String> {
         let Some((node, restored)) = boot(&mut self.stage, machine, disk)? else { return Ok(()) };
         for checkpoint in restored {
-            self.handle(node, Input::Restored(checkpoint))?;
+            // Forged ones can share their bytes, and go with the first that is given up.
+            if self.stage.nodes[node].store.contains(&checkpoint.blob.hash) {
+                self.handle(node, Input::Restored(checkpoint))?;
+            }
         }
         self.handle(node, Input::Wakeup)?;
         self.transport.links.relink(&mut self.stage, &[node], Cause::Found);
@@ -170,6 +173,7 @@ impl Shells {
             job @ (Output::Load { .. }
             | Output::Train { .. }
             | Output::Refresh { .. }
+            | Output::Merge { .. }
             | Output::Unload { .. }) => training::begin(stage, node, job),
             Output::Evaluate { epoch, checkpoints } => {
                 let score = training::score(stage, node, epoch, checkpoints)?;

@@ -15,13 +15,15 @@ use crate::sim::mathematics::digest::{loss_micro, score};
 use crate::sim::mathematics::{Mathematics, blob};
 use crate::sim::rng::Rng;
 use crate::sim::scenario::Scenario;
-use crate::{BlobRef, Input, Output, Plan, ShardId};
+use crate::{BlobRef, Input, Merge, Output, Parts, Plan, ShardId};
 
 /// A shard that is in the trainer.
 #[derive(Clone, Debug)]
 struct Shard {
     load: u64,
     step: u64,
+    /// As it was loaded.
+    start: Vec<u8>,
     state: Vec<u8>,
 }
 
@@ -121,10 +123,15 @@ impl Trainer {
         let of = |list: &[u64], shard: ShardId| Costs::of(list, plan, shard);
         let job = self.jobs.front()?;
         let work = if let Output::Train { shard, checkpoint, .. } = *job {
-            let end = if checkpoint { of(&costs.checkpoint, shard) } else { 0 };
+            let made = if plan.merged { &costs.change } else { &costs.checkpoint };
+            let end = if checkpoint { of(made, shard) } else { 0 };
             of(&costs.train, shard) + end
         } else if let Output::Refresh { shard, .. } = *job {
             of(&costs.refresh, shard)
+        } else if let Output::Merge { shard, parts, .. } = job {
+            // The checkpoint is read and written; the changes are a fraction of it.
+            2 * of(&costs.checkpoint, *shard)
+                + parts.hashes().len() as u64 * of(&costs.change, *shard)
         } else if let Output::Load { shard, .. } = *job {
             let draws = self.is_fresh && plan.layer(shard) == 0;
             self.is_fresh &= !draws;
@@ -179,6 +186,7 @@ impl Trainer {
         let done = self.load(store, &job)?;
         let done = if done.is_none() { self.train(store, plan, &job)? } else { done };
         let done = if done.is_none() { self.refresh(store, plan, &job)? } else { done };
+        let done = if done.is_none() { self.merge(store, plan, &job)? } else { done };
         if let Output::Unload { shard } = &job {
             self.shards.remove(shard);
         }
@@ -194,7 +202,7 @@ impl Trainer {
 
     /// `None` where the checkpoint was lost.
     fn load(&mut self, store: &Store, job: &Output) -> Result<Option<Input>, String> {
-        let &Output::Load { shard, load, step, checkpoint } = job else { return Ok(None) };
+        let &Output::Load { shard, load, step, begin, checkpoint } = job else { return Ok(None) };
         let Some(read) = store.read(checkpoint.as_slice())? else { return Ok(None) };
         let state = match read.first() {
             None if step == 0 => self.mathematics.initial(shard),
@@ -205,7 +213,10 @@ impl Trainer {
         };
         let ok = checkpoint.is_none() || !self.rng.hit(self.unreadable);
         if ok {
-            self.shards.insert(shard, Shard { load, step, state });
+            let start = state.clone();
+            let state =
+                if begin > step { self.mathematics.begin(shard, begin, &state) } else { state };
+            self.shards.insert(shard, Shard { load, step: begin, start, state });
         } else {
             self.shards.remove(&shard);
         }
@@ -241,12 +252,62 @@ impl Trainer {
         let table = table.first().copied();
         let (state, bytes) = mathematics.train(shard, step, &loaded.state, &inputs, table);
         let batch = emit.then(|| keep(&*mathematics, store, bytes));
+        let start = loaded.start.clone();
         let checkpoint = checkpoint.then(|| {
-            let blob = keep(&*mathematics, store, state.clone());
+            let made = || mathematics.change(shard, &start, &state);
+            let blob = keep(&*mathematics, store, if plan.merged { made() } else { state.clone() });
             (blob, loss_micro(&blob))
         });
-        self.shards.insert(shard, Shard { load, step: step + 1, state });
+        self.shards.insert(shard, Shard { load, step: step + 1, start, state });
         Ok(Some(Input::Trained { shard, load, step, batch, checkpoint }))
+    }
+
+    /// `None` where something is lost.
+    fn merge(
+        &mut self,
+        store: &mut Store,
+        plan: &Plan,
+        job: &Output,
+    ) -> Result<Option<Input>, String> {
+        let Output::Merge { shard, step, from, start, parts } = job else { return Ok(None) };
+        let (shard, step) = (*shard, *step);
+        let Some(read) = store.read(start.as_slice())? else { return Ok(None) };
+        let Some(changes) = store.read(parts.hashes())? else { return Ok(None) };
+        let initial = || self.mathematics.initial(shard);
+        let begin = read.first().map_or_else(initial, |bytes| bytes.to_vec());
+        if !self.mathematics.is_state(shard, *from, &begin) {
+            return Ok(Some(Input::Merged { shard, step, outcome: Merge::Refused(*start) }));
+        }
+        let made = match parts {
+            Parts::Branches(_) => self.mathematics.merge(shard, step, &begin, &changes),
+            Parts::Means(_) => self.follow(plan, shard, *from, begin, &changes),
+        };
+        let mathematics = Rc::clone(&self.mathematics);
+        let outcome = match made {
+            Ok((state, mean)) => Merge::Made {
+                checkpoint: keep(&*mathematics, store, state),
+                mean: keep(&*mathematics, store, mean),
+            },
+            Err(bad) => Merge::Refused(parts.hashes().get(bad).copied()),
+        };
+        Ok(Some(Input::Merged { shard, step, outcome }))
+    }
+
+    /// The state after the chapters of these means, which begin at `from`, and the last of them.
+    fn follow(
+        &self,
+        plan: &Plan,
+        shard: ShardId,
+        from: u64,
+        begin: Vec<u8>,
+        means: &[&[u8]],
+    ) -> Result<(Vec<u8>, Vec<u8>), usize> {
+        let (mut state, mut last) = (begin, Vec::new());
+        for (chapter, (at, mean)) in (plan.chapter_of(from)..).zip(means.iter().enumerate()) {
+            let end = plan.chapter_start(chapter + 1);
+            (state, last) = self.mathematics.merge(shard, end, &state, &[mean]).map_err(|_| at)?;
+        }
+        Ok((state, last))
     }
 
     /// `None` where the step is refused.

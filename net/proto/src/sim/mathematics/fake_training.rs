@@ -47,6 +47,34 @@ impl Mathematics for FakeTraining {
         pad(&forward(self.data, "refresh", (shard, step), state, inputs, feedback))
     }
 
+    fn begin(&self, shard: ShardId, step: u64, start: &[u8]) -> Vec<u8> {
+        [&encode(shard, step, &Hash([0; 32]))[..HEADER], &start[HEADER..]].concat()
+    }
+
+    fn change(&self, shard: ShardId, start: &[u8], end: &[u8]) -> Vec<u8> {
+        let changed = mix("change", &[shard.0.into()], &[start, end]);
+        [CHANGE, &changed.0].concat()
+    }
+
+    fn merge(
+        &self,
+        shard: ShardId,
+        step: u64,
+        start: &[u8],
+        changes: &[&[u8]],
+    ) -> Result<(Vec<u8>, Vec<u8>), usize> {
+        let bad = |bytes: &&[u8]| !bytes.starts_with(CHANGE);
+        if let Some(bad) = changes.iter().position(bad) {
+            return Err(bad);
+        }
+        let mean = match changes {
+            [one] => one.to_vec(),
+            all => [CHANGE, &mix("mean", &[shard.0.into()], all).0].concat(),
+        };
+        let state = mix("merge", &[shard.0.into(), step], &[start, &mean]);
+        Ok((encode(shard, step, &state), mean))
+    }
+
     fn is_batch(&self, bytes: &[u8]) -> bool {
         bytes.len() == size_of::<Hash>() + PADDING && bytes.ends_with(&[0; PADDING])
     }
@@ -80,6 +108,9 @@ fn pad(batch: &Hash) -> Vec<u8> {
     bytes.resize(bytes.len() + PADDING, 0);
     bytes
 }
+
+/// The first bytes of a change.
+const CHANGE: &[u8] = b"change";
 
 /// Bytes of a state before its hash.
 const HEADER: usize = 10;

@@ -40,6 +40,25 @@ pub trait Mathematics: fmt::Debug {
         feedback: Option<&[u8]>,
     ) -> Vec<u8>;
 
+    /// The state in which a branch begins `shard` at `step`: that of its chapter's start.
+    fn begin(&self, shard: ShardId, step: u64, start: &[u8]) -> Vec<u8>;
+
+    /// The change that a branch made to `shard`, from its chapter's start to its own end.
+    fn change(&self, shard: ShardId, start: &[u8], end: &[u8]) -> Vec<u8>;
+
+    /// The state of `shard` after `step` steps, made of the chapter's start and of what its branches
+    /// changed or their mean, and that mean.
+    ///
+    /// # Errors
+    /// The first of the changes that is none.
+    fn merge(
+        &self,
+        shard: ShardId,
+        step: u64,
+        start: &[u8],
+        changes: &[&[u8]],
+    ) -> Result<(Vec<u8>, Vec<u8>), usize>;
+
     /// Whether `state` is a state of `shard` after `step` steps.
     fn is_state(&self, shard: ShardId, step: u64, state: &[u8]) -> bool;
 

@@ -17,6 +17,10 @@ pub(crate) struct Reference {
     states: Vec<Vec<BlobRef>>,
     /// By shard, then by step.
     batches: Vec<Vec<BlobRef>>,
+    /// By chapter, shard, and branch or the mean of all.
+    changes: BTreeMap<(u64, ShardId, Option<u16>), BlobRef>,
+    /// The losses told with merged checkpoints, by shard and steps done.
+    losses: BTreeMap<(ShardId, u64), u64>,
     /// By epoch, from 1.
     scores: BTreeMap<u64, Score>,
     /// Shards of the model.
@@ -37,34 +41,96 @@ impl Reference {
         let mut reference = Self {
             states: now.iter().map(|state| vec![blob(mathematics, state)]).collect(),
             batches: vec![Vec::new(); plan.shard_count()],
+            changes: BTreeMap::new(),
+            losses: BTreeMap::new(),
             scores: BTreeMap::new(),
             model: plan.model_shards().count(),
         };
         let mut tables: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-        let mut begin = 0;
-        while begin < plan.steps {
-            let steps = begin..plan.chapter_end(begin);
-            begin = steps.end;
-            let mut made: Vec<Vec<Vec<u8>>> = Vec::new();
-            for shard in plan.shards() {
-                let table = plan.table_of(shard, steps.start).and_then(|step| tables.get(&step));
-                let read = Inputs { made: &made, table: table.map(Vec::as_slice) };
-                let state = &mut now[usize::from(shard.0)];
-                made.push(reference.chapter(plan, mathematics, shard, steps.clone(), state, &read));
+        for chapter in 0..plan.chapters() {
+            let (start, end) = (plan.chapter_start(chapter), plan.chapter_start(chapter + 1));
+            let table = plan.feedback_step(chapter).and_then(|step| tables.get(&step));
+            if plan.merged {
+                reference.branches(plan, mathematics, chapter, &mut now);
+            } else {
+                reference.part(plan, mathematics, start..end, &mut now, table.map(Vec::as_slice));
             }
             if let Some(shard) = plan.feedback_shard() {
-                tables.insert(steps.end, now[usize::from(shard.0)].clone());
+                tables.insert(end, now[usize::from(shard.0)].clone());
             }
             let states: Vec<&[u8]> = now.iter().map(Vec::as_slice).take(reference.model).collect();
-            for epoch in plan.epochs_ending(steps.end) {
+            for epoch in plan.epochs_ending(end) {
                 reference.scores.insert(epoch, score(epoch, &states));
             }
         }
         reference
     }
 
-    /// Trains one chapter of one shard; returns its activation batches.
-    fn chapter(
+    /// Trains the branches of a chapter, each from its start, and merges what they changed.
+    fn branches(
+        &mut self,
+        plan: &Plan,
+        mathematics: &dyn Mathematics,
+        chapter: u64,
+        now: &mut [Vec<u8>],
+    ) {
+        let starts = now.to_vec();
+        let mut changes: Vec<Vec<Vec<u8>>> = vec![Vec::new(); starts.len()];
+        for branch in 0..plan.branches_of(chapter) {
+            let steps = plan.branch_steps(chapter, branch);
+            for (shard, start) in plan.shards().zip(&starts) {
+                now[usize::from(shard.0)] = mathematics.begin(shard, steps.start, start);
+            }
+            self.part(plan, mathematics, steps, now, None);
+            for (shard, start) in plan.shards().zip(&starts) {
+                let change = mathematics.change(shard, start, &now[usize::from(shard.0)]);
+                self.note(mathematics, (chapter, shard, Some(branch)), &change);
+                changes[usize::from(shard.0)].push(change);
+            }
+        }
+        let end = plan.chapter_start(chapter + 1);
+        for ((shard, start), changes) in plan.shards().zip(&starts).zip(&changes) {
+            let parts: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
+            let Ok((state, mean)) = mathematics.merge(shard, end, start, &parts) else { continue };
+            self.note(mathematics, (chapter, shard, None), &mean);
+            let losses = changes.iter().map(|it| loss_micro(&blob(mathematics, it)));
+            self.losses.insert((shard, end), losses.sum::<u64>() / changes.len() as u64);
+            if let Some(last) = self.states[usize::from(shard.0)].last_mut() {
+                *last = blob(mathematics, &state);
+            }
+            now[usize::from(shard.0)] = state;
+        }
+    }
+
+    fn note(
+        &mut self,
+        mathematics: &dyn Mathematics,
+        cell: (u64, ShardId, Option<u16>),
+        change: &[u8],
+    ) {
+        self.changes.insert(cell, blob(mathematics, change));
+    }
+
+    /// Trains these steps of all shards, all of one shard after the other.
+    fn part(
+        &mut self,
+        plan: &Plan,
+        mathematics: &dyn Mathematics,
+        steps: Range<u64>,
+        now: &mut [Vec<u8>],
+        table: Option<&[u8]>,
+    ) {
+        let mut made: Vec<Vec<Vec<u8>>> = Vec::new();
+        for shard in plan.shards() {
+            let table = table.filter(|_| plan.table_of(shard, steps.start).is_some());
+            let read = Inputs { made: &made, table };
+            let state = &mut now[usize::from(shard.0)];
+            made.push(self.steps(plan, mathematics, shard, steps.clone(), state, &read));
+        }
+    }
+
+    /// Trains these steps of one shard; returns its activation batches.
+    fn steps(
         &mut self,
         plan: &Plan,
         mathematics: &dyn Mathematics,
@@ -94,11 +160,24 @@ impl Reference {
         batches
     }
 
+    /// The change of a branch of `chapter` in `shard`, or the mean of all, and its loss.
+    pub(crate) fn change(
+        &self,
+        (chapter, shard, branch): (u64, ShardId, Option<u16>),
+        plan: &Plan,
+    ) -> Option<(BlobRef, u64)> {
+        let blob = *self.changes.get(&(chapter, shard, branch))?;
+        let merged = self.losses.get(&(shard, plan.chapter_start(chapter + 1))).copied();
+        let loss = if branch.is_none() { merged } else { Some(loss_micro(&blob)) };
+        Some((blob, loss?))
+    }
+
     /// The checkpoint of `shard` after `step` steps, and its loss.
     pub(crate) fn checkpoint(&self, shard: ShardId, step: u64) -> Option<(BlobRef, u64)> {
         let states = self.states.get(usize::from(shard.0))?;
         let state = states.get(usize::try_from(step).ok()?)?;
-        Some((*state, loss_micro(state)))
+        let merged = self.losses.get(&(shard, step)).copied();
+        Some((*state, merged.unwrap_or_else(|| loss_micro(state))))
     }
 
     /// The activation batch of `shard` for `step`.

@@ -14,23 +14,34 @@ pub struct Shapes {
     last: Vec<u64>,
     steps: u64,
     batches: Vec<u64>,
+    changes: Vec<u64>,
 }
 
 impl Shapes {
     /// The shapes of a plan whose shards have these sizes, layer by layer: checkpoints on the way and
-    /// after the last step, and batches.
-    pub fn new(plan: &Plan, checkpoints: [&[u64]; 2], batches: &[u64]) -> Self {
+    /// after the last step, batches, and changes.
+    pub fn new(plan: &Plan, checkpoints: [&[u64]; 2], batches: &[u64], changes: &[u64]) -> Self {
         let by_shard = |sizes: &[u64]| {
             let size = |shard| sizes.get(plan.layer(shard)).copied().unwrap_or_default();
             plan.shards().map(size).collect()
         };
-        let ([checkpoints, last], batches) = (checkpoints.map(by_shard), by_shard(batches));
-        Self { checkpoints, last, steps: plan.steps, batches }
+        let [checkpoints, last] = checkpoints.map(by_shard);
+        let (batches, changes) = (by_shard(batches), by_shard(changes));
+        Self { checkpoints, last, steps: plan.steps, batches, changes }
     }
 }
 
-/// Marks the name of a state; anything else marks a batch.
+/// Marks the name of a state.
 const STATE: u8 = 0;
+
+/// Marks the name of a batch.
+const BATCH: u8 = 1;
+
+/// Marks the name of a change.
+const CHANGE: u8 = 2;
+
+/// Marks the name of a mean of changes.
+const MEAN: u8 = 3;
 
 fn name(kind: u8, shard: ShardId, step: u64) -> Vec<u8> {
     let mut bytes = vec![kind];
@@ -52,7 +63,7 @@ impl Mathematics for Shapes {
         _: &[&[u8]],
         _: Option<&[u8]>,
     ) -> (Vec<u8>, Vec<u8>) {
-        (name(STATE, shard, step + 1), name(1, shard, step))
+        (name(STATE, shard, step + 1), name(BATCH, shard, step))
     }
 
     fn refresh(
@@ -63,7 +74,28 @@ impl Mathematics for Shapes {
         _: &[&[u8]],
         _: Option<&[u8]>,
     ) -> Vec<u8> {
-        name(1, shard, step)
+        name(BATCH, shard, step)
+    }
+
+    fn begin(&self, shard: ShardId, step: u64, _: &[u8]) -> Vec<u8> {
+        name(STATE, shard, step)
+    }
+
+    fn change(&self, shard: ShardId, _: &[u8], end: &[u8]) -> Vec<u8> {
+        let step = end.last_chunk().copied().map_or(0, u64::from_le_bytes);
+        name(CHANGE, shard, step)
+    }
+
+    fn merge(
+        &self,
+        shard: ShardId,
+        step: u64,
+        _: &[u8],
+        changes: &[&[u8]],
+    ) -> Result<(Vec<u8>, Vec<u8>), usize> {
+        // One that is alone is the mean, as any is of itself.
+        let mean = if let [one] = changes { one.to_vec() } else { name(MEAN, shard, step) };
+        Ok((name(STATE, shard, step), mean))
     }
 
     fn is_state(&self, shard: ShardId, step: u64, state: &[u8]) -> bool {
@@ -75,6 +107,7 @@ impl Mathematics for Shapes {
         let sizes = match kind {
             STATE if *step == self.steps.to_le_bytes() => &self.last,
             STATE => &self.checkpoints,
+            CHANGE | MEAN => &self.changes,
             _ => &self.batches,
         };
         let shard = usize::from(u16::from_le_bytes([low, high]));
@@ -89,7 +122,7 @@ mod tests {
     #[test]
     fn bytes_count_as_their_shard_says() {
         let plan = Plan::example(&[2, 1], 4, 2);
-        let shapes = Shapes::new(&plan, [&[100, 200], &[50, 60]], &[10, 20]);
+        let shapes = Shapes::new(&plan, [&[100, 200], &[50, 60]], &[10, 20], &[30, 40]);
         let (state, batch) = shapes.train(ShardId(1), 3, b"", &[], None);
         assert!(shapes.is_state(ShardId(1), 4, &state) && !shapes.is_state(ShardId(0), 4, &state));
         assert_eq!((shapes.size(&state), shapes.size(&batch)), (50, 10));

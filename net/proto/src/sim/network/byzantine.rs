@@ -8,8 +8,8 @@
 use crate::sim::rng::Rng;
 use crate::sim::stage::Stage;
 use crate::{
-    Batch, BatchRun, BlobRef, Checkpoint, Hash, Heartbeat, Input, Kept, Lease, MAX_LIST, Message,
-    NodeId, Plan, Role, Score, ShardId, Snapshot, Span, Task, Term,
+    Batch, BatchRun, BlobRef, Change, Checkpoint, Hash, Heartbeat, Input, Kept, Lease, MAX_LIST,
+    Message, NodeId, Plan, Role, Score, ShardId, Snapshot, Span, Task, Term,
 };
 
 /// Blobs that are served with other bytes, per mille.
@@ -221,6 +221,18 @@ fn heartbeat(plan: &Plan, known: &Snapshot, rng: &mut Rng) -> Message {
         by: any_node(rng),
         loss_micro: rng.any(),
     };
+    let change = Change {
+        shard: any_shard(rng),
+        chapter: rng.below(plan.chapters() + 3),
+        branch: if rng.hit(300) {
+            None
+        } else {
+            Some(rng.below(u64::from(plan.branches) + 1) as u16)
+        },
+        blob: any_blob(rng),
+        by: any_node(rng),
+        loss_micro: rng.any(),
+    };
     let run = BatchRun { shard: any_shard(rng), from: rng.below(9), until: rng.any() };
     let mut heartbeat = Heartbeat {
         seq: if rng.hit(100) { u64::MAX } else { 0 },
@@ -231,6 +243,7 @@ fn heartbeat(plan: &Plan, known: &Snapshot, rng: &mut Rng) -> Message {
         leases: vec![old_lease(known, rng)],
         progress: vec![(any_shard(rng), rng.any())],
         held: vec![cell],
+        changes: vec![change],
         batches: vec![run],
         scores: Vec::new(),
         evaluating: rng.below(9),

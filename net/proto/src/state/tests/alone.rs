@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::State;
 use crate::testing::{ME, blamed, blob};
-use crate::{BlobRef, Config, Hash, Input, Message, Output, Plan, Role, Score, ShardId, Time};
+use crate::{
+    BlobRef, Config, Hash, Input, Merge, Message, Output, Plan, Role, Score, ShardId, Time,
+};
 
 /// A fault that happens once.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +109,8 @@ impl Alone {
             lost.into_iter().chain([Input::Evaluated(score)]).collect()
         } else if matches!(output, Output::Load { .. }) {
             self.load(&output)
+        } else if matches!(output, Output::Merge { .. }) {
+            self.merge(&output)
         } else {
             self.step(&output)
         };
@@ -117,13 +121,34 @@ impl Alone {
     }
 
     fn load(&mut self, output: &Output) -> Vec<Input> {
-        let Output::Load { shard, load, step, checkpoint } = *output else { return Vec::new() };
+        let Output::Load { shard, load, begin, checkpoint, .. } = *output else {
+            return Vec::new();
+        };
         let lost = self.read(checkpoint.as_slice());
         let ok = lost.is_none();
         if ok {
-            self.shards.insert(shard, (load, step));
+            self.shards.insert(shard, (load, begin));
         }
         lost.into_iter().chain([Input::Loaded { shard, load, ok }]).collect()
+    }
+
+    fn merge(&mut self, output: &Output) -> Vec<Input> {
+        let Output::Merge { shard, step, start, parts, .. } = output else { return Vec::new() };
+        let changes = parts.hashes();
+        let (shard, step) = (*shard, *step);
+        if matches!(self.fault, Fault::Refused(refuses) if refuses(output)) {
+            self.fault = Fault::Nothing;
+            let outcome = Merge::Refused(start.or(changes.first().copied()));
+            return vec![Input::Merged { shard, step, outcome }];
+        }
+        let lost = self.read(&[start.as_slice(), changes].concat());
+        let outcome = if lost.is_some() {
+            Merge::Refused(None)
+        } else {
+            let checkpoint = self.keep("checkpoint", shard, step);
+            Merge::Made { checkpoint, mean: self.keep("mean", shard, step) }
+        };
+        lost.into_iter().chain([Input::Merged { shard, step, outcome }]).collect()
     }
 
     /// Does a step if it can, and refuses it otherwise.
@@ -149,7 +174,8 @@ impl Alone {
                 self.shards.insert(shard, (load, step + 1));
                 self.trained += 1;
                 let batch = emit.then(|| self.keep("batch", shard, step));
-                let checkpoint = checkpoint.then(|| (self.keep("checkpoint", shard, step + 1), 0));
+                let made = if self.plan.merged { "change" } else { "checkpoint" };
+                let checkpoint = checkpoint.then(|| (self.keep(made, shard, step + 1), 0));
                 Input::Trained { shard, load, step, batch, checkpoint }
             }
             (Output::Refresh { .. }, Some(done)) if self.plan.can_hand_on(shard, done, step) => {

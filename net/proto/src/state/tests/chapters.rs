@@ -1,8 +1,11 @@
 //! Chapters that are handed on at their end, and tables that are read some chapters later.
 
+use std::collections::VecDeque;
+
+use super::super::State;
 use super::alone::{Alone, Fault};
-use crate::testing::{chain, with_feedback};
-use crate::{Output, Plan, ShardId};
+use crate::testing::{ME, answer, chain, change, checkpoint, merged, with_feedback};
+use crate::{Change, Config, Input, Message, Output, Parts, Plan, Role, ShardId, Time};
 
 /// The requests that a peer alone makes of its trainer.
 fn asked(fault: Fault) -> Vec<Output> {
@@ -67,4 +70,71 @@ fn a_table_that_is_refused_is_made_again() {
         |output: &&Output| matches!(output, Output::Train { shard: ShardId(2), step: 1, .. });
     // The shards below go back with the feedback shard, for its batches.
     assert_eq!((asked.iter().filter(makes).count(), loads(&asked)), (2, vec![0, 0]));
+}
+
+/// Shard and step of each merge in these.
+fn merges(asked: &[Output]) -> Vec<(u16, u64)> {
+    let merge = |output: &Output| {
+        let Output::Merge { shard, step, .. } = output else { return None };
+        Some((shard.0, *step))
+    };
+    asked.iter().filter_map(merge).collect()
+}
+
+/// The trainer's requests of a peer alone, two branches a chapter.
+fn asked_of_branches(fault: Fault) -> Vec<Output> {
+    Alone::run(&merged(chain(2, 8, 4), 2), fault).asked
+}
+
+#[test]
+fn a_change_is_told_to_all_when_its_branch_ends() {
+    let plan = merged(chain(1, 8, 4), 2);
+    let mut state = State::new(ME, Role::Worker, plan, Config::default(), Time(0));
+    let mut said = Vec::new();
+    for turn in 0..100 {
+        let mut inputs = VecDeque::from([Input::Wakeup]);
+        while let Some(input) = inputs.pop_front() {
+            for output in state.handle(input, Time(turn * 100)) {
+                inputs.extend(answer(&output));
+                if let Output::Broadcast(Message::Changes(list)) = output {
+                    said.extend(list);
+                }
+            }
+        }
+    }
+    let made = |branch, end| {
+        let blob = checkpoint(0, end).blob;
+        Change { blob, by: ME, ..change(0, 0, Some(branch)) }
+    };
+    assert_eq!(said, [made(0, 2), made(1, 4)]);
+}
+
+#[test]
+fn every_chapter_of_every_shard_is_merged_once() {
+    let asked = asked_of_branches(Fault::Nothing);
+    let mut all = merges(&asked);
+    all.sort_unstable();
+    assert_eq!(all, [(0, 4), (0, 8), (1, 4), (1, 8)]);
+    let starts = |output: &Output| {
+        let Output::Merge { start, from, parts: Parts::Branches(changes), .. } = output else {
+            return None;
+        };
+        assert_eq!(start.is_some(), *from > 0);
+        Some((start.is_some(), changes.len()))
+    };
+    let starts: Vec<_> = asked.iter().filter_map(starts).collect();
+    assert_eq!(starts, [(false, 2), (false, 2), (true, 2), (true, 2)]);
+}
+
+#[test]
+fn a_change_or_a_start_that_cannot_be_merged_is_made_again() {
+    let first =
+        |output: &Output| matches!(output, Output::Merge { shard: ShardId(0), step: 4, .. });
+    let second =
+        |output: &Output| matches!(output, Output::Merge { shard: ShardId(0), step: 8, .. });
+    for refuses in [first, second] {
+        let all = merges(&asked_of_branches(Fault::Refused(refuses)));
+        let again = all.iter().filter(|it| it.0 == 0 && it.1 == 4).count();
+        assert!(again >= 1 && all.contains(&(1, 8)), "{all:?}");
+    }
 }

@@ -17,6 +17,7 @@ fn whatever_is_lost_the_run_ends() {
     let plan = Plan { epoch_steps: 4, ..Plan::example(&[2, 1, 1], 8, 2) };
     let with =
         |placement, feedback, refreshed| Plan { placement, feedback, refreshed, ..plan.clone() };
+    let merged = |plan| Plan { branches: 2, merged: true, ..plan };
     for plan in [
         with(Placement::SingleLayer, false, false),
         with(Placement::SingleLayer, true, false),
@@ -24,6 +25,9 @@ fn whatever_is_lost_the_run_ends() {
         with(Placement::AllLayers, true, false),
         with(Placement::AllLayers, false, true),
         with(Placement::Federated, false, true),
+        merged(with(Placement::AllLayers, false, false)),
+        merged(with(Placement::AllLayers, true, false)),
+        merged(with(Placement::AllLayers, false, true)),
     ] {
         let quiet = Alone::run(&plan, Fault::Nothing);
         assert!(quiet.reads > 20);
