@@ -76,11 +76,11 @@ fn all_flags_that_differ_are_told() {
          --layers 784,50 --lr 0.1 and without --seed --wire"
     );
     // What has the same value here only because of another flag has to be typed, too.
-    let theirs = run(base().lr(1.0));
+    let theirs = run(base().lr(2.0));
     let ours = run(base().objective(Objective::Softmax));
     assert_eq!(
         told(&theirs, &ours),
-        "--objective is goodness there, softmax here. To join that run, start again with --lr 1 \
+        "--objective is goodness there, softmax here. To join that run, start again with --lr 2 \
          and without --objective"
     );
 }
@@ -160,12 +160,12 @@ fn where_each_has_data_of_its_own_the_form_is_told() {
     );
     assert_eq!(
         told(&default, &theirs),
-        "--placement is single-layer there, federated here. To join that run, start again with \
+        "--placement is all-layers there, federated here. To join that run, start again with \
          --data digits:2000+200 and without --epoch-steps --placement"
     );
     assert_eq!(
         told(&ours, &default),
-        "--placement is federated there, single-layer here. To join that run, start again with \
+        "--placement is federated there, all-layers here. To join that run, start again with \
          --placement federated"
     );
 }

@@ -126,6 +126,7 @@ fn an_unfinished_run_is_not_exported() {
     let (meet, out) = (path("meet"), path("m"));
     let network = ["--no-mdns", "--rendezvous", &meet];
     let long = ["--data=digits:2000+50", "--layers=784,256,256", "--epochs=1000"];
+    let long = [&long[..], &["--placement=single-layer"]].concat();
     let store = format!("--store={}", folder.path().join("store").display());
     let keep = [&store[..], "--replicas=1", "--batch-space=1", "--copy-space=0"];
     let mut node = Node::join(&[&network[..], &long, &keep].concat());

@@ -20,7 +20,10 @@ fn network(folder: &tempfile::TempDir) -> [String; 4] {
 fn join(network: &[String], name: &str, flags: &[&str]) -> Node {
     let network = network.iter().map(String::as_str);
     let name = format!("--node-name={name}");
-    let args: Vec<&str> = network.chain([&name[..]]).chain(flags.iter().copied()).collect();
+    let args: Vec<&str> = network
+        .chain([&name[..], "--placement=single-layer"])
+        .chain(flags.iter().copied())
+        .collect();
     Node::join(&args)
 }
 
@@ -89,8 +92,7 @@ fn looking_at_a_finished_run_takes_no_model_and_says_what_it_is() {
     assert_eq!([&data["kind"], &data["form"]], ["digits", "28 x 28 grey"]);
     assert_eq!(status["layers"], serde_json::json!([784, 1_000, 1_000]));
     assert_eq!(status["objective"], "goodness");
-    let flags =
-        serde_json::json!({"data": "digits:200+50", "layers": "784,1000,1000", "epochs": "1"});
+    let flags = serde_json::json!({"data": "digits:200+50", "layers": "784,1000,1000", "epochs": "1", "placement": "single-layer"});
     assert_eq!(status["flags"], flags);
     assert!(status["age_seconds"].as_u64().unwrap() < 120);
     let network: Vec<&str> = network[..3].iter().map(String::as_str).collect();

@@ -14,8 +14,13 @@ const TINY: &[&str] =
     &["--data=digits:200+50", "--layers=784,32,32", "--epochs=2", "--batch-size=20"];
 
 /// A run of some seconds, in many chapters.
-const LONG: &[&str] =
-    &["--data=digits:2000+50", "--layers=784,128,128", "--epochs=40", "--chapter-steps=20"];
+const LONG: &[&str] = &[
+    "--data=digits:2000+50",
+    "--layers=784,128,128",
+    "--epochs=40",
+    "--chapter-steps=20",
+    "--delta=f32",
+];
 
 fn events(out: &str) -> Vec<Value> {
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

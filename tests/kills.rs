@@ -31,6 +31,10 @@ const SHARDS: usize = 4;
 
 /// A run of four shards of `width` units, with epochs of 1,200 steps.
 fn spec(width: u32, epochs: u32, chapter_steps: u32) -> Vec<String> {
+    placed("single-layer", width, epochs, chapter_steps)
+}
+
+fn placed(placement: &str, width: u32, epochs: u32, chapter_steps: u32) -> Vec<String> {
     let data = std::env::var("FFP2P_MNIST")
         .map_or_else(|_| "digits:60000+2000".to_owned(), |folder| format!("mnist:{folder}"));
     let flags = [
@@ -39,6 +43,7 @@ fn spec(width: u32, epochs: u32, chapter_steps: u32) -> Vec<String> {
         "--batch-size=50".to_owned(),
         format!("--epochs={epochs}"),
         format!("--chapter-steps={chapter_steps}"),
+        format!("--placement={placement}"),
     ];
     flags.into()
 }
@@ -162,15 +167,13 @@ fn ten_kills_change_nothing() {
 
 #[test]
 fn ten_kills_of_chapter_owners_change_nothing() {
-    let mut spec = spec(64, 1, 20);
-    spec.push("--placement=all-layers".to_owned());
-    kill_ten_of(&spec);
+    kill_ten_of(&placed("all-layers", 64, 1, 20));
 }
 
 #[test]
 fn ten_kills_of_branch_owners_change_nothing() {
-    let mut spec = spec(128, 1, 40);
-    let flags = ["--placement=all-layers", "--objective=softmax", "--branches=4", "--delta=u8"];
+    let mut spec = placed("all-layers", 128, 1, 40);
+    let flags = ["--objective=softmax", "--branches=4", "--delta=u8"];
     spec.extend(flags.map(str::to_owned));
     kill_ten_of(&spec);
 }

@@ -6,7 +6,7 @@
 
 use ffp2p::{
     data::Data,
-    ff::{Encoding, Objective, Optimizer},
+    ff::{Delta, Encoding, Objective, Optimizer},
     spec::{Placement, Spec, SpecBuilder},
 };
 
@@ -26,13 +26,16 @@ fn runs_have_these_ids() {
         settings.build(&Data::open("digits").unwrap()).unwrap().run_id().to_string()
     };
     let run = Spec::builder;
-    let default = "74d3d1463d1eb9430301179ef69cd874251dfcf3fd3ccbf80ccab778344b8672";
+    let default = "31689b5fc5064fbea9266f748058540c03818ff52fab028229c1b2d7b1f7d566";
     assert_eq!(id(run()), default);
+    let exact = || run().branches(1).delta(Delta::F32);
+    let by_shard = "74d3d1463d1eb9430301179ef69cd874251dfcf3fd3ccbf80ccab778344b8672";
+    assert_eq!(id(exact().placement(Placement::SingleLayer)), by_shard);
     let by_chapter = "560d14f6783ae6d0cbb8a4c46edd3180f78d7891f4b8ca7172297171ded656ae";
-    assert_eq!(id(run().placement(Placement::AllLayers).epochs(3)), by_chapter);
+    assert_eq!(id(exact().placement(Placement::AllLayers).epochs(3)), by_chapter);
     let private = "63e2258904e71eaac0986b56af47482d12c08e3199cb5c7e0fed294a24f34536";
     assert_eq!(id(run().placement(Placement::Federated).epochs(3)), private);
-    let softmax = run().objective(Objective::Softmax).optimizer(Optimizer::Adam);
-    let softmax = softmax.wire(Encoding::F32).lr(0.3).shards(2);
+    let softmax = exact().objective(Objective::Softmax).optimizer(Optimizer::Adam);
+    let softmax = softmax.placement(Placement::SingleLayer).wire(Encoding::F32).lr(0.3).shards(2);
     assert_eq!(id(softmax), "90b0e73b86b5e6a549fde5774af3ad180c4f1f41ce0308bcd8767ca40dd92f4f");
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use ffp2p::{
     checkpoint,
     data::Data,
-    ff::{Inline, Negatives},
+    ff::{Delta, Inline, Negatives},
     schedule::Schedule,
     sequential::Sequential,
     spec::{ActivationKind, Checked, Spec},
@@ -32,7 +32,7 @@ const LINES: usize = 400;
 /// A run of 36 steps of three layers.
 fn tiny(negatives: Negatives, activations: ActivationKind) -> Checked {
     let settings = Spec::builder().layers([784, 8, 6, 6]).shards(2);
-    let settings = settings.epochs(3).batch_size(20).chapter_steps(4);
+    let settings = settings.epochs(3).batch_size(20).chapter_steps(4).delta(Delta::F32);
     let data = Data::open("digits:240+20").unwrap();
     settings.negatives(negatives).activations(activations).check(data).unwrap()
 }

@@ -68,11 +68,11 @@ pub struct SpecArgs {
     #[arg(long, value_name = "N")]
     pub chapter_steps: Option<u64>,
     /// Parts of a chapter that are trained from the same state and averaged, by as many machines at
-    /// once [default: 1]
+    /// once [default: 4 with the softmax objective and the all-layers placement; otherwise 1]
     #[arg(long, value_name = "M")]
     pub branches: Option<u16>,
     /// Encoding of what a chapter changes: one byte a number (u8), half a byte (u4), or as it is
-    /// [default: f32]
+    /// [default: u8; f32 with the federated placement, and with refreshed activations]
     #[arg(long, value_name = "TYPE", value_parser = choice::<Delta>())]
     pub delta: Option<Delta>,
     /// Steps of an epoch, with the federated placement only [default: 600]
@@ -82,7 +82,7 @@ pub struct SpecArgs {
     #[arg(long, value_name = "N")]
     pub classes: Option<usize>,
     /// Rule by which tasks go to peers; federated is for private data, which never leave their peer
-    /// [default: single-layer]
+    /// [default: all-layers]
     #[arg(long, value_name = "RULE", value_parser = choice::<Placement>())]
     pub placement: Option<Placement>,
     /// What a layer is trained for [default: goodness]
@@ -105,7 +105,8 @@ pub struct SpecArgs {
     /// Rule by which gradients change weights; sgd is a smoothed gradient [default: sgd]
     #[arg(long, value_name = "NAME", value_parser = choice::<Optimizer>())]
     pub optimizer: Option<Optimizer>,
-    /// Learning rate of the layers [default: follows objective and optimizer]
+    /// Learning rate of the layers [default: follows objective and optimizer; with the softmax
+    /// objective times the root of the number of branches]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub lr: Option<f32>,
     /// Learning rate of the heads [default: follows objective and optimizer]

@@ -32,7 +32,7 @@ fn settings_that_follow_from_others_are_defaults() {
             for placement in ["single-layer", "all-layers", "sequential", "federated"] {
                 let all =
                     [("objective", objective), ("optimizer", optimizer), ("placement", placement)];
-                let defaults = ["goodness", "sgd", "single-layer"];
+                let defaults = ["goodness", "sgd", "all-layers"];
                 let given = all.iter().zip(defaults).filter(|(given, default)| given.1 != *default);
                 let mut given: Vec<(String, String)> =
                     given.map(|(it, _)| (it.0.to_owned(), it.1.to_owned())).collect();
@@ -52,7 +52,6 @@ fn flags_come_back_as_they_were_typed() {
         ("classes", "12"),
         ("classifier", "goodness"),
         ("contrast-normalization", "true"),
-        ("delta", "u8"),
         ("dropout", "0.25"),
         ("epochs", "500"),
         ("flip", "true"),
@@ -66,7 +65,7 @@ fn flags_come_back_as_they_were_typed() {
         ("negatives", "adaptive"),
         ("optimizer", "adam"),
         ("peer-normalization", "0.1"),
-        ("placement", "all-layers"),
+        ("placement", "single-layer"),
         ("seed", "18446744073709551615"),
         ("shards", "2"),
         ("shift", "2"),
@@ -81,12 +80,14 @@ fn flags_come_back_as_they_were_typed() {
     // And no flag is left out.
     let command = SpecArgs::augment_args(clap::Command::new("test"));
     let mut flags: Vec<_> = command.get_arguments().filter_map(|it| it.get_long()).collect();
-    flags.retain(|flag| !["spec", "data", "objective", "epoch-steps", "branches"].contains(flag));
+    flags.retain(|flag| {
+        !["spec", "data", "objective", "epoch-steps", "branches", "delta"].contains(flag)
+    });
     flags.sort_unstable();
     assert_eq!(flags, all.map(|(flag, _)| flag));
     for other in [
         [("objective", "softmax"), ("placement", "federated"), ("epoch-steps", "30")],
-        [("objective", "softmax"), ("placement", "all-layers"), ("branches", "4")],
+        [("objective", "softmax"), ("delta", "f32"), ("branches", "2")],
     ] {
         let found = typed(&spec(&other));
         assert!(other.iter().all(|&(name, value)| found.contains(&(name.into(), value.into()))));

@@ -3,11 +3,12 @@
 //! Rule: each checks what a user would decide by; none waits for real time.
 
 use super::*;
-use crate::{data::Data, spec::Placement};
+use crate::{data::Data, ff::Delta, spec::Placement};
 
 /// Four layers of two shards, and machines of 100 GFLOP/s.
 fn rehearsal(placement: Placement, link: &str) -> Rehearsal {
     let settings = Spec::builder().layers([784, 1500, 1500, 1500, 1500]).epochs(40).shards(2);
+    let settings = settings.delta(Delta::F32);
     let data = Data::open("digits:20000+100").unwrap();
     let checked = settings.placement(placement).check(data).unwrap();
     let costs = CostModel::default_for(&checked.spec.network, checked.data.is_drawn());

@@ -7,7 +7,7 @@ use super::{
     builder::{SpecBuilder, name},
     canonical::Spec,
     checked::Checked,
-    choices::Placement,
+    choices::{ActivationKind, Placement},
     defaults,
     error::{Problem, SpecError},
     form::SampleForm,
@@ -19,9 +19,14 @@ use crate::{data::Data, ff::NetworkSpec};
 /// Whether the placement cuts chapters of this length into the branches of the network.
 fn check_branches(
     network: &NetworkSpec,
-    placement: Placement,
+    (placement, activations): (Placement, ActivationKind),
     chapter_steps: u64,
 ) -> Result<(), SpecError> {
+    // An owner of a shard hands on from the rounded state, one of a chapter from its own.
+    let by_shard = matches!(placement, Placement::SingleLayer | Placement::Sequential);
+    if by_shard && activations == ActivationKind::Refreshed && !network.delta.is_exact() {
+        return Err(SpecError::new("delta", name(&network.delta), Problem::RefreshedDelta));
+    }
     let wrong = |problem| Err(SpecError::new("branches", network.branches, problem));
     if !placement.cuts(network.branches) {
         return wrong(Problem::BranchPlacement);
@@ -43,18 +48,20 @@ impl SpecBuilder {
         let classes = network::classes(self, &shape)?;
         let network = network::with_defaults(self, shape.width, classes);
         let length = length(self, placement, shape.train, network.batch_size)?;
+        let activations = self.activations.unwrap_or(defaults::activations(placement));
+        let rules = (placement, activations);
+        let network = network::with_branches(self, network, rules, length.chapter_steps);
         let network = NetworkSpec {
             steps: length.epochs.saturating_mul(length.steps_per_epoch),
             steps_per_epoch: length.steps_per_epoch,
             ..network
         };
         network::check(self, &network, data)?;
-        check_branches(&network, placement, length.chapter_steps)?;
+        check_branches(&network, rules, length.chapter_steps)?;
         let classifier = self.classifier.unwrap_or(defaults::CLASSIFIER);
         if !classifier.suits(network.objective) {
             return Err(SpecError::new("classifier", name(&classifier), Problem::NoGoodness));
         }
-        let activations = self.activations.unwrap_or(defaults::activations(placement));
         let id = if placement == Placement::Federated {
             private::check(&network, activations)?;
             data.form(network.classes)

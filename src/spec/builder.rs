@@ -82,15 +82,17 @@ builder! {
     batch_size: usize,
     /// Steps between checkpoints. Default: the largest divisor of an epoch up to 20,000 samples.
     chapter_steps: u64,
-    /// Parts of a chapter that are trained from the same state and averaged. Default: 1.
+    /// Parts of a chapter that are trained from the same state and averaged. Default: 4 with the
+    /// softmax objective and the all-layers placement; otherwise 1.
     branches: u16,
-    /// Encoding of what a chapter changes. Default: as it is.
+    /// Encoding of what a chapter changes. Default: a byte a number; as it is with the federated
+    /// placement, and with refreshed activations.
     delta: Delta,
     /// Steps of an epoch, with the federated placement only. Default: 600.
     epoch_steps: u64,
     /// Number of classes, where the data lack the last ones. Default: those of the data.
     classes: usize,
-    /// Rule by which tasks go to peers. Default: single-layer.
+    /// Rule by which tasks go to peers. Default: all-layers.
     placement: Placement,
     /// What a layer is trained for. Default: goodness.
     objective: Objective,
@@ -104,7 +106,8 @@ builder! {
     wire: Encoding,
     /// Rule by which gradients change weights. Default: smoothed gradient.
     optimizer: Optimizer,
-    /// Learning rate of the layers. Default: that of the objective and the optimiser.
+    /// Learning rate of the layers. Default: that of the objective and the optimiser; with the softmax objective
+    /// times the root of the number of branches.
     lr: f32,
     /// Learning rate of the heads. Default: that of the objective and the optimiser.
     head_lr: f32,

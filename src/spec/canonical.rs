@@ -147,7 +147,8 @@ impl Spec {
             epoch_steps: network.steps_per_epoch,
             chapter_steps: self.chapter_steps,
             branches: network.branches,
-            merged: network.branches > 1 || !network.delta.is_exact(),
+            merged: self.placement == Placement::AllLayers
+                && (network.branches > 1 || !network.delta.is_exact()),
             placement: self.placement,
             feedback: self.network.feedback_shard().is_some(),
             refreshed: self.activations == ActivationKind::Refreshed,

@@ -5,7 +5,7 @@
 //! optimiser is [`NetworkSpec::default_for`].
 
 use super::choices::{ActivationKind, Classifier, Placement};
-use crate::ff::{NetworkSpec, Objective, Optimizer};
+use crate::ff::{Delta, NetworkSpec, Objective, Optimizer};
 
 /// Widths of the layers above the input, which is as wide as the data.
 const LAYERS: [usize; 4] = [500; 4];
@@ -22,8 +22,11 @@ pub(super) const EPOCH_STEPS: u64 = 600;
 /// shard.
 const CHAPTER_SAMPLES: u64 = 20_000;
 
-/// The rule by which tasks go to peers.
-pub(super) const PLACEMENT: Placement = Placement::SingleLayer;
+/// The rule by which tasks go to peers: the one that is faster on a LAN (docs/PERFORMANCE.md).
+pub(super) const PLACEMENT: Placement = Placement::AllLayers;
+
+/// Branches of a chapter where a mean of them loses little accuracy (docs/TRAINING.md, "Branches").
+const BRANCHES: u16 = 4;
 
 /// The objective of a layer.
 pub(super) const OBJECTIVE: Objective = Objective::Goodness;
@@ -65,9 +68,46 @@ pub(super) fn chapter_steps(steps_per_epoch: u64, batch_size: u64) -> u64 {
         .unwrap_or(most)
 }
 
+/// Branches of a chapter of so many steps: several where the objective bears that, the placement hands them
+/// out, and what they change is rounded.
+pub(super) fn branches(
+    objective: Objective,
+    placement: Placement,
+    activations: ActivationKind,
+    chapter_steps: u64,
+) -> u16 {
+    let is_rounded = !delta(placement, activations).is_exact();
+    if objective == Objective::Softmax && placement.cuts(BRANCHES) && is_rounded {
+        BRANCHES.min(u16::try_from(chapter_steps).unwrap_or(u16::MAX)).max(1)
+    } else {
+        1
+    }
+}
+
+/// The encoding of what a chapter changes: a byte a number, which loses no accuracy (docs/TRAINING.md,
+/// "Branches"), except where each has data of its own or layers are computed again after a chapter.
+pub(super) fn delta(placement: Placement, activations: ActivationKind) -> Delta {
+    let is_exact = placement == Placement::Federated || activations == ActivationKind::Refreshed;
+    if is_exact { Delta::F32 } else { Delta::U8 }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::chapter_steps;
+    use super::{branches, chapter_steps};
+    use crate::{
+        ff::Objective,
+        spec::{ActivationKind, Placement},
+    };
+
+    #[test]
+    fn only_what_bears_it_is_cut() {
+        let (online, refreshed) = (ActivationKind::Online, ActivationKind::Refreshed);
+        let all = |steps| branches(Objective::Softmax, Placement::AllLayers, online, steps);
+        assert_eq!([all(200), all(3), all(0)], [4, 3, 1]);
+        assert_eq!(branches(Objective::Softmax, Placement::AllLayers, refreshed, 200), 1);
+        assert_eq!(branches(Objective::Goodness, Placement::AllLayers, online, 200), 1);
+        assert_eq!(branches(Objective::Softmax, Placement::SingleLayer, online, 200), 1);
+    }
 
     #[test]
     fn chapters_divide_an_epoch_where_they_can() {

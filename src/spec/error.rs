@@ -55,6 +55,11 @@ pub enum Problem {
     /// Branches where peers do not own any.
     #[error("only the placement all-layers cuts chapters into branches; choose it")]
     BranchPlacement,
+    /// Rounded changes where shards are handed on again.
+    #[error(
+        "refreshed activations go with f32, or with the placement all-layers; choose one of them"
+    )]
+    RefreshedDelta,
     /// Fewer classes than the data have, or too many.
     #[error("choose {least}, the classes of the data, to {MAX_CLASSES}")]
     Classes {

@@ -8,6 +8,7 @@ use super::{
     bounds::{MAX_CLASSES, MAX_WEIGHTS},
     builder::SpecBuilder,
     canonical::weights,
+    choices::{ActivationKind, Placement},
     defaults,
     error::{Problem, SpecError},
 };
@@ -52,12 +53,25 @@ pub(super) fn with_defaults(settings: &SpecBuilder, input: usize, classes: usize
         peer_normalization from peer_normalization,
         dropout from dropout,
         encoding from wire,
-        branches from branches,
-        delta from delta,
         batch_size from batch_size,
         seed from seed
     );
     network
+}
+
+/// How a chapter of so many steps is cut, what its changes are encoded as, and the rate that goes with that.
+pub(super) fn with_branches(
+    settings: &SpecBuilder,
+    network: NetworkSpec,
+    (placement, activations): (Placement, ActivationKind),
+    chapter_steps: u64,
+) -> NetworkSpec {
+    let by_default =
+        || defaults::branches(network.objective, placement, activations, chapter_steps);
+    let branches = settings.branches.unwrap_or_else(by_default);
+    let delta = settings.delta.unwrap_or(defaults::delta(placement, activations));
+    let lr = settings.lr.unwrap_or(network.lr * network.gain_of_branches(branches));
+    NetworkSpec { branches, delta, lr, ..network }
 }
 
 /// Checks the network, its input width, and the number of its shards and weights.

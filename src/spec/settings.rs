@@ -126,13 +126,25 @@ fn defaults_of(spec: &Spec, data_classes: Option<usize>) -> SpecBuilder {
     let NetworkSpec { layers, steps_per_epoch, batch_size, .. } = own;
     let input = layers.first().copied().unwrap_or(0);
     let classes = data_classes.unwrap_or(own.classes);
+    let network = defaults::network(own.objective, own.optimizer, input, classes);
+    let network = NetworkSpec {
+        branches: defaults::branches(
+            own.objective,
+            *placement,
+            spec.activations,
+            spec.chapter_steps,
+        ),
+        delta: defaults::delta(*placement, spec.activations),
+        lr: network.lr * network.gain_of_branches(own.branches),
+        ..network
+    };
     let defaults = Spec {
         placement: defaults::PLACEMENT,
         activations: defaults::activations(*placement),
         classifier: defaults::CLASSIFIER,
         epochs: defaults::EPOCHS,
         chapter_steps: defaults::chapter_steps(*steps_per_epoch, *batch_size as u64),
-        network: defaults::network(own.objective, own.optimizer, input, classes),
+        network,
         ..spec.clone()
     };
     SpecBuilder {

@@ -138,15 +138,22 @@ fn branches_are_for_whoever_owns_chapters_and_has_that_many_steps() {
     let one = spec(&four);
     assert_eq!((one.plan().branches, one.plan().merged), (4, true));
     assert_eq!(Spec::from_canonical(&one.canonical()).unwrap(), one);
-    assert!(
-        !spec(&by_chapter()).plan().merged && spec(&by_chapter().delta(Delta::U4)).plan().merged
-    );
+    let merged = |settings: &SpecBuilder| spec(settings).plan().merged;
+    assert!(!merged(&by_chapter().delta(Delta::F32)) && merged(&by_chapter()));
     for (settings, setting, says) in [
         (four.clone().placement(Placement::SingleLayer), "branches", "all-layers"),
         (four.clone().branches(9), "branches", "choose 1 to 8"),
         (four.clone().branches(0), "branches", "1 to 64"),
         (by_chapter().negatives(Negatives::Adaptive).branches(2), "branches", "mean"),
         (small().placement(Placement::Federated).delta(Delta::U8), "delta", "f32"),
+        (
+            small()
+                .placement(Placement::SingleLayer)
+                .activations(ActivationKind::Refreshed)
+                .delta(Delta::U8),
+            "delta",
+            "all-layers",
+        ),
     ] {
         let (wrong, error) = wrong(&settings);
         assert!(wrong == setting && error.contains(says), "{error}");

@@ -49,6 +49,7 @@ class Case:
     link: Link = LAN
     quota: float = 0.36
     wire: str = "u8"
+    more: tuple = ("--delta=f32",)
 
     def spec(self):
         """The flags; the model does not depend on the placement."""
@@ -56,6 +57,7 @@ class Case:
         return (
             f"--data=digits:{it.batch * it.steps}+100", f"--layers={it.layers}", f"--shards={self.shards}",
             f"--epochs={it.epochs}", f"--batch-size={it.batch}", f"--chapter-steps={it.steps}", f"--wire={self.wire}",
+            *self.more,
         )
 
     def foretell(self, program, alone_s, *more):
@@ -85,6 +87,11 @@ LARGE = Spec("784,2000,2000,2000,2000", batch=500, steps=40, epochs=4)
 SHORT = replace(LARGE, epochs=2)
 """For many slow machines, which take long alone."""
 
+LONG = replace(LARGE, epochs=6)
+"""Enough chapters for the first and the last, in which some wait, to weigh little."""
+
+BRANCHES = ("--objective=softmax", "--branches=4", "--delta=u8")
+
 EQUAL, UNEQUAL = (1, 1, 1, 1), (1, 1, 0.5, 0.25)
 
 SHARDS = 5
@@ -94,6 +101,10 @@ CASES = [
     Case("4 machines, all-layers, LAN", EQUAL, "all-layers", SMALL, 2),
     Case("4 machines, all-layers, Wi-Fi", EQUAL, "all-layers", SMALL, 2, link=WIFI),
     Case("speeds 1, 1, 0.5, 0.25, all-layers, LAN", UNEQUAL, "all-layers", SMALL, 2),
+    Case("4 machines, 4 branches, LAN", EQUAL, "all-layers", LONG, 1, more=BRANCHES),
+    Case("4 machines, 4 branches, Wi-Fi", EQUAL, "all-layers", LONG, 1, link=WIFI, more=BRANCHES),
+    Case("speeds 1, 1, 0.5, 0.25, 4 branches, LAN", UNEQUAL, "all-layers", LONG, 1, more=BRANCHES),
+    Case("8 machines, 4 branches, LAN", (1,) * 8, "all-layers", LONG, 1, quota=0.2, more=BRANCHES),
     Case("4 machines, single-layer, one shard a layer, LAN", EQUAL, "single-layer", LARGE, 1, wire="u4"),
     Case("4 machines, single-layer, LAN", EQUAL, "single-layer", LARGE, SHARDS, wire="u4"),
     Case("speeds 1, 1, 0.5, 0.25, single-layer, LAN", UNEQUAL, "single-layer", LARGE, SHARDS, wire="u4"),

@@ -103,6 +103,12 @@ impl Plan {
         self.shards_of(top).first().copied()
     }
 
+    /// Whether what a chapter changes in a shard is told and merged: tables of labels have no mean, and are told
+    /// as they are.
+    pub fn merges(&self, shard: ShardId) -> bool {
+        self.merged && self.feedback_shard() != Some(shard)
+    }
+
     /// The step of the feedback shard whose checkpoint the lowest shards need in `chapter` (from 0):
     /// what it knew as many chapters ago as there are layers, so that nobody waits for the top.
     pub fn feedback_step(&self, chapter: u64) -> Option<u64> {

@@ -175,7 +175,8 @@ impl<'a> Worker<'a> {
         self.shards.remove(&shard);
         let ok = match state {
             Ok(state) => {
-                self.shards.insert(shard, Loaded::new(load, state, begin, self.plan.merged));
+                let is_rounded = self.plan.merged || !spec.delta.is_exact();
+                self.shards.insert(shard, Loaded::new(load, state, begin, is_rounded));
                 true
             }
             Err(error) => {

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     data::Data,
     ff::{FeedbackTable, Negatives},
-    spec::{ActivationKind, Spec, SpecBuilder},
+    spec::{ActivationKind, Placement, Spec, SpecBuilder},
 };
 
 /// Shards of the plan: one of each layer.
@@ -13,7 +13,8 @@ const UPPER: ShardId = ShardId(1);
 
 /// Two layers, 8 steps in chapters of 4.
 fn spec() -> SpecBuilder {
-    Spec::builder().layers([784, 12, 10]).epochs(2).batch_size(20).chapter_steps(4)
+    let settings = Spec::builder().layers([784, 12, 10]).epochs(2).batch_size(20);
+    settings.chapter_steps(4).placement(Placement::SingleLayer)
 }
 
 fn with_worker(settings: &SpecBuilder, work: impl FnOnce(&mut Worker<'_>)) {

@@ -114,7 +114,7 @@ pub(super) fn trained(
     if let Some(blob) = batch {
         put(job, step, blob, out);
     }
-    if let (Some(made), true) = (checkpoint, known.plan().merged) {
+    if let (Some(made), true) = (checkpoint, known.plan().merges(job.status.shard)) {
         changed(job, made, known, out);
     } else if let Some(made) = checkpoint
         && !job.made(step, made, known, out)

@@ -210,6 +210,7 @@ impl Known {
         let possible = in_plan && score.samples > 0 && right <= score.samples;
         if possible && !self.scores.contains_key(&score.epoch) {
             self.scores.insert(score.epoch, score);
+            self.members.scored(score.epoch);
             out.notify(Notice::Score(score));
         }
     }

@@ -123,6 +123,14 @@ impl Members {
         Some(is_new)
     }
 
+    /// An epoch has its score: whoever said to be scoring it is free before the next heartbeat says so, or all would
+    /// think that another's turn had come.
+    pub(crate) fn scored(&mut self, epoch: u64) {
+        for member in self.map.values_mut().filter(|member| member.evaluating == epoch) {
+            member.evaluating = 0;
+        }
+    }
+
     /// Whether a request with this number is newer than the last one of `id`; remembers it.
     pub(crate) fn is_new_request(&mut self, id: NodeId, seq: u64) -> bool {
         let Some(member) = self.map.get_mut(&id) else { return false };

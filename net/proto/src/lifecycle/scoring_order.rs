@@ -142,6 +142,18 @@ mod tests {
     }
 
     #[test]
+    fn who_has_scored_an_epoch_can_score_the_next_at_once() {
+        let plan = by_chapter(Plan { epoch_steps: 10, ..chain(2, 100, 10) });
+        let mut scene = Scene::new(plan.clone());
+        scene.meet_all(&[A]);
+        scene.lease(&[chapter_lease(&plan, 1, 1, B)]);
+        scene.hear(B, Heartbeat { evaluating: 1, ..heartbeat() });
+        assert_ne!(order(&scene, 2).1, Some(B));
+        scene.known.learn_score(score(1), &mut scene.out);
+        assert_eq!(order(&scene, 2).1, Some(B), "its next heartbeat is still to come");
+    }
+
+    #[test]
     fn of_peers_alike_each_epoch_has_another_first() {
         let mut scene = Scene::new(plan());
         scene.meet_all(&[A, B]);

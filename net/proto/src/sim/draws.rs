@@ -81,14 +81,14 @@ fn draw_plan(rng: &mut Rng) -> Plan {
     let (feedback, refreshed) = (rng.hit(400), rng.hit(400));
     let is_private = placement == Placement::Federated;
     let (feedback, refreshed) = (feedback && !is_private, refreshed || is_private);
-    let by_branch = placement == Placement::AllLayers && !feedback;
+    let is_cut = placement == Placement::AllLayers;
     let chapter_steps = if rng.hit(120) { rng.between(1, 2) } else { chapter_steps };
     if feedback {
         layers.push(LayerPlan { shards: 1, step_cost: rng.between(100, 1_500) });
     }
     let run = Hash::of(&rng.any().to_le_bytes());
-    let branches = if by_branch { rng.between(1, 5) as u16 } else { 1 };
-    let merged = branches > 1 || by_branch && rng.hit(300);
+    let branches = if is_cut && !feedback { rng.between(1, 5) as u16 } else { 1 };
+    let merged = branches > 1 || is_cut && rng.hit(300);
     Plan {
         run,
         layers,

@@ -67,6 +67,7 @@ fn any_two_of_four_go_on_from_the_last_chapters() {
         Plan { steps: 8 * CHAPTER, epoch_steps: 8 * CHAPTER, chapter_steps: CHAPTER, ..plan };
     let placement = Placement::SingleLayer;
     let plan = Plan { placement, feedback: false, refreshed: false, ..plan };
+    let plan = Plan { branches: 1, merged: false, ..plan };
     let all_die = |seed| {
         let rng = &mut draws(seed);
         let mut scenario = Scenario::quiet(seed, plan.clone(), 4);
@@ -99,7 +100,7 @@ fn a_newcomer_soon_makes_a_run_faster() {
     let plan =
         Plan { layers: vec![layer; 4], steps: 480, epoch_steps: 480, ..Scenario::drawn(0, 1).plan };
     let plan = Plan { chapter_steps: 40, placement: Placement::SingleLayer, ..plan };
-    let plan = Plan { feedback: false, refreshed: false, ..plan };
+    let plan = Plan { feedback: false, refreshed: false, branches: 1, merged: false, ..plan };
     let run = |seed| Scenario::quiet(seed, plan.clone(), 4);
     let done = |scenario: &dyn Fn(u64) -> Scenario| {
         each("a_newcomer_soon_makes_a_run_faster", 1, scenario).measure(|report| report.done_ms)

@@ -55,7 +55,8 @@ impl Grid {
     /// Rounds a row to the nearest multiples.
     fn round_to_nearest(self, row: &mut [f32]) {
         let (step, inverse) = powers(exponent(largest(row), self.signed));
-        row.iter_mut().for_each(|x| *x = nearest(*x * inverse) * step);
+        let most = self.signed;
+        row.iter_mut().for_each(|x| *x = nearest((*x * inverse).clamp(-most, most)) * step);
     }
 
     /// Rounds a row of second moments so that their roots are multiples. Upwards, because a smaller one

@@ -10,7 +10,7 @@ use super::activations::Activations;
 use crate::numerics::matrix::flat;
 use crate::numerics::reductions;
 
-/// The part of a shard that is infinite or NaN, or a second moment below zero.
+/// The part of a shard that is out of range or NaN, or a second moment below zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Its weights or biases, what its optimiser remembers of them, or its outputs.

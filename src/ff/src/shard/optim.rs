@@ -8,6 +8,9 @@ use ndarray::Array2;
 use crate::numerics::matrix::flat_mut;
 use crate::spec::{NetworkSpec, Optimizer};
 
+/// The largest weight of a run that goes on, 2^60: what a chapter changes still has an encoding then.
+const LARGEST: f32 = (1u64 << 60) as f32;
+
 /// Smoothing of the gradient, and Adam's beta 1.
 const FIRST: f32 = 0.9;
 /// Adam's beta 2.
@@ -44,10 +47,10 @@ impl Parameter {
         Self { value, first: Vec::new(), second: Vec::new() }
     }
 
-    /// Whether every number is finite and no second moment below zero.
+    /// Whether every number is within [`LARGEST`] and no second moment below zero.
     pub(crate) fn is_sound(&self) -> bool {
         let Self { value, first, second } = self;
-        value.iter().chain(first).all(|x| x.is_finite())
+        value.iter().chain(first).all(|x| x.abs() <= LARGEST)
             && second.iter().all(|x| x.is_finite() && *x >= 0.0)
     }
 

@@ -143,8 +143,8 @@ impl Known {
     /// `holder` says that it holds `change`.
     pub(crate) fn learn_change(&mut self, change: Change, holder: NodeId, out: &mut Outbox) {
         let Change { shard, chapter, branch, .. } = change;
-        let is_cell = self.plan.merged
-            && self.plan.has(shard)
+        let is_cell = self.plan.has(shard)
+            && self.plan.merges(shard)
             && chapter < self.plan.chapters()
             && branch.is_none_or(|branch| branch < self.plan.branches_of(chapter));
         if !is_cell {

@@ -123,7 +123,7 @@ impl Trainer {
         let of = |list: &[u64], shard: ShardId| Costs::of(list, plan, shard);
         let job = self.jobs.front()?;
         let work = if let Output::Train { shard, checkpoint, .. } = *job {
-            let made = if plan.merged { &costs.change } else { &costs.checkpoint };
+            let made = if plan.merges(shard) { &costs.change } else { &costs.checkpoint };
             let end = if checkpoint { of(made, shard) } else { 0 };
             of(&costs.train, shard) + end
         } else if let Output::Refresh { shard, .. } = *job {
@@ -255,7 +255,8 @@ impl Trainer {
         let start = loaded.start.clone();
         let checkpoint = checkpoint.then(|| {
             let made = || mathematics.change(shard, &start, &state);
-            let blob = keep(&*mathematics, store, if plan.merged { made() } else { state.clone() });
+            let told = if plan.merges(shard) { made() } else { state.clone() };
+            let blob = keep(&*mathematics, store, told);
             (blob, loss_micro(&blob))
         });
         self.shards.insert(shard, Shard { load, step: step + 1, start, state });

@@ -51,7 +51,7 @@ impl Reference {
             let (start, end) = (plan.chapter_start(chapter), plan.chapter_start(chapter + 1));
             let table = plan.feedback_step(chapter).and_then(|step| tables.get(&step));
             if plan.merged {
-                reference.branches(plan, mathematics, chapter, &mut now);
+                reference.branches(plan, mathematics, chapter, &mut now, table.map(Vec::as_slice));
             } else {
                 reference.part(plan, mathematics, start..end, &mut now, table.map(Vec::as_slice));
             }
@@ -73,6 +73,7 @@ impl Reference {
         mathematics: &dyn Mathematics,
         chapter: u64,
         now: &mut [Vec<u8>],
+        table: Option<&[u8]>,
     ) {
         let starts = now.to_vec();
         let mut changes: Vec<Vec<Vec<u8>>> = vec![Vec::new(); starts.len()];
@@ -81,15 +82,16 @@ impl Reference {
             for (shard, start) in plan.shards().zip(&starts) {
                 now[usize::from(shard.0)] = mathematics.begin(shard, steps.start, start);
             }
-            self.part(plan, mathematics, steps, now, None);
-            for (shard, start) in plan.shards().zip(&starts) {
+            self.part(plan, mathematics, steps, now, table);
+            for (shard, start) in plan.shards().zip(&starts).filter(|it| plan.merges(it.0)) {
                 let change = mathematics.change(shard, start, &now[usize::from(shard.0)]);
                 self.note(mathematics, (chapter, shard, Some(branch)), &change);
                 changes[usize::from(shard.0)].push(change);
             }
         }
         let end = plan.chapter_start(chapter + 1);
-        for ((shard, start), changes) in plan.shards().zip(&starts).zip(&changes) {
+        let cells = plan.shards().zip(&starts).zip(&changes);
+        for ((shard, start), changes) in cells.filter(|it| plan.merges(it.0.0)) {
             let parts: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
             let Ok((state, mean)) = mathematics.merge(shard, end, start, &parts) else { continue };
             self.note(mathematics, (chapter, shard, None), &mean);

@@ -48,8 +48,9 @@ impl Byzantine {
             lies.push(offer_junk(stage, node));
         }
         if self.forged < stage.scenario.forgeries && stage.rng.hit(FALSE_FACTS) {
-            self.forged += 1;
-            lies.push(forge(stage, node));
+            let forged = forge(stage, node);
+            self.forged += u64::from(forged.is_some());
+            lies.extend(forged);
         }
         lies
     }
@@ -63,8 +64,8 @@ pub(crate) fn spoil_answer(stage: &mut Stage, node: usize, bytes: &mut Option<Ve
 }
 
 /// The announcement of a shard's state before its first step as its checkpoint of a chapter that is
-/// not done yet.
-fn forge(stage: &mut Stage, node: usize) -> Message {
+/// not done yet. `None` where the node holds those bytes already, which it may be about to drop.
+fn forge(stage: &mut Stage, node: usize) -> Option<Message> {
     let known = stage.nodes[node].state.snapshot();
     let view = &known.shards[stage.rng.below(known.shards.len() as u64) as usize];
     let (shard, plan) = (view.shard, &stage.facts.plan);
@@ -72,12 +73,15 @@ fn forge(stage: &mut Stage, node: usize) -> Message {
     let step = plan.chapter_end(ahead.min(plan.steps - 1));
     let bytes = stage.scenario.mathematics.initial(shard);
     let (blob, by) = (stage.nodes[node].trainer.name(&bytes), stage.nodes[node].id);
+    if stage.nodes[node].store.contains(&blob.hash) {
+        return None;
+    }
     let checkpoint = Checkpoint { shard, step, blob, by, loss_micro: 0 };
     hold_junk(stage, node, blob, bytes);
     stage.note(format_args!("{by} forges {checkpoint:?}"));
     // From then on its decisions announce it themselves.
     stage.push_input(node, Input::Restored(checkpoint));
-    Message::Checkpoints(vec![checkpoint])
+    Some(Message::Checkpoints(vec![checkpoint]))
 }
 
 /// The offer of bytes by their right hash that are no batch, for a step that a peer is about to

@@ -26,7 +26,7 @@ fn whatever_is_lost_the_run_ends() {
         with(Placement::AllLayers, false, true),
         with(Placement::Federated, false, true),
         merged(with(Placement::AllLayers, false, false)),
-        merged(with(Placement::AllLayers, true, false)),
+        Plan { branches: 1, ..merged(with(Placement::AllLayers, true, false)) },
         merged(with(Placement::AllLayers, false, true)),
     ] {
         let quiet = Alone::run(&plan, Fault::Nothing);
