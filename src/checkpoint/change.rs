@@ -4,11 +4,10 @@
 //! of first moments and of second moments, each as the run encodes them, then the running means as raw
 //! f32. In the run's last chapter there are no moments.
 
-use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::{CheckpointError, found_header, header, moments, put_header, reader::Reader, shapes};
-use crate::ff::{Change, NetworkSpec, Parameter, RowKind, Shard};
+use crate::ff::{Change, NetworkSpec, RowKind, Shard};
 
 /// The cell and the steps that a change is of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,21 +84,11 @@ pub fn decode_change(
     }
     let mut reader = Reader(&bytes[read..]);
     let kinds = change_moments(spec, chapter_end);
-    let parameters = shapes(spec, shard).map(|shape| {
-        let value = reader.rows(shape, spec.delta, RowKind::Signed)?;
-        let value = Array2::from_shape_vec(shape, value).map_err(|_| CheckpointError::Other)?;
-        let moments = kinds.iter().map(|kind| reader.rows(shape, spec.delta, *kind));
-        let mut moments = moments.collect::<Result<Vec<_>, _>>()?.into_iter();
-        let (first, second) = (moments.next(), moments.next());
-        Ok(Parameter {
-            value,
-            first: first.unwrap_or_default(),
-            second: second.unwrap_or_default(),
-        })
-    });
-    let [weights, bias, head] = parameters;
+    let encodings = (spec.delta, spec.delta);
+    let [weights, bias, head] =
+        shapes(spec, shard).map(|shape| reader.parameter(shape, encodings, kinds));
     let parameters = [weights?, bias?, head?];
-    let running_means = reader.take(spec.width(shard), f32::is_finite)?;
+    let running_means = reader.take(spec.width(shard))?;
     reader.end()?;
     Ok(Change { parameters, running_means })
 }

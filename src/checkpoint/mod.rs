@@ -6,7 +6,7 @@
 //!
 //! Layout: a header (bincode, fixed-width little-endian integers), then raw little-endian f32:
 //! weights, their first and second moments, the same for bias and head, then the running means. Moments
-//! are encoded as the run encodes what a chapter changes ([`Delta`](crate::ff::Delta)). After
+//! are encoded as the run encodes what a chapter changes ([`Delta`]). After
 //! the run's last step there are none, because nothing is trained from there. The feedback shard
 //! has a byte a training sample instead.
 
@@ -22,7 +22,9 @@ pub(crate) use self::change::change_len;
 pub use self::change::{decode_change, encode_change};
 pub use self::error::CheckpointError;
 use self::reader::Reader;
-use crate::ff::{FeedbackTable, NetworkSpec, Optimizer, Parameter, RowKind, Shard, ShardState};
+use crate::ff::{
+    Delta, FeedbackTable, NetworkSpec, Optimizer, Parameter, RowKind, Shard, ShardState,
+};
 
 /// The first bytes of a checkpoint.
 const MAGIC: [u8; 8] = *b"ffp2p-cp";
@@ -212,10 +214,11 @@ pub fn decode(
     step: u64,
 ) -> Result<ShardState, CheckpointError> {
     let mut reader = open(bytes, spec, shard, step)?;
+    let encodings = (Delta::F32, spec.delta);
     let [weights, bias, head] =
-        shapes(spec, shard).map(|shape| reader.parameter(shape, spec.delta, moments(spec, step)));
+        shapes(spec, shard).map(|shape| reader.parameter(shape, encodings, moments(spec, step)));
     let (weights, bias, head) = (weights?, bias?, head?);
-    let running_means = reader.take(spec.width(shard), f32::is_finite)?;
+    let running_means = reader.take(spec.width(shard))?;
     Ok(ShardState::from_parts(weights, bias, head, running_means, step))
 }
 
@@ -231,14 +234,13 @@ pub fn decode_weights(
 ) -> Result<ShardState, CheckpointError> {
     let mut reader = open(bytes, spec, shard, step)?;
     let [weights, bias, head] = shapes(spec, shard).map(|shape| {
-        let value = reader.value(shape)?;
-        for kind in moments(spec, step) {
-            reader.rows(shape, spec.delta, *kind)?;
-        }
+        let value = reader.value(shape, Delta::F32)?;
+        let mut kinds = moments(spec, step).iter();
+        kinds.try_for_each(|kind| reader.skip_rows(shape, spec.delta, *kind))?;
         Ok(value)
     });
     let (weights, bias, head) = (weights?, bias?, head?);
-    reader.skip(spec.width(shard), f32::is_finite)?;
+    reader.skip(spec.width(shard))?;
     Ok(ShardState::new(weights, bias, head))
 }
 
@@ -258,7 +260,7 @@ pub fn decode_head(
         let count = moments(spec, step).len();
         reader.pass(4 * shape.0 * shape.1 + count * moment_len(spec, shape))?;
     }
-    reader.value(head)
+    reader.value(head, Delta::F32)
 }
 
 /// The numbers of a shard whose bytes have the right header and length.

@@ -7,9 +7,6 @@ use ndarray::Array2;
 use super::error::CheckpointError;
 use crate::ff::{Delta, Parameter, RowKind};
 
-/// The check of a number.
-pub(super) type Good = fn(f32) -> bool;
-
 /// The numbers not read yet.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
@@ -22,8 +19,8 @@ impl Reader<'_> {
     }
 
     /// Skips numbers, checked.
-    pub(super) fn skip(&mut self, count: usize, good: Good) -> Result<(), CheckpointError> {
-        if self.next(count)?.all(good) { Ok(()) } else { Err(CheckpointError::Number) }
+    pub(super) fn skip(&mut self, count: usize) -> Result<(), CheckpointError> {
+        if self.next(count)?.all(f32::is_finite) { Ok(()) } else { Err(CheckpointError::Number) }
     }
 
     /// Skips bytes, unchecked.
@@ -50,44 +47,70 @@ impl Reader<'_> {
     }
 
     /// The numbers of encoded rows, checked.
-    pub(super) fn rows(
+    fn rows(
         &mut self,
         (rows, columns): (usize, usize),
         delta: Delta,
         kind: RowKind,
     ) -> Result<Vec<f32>, CheckpointError> {
-        let len = delta.row_len(columns);
-        let bytes = self.cut(rows * len)?;
         let mut numbers = Vec::with_capacity(rows * columns);
-        let mut rows = bytes.chunks_exact(len.max(1));
-        if rows.all(|row| delta.read_row(row, columns, kind, &mut numbers)) {
-            Ok(numbers)
-        } else {
-            Err(CheckpointError::Number)
-        }
+        self.each_row((rows, columns), delta, |row| {
+            delta.read_row(row, columns, kind, &mut numbers)
+        })?;
+        Ok(numbers)
     }
 
-    /// The next `count` numbers, checked.
-    pub(super) fn take(&mut self, count: usize, good: Good) -> Result<Vec<f32>, CheckpointError> {
-        let values: Vec<f32> = self.next(count)?.collect();
-        if values.iter().all(|&x| good(x)) { Ok(values) } else { Err(CheckpointError::Number) }
-    }
-
-    /// A tensor.
-    pub(super) fn value(&mut self, shape: (usize, usize)) -> Result<Array2<f32>, CheckpointError> {
-        let value = self.take(shape.0 * shape.1, f32::is_finite)?;
-        Array2::from_shape_vec(shape, value).map_err(|_| CheckpointError::Other)
-    }
-
-    /// A tensor and its moments.
-    pub(super) fn parameter(
+    /// Skips encoded rows, checked.
+    pub(super) fn skip_rows(
         &mut self,
         shape: (usize, usize),
         delta: Delta,
+        kind: RowKind,
+    ) -> Result<(), CheckpointError> {
+        let mut numbers = Vec::with_capacity(shape.1);
+        self.each_row(shape, delta, |row| {
+            numbers.clear();
+            delta.read_row(row, shape.1, kind, &mut numbers)
+        })
+    }
+
+    /// Cuts off the bytes of encoded rows, each of which has to pass a check.
+    fn each_row(
+        &mut self,
+        (rows, columns): (usize, usize),
+        delta: Delta,
+        check: impl FnMut(&[u8]) -> bool,
+    ) -> Result<(), CheckpointError> {
+        let len = delta.row_len(columns);
+        let mut rows = self.cut(rows * len)?.chunks_exact(len.max(1));
+        if rows.all(check) { Ok(()) } else { Err(CheckpointError::Number) }
+    }
+
+    /// The next `count` numbers, checked.
+    pub(super) fn take(&mut self, count: usize) -> Result<Vec<f32>, CheckpointError> {
+        let values: Vec<f32> = self.next(count)?.collect();
+        if values.iter().all(|x| x.is_finite()) { Ok(values) } else { Err(CheckpointError::Number) }
+    }
+
+    /// A tensor.
+    pub(super) fn value(
+        &mut self,
+        shape: (usize, usize),
+        delta: Delta,
+    ) -> Result<Array2<f32>, CheckpointError> {
+        let value = self.rows(shape, delta, RowKind::Signed)?;
+        Array2::from_shape_vec(shape, value).map_err(|_| CheckpointError::Other)
+    }
+
+    /// A tensor, encoded in the first way, and its moments, in the second.
+    pub(super) fn parameter(
+        &mut self,
+        shape: (usize, usize),
+        (value, moment): (Delta, Delta),
         moments: &[RowKind],
     ) -> Result<Parameter, CheckpointError> {
-        let value = self.value(shape)?;
-        let moments = moments.iter().map(|kind| self.rows(shape, delta, *kind));
+        let value = self.value(shape, value)?;
+        let moments = moments.iter().map(|kind| self.rows(shape, moment, *kind));
         let mut moments = moments.collect::<Result<Vec<_>, _>>()?.into_iter();
         let (first, second) = (moments.next(), moments.next());
         Ok(Parameter {

@@ -80,7 +80,7 @@ impl Sequential {
 
     /// Whether a run can be continued after `step` steps.
     fn may_begin_at(&self, step: u64) -> bool {
-        self.is_exact() && self.spec.activations == ActivationKind::Online
+        !self.spec.network.is_merged() && self.spec.activations == ActivationKind::Online
             || self.plan.is_boundary(step)
     }
 
@@ -126,10 +126,10 @@ impl Sequential {
         let (steps, end, count) = (begun..steps.end, steps.end, steps.end - begun);
         let shards = self.network.shards().len();
         let mut tally = Tally { losses: vec![0.0; shards], done: vec![begun; shards], go_on };
-        let is_through = if self.is_exact() {
-            self.steps(steps, &mut tally, workers)?
-        } else {
+        let is_through = if self.spec.network.is_merged() {
             self.branches(chapter, &mut tally, workers)?
+        } else {
+            self.steps(steps, &mut tally, workers)?
         };
         self.check(0, self.network.shards().iter().map(ShardState::fault), end)?;
         if !is_through {
@@ -142,11 +142,6 @@ impl Sequential {
             }
         }
         Ok(Some(tally.losses.iter().map(|sum| sum / count.max(1) as f64).collect()))
-    }
-
-    /// Whether a chapter ends as its last step leaves it.
-    fn is_exact(&self) -> bool {
-        self.spec.network.branches == 1 && self.spec.network.delta.is_exact()
     }
 
     /// Trains steps, one after the other. False when it was stopped.

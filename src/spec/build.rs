@@ -4,10 +4,11 @@
 
 use super::{
     bounds::{MAX_SPEC_BYTES, SPEC_FORMAT},
-    builder::{SpecBuilder, name},
+    branches,
+    builder::SpecBuilder,
     canonical::Spec,
     checked::Checked,
-    choices::{ActivationKind, Placement},
+    choices::{Placement, name},
     defaults,
     error::{Problem, SpecError},
     form::SampleForm,
@@ -15,27 +16,6 @@ use super::{
     network, private,
 };
 use crate::{data::Data, ff::NetworkSpec};
-
-/// Whether the placement cuts chapters of this length into the branches of the network.
-fn check_branches(
-    network: &NetworkSpec,
-    (placement, activations): (Placement, ActivationKind),
-    chapter_steps: u64,
-) -> Result<(), SpecError> {
-    // An owner of a shard hands on from the rounded state, one of a chapter from its own.
-    let by_shard = matches!(placement, Placement::SingleLayer | Placement::Sequential);
-    if by_shard && activations == ActivationKind::Refreshed && !network.delta.is_exact() {
-        return Err(SpecError::new("delta", name(&network.delta), Problem::RefreshedDelta));
-    }
-    let wrong = |problem| Err(SpecError::new("branches", network.branches, problem));
-    if !placement.cuts(network.branches) {
-        return wrong(Problem::BranchPlacement);
-    }
-    if u64::from(network.branches) > chapter_steps {
-        return wrong(Problem::BranchSteps { steps: chapter_steps });
-    }
-    Ok(())
-}
 
 impl SpecBuilder {
     /// Fills in the defaults, and checks everything against the data set.
@@ -57,7 +37,7 @@ impl SpecBuilder {
             ..network
         };
         network::check(self, &network, data)?;
-        check_branches(&network, rules, length.chapter_steps)?;
+        branches::check(&network, rules, length.chapter_steps)?;
         let classifier = self.classifier.unwrap_or(defaults::CLASSIFIER);
         if !classifier.suits(network.objective) {
             return Err(SpecError::new("classifier", name(&classifier), Problem::NoGoodness));

@@ -5,11 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::{
     canonical::Spec,
-    choices::{ActivationKind, Classifier, Placement},
+    choices::{ActivationKind, Classifier, Placement, name},
 };
 use crate::ff::{Delta, Encoding, LabelEmbedding, Negatives, Objective, Optimizer};
 
@@ -106,8 +104,8 @@ builder! {
     wire: Encoding,
     /// Rule by which gradients change weights. Default: smoothed gradient.
     optimizer: Optimizer,
-    /// Learning rate of the layers. Default: that of the objective and the optimiser; with the softmax objective
-    /// times the root of the number of branches.
+    /// Learning rate of the layers. Default: that of the objective and the optimiser; with the
+    /// softmax objective times the root of the number of branches.
     lr: f32,
     /// Learning rate of the heads. Default: that of the objective and the optimiser.
     head_lr: f32,
@@ -175,11 +173,6 @@ typed_by_name!(
     Optimizer,
     LabelEmbedding
 );
-
-/// The name of a choice.
-pub(super) fn name<T: Serialize>(choice: &T) -> String {
-    serde_json::json!(choice).as_str().unwrap_or_default().to_owned()
-}
 
 /// Widths as they are typed.
 fn widths(layers: &[usize]) -> String {

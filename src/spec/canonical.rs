@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     bounds::{MAX_EPOCHS, MAX_SPEC_BYTES, MAX_WEIGHTS, SPEC_FORMAT},
+    branches,
     choices::{ActivationKind, Classifier, Placement},
     error::ForeignSpecError,
     form::SampleForm,
+    private,
 };
 use crate::{
     data::PRIVATE,
@@ -103,14 +105,10 @@ impl Spec {
             return Err(ForeignSpecError::Classifier);
         }
         let network = &spec.network;
-        let branches = network.branches;
-        if !spec.placement.cuts(branches) || u64::from(branches) > spec.chapter_steps {
-            return Err(ForeignSpecError::Branches);
-        }
+        branches::check(network, (spec.placement, spec.activations), spec.chapter_steps)
+            .map_err(|_| ForeignSpecError::Branches)?;
         let is_private = spec.data.starts_with(PRIVATE);
-        let keeps = spec.activations == ActivationKind::Refreshed
-            && network.feedback_shard().is_none()
-            && network.delta.is_exact();
+        let keeps = private::check(network, spec.activations).is_ok();
         if is_private != (spec.placement == Placement::Federated) || (is_private && !keeps) {
             return Err(ForeignSpecError::Private);
         }
@@ -147,8 +145,7 @@ impl Spec {
             epoch_steps: network.steps_per_epoch,
             chapter_steps: self.chapter_steps,
             branches: network.branches,
-            merged: self.placement == Placement::AllLayers
-                && (network.branches > 1 || !network.delta.is_exact()),
+            merged: self.placement == Placement::AllLayers && network.is_merged(),
             placement: self.placement,
             feedback: self.network.feedback_shard().is_some(),
             refreshed: self.activations == ActivationKind::Refreshed,

@@ -34,3 +34,8 @@ impl Classifier {
         self == Self::Softmax || objective == Objective::Goodness
     }
 }
+
+/// The name of a choice.
+pub(super) fn name<T: Serialize>(choice: &T) -> String {
+    serde_json::json!(choice).as_str().unwrap_or_default().to_owned()
+}

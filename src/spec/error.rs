@@ -56,9 +56,7 @@ pub enum Problem {
     #[error("only the placement all-layers cuts chapters into branches; choose it")]
     BranchPlacement,
     /// Rounded changes where shards are handed on again.
-    #[error(
-        "refreshed activations go with f32, or with the placement all-layers; choose one of them"
-    )]
+    #[error("refreshed activations need f32, or the placement all-layers")]
     RefreshedDelta,
     /// Fewer classes than the data have, or too many.
     #[error("choose {least}, the classes of the data, to {MAX_CLASSES}")]
@@ -134,8 +132,11 @@ pub enum ForeignSpecError {
     /// A network that cannot be trained.
     #[error(transparent)]
     Network(#[from] ff::SpecError),
-    /// More branches than a chapter has steps, or branches where peers do not own any.
-    #[error("the placement cuts no chapters into branches, or not into that many")]
+    /// More branches than a chapter has steps, branches where peers do not own any, or rounded
+    /// changes where shards are handed on again.
+    #[error(
+        "the placement does not cut chapters into that many branches, or does not round what they change"
+    )]
     Branches,
     /// A classifier that the objective does not train.
     #[error("the softmax objective has no goodness classifier")]

@@ -5,6 +5,7 @@
 //! stranger, within the same bounds, before anything is allocated for it.
 
 mod bounds;
+mod branches;
 mod build;
 mod builder;
 mod canonical;

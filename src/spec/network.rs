@@ -70,7 +70,7 @@ pub(super) fn with_branches(
         || defaults::branches(network.objective, placement, activations, chapter_steps);
     let branches = settings.branches.unwrap_or_else(by_default);
     let delta = settings.delta.unwrap_or(defaults::delta(placement, activations));
-    let lr = settings.lr.unwrap_or(network.lr * network.gain_of_branches(branches));
+    let lr = settings.lr.unwrap_or(network.lr * network.lr_scale(branches));
     NetworkSpec { branches, delta, lr, ..network }
 }
 

@@ -4,8 +4,7 @@
 //! peers something about single samples is refused, with the reason.
 
 use super::{
-    builder::name,
-    choices::ActivationKind,
+    choices::{ActivationKind, name},
     error::{Problem, SpecError},
 };
 use crate::ff::{Negatives, NetworkSpec};

@@ -135,7 +135,7 @@ fn defaults_of(spec: &Spec, data_classes: Option<usize>) -> SpecBuilder {
             spec.chapter_steps,
         ),
         delta: defaults::delta(*placement, spec.activations),
-        lr: network.lr * network.gain_of_branches(own.branches),
+        lr: network.lr * network.lr_scale(own.branches),
         ..network
     };
     let defaults = Spec {

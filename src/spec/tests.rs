@@ -158,4 +158,10 @@ fn branches_are_for_whoever_owns_chapters_and_has_that_many_steps() {
         let (wrong, error) = wrong(&settings);
         assert!(wrong == setting && error.contains(says), "{error}");
     }
+    // A stranger's is refused by the same rule.
+    let (placement, activations) = (Placement::SingleLayer, ActivationKind::Refreshed);
+    let rounded = Spec { placement, ..spec(&by_chapter()) };
+    assert!(Spec::from_canonical(&rounded.canonical()).is_ok());
+    assert!(Spec::from_canonical(&Spec { activations, ..rounded }.canonical()).is_err());
+    assert!(Spec::from_canonical(&Spec { placement, ..one }.canonical()).is_err());
 }

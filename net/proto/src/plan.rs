@@ -58,7 +58,8 @@ pub struct Plan {
     pub chapter_steps: u64,
     /// Parts of a chapter, at least 1, that are trained from the same state and averaged.
     pub branches: u16,
-    /// Whether a chapter's checkpoint is made of what its branches changed, and not by the last step.
+    /// Whether a chapter's checkpoint is made of what its branches changed, and not by the last
+    /// step; only where peers own chapters.
     pub merged: bool,
     /// By which rule cells go to peers.
     pub placement: Placement,
@@ -103,8 +104,8 @@ impl Plan {
         self.shards_of(top).first().copied()
     }
 
-    /// Whether what a chapter changes in a shard is told and merged: tables of labels have no mean, and are told
-    /// as they are.
+    /// Whether what a chapter changes in a shard is told and merged: tables of labels have no mean,
+    /// and are told as they are.
     pub fn merges(&self, shard: ShardId) -> bool {
         self.merged && self.feedback_shard() != Some(shard)
     }

@@ -43,12 +43,12 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// A shard as it was loaded, to be trained from the step `begin` on; `is_rounded` if what it changes is
-    /// to be told or rounded.
-    pub(super) fn new(load: u64, mut state: State, begin: u64, is_rounded: bool) -> Self {
+    /// A shard as it was loaded, to be trained from the step `begin` on; `is_merged` if a chapter's
+    /// end is made of what is changed.
+    pub(super) fn new(load: u64, mut state: State, begin: u64, is_merged: bool) -> Self {
         let mut start = None;
         if let State::Shard(state) = &mut state {
-            start = is_rounded.then(|| Box::new((**state).clone().only_weights()));
+            start = is_merged.then(|| Box::new((**state).clone().only_weights()));
             state.step = begin;
         }
         Self { load, state, start, loss: 0.0, steps: 0 }

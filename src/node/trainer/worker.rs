@@ -175,8 +175,7 @@ impl<'a> Worker<'a> {
         self.shards.remove(&shard);
         let ok = match state {
             Ok(state) => {
-                let is_rounded = self.plan.merged || !spec.delta.is_exact();
-                self.shards.insert(shard, Loaded::new(load, state, begin, is_rounded));
+                self.shards.insert(shard, Loaded::new(load, state, begin, spec.is_merged()));
                 true
             }
             Err(error) => {

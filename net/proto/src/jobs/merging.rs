@@ -1,8 +1,8 @@
 //! Merging: the checkpoint of a chapter's end, made of what its branches changed.
 //!
 //! Rule: one peer merges and tells the others the mean, which is as short as one change; from that and
-//! an earlier checkpoint each makes the same bytes for itself, also of several chapters at once. If the peer that is named
-//! does not, all that can do it.
+//! an earlier checkpoint each makes the same bytes for itself, also of several chapters at once. If
+//! the peer whose turn it is does not merge, all do that can.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -160,12 +160,11 @@ impl Merging {
 /// exist.
 fn mergeable(known: &Known) -> BTreeSet<Cell> {
     let plan = known.plan();
-    if !plan.merged || !plan.is_by_chapter() || known.role() != Role::Worker {
+    if !plan.merged || known.role() != Role::Worker {
         return BTreeSet::new();
     }
-    let open = known.open_chapters();
-    let chapters = open.start..open.end.min(open.start + plan.shard_count() as u64 + 1);
-    let cells = chapters.flat_map(|chapter| plan.shards().map(move |shard| (chapter, shard)));
+    let cells =
+        known.near_chapters().flat_map(|chapter| plan.shards().map(move |shard| (chapter, shard)));
     let can = |&(chapter, shard): &Cell| {
         let (start, end) = (plan.chapter_start(chapter), plan.chapter_start(chapter + 1));
         let starts = start == 0 || known.checkpoints().at(shard, start).is_some();

@@ -20,6 +20,12 @@ impl Known {
         first..end
     }
 
+    /// The open chapters in which something may have been done: one a shard, and the one that follows.
+    pub(crate) fn near_chapters(&self) -> Range<u64> {
+        let (open, span) = (self.open_chapters(), self.plan.shard_count() as u64 + 1);
+        open.start..open.end.min(open.start.saturating_add(span))
+    }
+
     /// Whether somebody who is here owns `task`.
     pub(crate) fn is_taken(&self, task: Task) -> bool {
         match self.leases.owner(task) {
@@ -140,8 +146,8 @@ impl Known {
         tables.chain(needs.filter(|(_, step)| *step > 0)).collect()
     }
 
-    /// The checkpoints that the next chapter's first layer begins with, once this peer is at the last layer of
-    /// its own: it need not wait for it then, if it is free next.
+    /// The checkpoints that the next chapter's first layer begins with, once this peer is at the
+    /// last layer of its own: it need not wait for it then, if it is free next.
     pub(crate) fn needs_ahead(&self) -> Vec<(ShardId, u64)> {
         let top = self.plan.layers.len().saturating_sub(1);
         let branches = || self.own.jobs().filter(|job| job.task.shard().is_none());

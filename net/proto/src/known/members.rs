@@ -123,8 +123,8 @@ impl Members {
         Some(is_new)
     }
 
-    /// An epoch has its score: whoever said to be scoring it is free before the next heartbeat says so, or all would
-    /// think that another's turn had come.
+    /// An epoch has its score: whoever was scoring it can score the next one, though its heartbeat
+    /// does not say so yet.
     pub(crate) fn scored(&mut self, epoch: u64) {
         for member in self.map.values_mut().filter(|member| member.evaluating == epoch) {
             member.evaluating = 0;

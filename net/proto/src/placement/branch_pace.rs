@@ -24,9 +24,8 @@ pub(super) fn worthwhile(known: &Known, candidates: &[Candidate]) -> usize {
 
 /// Branches of the run that are not done.
 fn left(known: &Known) -> u64 {
-    let (plan, open) = (known.plan(), known.open_chapters());
-    let near = open.start..open.end.min(open.start.saturating_add(plan.shard_count() as u64 + 1));
-    let far = (open.end - near.end).saturating_mul(u64::from(plan.branches));
+    let (plan, near) = (known.plan(), known.near_chapters());
+    let far = (plan.chapters() - near.end).saturating_mul(u64::from(plan.branches));
     far + near.flat_map(|chapter| tasks(known, chapter)).filter(|it| !known.is_done(*it)).count()
         as u64
 }

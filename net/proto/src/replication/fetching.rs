@@ -151,8 +151,8 @@ fn unhurried(known: &Known) -> Vec<Cell> {
     scored.chain(copy_duties(known)).collect()
 }
 
-/// Where to get those of these checkpoints that others hold and this peer does not: themselves, or the means
-/// that lead to them.
+/// What to fetch for those of these checkpoints that others hold and this peer does not: the checkpoints
+/// themselves, or the means of which it can make them.
 fn elsewhere(known: &Known, cells: impl IntoIterator<Item = Cell>) -> Vec<Source> {
     let mut sources = Vec::new();
     for (shard, step) in cells {

@@ -120,6 +120,12 @@ impl Change {
 }
 
 impl NetworkSpec {
+    /// Whether a chapter's end is made of what its branches changed, and is not as its last step leaves it.
+    #[must_use]
+    pub fn is_merged(&self) -> bool {
+        self.branches > 1 || !self.delta.is_exact()
+    }
+
     /// Whether changes bring the optimiser's state with them. That of the smoothed gradient follows from
     /// what it changed, unless that is not to be rounded.
     #[must_use]

@@ -249,11 +249,11 @@ impl NetworkSpec {
         }
     }
 
-    /// The factor of the learning rate where a chapter is cut into so many branches. Their mean is less noisy
-    /// than each of them, by the root of their number, and they take fewer steps in a row. A goodness does not bear
-    /// larger steps.
+    /// The factor of the learning rate where a chapter is cut into so many branches. Their mean is
+    /// less noisy than each of them, by the root of their number, and they take fewer steps in a
+    /// row. Goodness diverges with larger steps.
     #[must_use]
-    pub fn gain_of_branches(&self, branches: u16) -> f32 {
+    pub fn lr_scale(&self, branches: u16) -> f32 {
         match self.objective {
             Objective::Softmax => f32::from(branches.max(1)).sqrt(),
             Objective::Goodness => 1.0,

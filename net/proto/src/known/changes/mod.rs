@@ -122,11 +122,12 @@ impl Known {
         self.plan.merged && self.plan.shards().all(is_there)
     }
 
-    /// The way to a checkpoint by means: the last one of the shard that this peer holds below `step`, and the
-    /// chapters whose means follow it, if all of these exist and are less than `most` bytes together.
+    /// How a checkpoint can be made of means: from the last one of the shard that this peer holds
+    /// below `step`, and the means of the chapters since, if all of these exist and are less than
+    /// `most` bytes together.
     pub(crate) fn route(&self, shard: ShardId, step: u64, most: u64) -> Option<(u64, Range<u64>)> {
         // Only workers have a trainer, which merges.
-        if !self.plan.merged || !self.plan.is_by_chapter() || self.role != Role::Worker {
+        if !self.plan.merged || self.role != Role::Worker {
             return None;
         }
         let held = self.checkpoints.of(shard).rev().map(|entry| (entry, entry.checkpoint.step));
