@@ -15,7 +15,7 @@ use super::spill::{Place, Places, Spill};
 
 /// Blobs in memory, in bytes, beyond which some go to the file: enough for what is made and read
 /// within seconds.
-pub(super) const IN_MEMORY: u64 = 40 << 20;
+pub(super) const IN_MEMORY: u64 = 96 << 20;
 
 /// Bytes of a checkpoint of a large shard, at least: these go before any activation batch, which is
 /// about to be read.
