@@ -7,13 +7,14 @@ use ffp2p_net::{AboutData, RunInfo};
 use crate::{
     data::{PRIVATE, kind_of},
     ff::NetworkSpec,
+    handover::manifest,
     spec::{Checked, Spec},
     text::thousands,
 };
 
 /// The run as a node announces it; `data` are its own.
-pub(crate) fn run_info(spec: &Spec, data: Option<AboutData>) -> RunInfo {
-    RunInfo { id: spec.run_id(), spec: spec.canonical().into(), data }
+pub(crate) fn run_info(spec: &Spec, name: Option<String>, data: Option<AboutData>) -> RunInfo {
+    RunInfo { id: spec.run_id(), spec: spec.canonical().into(), name, data }
 }
 
 /// The description of a node's data.
@@ -25,12 +26,13 @@ pub(crate) fn about_data(checked: &Checked) -> AboutData {
         form: shape.form(),
         classes: *classes as u32,
         samples: (!data.starts_with(PRIVATE)).then_some((shape.train, shape.test)),
+        manifest: manifest(checked).map_or(0, |manifest| manifest.len() as u32),
     }
 }
 
 /// A description of data as a phrase.
 pub(crate) fn in_words(data: &AboutData) -> String {
-    let AboutData { kind, form, classes, samples } = data;
+    let AboutData { kind, form, classes, samples, manifest: _ } = data;
     let samples = samples.map_or_else(
         || "images".to_owned(),
         |(train, test)| format!("{} + {} images", thousands(train.into()), thousands(test.into())),

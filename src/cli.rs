@@ -21,7 +21,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start a node: find peers, take shards, train until the run is complete
+    /// Join the run that is there, or start one, and train until it is complete
     Join(JoinArgs),
     /// Start several nodes on this host and watch them in one terminal
     Up(UpArgs),
@@ -33,8 +33,10 @@ pub enum Command {
     Eval(EvalArgs),
     /// The peers of a run, what each owns, and its progress
     Status(StatusArgs),
-    /// List the runs that are kept on this machine, or remove some
+    /// List the runs of this LAN and those that are kept on this machine, or remove some of these
     Runs(RunsArgs),
+    /// List the data sets that were fetched from peers, or remove some
+    Data(DataArgs),
     /// Measure how fast this machine trains
     Bench(BenchArgs),
     /// Rehearse a run in virtual time: speed-up, traffic and churn for machines you describe
@@ -116,6 +118,9 @@ pub struct NodeArgs {
     pub(crate) keep: KeepArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+    /// Name of the run, by which others choose it
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub(crate) name: Option<String>,
     /// Name of the node; `up` appends a number to it for each [default: this machine's name]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pub(crate) node_name: Option<String>,
@@ -133,6 +138,12 @@ pub struct NodeArgs {
 pub struct JoinArgs {
     #[command(flatten)]
     pub(crate) node: NodeArgs,
+    /// Join this run, by its name or the first digits of its id; its settings come from its peers
+    #[arg(long, value_name = "NAME|ID")]
+    pub(crate) run: Option<String>,
+    /// Start a run even if there is one that could be joined
+    #[arg(long, conflicts_with = "run")]
+    pub(crate) new: bool,
     /// Stop when the run is complete and every peer has the model
     #[arg(long)]
     pub(crate) exit_when_done: bool,
@@ -179,8 +190,8 @@ pub struct ExportArgs {
     /// Read this store instead of asking the LAN and then looking at the runs that are kept here
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
-    /// The run, by the first digits of its id, when there are several
-    #[arg(long, value_name = "ID")]
+    /// The run, by its name or the first digits of its id, when there are several
+    #[arg(long, value_name = "NAME|ID")]
     pub(crate) run: Option<String>,
     /// Also write who trained which chapters, as JSON
     #[arg(long, value_name = "FILE")]
@@ -215,8 +226,8 @@ pub struct StatusArgs {
     /// One JSON object on stdout
     #[arg(long)]
     pub(crate) json: bool,
-    /// The run, by the first digits of its id, when there are several
-    #[arg(long, value_name = "ID")]
+    /// The run, by its name or the first digits of its id, when there are several
+    #[arg(long, value_name = "NAME|ID")]
     pub(crate) run: Option<String>,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
@@ -228,9 +239,38 @@ pub struct RunsArgs {
     /// Lists the runs without it.
     #[command(subcommand)]
     pub(crate) command: Option<RunsCommand>,
+    /// List those that are kept on this machine only, and do not listen
+    #[arg(long)]
+    pub(crate) kept: bool,
     /// One JSON object a line on stdout
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+/// `ffp2p data`
+#[derive(Args, Clone, Debug)]
+pub struct DataArgs {
+    /// Lists the sets without it.
+    #[command(subcommand)]
+    pub(crate) command: Option<DataCommand>,
+    /// One JSON object a line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The commands for fetched data sets.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DataCommand {
+    /// List them
+    List,
+    /// Remove these sets
+    Rm {
+        /// Their names, or how those begin
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+    },
 }
 
 /// The commands for kept runs.

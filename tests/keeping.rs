@@ -49,7 +49,7 @@ fn a_model_outlives_the_node_that_trained_it() {
     let kept = done["store"].as_str().unwrap();
     assert!(Path::new(kept).starts_with(home) && Path::new(kept).is_dir(), "{kept}");
     // A process that works in a store is no obstacle, and is named.
-    let (code, listed, _) = said(at_home(home, &["runs", "--json"]));
+    let (code, listed, _) = said(at_home(home, &["runs", "--kept", "--json"]));
     assert_eq!((code, &events(&listed)[0]["in_use"]), (0, &true.into()));
     node.signal("-INT");
     assert_eq!(node.end(), 0);
@@ -63,14 +63,14 @@ fn a_model_outlives_the_node_that_trained_it() {
     let trained = self::done(home, &[&alone[..], TINY].concat());
     assert_eq!(trained["trained"], serde_json::json!([2, 2]));
     assert_eq!(fs::read(&out).unwrap(), fs::read(&reference).unwrap());
-    let (_, listed, _) = said(at_home(home, &["runs", "--json"]));
+    let (_, listed, _) = said(at_home(home, &["runs", "--kept", "--json"]));
     let listed = events(&listed);
     assert_eq!((listed.len(), &listed[0]["complete"]), (1, &true.into()));
     let id = listed[0]["run"].as_str().unwrap();
     let (code, _, err) = said(at_home(home, &["runs", "rm", &id[..8]]));
     assert_eq!(code, 0, "{err}");
     assert!(!Path::new(kept).exists());
-    let (code, text, _) = said(at_home(home, &["runs"]));
+    let (code, text, _) = said(at_home(home, &["runs", "--kept"]));
     assert!(code == 0 && text.contains("no run is kept"), "{text}");
 }
 
@@ -232,12 +232,15 @@ fn the_run_that_was_trained_last_is_exported() {
     };
     assert_eq!(export()["model"], last);
     // Looking at what is kept makes nothing younger.
-    let (_, listed, _) = said(at_home(home, &["runs", "--json"]));
+    let (_, listed, _) = said(at_home(home, &["runs", "--kept", "--json"]));
     assert_eq!(export()["model"], last);
     // No id, or too little of one, names no run.
     for id in ["", "0", "zzzz", &"0".repeat(65)] {
         let (code, out, err) = said(at_home(home, &["runs", "rm", id]));
         assert_eq!((code, out.as_str()), (2, ""), "{id}: {err}");
     }
-    assert_eq!(said(at_home(home, &["runs", "--json"])).1.lines().count(), listed.lines().count());
+    assert_eq!(
+        said(at_home(home, &["runs", "--kept", "--json"])).1.lines().count(),
+        listed.lines().count()
+    );
 }

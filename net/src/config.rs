@@ -74,6 +74,8 @@ pub struct RunInfo {
     pub id: Hash,
     /// Its canonical spec, at most [`MAX_SPEC`] bytes, given to every peer that asks.
     pub spec: Bytes,
+    /// The name that somebody gave it ([`is_node_name`]).
+    pub name: Option<String>,
     /// This node's data set, described to every peer that asks.
     pub data: Option<AboutData>,
 }
@@ -132,7 +134,12 @@ mod tests {
 
     #[test]
     fn each_setting_has_its_error() {
-        let data = RunInfo { id: Hash([0; 32]), spec: vec![0; MAX_SPEC + 1].into(), data: None };
+        let data = RunInfo {
+            id: Hash([0; 32]),
+            spec: vec![0; MAX_SPEC + 1].into(),
+            name: None,
+            data: None,
+        };
         let name = Config { name: "a b".to_owned(), ..Config::default() };
         let swarm = Config { swarm: String::new(), ..Config::default() };
         let run = Config { run: Some(data), ..Config::default() };

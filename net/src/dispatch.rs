@@ -86,6 +86,7 @@ impl Duties {
             Command::Disconnect(node) => {
                 peer_id(node).into_iter().for_each(|id| self.close(id));
             }
+            Command::Describe(progress) => self.inbound.describe(progress),
             // The caller may have stopped waiting.
             Command::Report(reply) => drop(reply.send(self.report())),
         }

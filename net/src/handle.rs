@@ -15,7 +15,7 @@ use crate::discovery::report::Report;
 use crate::error::FetchError;
 use crate::exchange::outbound::SpecReply;
 use crate::io::counters::{Counters, Traffic};
-use crate::wire::about::Described;
+use crate::wire::about::{Described, Progress};
 
 /// Commands that wait for the event loop.
 const COMMAND_QUEUE: usize = 4096;
@@ -31,6 +31,7 @@ pub(crate) enum Command {
     Fetch(BlobRef, NodeId),
     FetchSpec(NodeId, Hash, SpecReply),
     Disconnect(NodeId),
+    Describe(Progress),
     Report(oneshot::Sender<Report>),
 }
 
@@ -128,6 +129,11 @@ impl Handle {
     /// Closes every connection with a peer; both may connect again.
     pub fn disconnect(&self, peer: NodeId) {
         self.queue(Command::Disconnect(peer));
+    }
+
+    /// Tells peers that ask from now on how far the run is.
+    pub fn describe(&self, progress: Progress) {
+        self.queue(Command::Describe(progress));
     }
 
     /// Payload bytes so far.

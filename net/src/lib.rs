@@ -50,6 +50,6 @@ pub use io::counters::Traffic;
 pub use private_folder::create_private_folder;
 pub use start::spawn;
 pub use survey::{Found, survey};
-pub use wire::about::{About, AboutData, Described};
+pub use wire::about::{About, AboutData, Described, Progress};
 pub use wire::greeting::{MAX_NODE_NAME, is_node_name, to_node_name};
 pub use wire::limits::{MAX_BROADCAST, MAX_CHUNK, MAX_MESSAGE, MAX_SPEC};

@@ -19,9 +19,6 @@ use crate::handle::Handle;
 use crate::start::spawn;
 use crate::wire::about::{About, Described};
 
-/// Time for further runs to show up, once the first was found.
-const FIRST_FOUND: Duration = Duration::from_millis(300);
-
 /// Runs in one result.
 const MAX_FOUND: usize = 64;
 
@@ -47,16 +44,21 @@ impl BlobSource for Nothing {
     }
 }
 
-/// Looks around for at most `wait`, less when a run is found. `config.run` is not used.
+/// Looks around for at most `wait`, and once the first run was found no longer than `further` for others.
+/// `config.run` is not used.
 ///
 /// # Errors
 /// When the node does not start, or nothing is found: the error says what was tried.
-pub async fn survey(config: Config, wait: Duration) -> Result<Vec<Found>, SurveyError> {
+pub async fn survey(
+    config: Config,
+    wait: Duration,
+    further: Duration,
+) -> Result<Vec<Found>, SurveyError> {
     let deadline = Instant::now() + wait;
     let config = Config { run: None, ..config };
     let (handle, mut events) = spawn(config, Arc::new(Nothing)).await?;
     let mut seen = Seen { found: Vec::new(), failed: None };
-    seen.collect(&handle, &mut events, deadline).await;
+    seen.collect(&handle, &mut events, (deadline, further)).await;
     let report = handle.report().await;
     handle.shutdown().await;
     match (seen.found.is_empty(), seen.failed, report) {
@@ -73,11 +75,21 @@ struct Seen {
 }
 
 impl Seen {
+    /// Takes in the description of a run. A peer that has the run's data knows more than one without.
+    fn add(&mut self, new: Found) {
+        let has_data = |found: &Found| found.about.as_ref().is_some_and(|it| it.data.is_some());
+        match self.found.iter_mut().find(|old| old.run == new.run && old.spec == new.spec) {
+            Some(old) if has_data(&new) && !has_data(old) => *old = new,
+            Some(_) => {}
+            None => self.found.push(new),
+        }
+    }
+
     async fn collect(
         &mut self,
         handle: &Handle,
         events: &mut mpsc::Receiver<Event>,
-        mut deadline: Instant,
+        (mut deadline, further): (Instant, Duration),
     ) {
         while self.found.len() < MAX_FOUND
             && let Ok(Some(event)) = tokio::time::timeout_at(deadline, events.recv()).await
@@ -86,11 +98,9 @@ impl Seen {
             match tokio::time::timeout_at(deadline, handle.fetch_spec(peer, run)).await {
                 Ok(Ok(Described { spec, about })) => {
                     if self.found.is_empty() {
-                        deadline = deadline.min(Instant::now() + FIRST_FOUND);
+                        deadline = deadline.min(Instant::now() + further);
                     }
-                    if !self.found.iter().any(|old| old.run == run && old.spec == spec) {
-                        self.found.push(Found { run, spec, peer, about });
-                    }
+                    self.add(Found { run, spec, peer, about });
                 }
                 Ok(Err(reason)) => self.failed = Some((peer, reason)),
                 Err(_) => self.failed = Some((peer, FetchError::Transfer("no answer".to_owned()))),

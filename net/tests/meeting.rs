@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use common::{Blobs, Node, PATIENCE, config, pair, run, score};
 use ffp2p_net::{
-    AboutData, Config, Described, Event, Listen, Refusal, RunInfo, StartError, SurveyError, spawn,
-    survey,
+    AboutData, Config, Described, Event, Listen, Progress, Refusal, RunInfo, StartError,
+    SurveyError, spawn, survey,
 };
 use ffp2p_proto::Message;
 use tempfile::tempdir;
+
+/// Time for further runs.
+const FURTHER: Duration = Duration::from_millis(300);
 
 #[tokio::test]
 async fn two_nodes_of_one_host_talk_both_ways() {
@@ -189,7 +192,7 @@ async fn a_survey_finds_the_run_and_its_spec() {
     let place = tempdir().unwrap();
     let mut a = Node::start(config(place.path(), Some(run(b"the spec")))).await;
     a.address().await;
-    let found = survey(config(place.path(), None), PATIENCE).await.unwrap();
+    let found = survey(config(place.path(), None), PATIENCE, FURTHER).await.unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].run, &found[0].spec[..]), (run(b"the spec").id, &b"the spec"[..]));
     assert_eq!(found[0].peer, a.id());
@@ -204,16 +207,21 @@ async fn a_peer_introduces_itself_and_describes_its_run() {
         form: "28 x 28 grey".to_owned(),
         classes: 10,
         samples: Some((60_000, 10_000)),
+        manifest: 99,
     };
-    let theirs = RunInfo { data: Some(data.clone()), ..run(b"theirs") };
+    let name = Some("cats".to_owned());
+    let theirs = RunInfo { name: name.clone(), data: Some(data.clone()), ..run(b"theirs") };
+    let progress = Progress { permille: 250, workers: 3, millisteps: 1_500 };
     let called = |name: &str, run| Config { name: name.to_owned(), ..config(place.path(), run) };
     let b = Node::start(called("attic", Some(theirs.clone()))).await;
+    b.handle.describe(progress);
     for run in [Some(run(b"ours")), Some(theirs.clone())] {
         let mut a = Node::start(called("kitchen", run)).await;
         a.is(Event::Greeted { peer: b.id(), name: "attic".to_owned() }).await;
         let Described { spec, about } = a.handle.fetch_spec(b.id(), theirs.id).await.unwrap();
         let about = about.unwrap();
         assert_eq!((spec, about.data), (theirs.spec.clone(), Some(data.clone())));
+        assert_eq!((about.run, about.progress), (name.clone(), progress));
         assert!(about.node == "attic" && about.age_seconds < PATIENCE.as_secs());
         assert!(a.handle.traffic().bytes_in < 1024, "{:?}", a.handle.traffic());
         a.handle.shutdown().await;
@@ -223,7 +231,7 @@ async fn a_peer_introduces_itself_and_describes_its_run() {
 #[tokio::test]
 async fn a_survey_of_nothing_says_what_it_tried() {
     let place = tempdir().unwrap();
-    let result = survey(config(place.path(), None), Duration::from_millis(50)).await;
+    let result = survey(config(place.path(), None), Duration::from_millis(50), FURTHER).await;
     let Err(SurveyError::Nobody(report)) = result else { panic!("{result:?}") };
     assert!(report.to_string().contains(place.path().to_str().unwrap()));
 }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::error::CommandError;
+use super::{error::CommandError, naming::parse_name};
 use crate::{
     atomic_file,
     export::model_size,
@@ -56,16 +56,35 @@ pub(super) fn check_digits(flag: &str, asked: &str) -> Result<(), CommandError> 
     Err(CommandError::Usage(text))
 }
 
-/// The run whose id begins with `asked`, or the only one.
+/// Refuses what can be neither the name of a run nor the first digits of its id.
+pub(super) fn check_run(asked: &str) -> Result<(), CommandError> {
+    if parse_name(asked).is_ok() || check_digits("", asked).is_ok() {
+        return Ok(());
+    }
+    let text = "write the run's name, or the first digits of its id, as `ffp2p runs` lists them";
+    Err(CommandError::Usage(format!("--run {}: {text}", shown(asked))))
+}
+
+/// The run that is called `asked`, or whose id begins so, or the only one. `names` gives id and name of a
+/// run.
 pub(super) fn choose<T>(
     mut runs: Vec<T>,
-    id: impl Fn(&T) -> String,
+    names: impl Fn(&T) -> (String, Option<String>),
     asked: Option<&str>,
 ) -> Result<T, CommandError> {
-    let known: Vec<String> = runs.iter().map(|run| id(run).chars().take(16).collect()).collect();
+    let called = |run: &T| {
+        let (id, name) = names(run);
+        let id: String = id.chars().take(16).collect();
+        name.map_or_else(|| id.clone(), |name| format!("{name} ({id})"))
+    };
+    let known: Vec<String> = runs.iter().map(called).collect();
     if let Some(asked) = asked {
-        check_digits("--run ", asked)?;
-        runs.retain(|run| id(run).starts_with(asked));
+        check_run(asked)?;
+        let begins = check_digits("", asked).is_ok();
+        runs.retain(|run| {
+            let (id, name) = names(run);
+            name.as_deref() == Some(asked) || (begins && id.starts_with(asked))
+        });
     }
     match (runs.pop(), runs.is_empty()) {
         (Some(run), true) => Ok(run),
@@ -74,7 +93,7 @@ pub(super) fn choose<T>(
             known.join(", ")
         ))),
         (None, _) => Err(CommandError::NothingYet(match asked {
-            Some(asked) => format!("no run begins with {asked}; there are: {}", known.join(", ")),
+            Some(asked) => format!("no run is {asked}; there are: {}", known.join(", ")),
             None => "no run was found".to_owned(),
         })),
     }
@@ -87,12 +106,15 @@ mod tests {
     #[test]
     fn a_run_is_chosen_by_its_first_digits() {
         let runs = || vec!["aaaa1".to_owned(), "aaaa2".to_owned(), "bbbb3".to_owned()];
-        let chosen = |asked: Option<&str>| choose(runs(), Clone::clone, asked);
+        let names = |run: &String| (run.clone(), run.ends_with('3').then(|| "cats".to_owned()));
+        let chosen = |asked: Option<&str>| choose(runs(), names, asked);
+        assert_eq!(chosen(Some("cats")).unwrap(), "bbbb3");
         assert_eq!(chosen(Some("bbbb")).unwrap(), "bbbb3");
         assert!(matches!(chosen(Some("aaaa")), Err(CommandError::Usage(_))));
         assert!(matches!(chosen(None), Err(CommandError::Usage(_))));
         assert!(matches!(chosen(Some("cccc")), Err(CommandError::NothingYet(_))));
-        assert_eq!(choose(vec!["x".to_owned()], Clone::clone, None).unwrap(), "x");
+        assert_eq!(choose(vec!["x".to_owned()], names, None).unwrap(), "x");
+        assert!(matches!(chosen(Some("my cats")), Err(CommandError::Usage(_))));
         for digits in ["", "abc", "ABCD", "abcg", &"0".repeat(65)] {
             assert!(matches!(check_digits("", digits), Err(CommandError::Usage(_))), "{digits}");
         }

@@ -3,8 +3,8 @@
 //! Rule: every failure is one line that says what to do, and an exit code that `docs/CLI.md` lists.
 
 use crate::{
-    config::SpecArgsError, data::DataError, export::ModelError, node::NodeError, store::StoreError,
-    train::TrainError,
+    config::SpecArgsError, data::DataError, export::ModelError, handover::HandoverError,
+    node::NodeError, store::StoreError, train::TrainError,
 };
 
 /// The reason why a command failed.
@@ -17,6 +17,9 @@ pub enum CommandError {
     /// The data set is wrong.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A data set cannot be fetched.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     /// A flag is wrong.
     #[error("{0}")]
     Usage(String),
@@ -55,7 +58,12 @@ impl CommandError {
             Self::Model(ModelError::Missing { .. }) | Self::NothingYet(_) => 3,
             Self::Interrupted | Self::Abandoned | Self::Train(TrainError::Interrupted) => 130,
             Self::Node(NodeError::Network(_)) => 2,
-            Self::Node(_) | Self::Train(_) | Self::Model(_) | Self::Failed(_) => 1,
+            Self::Handover(HandoverError::Unknown(_)) => 2,
+            Self::Node(_)
+            | Self::Handover(_)
+            | Self::Train(_)
+            | Self::Model(_)
+            | Self::Failed(_) => 1,
         }
     }
 }

@@ -8,9 +8,10 @@ use ffp2p_net::BlobSource;
 use ffp2p_proto::{Checkpoint, Hash, NodeId, Role, ShardId, Snapshot, Span};
 
 use super::{
-    checks::{check_digits, check_out, choose},
+    checks::{check_out, check_run, choose},
     error::CommandError,
-    observer::{Observer, find},
+    found::find,
+    observer::Observer,
     runtime::runtime,
 };
 use crate::{
@@ -63,7 +64,7 @@ fn check_places(args: &ExportArgs) -> Result<(), CommandError> {
         let text = "--trained-by: this is the file of --out; name another";
         return Err(CommandError::Usage(text.to_owned()));
     }
-    args.run.as_deref().map_or(Ok(()), |run| check_digits("--run ", run))
+    args.run.as_deref().map_or(Ok(()), check_run)
 }
 
 /// From a store, or from the stores in a folder, as `up --store` and the user's runs have them.
@@ -75,7 +76,7 @@ fn from_store(dir: &Path, args: &ExportArgs) -> Result<Model, CommandError> {
         }
     }
     let runs: Vec<_> = runs.into_iter().collect();
-    let (_, parts) = choose(runs, |(id, _)| id.to_string(), args.run.as_deref())?;
+    let (_, parts) = choose(runs, |(id, _)| (id.to_string(), None), args.run.as_deref())?;
     if let Some(run) = parts.first() {
         check_out(Some(&args.out), &run.spec)?;
     }
@@ -112,7 +113,7 @@ fn from_anywhere(args: &ExportArgs, sink: &mut dyn EventSink) -> Result<Model, C
     let network = args.network.visitor()?;
     let runtime = runtime()?;
     let nobody = match runtime.block_on(find(&network, args.run.as_deref())) {
-        Ok(spec) => return runtime.block_on(from_lan(&spec, network, args, sink)),
+        Ok(run) => return runtime.block_on(from_lan(run.spec()?, network, args, sink)),
         Err(CommandError::NothingYet(reason)) => reason,
         Err(error) => return Err(error),
     };

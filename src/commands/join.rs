@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::{
     checks::{check_out, threads},
     decisions::decisions,
+    entry::{Said, enter},
     error::CommandError,
     keeping::{self, OpenStore},
     runtime::runtime,
@@ -24,23 +25,25 @@ use crate::{
 };
 
 pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
-    let JoinArgs { node: args, exit_when_done, leave_on_eof } = args;
-    let NodeArgs { spec, network, keep, output, node_name, store, threads: asked } = args;
+    let JoinArgs { node: args, run, new, exit_when_done, leave_on_eof } = args;
+    let NodeArgs { spec, network, keep, output, name, node_name, store, threads: asked } = args;
     let signals = Signals::listen()?;
     let threads = threads(asked, Pool::default_threads(1))?;
+    let visitor = network.visitor()?;
     let mut network = network.node()?;
     network.name = node_name.unwrap_or(network.name);
     network.check().map_err(NodeError::from)?;
     let config = Config { exit_when_done, ..decisions(&keep)? };
-    let checked = spec.check()?;
-    check_out(output.out.as_deref(), &checked.spec)?;
     let mut sink = view::for_stdout(output.json);
+    let runtime = runtime()?;
+    let said = Said { given: spec.read()?, run, new, name, json: output.json };
+    let (checked, name) = runtime.block_on(enter(said, &visitor, &mut *sink))?;
+    check_out(output.out.as_deref(), &checked.spec)?;
     keeping::report_found(&mut *sink, &checked.data);
     let OpenStore { disk, durability } =
         keeping::open(store.as_deref(), &checked.spec, StoreUser::Node, &mut *sink)?;
     let config = Config { on_disk: disk.is_some(), ..config };
-    let settings = Settings { threads, config, out: output.out, disk, durability };
-    let runtime = runtime()?;
+    let settings = Settings { threads, name, config, out: output.out, disk, durability };
     let (stop, stops) = mpsc::channel(STOPS);
     let reading = leave_on_eof.then(|| {
         let stop = stop.clone();

@@ -5,10 +5,13 @@
 
 mod bench;
 mod checks;
+mod data;
 mod decisions;
+mod entry;
 mod error;
 mod eval;
 mod export;
+mod found;
 mod join;
 mod keeping;
 pub(crate) mod naming;
@@ -39,6 +42,7 @@ pub fn run(command: Command) -> Result<(), CommandError> {
         Command::Eval(args) => eval::run(args),
         Command::Status(args) => status::run(args),
         Command::Runs(args) => runs::run(args),
+        Command::Data(args) => data::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Sim(args) => sim::run(args),
     }

@@ -1,49 +1,22 @@
-//! An observer of a run: finds it on the LAN, joins it, and sees and fetches what it needs.
+//! An observer of a run: joins it, and sees and fetches what it needs.
 //!
 //! Rule: an observer takes no work, keeps no store, and says goodbye. Nodes that stop by themselves
 //! give it some seconds to fetch the model, unless it only looks.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use ffp2p_net::{About, BlobSource, Event, Handle, SurveyError, Traffic};
+use ffp2p_net::{About, BlobSource, Event, Handle, Traffic};
 use ffp2p_proto::{
     Checkpoint, Config, Hash, Input, Message, NodeId, Notice, Output, Role, Snapshot, State, Time,
 };
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
-use super::{checks::choose, error::CommandError};
+use super::error::CommandError;
 use crate::{
     about::run_info,
     node::{BlobStore, Names, NodeError, input_of},
     spec::Spec,
 };
-
-/// Time for which peers are searched.
-const SEARCH: Duration = Duration::from_secs(6);
-
-/// Finds a run on this host or LAN.
-pub(super) async fn find(
-    network: &ffp2p_net::Config,
-    asked: Option<&str>,
-) -> Result<Spec, CommandError> {
-    let found = match ffp2p_net::survey(network.clone(), SEARCH).await {
-        Ok(found) => found,
-        Err(SurveyError::Start(error)) => return Err(NodeError::from(error).into()),
-        Err(error) => {
-            return Err(CommandError::NothingYet(format!(
-                "{error}\nstart a node with `ffp2p join`, or name one with --peer HOST:PORT"
-            )));
-        }
-    };
-    let found = choose(found, |found| found.run.to_string(), asked)?;
-    let spec = Spec::from_canonical(&found.spec)
-        .map_err(|error| CommandError::Failed(format!("run {}: {error}", found.run.short())))?;
-    if spec.run_id() != found.run {
-        let text = format!("peer {} gave a spec of another run", found.peer);
-        return Err(CommandError::Failed(text));
-    }
-    Ok(spec)
-}
 
 /// An observer of one run.
 #[derive(Debug)]
@@ -70,7 +43,7 @@ impl Observer {
     ) -> Result<Self, CommandError> {
         let (store, name) = (Arc::new(BlobStore::default()), network.name.clone());
         let blobs: Arc<dyn BlobSource> = Arc::clone(&store) as Arc<dyn BlobSource>;
-        network.run = Some(run_info(spec, None));
+        network.run = Some(run_info(spec, None, None));
         let (net, events) = ffp2p_net::spawn(network, blobs).await.map_err(NodeError::from)?;
         Ok(Self {
             run: spec.run_id(),

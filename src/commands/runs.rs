@@ -1,21 +1,34 @@
-//! `ffp2p runs`: lists the runs that are kept on this machine, and removes some.
+//! `ffp2p runs`: lists the runs of this LAN and those that are kept on this machine, and removes some
+//! of these.
 //!
 //! Rule: only what the user names is removed, and nothing that a process works in.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
-use super::{checks::check_digits, error::CommandError};
+use ffp2p_net::SurveyError;
+
+use super::{checks::check_digits, error::CommandError, found::look_around, runtime::runtime};
 use crate::{
     cli::{RunsArgs, RunsCommand},
+    node::NodeError,
     store::{KeptRun, StateDir},
     text::duration,
     view::line,
 };
 
+/// Time for which runs are listened for.
+const LISTEN: Duration = Duration::from_secs(2);
+
 pub(super) fn run(args: RunsArgs) -> Result<(), CommandError> {
     let state = StateDir::of_user()?;
     let runs = state.runs();
     let Some(RunsCommand::Rm { ids }) = args.command else {
+        if !args.kept {
+            list_trained(&args)?;
+        }
         if runs.is_empty() && !args.json {
             line(&format!("no run is kept in {}", state.path().display()));
         }
@@ -42,6 +55,24 @@ pub(super) fn run(args: RunsArgs) -> Result<(), CommandError> {
         if !args.json {
             line(&format!("removed run {}, {} MB", run.id().short(), megabytes(run)));
         }
+    }
+    Ok(())
+}
+
+/// Lists the runs that are trained here now.
+fn list_trained(args: &RunsArgs) -> Result<(), CommandError> {
+    let network = args.network.visitor()?;
+    let found = match runtime()?.block_on(look_around(&network, LISTEN, LISTEN)) {
+        Ok(found) => found,
+        Err(SurveyError::Start(error)) => return Err(NodeError::from(error).into()),
+        Err(_) if args.json => return Ok(()),
+        Err(_) => {
+            line("no run is trained here now; start one with `ffp2p join`");
+            return Ok(());
+        }
+    };
+    for run in found {
+        line(&if args.json { run.as_json() } else { run.in_words() });
     }
     Ok(())
 }

@@ -8,11 +8,7 @@ use ffp2p_net::{About, AboutData, Traffic};
 use ffp2p_proto::{Config, Kept, MAX_MEMBERS, NodeId, PeerView, Role, Snapshot};
 use serde_json::json;
 
-use super::{
-    error::CommandError,
-    observer::{Observer, find},
-    runtime::runtime,
-};
+use super::{error::CommandError, found::find, observer::Observer, runtime::runtime};
 use crate::{
     about,
     cli::StatusArgs,
@@ -53,7 +49,8 @@ struct Status {
 pub(super) fn run(args: StatusArgs) -> Result<(), CommandError> {
     let status = runtime()?.block_on(async {
         let network = args.network.visitor()?;
-        let spec = find(&network, args.run.as_deref()).await?;
+        let found = find(&network, args.run.as_deref()).await?;
+        let spec = found.spec()?.clone();
         let mut observer = Observer::join(&spec, Role::Onlooker, network).await?;
         while observer.elapsed() < listening() {
             observer.step().await?;

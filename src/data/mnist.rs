@@ -3,7 +3,7 @@
 //! A set has ten classes, or more if there are labels above 9, as in EMNIST.
 //!
 //! Rule: a set is what its four decoded contents are. Folder, file names and packing differ between
-//! machines; the id, a hash of the contents, does not.
+//! machines; the set does not.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use super::{
     digits::CLASSES,
     error::DataError,
+    files::Frame,
     idx::{self, Idx, Layout},
     images::Images,
     pen::{PIXELS, SIDE},
     set::{Data, Half},
-    shape::Shape,
 };
 use crate::text::shown_path;
 
@@ -47,9 +47,8 @@ pub(super) fn open(dir: &Path) -> Result<Data, DataError> {
     if !dir.is_dir() {
         return Err(DataError::no_folder(dir, FOLDER));
     }
-    let mut hasher = blake3::Hasher::new();
-    let train = half(dir, "train", &mut hasher)?;
-    let test = half(dir, "t10k", &mut hasher)?;
+    let train = half(dir, "train")?;
+    let test = half(dir, "t10k")?;
     let most = train.half.labels().iter().max().copied().unwrap_or_default();
     let classes = CLASSES.max(usize::from(most) + 1);
     if let Some(i) = test.half.labels().iter().position(|&label| usize::from(label) >= classes) {
@@ -60,28 +59,17 @@ pub(super) fn open(dir: &Path) -> Result<Data, DataError> {
             found: test.half.labels()[i].to_string(),
         });
     }
-    let shape = Shape {
-        width: PIXELS,
-        height: SIDE,
-        channels: 1,
-        classes,
-        train: train.half.labels().len() as u32,
-        test: test.half.labels().len() as u32,
-    };
-    let id = format!("mnist:{}", hasher.finalize().to_hex());
+    let frame = Frame { height: SIDE, columns: SIDE, channels: 1 };
     let remarks = [train.remarks, test.remarks].concat();
-    Ok(Data::new(id, Vec::new(), shape, [train.half, test.half], remarks))
+    Ok(Data::of_files("mnist", frame, Vec::new(), classes, [train.half, test.half], remarks))
 }
 
-/// Images and labels of one half; their contents, in this order, go into `hasher`.
-fn half(dir: &Path, stem: &str, hasher: &mut blake3::Hasher) -> Result<Files, DataError> {
+/// Images and labels of one half.
+fn half(dir: &Path, stem: &str) -> Result<Files, DataError> {
     let images_file = find(dir, &format!("{stem}-images"), 3)?;
     let labels_file = find(dir, &format!("{stem}-labels"), 1)?;
     let images = load(&images_file, &idx::IMAGES)?;
     let labels = load(&labels_file, &idx::LABELS)?;
-    for part in [&images.header, &images.body, &labels.header, &labels.body] {
-        hasher.update(part);
-    }
     let garbage = [(&images_file, images.garbage), (&labels_file, labels.garbage)];
     let garbage = garbage.into_iter().filter(|(_, garbage)| *garbage);
     let ignored = "bytes after the end of its gzip stream were ignored, as gunzip does";
@@ -129,7 +117,7 @@ mod tests {
 
     use flate2::{Compression, write::GzEncoder};
 
-    use super::*;
+    use super::{super::shape::Shape, *};
 
     fn header(rank: u8, sizes: &[u32]) -> Vec<u8> {
         let mut bytes = vec![0, 0, 8, rank];

@@ -6,6 +6,7 @@
 //! Rule: this folder knows nothing of the rest of the program but how text is written. No length or
 //! count in a file is believed before it is compared with a bound.
 
+pub(crate) mod assembly;
 mod batches;
 mod cifar10;
 mod digits;
@@ -19,6 +20,7 @@ mod gallery;
 mod gunzip;
 mod idx;
 mod images;
+pub(crate) mod manifest;
 mod mnist;
 mod names;
 mod npy;

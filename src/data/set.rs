@@ -13,6 +13,7 @@ use super::{
     files::Frame,
     found,
     images::Images,
+    manifest::{Content as Pieces, Manifest},
     shape::{PRIVATE, Shape},
 };
 
@@ -31,26 +32,27 @@ struct Content {
     test: Half,
     /// Remarks on the files.
     remarks: Vec<String>,
+    /// The manifest of a set of files.
+    manifest: Option<Manifest>,
 }
 
 impl Data {
     /// A set with names of classes, or with classes that go by their numbers.
     pub(super) fn new(
         id: String,
-        mut names: Vec<String>,
+        names: Vec<String>,
         shape: Shape,
         [train, test]: [Half; 2],
         remarks: Vec<String>,
     ) -> Self {
-        if names.is_empty() {
-            names = (0..shape.classes).map(|class| class.to_string()).collect();
-        }
-        Self { content: Arc::new(Content { id, names, shape, train, test, remarks }) }
+        let names = named(names, shape.classes);
+        let content = Content { id, names, shape, train, test, remarks, manifest: None };
+        Self { content: Arc::new(content) }
     }
 
-    /// A set of two halves whose images all lie as `frame` says. Its id is a hash of what a run depends
-    /// on, its measures, labels and pixels, in the order of the samples: paths, file names and packing
-    /// differ between machines; the id does not.
+    /// A set of two halves whose images all lie as `frame` says. Its id is the hash of its manifest: of
+    /// what a run depends on, its measures, classes, labels and pixels, in the order of the samples.
+    /// Paths, file names and packing differ between machines; the id does not.
     pub(super) fn of_files(
         kind: &str,
         frame: Frame,
@@ -68,18 +70,34 @@ impl Data {
             train: count(&train),
             test: count(&test),
         };
-        let mut hasher = blake3::Hasher::new();
-        for number in [shape.height, shape.columns(), shape.channels, shape.classes] {
-            hasher.update(&(number as u64).to_le_bytes());
-        }
-        for half in [&train, &test] {
-            hasher.update(&u64::from(count(half)).to_le_bytes());
-            hasher.update(half.labels());
-            // Read halves are there already: no thread is needed to draw them.
-            hasher.update(&half.images(1).pixels);
-        }
-        let id = format!("{kind}:{}", hasher.finalize().to_hex());
-        Self::new(id, names, shape, [train, test], remarks)
+        let manifest = Manifest::of(&shape, &names, &pieces(&train, &test));
+        Self::of_manifest(kind, manifest, [train, test], remarks)
+    }
+
+    /// The set of a manifest, of which the halves are the content.
+    pub(super) fn of_manifest(
+        kind: &str,
+        manifest: Manifest,
+        [train, test]: [Half; 2],
+        remarks: Vec<String>,
+    ) -> Self {
+        let id = format!("{kind}:{}", blake3::hash(&manifest.to_bytes()).to_hex());
+        let shape = manifest.shape();
+        let names = named(manifest.names().to_vec(), shape.classes);
+        let manifest = Some(manifest);
+        let content = Content { id, names, shape, train, test, remarks, manifest };
+        Self { content: Arc::new(content) }
+    }
+
+    /// The manifest of a set of files; `None` for one that is generated.
+    pub(crate) fn manifest(&self) -> Option<&Manifest> {
+        self.content.manifest.as_ref()
+    }
+
+    /// `len` bytes of piece `number` of the content, from `offset` on; `None` where there are fewer.
+    pub(crate) fn piece(&self, number: usize, offset: usize, len: usize) -> Option<Vec<u8>> {
+        let piece = pieces(&self.content.train, &self.content.test).piece(number).concat();
+        Some(piece.get(offset..offset.checked_add(len)?)?.to_vec())
     }
 
     /// The measures of the set.
@@ -162,6 +180,21 @@ impl Data {
     pub fn test(&self, threads: usize) -> (&Images, &[u8]) {
         (self.content.test.images(threads), self.content.test.labels())
     }
+}
+
+/// The names of `classes` classes, which go by their numbers where they have none.
+fn named(names: Vec<String>, classes: usize) -> Vec<String> {
+    match names.is_empty() {
+        true => (0..classes).map(|class| class.to_string()).collect(),
+        false => names,
+    }
+}
+
+/// The content of two halves that are read.
+fn pieces<'a>(train: &'a Half, test: &'a Half) -> Pieces<'a> {
+    // Read halves are there already: no thread is needed to draw them.
+    let pixels = |half: &'a Half| half.images(1).pixels.as_slice();
+    Pieces([train.labels(), test.labels(), pixels(train), pixels(test)])
 }
 
 impl fmt::Debug for Data {

@@ -195,6 +195,19 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         last_layer_accuracy: Option<f64>,
     },
+    /// A data set is being fetched from peers, about twice a second.
+    Fetching {
+        /// Its kind, as it is typed.
+        data: String,
+        /// Bytes that are here.
+        bytes: u64,
+        /// Bytes of all.
+        of: u64,
+        /// Bytes per second since it began.
+        bytes_per_second: u64,
+        /// Peers that give it.
+        peers: usize,
+    },
     /// A message for the user.
     Note {
         /// The message, in English.

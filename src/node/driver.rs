@@ -27,6 +27,7 @@ use super::{
 use crate::{
     about::{about_data, run_info},
     events::{EventSink, PROGRESS},
+    handover::Serving,
     schedule::Schedule,
     spec::Checked,
 };
@@ -90,10 +91,10 @@ impl Node {
         settings: Settings,
         sink: Box<dyn EventSink>,
     ) -> Result<Self, NodeError> {
-        let Settings { threads, config, out, disk, durability } = settings;
+        let Settings { threads, name, config, out, disk, durability } = settings;
         let (plan, about) = (checked.spec.plan(), about_data(&checked));
         let persistence = Persistence::new(disk.as_ref(), durability, plan.shard_count());
-        let run = Some(run_info(&checked.spec, Some(about.clone())));
+        let run = Some(run_info(&checked.spec, name, Some(about.clone())));
         let remembered = disk.as_ref().map(|disk| disk.store().join("peers"));
         let network = ffp2p_net::Config { run, remembered, ..network };
         let name = network.name.clone();
@@ -101,7 +102,8 @@ impl Node {
         let (store, restored) = BlobStore::open(disk, tell)?;
         let store = Arc::new(store);
         let schedule = Schedule::new(&checked, threads)?;
-        let blobs: Arc<dyn BlobSource> = Arc::clone(&store) as Arc<dyn BlobSource>;
+        let own = Arc::clone(&store) as Arc<dyn BlobSource>;
+        let blobs: Arc<dyn BlobSource> = Arc::new(Serving::new(own, &checked));
         let (net, events) = ffp2p_net::spawn(network, blobs).await?;
         let (sender, answers) = mpsc::channel(ANSWERS);
         let gate = Arc::new(ComputeGate::new(threads));
@@ -186,7 +188,8 @@ impl Node {
     }
 
     fn report_progress(&mut self) {
-        self.shell.reporter.progress(&self.state.snapshot());
+        let progress = self.shell.reporter.progress(&self.state.snapshot());
+        self.shell.net.describe(progress);
     }
 
     /// Takes in what the store had.

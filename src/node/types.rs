@@ -16,6 +16,8 @@ use crate::{
 pub struct Settings {
     /// Training threads.
     pub threads: usize,
+    /// The name of the run, for users.
+    pub name: Option<String>,
     /// Timers and limits of the decisions.
     pub config: ffp2p_proto::Config,
     /// File for the trained model.
@@ -32,6 +34,7 @@ impl Default for Settings {
         let config = ffp2p_proto::Config { exit_when_done: true, ..ffp2p_proto::Config::default() };
         Self {
             threads: Pool::default_threads(1),
+            name: None,
             config,
             out: None,
             disk: None,

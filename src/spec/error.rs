@@ -150,3 +150,23 @@ pub enum ForeignSpecError {
     #[error("the spec's epochs, chapters, shards, weights, images or classes are out of range")]
     Range,
 }
+
+/// The reason why a data set is not that of a spec.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnfitError {
+    /// It is another one.
+    #[error("the run trains on another data set ({wanted}) than this one ({given})")]
+    Data {
+        /// The id of the data set.
+        given: String,
+        /// The id that the spec names.
+        wanted: String,
+    },
+    /// No such run can be begun with it.
+    #[error("its data set does not fit: {0}")]
+    Spec(SpecError),
+    /// What the spec says of its data set is not so.
+    #[error("its spec says of its data set what is not so")]
+    Form,
+}

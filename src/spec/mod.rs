@@ -26,6 +26,6 @@ pub use builder::SpecBuilder;
 pub use canonical::Spec;
 pub use checked::Checked;
 pub use choices::{ActivationKind, Classifier, Placement};
-pub use error::{ForeignSpecError, Problem, SpecError};
+pub use error::{ForeignSpecError, Problem, SpecError, UnfitError};
 pub use form::SampleForm;
 pub(crate) use settings::{Setting, data_setting, settings};

@@ -37,7 +37,7 @@ pub(crate) fn data_setting(id: &str) -> Option<Setting> {
 }
 
 /// Every setting but the data.
-fn given(spec: &Spec) -> SpecBuilder {
+pub(super) fn given(spec: &Spec) -> SpecBuilder {
     // A new field has to find its setting here.
     let Spec {
         format: _,

@@ -67,6 +67,7 @@ impl Board {
             | Event::ChapterOwner { .. }
             | Event::Eval { .. }
             | Event::Takeover { .. }
+            | Event::Fetching { .. }
             | Event::Note { .. }
             | Event::Stopped(_)
             | Event::Saved { .. } => {}

@@ -17,7 +17,9 @@ fn invite(listen: &[String]) -> String {
         .first()
         .filter(|at| at.parse::<std::net::SocketAddr>().is_ok_and(|at| !at.ip().is_loopback()));
     at.map_or_else(String::new, |at| {
-        format!("\non another machine, with the same flags: ffp2p join --peer {at}")
+        format!(
+            "\non another machine: ffp2p join, or ffp2p join --peer {at} where that finds nothing"
+        )
     })
 }
 
@@ -41,6 +43,13 @@ pub(crate) fn sentence(event: &Event) -> Option<String> {
         }
         Event::Eval { .. } => scored(event),
         Event::Note { message } => message.clone(),
+        Event::Fetching { data, bytes, of, bytes_per_second, peers } => {
+            let megabytes = |bytes: &u64| format!("{:.1} MB", *bytes as f64 / 1e6);
+            let (percent, from) =
+                (bytes * 100 / of.max(&1), if *peers == 1 { "peer" } else { "peers" });
+            let (bytes, of, rate) = (megabytes(bytes), megabytes(of), megabytes(bytes_per_second));
+            format!("fetching {data}: {percent} %, {bytes} of {of}, {rate}/s from {peers} {from}")
+        }
         Event::Saved { file, .. } => format!("model written to {file}"),
         Event::Restored { shards, checkpoints } => format!(
             "the store has {checkpoints} checkpoints of this run, up to step {}",

@@ -17,7 +17,7 @@ use crate::connection::peers::{Peer, Peers};
 use crate::event::Event;
 use crate::exchange::blob_serving::{self, BlobSource};
 use crate::io::Io;
-use crate::wire::about::About;
+use crate::wire::about::{About, Progress};
 use crate::wire::frames::{Answer, Part, Request, RequestKind};
 use crate::wire::limits::MAX_PEERS_LISTED;
 use crate::wire::messages::{self, PeerAddresses};
@@ -35,12 +35,18 @@ pub(crate) struct Inbound {
     /// Our run, for peers that ask for it.
     run: Option<RunInfo>,
     started: Instant,
+    progress: Progress,
     blobs: Arc<dyn BlobSource>,
 }
 
 impl Inbound {
     pub(crate) fn new(run: Option<RunInfo>, blobs: Arc<dyn BlobSource>) -> Self {
-        Self { run, started: Instant::now(), blobs }
+        Self { run, started: Instant::now(), progress: Progress::default(), blobs }
+    }
+
+    /// Notes how far the run is.
+    pub(crate) fn describe(&mut self, progress: Progress) {
+        self.progress = progress;
     }
 
     /// Answers a request, now or once its blobs were looked up.
@@ -86,7 +92,9 @@ impl Inbound {
         let Some(run) = &self.run else { return Answer::NotFound };
         let about = About {
             node: peers.own().name.clone(),
+            run: run.name.clone(),
             age_seconds: self.started.elapsed().as_secs(),
+            progress: self.progress,
             data: run.data.clone(),
         };
         let spec = run.spec.clone();
@@ -141,7 +149,7 @@ mod tests {
     }
 
     fn inbound() -> Inbound {
-        let run = RunInfo { id: OURS, spec: Bytes::from_static(b"spec"), data: None };
+        let run = RunInfo { id: OURS, spec: Bytes::from_static(b"spec"), name: None, data: None };
         Inbound::new(Some(run), Arc::new(Nothing))
     }
 

@@ -10,7 +10,7 @@ use ffp2p_proto::Hash;
 
 /// The version of the protocol, which every connection names first; it grows whenever anything on
 /// the wire changes.
-pub(crate) const PROTOCOL_VERSION: &str = "/ffp2p/4";
+pub(crate) const PROTOCOL_VERSION: &str = "/ffp2p/5";
 
 /// Characters of a swarm's name.
 pub(crate) const MAX_SWARM_NAME: usize = 64;

@@ -6,7 +6,7 @@ use ffp2p_proto::{
 };
 
 use super::*;
-use crate::wire::about::AboutData;
+use crate::wire::about::{AboutData, Progress};
 use crate::wire::pinned;
 
 fn blob(byte: u8) -> BlobRef {
@@ -111,8 +111,11 @@ fn about() -> About {
         form: "28 x 28 grey".to_owned(),
         classes: 10,
         samples: Some((60_000, 10_000)),
+        manifest: 5_000,
     };
-    About { node: "attic".to_owned(), age_seconds: 61, data: Some(data) }
+    let progress = Progress { permille: 456, workers: 3, millisteps: 12_345 };
+    let run = Some("cats".to_owned());
+    About { node: "attic".to_owned(), run, age_seconds: 61, progress, data: Some(data) }
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub struct Node {
 }
 
 pub fn run(spec: &'static [u8]) -> RunInfo {
-    RunInfo { id: Hash::of(spec), spec: Bytes::from_static(spec), data: None }
+    RunInfo { id: Hash::of(spec), spec: Bytes::from_static(spec), name: None, data: None }
 }
 
 pub fn config(folder: &Path, run: Option<RunInfo>) -> Config {

@@ -95,7 +95,7 @@ impl Merged {
             Event::ChapterOwner { chapter, peer, term, .. } => {
                 Some(format!("chapter-owner {chapter} {peer} {term}"))
             }
-            Event::Note { .. } => Some(event.to_json()),
+            Event::Note { .. } | Event::Fetching { .. } => Some(event.to_json()),
         };
         if key.is_none_or(|key| self.shown.insert(key)) {
             self.sink.on_event(&event);

@@ -117,7 +117,8 @@ fn cannot_start(error: std::io::Error) -> CommandError {
 fn command(args: &NodeArgs, spec: &[String], number: usize) -> Result<Command, CommandError> {
     let program = std::env::current_exe().map_err(cannot_start)?;
     let mut command = Command::new(program);
-    command.args(["join", "--json", "--exit-when-done", "--leave-on-eof"]);
+    command.args(["join", "--new", "--json", "--exit-when-done", "--leave-on-eof"]);
+    command.args(args.name.iter().flat_map(|name| ["--name", name]));
     command.args(spec);
     command.args(args.keep.to_flags());
     command.arg("--threads").arg(args.threads.unwrap_or(1).to_string());

@@ -220,29 +220,36 @@ impl Reporter {
         }
     }
 
-    /// The progress of the run.
-    pub(super) fn progress(&mut self, snapshot: &Snapshot) {
+    /// Tells the progress of the run, and returns it for peers that ask.
+    pub(super) fn progress(&mut self, snapshot: &Snapshot) -> ffp2p_net::Progress {
         for peer in self.names.overdue() {
             self.sink.on_event(&self.peer_event(peer, "joined"));
         }
+        let shards: Vec<u64> = snapshot.shards.iter().map(|shard| shard.done).collect();
+        let peers = snapshot.peers.iter().filter(|peer| peer.role == Role::Worker).count();
+        let workers = u16::try_from(peers).unwrap_or(u16::MAX);
         if self.is_complete {
-            return;
+            return ffp2p_net::Progress { permille: 1000, workers, millisteps: 0 };
         }
         self.takeovers(snapshot);
-        let shards: Vec<u64> = snapshot.shards.iter().map(|shard| shard.done).collect();
+        let steps_per_second = self.rate.report(&shards);
+        let all = (self.spec.network.steps * shards.len() as u64).max(1);
+        let permille = (shards.iter().sum::<u64>() * 1000 / all).min(1000) as u16;
         let owners = || snapshot.shards.iter().map(|shard| shard.owner.map(|(owner, _)| owner));
         let id = |owner: Option<NodeId>| owner.map_or_else(String::new, |id| id.to_string());
         let name = |owner: Option<NodeId>| owner.map_or_else(String::new, |id| self.names.of(id));
         let names = owners().map(name).collect();
         self.sink.on_event(&Event::Progress {
-            steps_per_second: self.rate.report(&shards),
+            steps_per_second,
             shards,
             peer: self.me.to_string(),
             owners: owners().map(id).collect(),
             names,
-            peers: snapshot.peers.iter().filter(|peer| peer.role == Role::Worker).count(),
+            peers,
             own_steps: self.own_steps.clone(),
         });
+        let millisteps = (steps_per_second * 1e3) as u64;
+        ffp2p_net::Progress { permille, workers, millisteps }
     }
 
     /// A step was done here; the first one ever is reported, and the first of each load of a shard.
