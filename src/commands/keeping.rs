@@ -10,7 +10,8 @@ use super::error::CommandError;
 use crate::{
     data::Data,
     events::{Event, EventSink},
-    spec::Spec,
+    handover::manifest,
+    spec::{Checked, Spec},
     store::{Disk, Durability, StateDir, StoreUser},
 };
 
@@ -55,5 +56,14 @@ pub(super) fn open(
 pub(super) fn report_found(sink: &mut dyn EventSink, data: &Data) {
     if let Some(message) = data.found() {
         sink.on_event(&Event::Note { message });
+    }
+}
+
+/// Says that the data set of a run is given to others, where it is.
+pub(super) fn report_given(sink: &mut dyn EventSink, checked: &Checked) {
+    if manifest(checked).is_some() {
+        let message = "anybody on this network can join this run, and is given its data set \
+                       (--placement federated keeps data where they are)";
+        sink.on_event(&Event::Note { message: message.to_owned() });
     }
 }

@@ -17,7 +17,7 @@ use libp2p::request_response;
 use crate::wire::limits::{MAX_ABOUT, MAX_CHUNK, MAX_MESSAGE, MAX_PARTS, MAX_SPEC};
 
 /// The protocol all requests use.
-pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ffp2p/4/ask");
+pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ffp2p/5/ask");
 
 /// Written in place of the length of a part that the peer does not have.
 const MISSING: u32 = u32::MAX;
