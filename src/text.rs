@@ -20,6 +20,11 @@ pub(crate) fn thousands(number: u64) -> String {
     text
 }
 
+/// A size on the network or on a disk.
+pub(crate) fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
 /// A length of time.
 pub(crate) fn duration(seconds: f64) -> String {
     let minutes = (seconds / 60.0).round() as u64;

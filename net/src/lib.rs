@@ -44,7 +44,7 @@ pub use discovery::search::ALONE_AFTER;
 pub use error::{FetchError, StartError, SurveyError};
 pub use event::{Event, Refusal};
 pub use exchange::blob_fetching::MAX_BLOB;
-pub use exchange::blob_serving::{BlobSource, cut};
+pub use exchange::blob_serving::{BlobSource, NoBlobs, cut};
 pub use handle::Handle;
 pub use io::counters::Traffic;
 pub use private_folder::create_private_folder;

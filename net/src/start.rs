@@ -35,21 +35,13 @@ use crate::wire::node_id;
 /// network is not read either.
 ///
 /// ```
-/// use ffp2p_net::{BlobSource, Config, Event, Listen, spawn};
-///
-/// struct Nothing;
-///
-/// impl BlobSource for Nothing {
-///     fn get(&self, _: &ffp2p_proto::Hash) -> Option<bytes::Bytes> {
-///         None
-///     }
-/// }
+/// use ffp2p_net::{Config, Event, Listen, NoBlobs, spawn};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let listen = Listen::At(vec!["127.0.0.1:0".parse()?]);
 /// let config = Config { listen, mdns: false, ..Config::default() };
-/// let (node, mut events) = spawn(config, std::sync::Arc::new(Nothing)).await?;
+/// let (node, mut events) = spawn(config, std::sync::Arc::new(NoBlobs)).await?;
 /// let Some(Event::Listening(addresses)) = events.recv().await else { panic!("not listening") };
 /// assert!(addresses[0].ip().is_loopback());
 /// node.shutdown().await;

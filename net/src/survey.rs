@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::error::{FetchError, StartError, SurveyError};
 use crate::event::Event;
-use crate::exchange::blob_serving::BlobSource;
+use crate::exchange::blob_serving::NoBlobs;
 use crate::handle::Handle;
 use crate::start::spawn;
 use crate::wire::about::{About, Described};
@@ -35,15 +35,6 @@ pub struct Found {
     pub about: Option<About>,
 }
 
-/// A source without blobs.
-struct Nothing;
-
-impl BlobSource for Nothing {
-    fn get(&self, _: &Hash) -> Option<Bytes> {
-        None
-    }
-}
-
 /// Looks around for at most `wait`, and once the first run was found no longer than `further` for others.
 /// `config.run` is not used.
 ///
@@ -56,7 +47,7 @@ pub async fn survey(
 ) -> Result<Vec<Found>, SurveyError> {
     let deadline = Instant::now() + wait;
     let config = Config { run: None, ..config };
-    let (handle, mut events) = spawn(config, Arc::new(Nothing)).await?;
+    let (handle, mut events) = spawn(config, Arc::new(NoBlobs)).await?;
     let mut seen = Seen { found: Vec::new(), failed: None };
     seen.collect(&handle, &mut events, (deadline, further)).await;
     let report = handle.report().await;

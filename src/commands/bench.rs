@@ -8,7 +8,7 @@ use crate::{
     cli::{BenchArgs, BenchCommand, BenchStepArgs},
     ff::Phase,
     pool::Pool,
-    spec::Spec,
+    spec::{Spec, widths},
     train::TrainError,
     view::line,
 };
@@ -79,8 +79,7 @@ fn spent(cost: &StepCost, layer: usize, phase: Phase) -> f64 {
 
 fn table(spec: &Spec, threads: usize, cost: &StepCost) {
     let (ms, gflops) = (1e3, |seconds: f64| cost.operations as f64 / seconds / 1e9);
-    let layers: Vec<_> = spec.network.layers.iter().map(ToString::to_string).collect();
-    let (layers, batch) = (layers.join(","), spec.network.batch_size);
+    let (layers, batch) = (widths(&spec.network.layers), spec.network.batch_size);
     line(&format!("layers {layers}, {batch} samples a step, threads {threads}"));
     line(&format!(
         "whole step     {:8.3} ms {:7.1} GFLOP/s {:9.1} samples/s",

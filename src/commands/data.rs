@@ -6,6 +6,7 @@ use super::error::CommandError;
 use crate::{
     cli::{DataArgs, DataCommand},
     handover::{Cache, CachedSet},
+    text::megabytes,
     view::line,
 };
 
@@ -41,5 +42,5 @@ fn in_words(event: &str, set: &CachedSet, json: bool) -> String {
     }
     let whole = if *is_complete { "" } else { ", not all of it" };
     let removed = if event == "removed" { "removed " } else { "" };
-    format!("{removed}{name}  {:.1} MB{whole}, in {folder}", *bytes as f64 / 1e6)
+    format!("{removed}{name}  {}{whole}, in {folder}", megabytes(*bytes))
 }

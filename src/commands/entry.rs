@@ -3,17 +3,12 @@
 //! Rule: a run is found, not guessed. Where there are several the user chooses; a spec that comes from a
 //! peer is checked like any stranger's, and shown before anything is trained.
 
-use std::{
-    io::{BufRead as _, IsTerminal as _},
-    time::Duration,
-};
-
-use ffp2p_net::SurveyError;
+use std::io::{BufRead as _, IsTerminal as _};
 
 use super::{
     checks::{check_run, choose},
     error::CommandError,
-    found::{FoundRun, find, look_around},
+    found::{FoundRun, find, listen},
 };
 use crate::{
     about::run_info,
@@ -21,13 +16,9 @@ use crate::{
     data::{Data, PRIVATE, Source},
     events::{Event, EventSink},
     handover::{Cache, Wanted, fetch},
-    node::NodeError,
     spec::{Checked, Spec, SpecBuilder},
     view::line,
 };
-
-/// Time for which a `join` without a spec listens for runs.
-const LISTEN: Duration = Duration::from_secs(2);
 
 /// What the user said of the run.
 pub(super) struct Said {
@@ -81,16 +72,13 @@ async fn only(
     json: bool,
     sink: &mut dyn EventSink,
 ) -> Result<Option<FoundRun>, CommandError> {
-    let found = match look_around(network, LISTEN, LISTEN).await {
-        Ok(found) => found,
-        Err(SurveyError::Start(error)) => return Err(NodeError::from(error).into()),
-        Err(_) => {
-            let text = "no run was found here: starting the default one, on generated digits; others join \
-                        it with `ffp2p join`";
-            note(sink, text.to_owned());
-            return Ok(None);
-        }
-    };
+    let found = listen(network).await?;
+    if found.is_empty() {
+        let text = "no run was found here: starting the default one, on generated digits; others join \
+                    it with `ffp2p join`";
+        note(sink, text.to_owned());
+        return Ok(None);
+    }
     if found.len() > 1 && !json && std::io::stdin().is_terminal() {
         return ask(found).map(Some);
     }

@@ -14,7 +14,7 @@ use crate::{
     about,
     data::kind_of,
     node::NodeError,
-    spec::{Spec, data_setting, settings},
+    spec::{Setting, Spec, typed_settings, widths},
 };
 
 /// Time for further runs to show up, once the first was found.
@@ -22,6 +22,9 @@ const FURTHER: Duration = Duration::from_millis(300);
 
 /// Time for which peers are searched by who needs one.
 const SEARCH: Duration = Duration::from_secs(6);
+
+/// Time for which runs are listened for by who needs none.
+const LISTEN: Duration = Duration::from_secs(2);
 
 /// A run that is trained here.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ pub(super) struct FoundRun {
 }
 
 /// Looks around for `wait`, and once the first run was found for at most `further`.
-pub(super) async fn look_around(
+async fn look_around(
     network: &ffp2p_net::Config,
     wait: Duration,
     further: Duration,
@@ -52,6 +55,14 @@ pub(super) async fn look_around(
     Ok(found.into_iter().map(run).collect())
 }
 
+/// The runs that are heard of within two seconds; none where nobody trains.
+pub(super) async fn listen(network: &ffp2p_net::Config) -> Result<Vec<FoundRun>, CommandError> {
+    match look_around(network, LISTEN, LISTEN).await {
+        Err(SurveyError::Start(error)) => Err(NodeError::from(error).into()),
+        found => Ok(found.unwrap_or_default()),
+    }
+}
+
 /// Finds a run on this host or LAN: the one that is asked for, or the only one.
 pub(super) async fn find(
     network: &ffp2p_net::Config,
@@ -64,6 +75,12 @@ pub(super) async fn find(
             "{error}\nstart a node with `ffp2p join`, or name one with --peer HOST:PORT"
         ))),
     }
+}
+
+/// Settings as they are typed.
+pub(super) fn in_flags(settings: &[Setting]) -> String {
+    let flags: Vec<_> = settings.iter().map(|it| format!("--{} {}", it.flag, it.value)).collect();
+    flags.join(" ")
 }
 
 impl FoundRun {
@@ -96,8 +113,8 @@ impl FoundRun {
         let about = self.about.as_ref();
         let data = about.and_then(|about| about.data.as_ref());
         let data = data.map_or_else(|| kind_of(&spec.data).to_owned(), about::in_words);
-        let layers: Vec<_> = spec.network.layers.iter().map(ToString::to_string).collect();
-        let mut text = format!("{}  {data}; layers {}", self.called(), layers.join(","));
+        let mut text =
+            format!("{}  {data}; layers {}", self.called(), widths(&spec.network.layers));
         if let Some(about) = about {
             let progress = about.progress;
             let peers = match progress.workers {
@@ -121,10 +138,7 @@ impl FoundRun {
     pub(super) fn flags(&self) -> String {
         let Ok(spec) = &self.spec else { return String::new() };
         let classes = self.about.as_ref().and_then(|about| about.data.as_ref());
-        let all = settings(spec, classes.map(|data| data.classes as usize));
-        let typed = data_setting(&spec.data).into_iter().chain(all).filter(|it| !it.is_default);
-        let typed: Vec<_> = typed.map(|it| format!("--{} {}", it.flag, it.value)).collect();
-        typed.join(" ")
+        in_flags(&typed_settings(spec, classes.map(|data| data.classes as usize)))
     }
 
     /// The same for scripts.

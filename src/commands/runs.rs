@@ -3,24 +3,16 @@
 //!
 //! Rule: only what the user names is removed, and nothing that a process works in.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeMap, time::SystemTime};
 
-use ffp2p_net::SurveyError;
-
-use super::{checks::check_digits, error::CommandError, found::look_around, runtime::runtime};
+use super::{checks::check_digits, error::CommandError, found::listen, runtime::runtime};
 use crate::{
     cli::{RunsArgs, RunsCommand},
-    node::NodeError,
+    spec::widths,
     store::{KeptRun, StateDir},
-    text::duration,
+    text::{duration, megabytes},
     view::line,
 };
-
-/// Time for which runs are listened for.
-const LISTEN: Duration = Duration::from_secs(2);
 
 pub(super) fn run(args: RunsArgs) -> Result<(), CommandError> {
     let state = StateDir::of_user()?;
@@ -53,7 +45,7 @@ pub(super) fn run(args: RunsArgs) -> Result<(), CommandError> {
     for run in named.into_values() {
         state.remove(run)?;
         if !args.json {
-            line(&format!("removed run {}, {} MB", run.id().short(), megabytes(run)));
+            line(&format!("removed run {}, {}", run.id().short(), megabytes(run.bytes)));
         }
     }
     Ok(())
@@ -62,15 +54,10 @@ pub(super) fn run(args: RunsArgs) -> Result<(), CommandError> {
 /// Lists the runs that are trained here now.
 fn list_trained(args: &RunsArgs) -> Result<(), CommandError> {
     let network = args.network.visitor()?;
-    let found = match runtime()?.block_on(look_around(&network, LISTEN, LISTEN)) {
-        Ok(found) => found,
-        Err(SurveyError::Start(error)) => return Err(NodeError::from(error).into()),
-        Err(_) if args.json => return Ok(()),
-        Err(_) => {
-            line("no run is trained here now; start one with `ffp2p join`");
-            return Ok(());
-        }
-    };
+    let found = runtime()?.block_on(listen(&network))?;
+    if found.is_empty() && !args.json {
+        line("no run is trained here now; start one with `ffp2p join`");
+    }
     for run in found {
         line(&if args.json { run.as_json() } else { run.in_words() });
     }
@@ -90,10 +77,6 @@ fn find<'a>(runs: &'a [KeptRun], id: &str) -> Result<&'a KeptRun, CommandError> 
             "{id}: no run that is kept here begins so; `ffp2p runs` lists them"
         ))),
     }
-}
-
-fn megabytes(run: &KeptRun) -> String {
-    format!("{:.1}", run.bytes as f64 / 1e6)
 }
 
 /// Steps that every shard has done, as far as it is kept.
@@ -134,13 +117,12 @@ fn as_text(run: &KeptRun) -> String {
         || "nothing trained".to_owned(),
         |age| format!("{} old", duration(age as f64)),
     );
-    let (id, data, size) = (run.id().short(), summary(run), megabytes(run));
-    format!("{id}  {data}  {progress}, {size} MB, {old}, in {}", run.folder.display())
+    let (id, data, size) = (run.id().short(), summary(run), megabytes(run.bytes));
+    format!("{id}  {data}  {progress}, {size}, {old}, in {}", run.folder.display())
 }
 
 /// The run in few words.
 fn summary(run: &KeptRun) -> String {
-    let layers: Vec<_> = run.spec.network.layers.iter().map(ToString::to_string).collect();
     let data: String = run.spec.data.chars().take(30).collect();
-    format!("{data}  {}", layers.join(","))
+    format!("{data}  {}", widths(&run.spec.network.layers))
 }

@@ -8,13 +8,18 @@ use ffp2p_net::{About, AboutData, Traffic};
 use ffp2p_proto::{Config, Kept, MAX_MEMBERS, NodeId, PeerView, Role, Snapshot};
 use serde_json::json;
 
-use super::{error::CommandError, found::find, observer::Observer, runtime::runtime};
+use super::{
+    error::CommandError,
+    found::{find, in_flags},
+    observer::Observer,
+    runtime::runtime,
+};
 use crate::{
     about,
     cli::StatusArgs,
     data::kind_of,
     export::eval_event,
-    spec::{Setting, Spec, data_setting, settings},
+    spec::{Setting, Spec, typed_settings, widths},
     text::duration,
     view::{line, sentence},
 };
@@ -78,9 +83,7 @@ impl Status {
     /// The settings that have to be given to be in this run.
     fn typed(&self) -> Vec<Setting> {
         let classes = self.data.as_ref().map(|data| data.classes as usize);
-        let data = data_setting(&self.spec.data).into_iter();
-        let all = data.chain(settings(&self.spec, classes));
-        all.filter(|flag| !flag.is_default).collect()
+        typed_settings(&self.spec, classes)
     }
 
     /// Age of the run, seconds: for how long its oldest worker has been in it.
@@ -205,17 +208,15 @@ impl Status {
         let progress =
             if percent == 100 { "complete".to_owned() } else { format!("{percent} % done") };
         let data = data.as_ref().map_or_else(|| kind_of(&spec.data).to_owned(), about::in_words);
-        let layers: Vec<String> = spec.network.layers.iter().map(ToString::to_string).collect();
         let objective = json!(spec.network.objective);
         let objective = objective.as_str().unwrap_or_default();
-        let typed = self.typed().into_iter();
-        let typed: Vec<String> = typed.map(|it| format!("--{} {}", it.flag, it.value)).collect();
+        let typed = self.typed();
         let typed =
-            if typed.is_empty() { "all at their defaults".to_owned() } else { typed.join(" ") };
+            if typed.is_empty() { "all at their defaults".to_owned() } else { in_flags(&typed) };
         vec![
             format!("run {}, {progress}{age}", spec.run_id().short()),
             format!("data {data}"),
-            format!("layers {}, trained for {objective}", layers.join(",")),
+            format!("layers {}, trained for {objective}", widths(&spec.network.layers)),
             format!("flags {typed}"),
         ]
     }

@@ -96,8 +96,11 @@ impl Data {
 
     /// `len` bytes of piece `number` of the content, from `offset` on; `None` where there are fewer.
     pub(crate) fn piece(&self, number: usize, offset: usize, len: usize) -> Option<Vec<u8>> {
-        let piece = pieces(&self.content.train, &self.content.test).piece(number).concat();
-        Some(piece.get(offset..offset.checked_add(len)?)?.to_vec())
+        let mut piece = pieces(&self.content.train, &self.content.test).piece(number).concat();
+        let end = offset.checked_add(len).filter(|end| *end <= piece.len())?;
+        piece.truncate(end);
+        piece.drain(..offset);
+        Some(piece)
     }
 
     /// The measures of the set.

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ffp2p_net::{About, BlobSource, Event as NetEvent, Handle, RunInfo};
+use ffp2p_net::{About, Event as NetEvent, Handle, NoBlobs, RunInfo};
 use ffp2p_proto::{BlobRef, Hash, NodeId};
 use tokio::{
     sync::mpsc,
@@ -25,6 +25,7 @@ use crate::{
         manifest::{MOST_MANIFEST, Manifest},
     },
     events::{Event, EventSink},
+    text::megabytes,
 };
 
 /// Time without a piece after which nobody is expected to give one.
@@ -49,15 +50,6 @@ pub(crate) struct Wanted<'a> {
     pub(crate) cache: &'a Cache,
 }
 
-/// A source without blobs.
-struct Nothing;
-
-impl BlobSource for Nothing {
-    fn get(&self, _: &Hash) -> Option<Bytes> {
-        None
-    }
-}
-
 /// The set from the cache, or else from peers.
 ///
 /// # Errors
@@ -73,7 +65,7 @@ pub(crate) async fn fetch(
     let hash = hash_in(id).ok_or_else(|| HandoverError::Malformed(id.to_owned()))?;
     let name = run.id;
     let config = ffp2p_net::Config { run: Some(run), visits: true, ..network };
-    let spawned = ffp2p_net::spawn(config, Arc::new(Nothing)).await;
+    let spawned = ffp2p_net::spawn(config, Arc::new(NoBlobs)).await;
     let (net, events) = spawned.map_err(|_| HandoverError::Stopped)?;
     let mut visit = Visit {
         net: net.clone(),
@@ -159,7 +151,8 @@ impl Visit {
         self.pieces.want(missing.iter().map(|(hash, _)| *hash));
         while !self.pieces.is_done() {
             self.ask(|hash| size.get(hash).copied().unwrap_or(0));
-            let kept = format!(" any more, {} of {} are here", megabytes(done), megabytes(len));
+            let (here, all) = (megabytes(done as u64), megabytes(len as u64));
+            let kept = format!(" any more, {here} of {all} are here");
             let Some((hash, bytes)) = self.next(id, &kept).await? else { continue };
             for &number in places.get(&hash).into_iter().flatten() {
                 partial.put(number, &bytes)?;
@@ -234,8 +227,4 @@ impl Visit {
         }
         Ok(None)
     }
-}
-
-fn megabytes(bytes: usize) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }

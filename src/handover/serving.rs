@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use bytes::Bytes;
-use ffp2p_net::BlobSource;
+use ffp2p_net::{BlobSource, cut};
 use ffp2p_proto::Hash;
 
 use crate::{
@@ -52,31 +52,29 @@ impl Serving {
     }
 }
 
+impl Set {
+    /// The manifest or a piece, if that is the hash of one.
+    fn get(&self, hash: &Hash) -> Option<Bytes> {
+        if *hash == self.hash {
+            return Some(self.manifest.clone());
+        }
+        let number = *self.pieces.get(hash)?;
+        let len = self.data.manifest()?.piece_len(number);
+        self.data.piece(number, 0, len).map(Bytes::from)
+    }
+}
+
 impl BlobSource for Serving {
     fn get(&self, hash: &Hash) -> Option<Bytes> {
-        self.store.get(hash).or_else(|| {
-            let set = self.set.as_ref()?;
-            if *hash == set.hash {
-                return Some(set.manifest.clone());
-            }
-            let number = *set.pieces.get(hash)?;
-            let len = set.data.manifest()?.piece_len(number);
-            set.data.piece(number, 0, len).map(Bytes::from)
-        })
+        self.set.as_ref().and_then(|set| set.get(hash)).or_else(|| self.store.get(hash))
     }
 
     fn part(&self, hash: &Hash, offset: u64, len: u32) -> Option<Bytes> {
-        let set = self.set.as_ref();
-        if let Some((set, &number)) = set.and_then(|set| Some((set, set.pieces.get(hash)?))) {
-            return set
-                .data
-                .piece(number, usize::try_from(offset).ok()?, len as usize)
-                .map(Bytes::from);
+        // A piece is made of memory, and no longer than what a peer may ask for at once.
+        match self.set.as_ref().and_then(|set| set.get(hash)) {
+            Some(blob) => cut(&blob, offset, len),
+            None => self.store.part(hash, offset, len),
         }
-        if let Some(set) = set.filter(|set| set.hash == *hash) {
-            return ffp2p_net::cut(&set.manifest, offset, len);
-        }
-        self.store.part(hash, offset, len)
     }
 }
 

@@ -175,7 +175,7 @@ typed_by_name!(
 );
 
 /// Widths as they are typed.
-fn widths(layers: &[usize]) -> String {
+pub(crate) fn widths(layers: &[usize]) -> String {
     layers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 

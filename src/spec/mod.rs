@@ -23,9 +23,10 @@ mod tests;
 
 pub(crate) use bounds::MAX_SPEC_BYTES;
 pub use builder::SpecBuilder;
+pub(crate) use builder::widths;
 pub use canonical::Spec;
 pub use checked::Checked;
 pub use choices::{ActivationKind, Classifier, Placement};
 pub use error::{ForeignSpecError, Problem, SpecError, UnfitError};
 pub use form::SampleForm;
-pub(crate) use settings::{Setting, data_setting, settings};
+pub(crate) use settings::{Setting, data_setting, settings, typed_settings};

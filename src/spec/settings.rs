@@ -28,6 +28,13 @@ pub(crate) fn settings(spec: &Spec, data_classes: Option<usize>) -> Vec<Setting>
     given(spec).by_flag().into_iter().map(setting).collect()
 }
 
+/// The settings that have to be given to be in the run of a spec, its data among them where anybody can
+/// generate those.
+pub(crate) fn typed_settings(spec: &Spec, data_classes: Option<usize>) -> Vec<Setting> {
+    let all = data_setting(&spec.data).into_iter().chain(settings(spec, data_classes));
+    all.filter(|setting| !setting.is_default).collect()
+}
+
 /// The setting for data that anybody can generate; `None` for data that lie in files.
 pub(crate) fn data_setting(id: &str) -> Option<Setting> {
     let source = Source::of_id(id)?;

@@ -3,7 +3,10 @@
 //! Rule: pure; an event that is too small to mention has no sentence.
 
 use super::takeover;
-use crate::events::{Event, Stopped};
+use crate::{
+    events::{Event, Stopped},
+    text::megabytes,
+};
 
 /// Whether the board shows it, so that it is not said above the board as well.
 pub(super) fn is_on_board(event: &Event) -> bool {
@@ -44,10 +47,10 @@ pub(crate) fn sentence(event: &Event) -> Option<String> {
         Event::Eval { .. } => scored(event),
         Event::Note { message } => message.clone(),
         Event::Fetching { data, bytes, of, bytes_per_second, peers } => {
-            let megabytes = |bytes: &u64| format!("{:.1} MB", *bytes as f64 / 1e6);
             let (percent, from) =
                 (bytes * 100 / of.max(&1), if *peers == 1 { "peer" } else { "peers" });
-            let (bytes, of, rate) = (megabytes(bytes), megabytes(of), megabytes(bytes_per_second));
+            let (bytes, of, rate) =
+                (megabytes(*bytes), megabytes(*of), megabytes(*bytes_per_second));
             format!("fetching {data}: {percent} %, {bytes} of {of}, {rate}/s from {peers} {from}")
         }
         Event::Saved { file, .. } => format!("model written to {file}"),
@@ -93,8 +96,7 @@ fn done(event: &Event) -> String {
     let traffic = match (bytes_in, bytes_out) {
         (0, 0) => String::new(),
         _ => {
-            let (came, went) = (*bytes_in as f64 / 1e6, *bytes_out as f64 / 1e6);
-            format!(", {came:.1} MB in, {went:.1} MB out")
+            format!(", {} in, {} out", megabytes(*bytes_in), megabytes(*bytes_out))
         }
     };
     let kept = store.as_deref().map_or_else(String::new, |store| format!("\nkept in {store}"));

@@ -29,6 +29,16 @@ pub trait BlobSource: Send + Sync + 'static {
     }
 }
 
+/// A source without blobs, of a node that only looks or fetches.
+#[derive(Clone, Copy, Debug)]
+pub struct NoBlobs;
+
+impl BlobSource for NoBlobs {
+    fn get(&self, _: &Hash) -> Option<Bytes> {
+        None
+    }
+}
+
 /// `len` bytes of a blob from `offset` on, not copied; `None` when it is shorter.
 pub fn cut(blob: &Bytes, offset: u64, len: u32) -> Option<Bytes> {
     let start = usize::try_from(offset).ok()?;

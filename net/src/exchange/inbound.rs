@@ -140,17 +140,9 @@ mod tests {
     const OURS: Hash = Hash([1; 32]);
     const THEIRS: Hash = Hash([2; 32]);
 
-    struct Nothing;
-
-    impl BlobSource for Nothing {
-        fn get(&self, _: &Hash) -> Option<Bytes> {
-            None
-        }
-    }
-
     fn inbound() -> Inbound {
         let run = RunInfo { id: OURS, spec: Bytes::from_static(b"spec"), name: None, data: None };
-        Inbound::new(Some(run), Arc::new(Nothing))
+        Inbound::new(Some(run), Arc::new(blob_serving::NoBlobs))
     }
 
     /// Adds a peer of `run` that is connected from `remote`.
