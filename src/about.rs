@@ -7,7 +7,7 @@ use ffp2p_net::{AboutData, RunInfo};
 use crate::{
     data::{PRIVATE, kind_of},
     ff::NetworkSpec,
-    handover::manifest,
+    sharing::manifest,
     spec::{Checked, Spec},
     text::thousands,
 };

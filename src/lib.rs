@@ -10,7 +10,8 @@
 //!
 //! - [`spec`] determines a run, [`data`] has its samples, [`ff`] is the mathematics.
 //! - [`train`] trains a run alone, [`node`] together with others; what happens are [`events`].
-//! - [`handover`] gives data sets to peers and fetches them, [`export`] has the trained model, [`store`] the runs that are kept on disk.
+//! - [`sharing`] gives data sets to peers and fetches them.
+//! - [`export`] has the trained model, [`store`] the runs that are kept on disk.
 //! - [`sim`] rehearses a run in virtual time, [`mod@bench`] times a step of it.
 //! - [`schedule`], [`sequential`], [`checkpoint`] and [`diverged`] are the parts of a training.
 //! - [`view`] shows events, [`config`], [`cli`] and [`commands`] are the command line.
@@ -38,11 +39,11 @@ mod difference;
 pub mod diverged;
 pub mod events;
 pub mod export;
-pub mod handover;
 pub mod node;
 pub mod pool;
 pub mod schedule;
 pub mod sequential;
+pub mod sharing;
 pub mod sim;
 pub mod spec;
 pub mod store;

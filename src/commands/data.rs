@@ -5,7 +5,7 @@
 use super::error::CommandError;
 use crate::{
     cli::{DataArgs, DataCommand},
-    handover::{Cache, CachedSet},
+    sharing::{Cache, CachedSet},
     text::megabytes,
     view::line,
 };

@@ -15,7 +15,7 @@ use crate::{
     config::Given,
     data::{Data, PRIVATE, Source},
     events::{Event, EventSink},
-    handover::{Cache, Wanted, fetch},
+    sharing::{Cache, Wanted, fetch},
     spec::{Checked, Spec, SpecBuilder},
     view::line,
 };

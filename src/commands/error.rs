@@ -3,8 +3,8 @@
 //! Rule: every failure is one line that says what to do, and an exit code that `docs/CLI.md` lists.
 
 use crate::{
-    config::SpecArgsError, data::DataError, export::ModelError, handover::HandoverError,
-    node::NodeError, store::StoreError, train::TrainError,
+    config::SpecArgsError, data::DataError, export::ModelError, node::NodeError,
+    sharing::SharingError, store::StoreError, train::TrainError,
 };
 
 /// The reason why a command failed.
@@ -19,7 +19,7 @@ pub enum CommandError {
     Data(#[from] DataError),
     /// A data set cannot be fetched.
     #[error(transparent)]
-    Handover(#[from] HandoverError),
+    Sharing(#[from] SharingError),
     /// A flag is wrong.
     #[error("{0}")]
     Usage(String),
@@ -58,9 +58,9 @@ impl CommandError {
             Self::Model(ModelError::Missing { .. }) | Self::NothingYet(_) => 3,
             Self::Interrupted | Self::Abandoned | Self::Train(TrainError::Interrupted) => 130,
             Self::Node(NodeError::Network(_)) => 2,
-            Self::Handover(HandoverError::Unknown(_)) => 2,
+            Self::Sharing(SharingError::Unknown(_)) => 2,
             Self::Node(_)
-            | Self::Handover(_)
+            | Self::Sharing(_)
             | Self::Train(_)
             | Self::Model(_)
             | Self::Failed(_) => 1,

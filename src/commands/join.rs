@@ -40,7 +40,7 @@ pub(super) fn run(args: JoinArgs) -> Result<(), CommandError> {
     let (checked, name) = runtime.block_on(enter(said, &visitor, &mut *sink))?;
     check_out(output.out.as_deref(), &checked.spec)?;
     keeping::report_found(&mut *sink, &checked.data);
-    keeping::report_given(&mut *sink, &checked);
+    keeping::report_served(&mut *sink, &checked);
     let OpenStore { disk, durability } =
         keeping::open(store.as_deref(), &checked.spec, StoreUser::Node, &mut *sink)?;
     let config = Config { on_disk: disk.is_some(), ..config };

@@ -10,7 +10,7 @@ use super::error::CommandError;
 use crate::{
     data::Data,
     events::{Event, EventSink},
-    handover::manifest,
+    sharing::manifest,
     spec::{Checked, Spec},
     store::{Disk, Durability, StateDir, StoreUser},
 };
@@ -59,8 +59,8 @@ pub(super) fn report_found(sink: &mut dyn EventSink, data: &Data) {
     }
 }
 
-/// Says that the data set of a run is given to others, where it is.
-pub(super) fn report_given(sink: &mut dyn EventSink, checked: &Checked) {
+/// Says that peers are served the run's data set, if they are.
+pub(super) fn report_served(sink: &mut dyn EventSink, checked: &Checked) {
     if manifest(checked).is_some() {
         let message = "anybody on this network can join this run, and is given its data set \
                        (--placement federated keeps data where they are)";

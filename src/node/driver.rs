@@ -27,8 +27,8 @@ use super::{
 use crate::{
     about::{about_data, run_info},
     events::{EventSink, PROGRESS},
-    handover::Serving,
     schedule::Schedule,
+    sharing::Serving,
     spec::Checked,
 };
 

@@ -1,4 +1,4 @@
-//! The reasons why a data set is not handed over, in words that say what to do next.
+//! The reasons why a data set cannot be shared, in words that say what to do next.
 
 use std::{io, path::PathBuf};
 
@@ -7,7 +7,7 @@ use crate::text::shown_path;
 /// The reason why a data set could not be had from peers, or from the cache.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum HandoverError {
+pub enum SharingError {
     /// Nobody here gives it.
     #[error(
         "no peer gives its data set ({id}){kept}; start a node that has the files, or name them with --data"

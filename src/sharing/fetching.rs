@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     cache::{Begun, Cache, Partial, hash_in},
-    error::HandoverError,
+    error::SharingError,
     pieces::Pieces,
 };
 use crate::{
@@ -57,16 +57,16 @@ pub(crate) struct Wanted<'a> {
 pub(crate) async fn fetch(
     wanted: Wanted<'_>,
     sink: &mut dyn EventSink,
-) -> Result<Data, HandoverError> {
+) -> Result<Data, SharingError> {
     let Wanted { run, id, network, cache } = wanted;
     if let Some(data) = cache.open(id) {
         return Ok(data);
     }
-    let hash = hash_in(id).ok_or_else(|| HandoverError::Malformed(id.to_owned()))?;
+    let hash = hash_in(id).ok_or_else(|| SharingError::Malformed(id.to_owned()))?;
     let name = run.id;
     let config = ffp2p_net::Config { run: Some(run), visits: true, ..network };
     let spawned = ffp2p_net::spawn(config, Arc::new(NoBlobs)).await;
-    let (net, events) = spawned.map_err(|_| HandoverError::Stopped)?;
+    let (net, events) = spawned.map_err(|_| SharingError::Stopped)?;
     let mut visit = Visit {
         net: net.clone(),
         events,
@@ -105,7 +105,7 @@ impl Visit {
         (id, hash): (&str, Hash),
         cache: &Cache,
         sink: &mut dyn EventSink,
-    ) -> Result<Data, HandoverError> {
+    ) -> Result<Data, SharingError> {
         let manifest = match cache.manifest(id) {
             Some(manifest) => manifest,
             None => self.manifest(id, hash).await?,
@@ -118,7 +118,7 @@ impl Visit {
     }
 
     /// Fetches the manifest, which has this hash.
-    async fn manifest(&mut self, id: &str, hash: Hash) -> Result<Manifest, HandoverError> {
+    async fn manifest(&mut self, id: &str, hash: Hash) -> Result<Manifest, SharingError> {
         self.pieces.want([hash]);
         loop {
             let len = u64::from(self.manifest_len);
@@ -127,7 +127,7 @@ impl Visit {
             }
             let Some((came, bytes)) = self.next(id, "").await? else { continue };
             if came == hash {
-                let malformed = || HandoverError::Malformed(id.to_owned());
+                let malformed = || SharingError::Malformed(id.to_owned());
                 return Manifest::read(&bytes).ok_or_else(malformed);
             }
         }
@@ -139,7 +139,7 @@ impl Visit {
         id: &str,
         mut partial: Partial,
         sink: &mut dyn EventSink,
-    ) -> Result<Data, HandoverError> {
+    ) -> Result<Data, SharingError> {
         let (missing, len) = (partial.missing(), partial.len());
         let size: BTreeMap<Hash, u64> =
             missing.iter().map(|(hash, it)| (*hash, partial.piece_len(*it) as u64)).collect();
@@ -181,7 +181,7 @@ impl Visit {
     }
 
     /// Waits for the next thing to happen. Returns a blob that came.
-    async fn next(&mut self, id: &str, kept: &str) -> Result<Option<(Hash, Bytes)>, HandoverError> {
+    async fn next(&mut self, id: &str, kept: &str) -> Result<Option<(Hash, Bytes)>, SharingError> {
         let until = self.last + PATIENCE;
         let event = tokio::select! {
             event = timeout_at(until, self.events.recv()) => event,
@@ -195,8 +195,8 @@ impl Visit {
                 return Ok(None);
             }
         };
-        let nobody = || HandoverError::Nobody { id: id.to_owned(), kept: kept.to_owned() };
-        let event = event.map_err(|_| nobody())?.ok_or(HandoverError::Stopped)?;
+        let nobody = || SharingError::Nobody { id: id.to_owned(), kept: kept.to_owned() };
+        let event = event.map_err(|_| nobody())?.ok_or(SharingError::Stopped)?;
         match event {
             NetEvent::Connected(peer) if self.count < MOST_ASKED => {
                 self.count += 1;

@@ -1,4 +1,4 @@
-//! Data sets handed over from peer to peer, so that a machine needs nothing but the program.
+//! Data sets shared from peer to peer, so that a machine needs nothing but the program.
 //!
 //! A set's id names its manifest, the manifest names its pieces, and both are fetched like any other
 //! blob, from every peer of the run that has the set. What was fetched lies in a cache folder and is
@@ -14,6 +14,6 @@ mod pieces;
 mod serving;
 
 pub use cache::{Cache, CachedSet};
-pub use error::HandoverError;
+pub use error::SharingError;
 pub(crate) use fetching::{Wanted, fetch};
 pub(crate) use serving::{Serving, manifest};

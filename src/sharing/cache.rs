@@ -13,7 +13,7 @@ use etcetera::BaseStrategy as _;
 use ffp2p_net::create_private_folder;
 use ffp2p_proto::Hash;
 
-use super::error::HandoverError;
+use super::error::SharingError;
 use crate::{
     atomic_file,
     data::{
@@ -53,9 +53,9 @@ pub struct CachedSet {
     pub is_complete: bool,
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> HandoverError {
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> SharingError {
     let path = path.to_owned();
-    |source| HandoverError::Io { path, source }
+    |source| SharingError::Io { path, source }
 }
 
 /// The hash in a set's id.
@@ -68,9 +68,9 @@ impl Cache {
     ///
     /// # Errors
     /// If the user has no home.
-    pub fn of_user() -> Result<Self, HandoverError> {
+    pub fn of_user() -> Result<Self, SharingError> {
         let home = etcetera::choose_base_strategy()
-            .map_err(|error| HandoverError::NoHome(error.to_string()))?;
+            .map_err(|error| SharingError::NoHome(error.to_string()))?;
         Ok(Self(home.cache_dir().join("ffp2p").join("data")))
     }
 
@@ -110,8 +110,8 @@ impl Cache {
     ///
     /// # Errors
     /// If the folder cannot be written.
-    pub(super) fn begin(&self, id: &str, manifest: Manifest) -> Result<Begun, HandoverError> {
-        let folder = self.folder(id).ok_or_else(|| HandoverError::Malformed(id.to_owned()))?;
+    pub(super) fn begin(&self, id: &str, manifest: Manifest) -> Result<Begun, SharingError> {
+        let folder = self.folder(id).ok_or_else(|| SharingError::Malformed(id.to_owned()))?;
         create_private_folder(&folder).map_err(failed(&folder))?;
         let path = folder.join(PARTIAL);
         let mut options = OpenOptions::new();
@@ -146,14 +146,14 @@ impl Cache {
     ///
     /// # Errors
     /// If there is none, or several, or it cannot be removed.
-    pub fn remove(&self, name: &str) -> Result<CachedSet, HandoverError> {
+    pub fn remove(&self, name: &str) -> Result<CachedSet, SharingError> {
         let mut found = self.list().into_iter().filter(|set| set.name.starts_with(name));
         match (found.next(), found.next()) {
             (Some(set), None) => {
                 fs::remove_dir_all(&set.folder).map_err(failed(&set.folder))?;
                 Ok(set)
             }
-            _ => Err(HandoverError::Unknown(name.to_owned())),
+            _ => Err(SharingError::Unknown(name.to_owned())),
         }
     }
 }
@@ -205,7 +205,7 @@ impl Partial {
         folder: PathBuf,
         mut file: File,
         manifest: Manifest,
-    ) -> Result<Self, HandoverError> {
+    ) -> Result<Self, SharingError> {
         let path = folder.join(PARTIAL);
         let len = manifest.content_len() as u64;
         let had = file.metadata().map_err(failed(&path))?.len().min(len);
@@ -244,7 +244,7 @@ impl Partial {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub(super) fn put(&mut self, number: usize, bytes: &[u8]) -> Result<(), HandoverError> {
+    pub(super) fn put(&mut self, number: usize, bytes: &[u8]) -> Result<(), SharingError> {
         let written = self
             .file
             .seek(SeekFrom::Start((number * PIECE) as u64))
@@ -256,7 +256,7 @@ impl Partial {
     ///
     /// # Errors
     /// If it cannot be read back, or is no set.
-    pub(super) fn finish(mut self) -> Result<Data, HandoverError> {
+    pub(super) fn finish(mut self) -> Result<Data, SharingError> {
         let (from, to) = (self.folder.join(PARTIAL), self.folder.join(CONTENT));
         self.file.rewind().map_err(failed(&from))?;
         let file = self.file.try_clone().map_err(failed(&from))?;
@@ -268,7 +268,7 @@ impl Partial {
         } else {
             fs::rename(&from, &to).map_err(failed(&to))?;
         }
-        data.ok_or(HandoverError::Malformed(self.id))
+        data.ok_or(SharingError::Malformed(self.id))
     }
 }
 
@@ -322,7 +322,7 @@ mod tests {
         let again = cache.begin(data.id(), data.manifest().unwrap().clone()).unwrap();
         assert!(matches!(again, Begun::Whole(_)));
         let name = &cache.list()[0].name;
-        assert!(matches!(cache.remove("no"), Err(HandoverError::Unknown(_))));
+        assert!(matches!(cache.remove("no"), Err(SharingError::Unknown(_))));
         assert!(cache.remove(&name[..9]).unwrap().is_complete && cache.list().is_empty());
     }
 
